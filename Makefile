@@ -1,0 +1,45 @@
+# One command per task, for people and for CI. PYTHON chooses the interpreter for .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find csrc -type f) CMakeLists.txt pyproject.toml
+
+.PHONY: help validate test lint format sanitize clean
+help:
+	@echo "make validate   measure the theorem: table, JSON and pictures in out/"
+	@echo "make test       the whole test suite"
+	@echo "make lint       formatter, linter and type checker, changing nothing"
+	@echo "make format     reformat C++ and Python"
+	@echo "make sanitize   the test suite under the address and undefined-behaviour sanitizers"
+	@echo "make clean      remove .venv, build/ and out/"
+
+# Python files are used in place (editable); a change of C++ or of the build rebuilds the core.
+$(VENV)/.installed: $(SOURCES)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cli,xarray]'
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+validate: $(VENV)/.installed
+	$(BIN)/anneal-sgd validate --output out
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	find csrc -name '*.[ch]pp' | xargs $(BIN)/clang-format --dry-run --Werror
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	find csrc -name '*.[ch]pp' | xargs $(BIN)/clang-format -i
+
+clean:
+	rm -rf $(VENV) build out

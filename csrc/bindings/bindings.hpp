@@ -1,0 +1,68 @@
+// The border to Python. Each bind_*.cpp checks what comes in, releases the GIL where it computes, and converts what goes
+// out; nothing is calculated here. pybind11 is included nowhere else.
+#pragma once
+
+#include <pybind11/native_enum.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "../core/spec.hpp"
+
+namespace anneal_sgd::bindings {
+
+namespace py = pybind11;
+
+using Array = py::array_t<double>;
+
+inline void require(bool condition, const std::string& message) {
+    if (!condition) throw std::invalid_argument(message);
+}
+
+// Views of float64 NumPy arrays of any strides. The array must outlive the view.
+inline std::ptrdiff_t element_stride(const Array& array, int axis, const char* name) {
+    require(array.strides(axis) % py::ssize_t(sizeof(double)) == 0, std::string(name) + ": stride is not a multiple of 8 bytes");
+    return array.strides(axis) / py::ssize_t(sizeof(double));
+}
+
+inline VectorView vector_view(const Array& array, std::int64_t size, const char* name) {
+    require(array.ndim() == 1 && array.shape(0) == size, std::string(name) + ": shape must be (" + std::to_string(size) + ",)");
+    return {array.data(), element_stride(array, 0, name)};
+}
+
+inline MatrixView matrix_view(const Array& array, std::int64_t rows, std::int64_t columns, const char* name) {
+    require(array.ndim() == 2 && array.shape(0) == rows && array.shape(1) == columns,
+            std::string(name) + ": shape must be (" + std::to_string(rows) + ", " + std::to_string(columns) + ")");
+    return {array.data(), element_stride(array, 0, name), element_stride(array, 1, name)};
+}
+
+// Objects that Python holds: a plain spec, and the arrays that it points into.
+struct Problems {
+    ProblemSpec spec;
+    std::vector<Array> arrays;
+};
+
+struct Schedule {
+    ScheduleSpec spec;
+    std::vector<double> table;
+};
+
+struct Ensemble {
+    EnsembleSpec spec;
+    std::shared_ptr<Problems> problems;
+    std::vector<std::shared_ptr<Schedule>> owners;
+    std::vector<ScheduleSpec> schedules;
+    std::vector<double> base_lr;
+    std::vector<std::int64_t> record_at;
+};
+
+void bind_spec(py::module_& m);
+void bind_schedule(py::module_& m);
+void bind_simulate(py::module_& m);
+void bind_testing(py::module_& m);
+
+}  // namespace anneal_sgd::bindings

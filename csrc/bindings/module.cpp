@@ -1,0 +1,19 @@
+// Table of contents of anneal_sgd._core; python/anneal_sgd/_core/__init__.pyi describes it.
+#include "../cpu/backend_cpu.hpp"
+#include "../cuda/backend_cuda.hpp"
+#include "bindings.hpp"
+
+PYBIND11_MODULE(_core, m) {
+    using namespace anneal_sgd;
+    m.doc() = "Compiled core of anneal_sgd. Private: use the functions of the package.";
+    m.attr("__version__") = ANNEAL_SGD_VERSION;
+    m.attr("STREAM_VERSION") = stream_version;
+    m.attr("BLOCK_REPLICATES") = block_replicates;
+    bindings::bind_spec(m);
+    bindings::bind_schedule(m);
+    bindings::bind_simulate(m);
+    bindings::bind_testing(m);
+    m.def("built_isas", &cpu::built_isas);
+    m.def("supported_isas", &cpu::supported_isas);
+    m.def("cuda_why_unavailable", &cuda::why_unavailable);
+}

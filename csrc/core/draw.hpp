@@ -1,0 +1,72 @@
+// Draws of mean 0 and variance 1 from Philox words, over a lane type. Included by trajectory.hpp.
+//
+//   noise        draws per call   range                    spacing
+//   Rademacher   128 (both)       -1, +1                   one bit per draw
+//   uniform      4 (2 in f64)     [-sqrt(3), sqrt(3)]      sqrt(3) * 2^-31, rounded to float32 (2^-51 in float64)
+//   Gaussian     4 (2 in f64)     |z| <= 6.77 (8.58)       Box-Muller; radius from 32 (52) bits, angle from 32 (52)
+//
+// Accuracy against the exact transform of the same words: 4 ulp of |z| (tests/test_core.py measures it).
+#pragma once
+
+#include "elementary.hpp"
+#include "philox.hpp"
+#include "spec.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+inline constexpr int rademacher_draws_per_call = 128;
+
+template <class Real>
+inline constexpr int value_draws_per_call = 16 / int(sizeof(Real));
+
+template <class R>
+ASGD_FN void gaussian_pair(R u, R t, typename Lane<R>::Bits b, R& z_even, R& z_odd) {
+    using Bits = typename Lane<R>::Bits;
+    const R radius = sqrt(minus_two_log(u));
+    R sine, cosine;
+    sincos_octant(t, sine, cosine);
+    constexpr int to_sign = int(sizeof(typename Lane<R>::Real)) * 8 - 2;  // bit 1 to the sign bit
+    const Bits sign = (b << to_sign) & set1_bits<Bits>(typename Constants<typename Lane<R>::Real>::Integer(1) << (to_sign + 1));
+    cosine = as_real(as_bits(cosine) ^ sign);
+    R first = cosine, second = sine;
+    swap_where_bit0(b, first, second);
+    z_even = radius * first;
+    z_odd = radius * second;
+}
+
+// The value_draws_per_call draws of one Philox call.
+template <class R, NoiseKind noise>
+ASGD_FN void draw_values(const typename Lane<R>::Word words[4], R z[value_draws_per_call<typename Lane<R>::Real>]) {
+    using Bits = typename Lane<R>::Bits;
+    if constexpr (sizeof(typename Lane<R>::Real) == 4) {
+        ASGD_UNROLL
+        for (int pair = 0; pair < 2; ++pair) {
+            const Bits a = narrow(words[2 * pair]), b = narrow(words[2 * pair + 1]);
+            if constexpr (noise == NoiseKind::gaussian) {
+                const R u = fma(unsigned_to_real(a), set1<R>(0x1p-32f), set1<R>(0x1p-33f));
+                const R t = signed_to_real(b) * set1<R>(0x1p-31f);
+                gaussian_pair(u, t, b, z[2 * pair], z[2 * pair + 1]);
+            } else {
+                const R scale = set1<R>(0x1.bb67aep-31f);  // sqrt(3) 2^-31
+                z[2 * pair] = signed_to_real(a) * scale;
+                z[2 * pair + 1] = signed_to_real(b) * scale;
+            }
+        }
+    } else {
+        const Bits a = join(words[1], words[0]), b = join(words[3], words[2]);
+        const R one_a = as_real((a >> 12) | set1_bits<Bits>(0x3FF0000000000000u));  // uniform in [1, 2)
+        const R one_b = as_real((b >> 12) | set1_bits<Bits>(0x3FF0000000000000u));
+        const R middle = set1<R>(1.5);
+        if constexpr (noise == NoiseKind::gaussian) {
+            const R u = (one_a - set1<R>(1.0)) + set1<R>(0x1p-53);
+            const R t = (one_b - middle) * set1<R>(2.0);
+            gaussian_pair(u, t, b, z[0], z[1]);
+        } else {
+            const R scale = set1<R>(0x1.bb67ae8584caap+1);  // 2 sqrt(3)
+            z[0] = (one_a - middle) * scale;
+            z[1] = (one_b - middle) * scale;
+        }
+    }
+}
+
+ASGD_ISA_NAMESPACE_END

@@ -1,0 +1,129 @@
+// Elementary functions of the stream, over a lane type: polynomials in +, -, *, fma, and correctly rounded / and sqrt.
+// Included by draw.hpp and schedule.hpp. No libm: the bits are the same on every processor (docs/stream.md).
+//
+//   function            dtype    domain              worst error measured (tests/test_core.py)
+//   minus_two_log(u)    float32  [2^-33, 1]          1.5 ulp       float64  [2^-53, 1)   1.5 ulp
+//   sincos_octant(t)    float32  [-1, 1]             1.5 ulp       float64  [-1, 1]      1.0 ulp
+//   log2(x)             float64  normal, > 0         1.5 ulp where |log2 x| >= 1, else 2^-53 absolute
+//   exp2(x)             float64  [-1021, 1023]       1.0 ulp; 0 below -1021.5
+//
+// Outside the domain the result is unspecified (never a trap). Coefficients: minimax in relative error, Remez exchange
+// in 60 digits, rounded to the dtype.
+#pragma once
+
+#include "portable.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+template <class Real>
+struct Constants;
+
+template <>
+struct Constants<float> {
+    using Integer = uint32_t;
+    static constexpr int mantissa_bits = 23;
+    static constexpr Integer sqrt_half = 0x3F3504F3u;  // bits of sqrt(1/2)
+    static constexpr float minus_two_ln2 = -0x1.62e430p+0f;
+    static constexpr float log[9] = {-0x1.000000p+1f, 0x1.fffff8p-1f, -0x1.555792p-1f, 0x1.000570p-1f, -0x1.98b74ap-2f,
+                                     0x1.5332a8p-2f, -0x1.3238f0p-2f, 0x1.263b86p-2f, -0x1.654440p-3f};
+    static constexpr float sin[4] = {0x1.921fb6p-1f, -0x1.4abbbap-4f, 0x1.465e92p-9f, -0x1.2d9302p-15f};
+    static constexpr float cos[4] = {0x1.fffffep-1f, -0x1.3bd38cp-2f, 0x1.03ae64p-6f, -0x1.4e35dap-12f};
+};
+
+template <>
+struct Constants<double> {
+    using Integer = uint64_t;
+    static constexpr int mantissa_bits = 52;
+    static constexpr Integer sqrt_half = 0x3FE6A09E667F3BCDu;
+    static constexpr double minus_two_ln2 = -0x1.62e42fefa39efp+0;
+    static constexpr double log[8] = {0x1.5555555555555p-1, 0x1.9999999999dffp-2, 0x1.249249242b40ap-2,
+                                      0x1.c71c7258fe4fep-3, 0x1.745cde3571749p-3, 0x1.3b20ab96b4f24p-3,
+                                      0x1.0f5cc86e14f77p-3, 0x1.0f6316f892e40p-3};
+    static constexpr double sin[8] = {0x1.921fb54442d18p-1,   -0x1.4abbce625be53p-4,  0x1.466bc6775aad9p-9,
+                                      -0x1.32d2cce62abbdp-15, 0x1.50783485c2d4dp-22,  -0x1.e3074b42c1ef1p-30,
+                                      0x1.e8eec79b198d9p-38,  -0x1.6c58cbe4a8920p-46};
+    static constexpr double cos[9] = {0x1.0000000000000p+0,   -0x1.3bd3cc9be45dep-2, 0x1.03c1f081b5ac4p-6,
+                                      -0x1.55d3c7e3cbfecp-12, 0x1.e1f5068919874p-19, -0x1.a6d1f29ef910fp-26,
+                                      0x1.f9d3851e6530cp-34,  -0x1.b6dd536ed9f6bp-42, 0x1.1e240ce2c5267p-50};
+    static constexpr double exp2[12] = {0x1.62e42fefa39efp-1,  0x1.ebfbdff82c58fp-3,  0x1.c6b08d704a0d1p-5,
+                                        0x1.3b2ab6fba4e81p-7,  0x1.5d87fe78a22dap-10, 0x1.430912f868d6ap-13,
+                                        0x1.ffcbfc75e1fbap-17, 0x1.62c0224da096fp-20, 0x1.b524db563e50fp-24,
+                                        0x1.e4cee84cf9495p-28, 0x1.ea041dd50d78ep-32, 0x1.c4da8a5835e4fp-36};
+};
+
+template <class R, class Real, int n>
+ASGD_FN R horner(const Real (&coefficients)[n], R x) {
+    R p = set1<R>(coefficients[n - 1]);
+    ASGD_UNROLL
+    for (int i = n - 2; i >= 0; --i) p = fma(p, x, set1<R>(coefficients[i]));
+    return p;
+}
+
+// x = m * 2^e with m in [sqrt(1/2), sqrt(2)), for positive normal x.
+template <class R>
+ASGD_FN void split(R x, R& m, R& e) {
+    using C = Constants<typename Lane<R>::Real>;
+    using Bits = typename Lane<R>::Bits;
+    const Bits k = set1_bits<Bits>(C::sqrt_half);
+    const Bits j = as_bits(x) - k;
+    e = exponent_to_real(j);
+    m = as_real((j & set1_bits<Bits>((typename C::Integer(1) << C::mantissa_bits) - 1)) + k);
+}
+
+// ln(m) for m in [sqrt(1/2), sqrt(2)]: 2 artanh(s), s = (m - 1)/(m + 1).
+template <class R>
+ASGD_FN R log_mantissa(R m) {
+    const R f = m - set1<R>(1.0);
+    const R s = f / (f + set1<R>(2.0));
+    const R z = s * s;
+    return fma(s * z, horner(Constants<double>::log, z), s + s);
+}
+
+template <class R>
+ASGD_FN R minus_two_log(R u) {
+    using Real = typename Lane<R>::Real;
+    R m, e;
+    split(u, m, e);
+    const R scale = set1<R>(Constants<Real>::minus_two_ln2);
+    if constexpr (sizeof(Real) == 4) {
+        const R f = m - set1<R>(Real(1));
+        return fma(e, scale, f * horner(Constants<Real>::log, f));
+    } else {
+        return fma(e, scale, set1<R>(Real(-2)) * log_mantissa(m));
+    }
+}
+
+// sin(pi/4 t) and cos(pi/4 t) for t in [-1, 1].
+template <class R>
+ASGD_FN void sincos_octant(R t, R& sine, R& cosine) {
+    using C = Constants<typename Lane<R>::Real>;
+    const R z = t * t;
+    sine = t * horner(C::sin, z);
+    cosine = horner(C::cos, z);
+}
+
+template <class R>
+ASGD_FN R sin_octant(R t) {
+    return t * horner(Constants<typename Lane<R>::Real>::sin, t * t);
+}
+
+template <class R>
+ASGD_FN R log2(R x) {
+    R m, e;
+    split(x, m, e);
+    return fma(log_mantissa(m), set1<R>(0x1.71547652b82fep+0), e);
+}
+
+template <class R>
+ASGD_FN R exp2(R x) {
+    using Bits = typename Lane<R>::Bits;
+    const R magic = set1<R>(0x1.8p+52);
+    const R shifted = x + magic;
+    const R n = shifted - magic;
+    const R r = x - n;
+    const R y = fma(r, horner(Constants<double>::exp2, r), set1<R>(1.0));
+    const Bits scale = (as_bits(shifted) - as_bits(magic)) << 52;
+    return select_less(n, set1<R>(-1021.0), set1<R>(0.0), as_real(as_bits(y) + scale));
+}
+
+ASGD_ISA_NAMESPACE_END

@@ -1,0 +1,77 @@
+// Philox4x32-10 (Salmon, Moraes, Dror and Shaw, SC 2011) as a pure function of (counter, key), over a lane type.
+//
+// The counter is (replicate, stream, call, block) and lanes run over replicates, so of the first two rounds only two
+// xors depend on both lane and call: PhiloxLanes holds what depends on the lane, PhiloxCall what depends on the call.
+// That leaves 8 of 10 rounds to compute per call. The words are the published ones (tests/vectors).
+#pragma once
+
+#include "portable.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+inline constexpr uint32_t philox_m0 = 0xD2511F53u, philox_m1 = 0xCD9E8D57u;  // Salmon et al., table 2
+inline constexpr uint32_t philox_w0 = 0x9E3779B9u, philox_w1 = 0xBB67AE85u;  // golden ratio, sqrt(3) - 1
+
+struct PhiloxKeys {
+    uint32_t k0[10], k1[10];
+};
+
+ASGD_FN PhiloxKeys philox_keys(uint64_t seed) {
+    PhiloxKeys keys;
+    for (int r = 0; r < 10; ++r) {
+        keys.k0[r] = uint32_t(seed) + uint32_t(r) * philox_w0;
+        keys.k1[r] = uint32_t(seed >> 32) + uint32_t(r) * philox_w1;
+    }
+    return keys;
+}
+
+// The share of rounds 1 and 2 that depends on (replicate, block) alone.
+template <class Word>
+struct PhiloxLanes {
+    Word high, low, first_low;
+};
+
+template <class Word>
+ASGD_FN PhiloxLanes<Word> philox_lanes(Word replicate, uint32_t block, const PhiloxKeys& keys) {
+    Word high, low, first_low;
+    mul_high_low(philox_m0, replicate, high, first_low);
+    const Word second = xor2(high, word_set1<Word>(block ^ keys.k1[0]));
+    mul_high_low(philox_m1, second, high, low);
+    return {xor2(high, word_set1<Word>(keys.k0[1])), low, first_low};
+}
+
+// The share of rounds 1 and 2 that depends on (stream, call) alone.
+struct PhiloxCall {
+    uint32_t into_0, into_2, c3;
+};
+
+ASGD_FN PhiloxCall philox_call(uint32_t stream, uint32_t call, const PhiloxKeys& keys) {
+    const uint64_t first = uint64_t(philox_m1) * call;
+    const uint32_t c0 = uint32_t(first >> 32) ^ stream ^ keys.k0[0];
+    const uint64_t second = uint64_t(philox_m0) * c0;
+    return {uint32_t(first), uint32_t(second >> 32) ^ keys.k1[1], uint32_t(second)};
+}
+
+template <class Word>
+ASGD_FN void philox_words(const PhiloxLanes<Word>& lanes, const PhiloxCall& call, const PhiloxKeys& keys, Word out[4]) {
+    Word c0 = xor2(lanes.high, word_set1<Word>(call.into_0));
+    Word c1 = lanes.low;
+    Word c2 = xor2(lanes.first_low, word_set1<Word>(call.into_2));
+    Word c3 = word_set1<Word>(call.c3);
+    ASGD_UNROLL
+    for (int r = 2; r < 10; ++r) {
+        Word high0, low0, high1, low1;
+        mul_high_low(philox_m0, c0, high0, low0);
+        mul_high_low(philox_m1, c2, high1, low1);
+        c0 = xor3(high1, c1, word_set1<Word>(keys.k0[r]));
+        c1 = low1;
+        c2 = xor3(high0, c3, word_set1<Word>(keys.k1[r]));
+        c3 = low0;
+    }
+    out[0] = c0;
+    out[1] = c1;
+    out[2] = c2;
+    out[3] = c3;
+}
+
+ASGD_ISA_NAMESPACE_END

@@ -1,0 +1,55 @@
+// The one home of compiler, instruction-set and CUDA macros. Included by everything in core/ and cpu/.
+//
+// Every instruction set compiles the same headers in a translation unit of its own, with its own flags. Two rules keep
+// code for a newer processor from leaking into what an older one runs: all functions here have internal linkage
+// (ASGD_FN), and they live in a namespace named after the instruction set (ASGD_ISA_NAMESPACE_BEGIN). No header that
+// is included by such a unit may use a standard-library template.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#ifndef ASGD_ISA
+#error "define ASGD_ISA (scalar, avx2, avx512) before including core headers"
+#endif
+
+#if defined(__CUDACC__)
+#define ASGD_FN static __host__ __device__ __forceinline__
+#elif defined(__GNUC__)
+#define ASGD_FN [[maybe_unused]] static inline __attribute__((always_inline))
+#else
+#define ASGD_FN [[maybe_unused]] static inline
+#endif
+
+// An explicit specialization takes its linkage from the primary template and may not repeat `static`.
+#if defined(__CUDACC__)
+#define ASGD_SPECIALIZATION template <> __host__ __device__ __forceinline__
+#elif defined(__GNUC__)
+#define ASGD_SPECIALIZATION template <> inline __attribute__((always_inline))
+#else
+#define ASGD_SPECIALIZATION template <> inline
+#endif
+
+#define ASGD_ISA_NAMESPACE_BEGIN namespace anneal_sgd { namespace ASGD_ISA {
+#define ASGD_ISA_NAMESPACE_END } }
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define ASGD_UNROLL _Pragma("GCC unroll 16")
+#elif defined(__clang__)
+#define ASGD_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define ASGD_UNROLL
+#endif
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+template <class To, class From>
+ASGD_FN To bit_cast(From from) {
+    static_assert(sizeof(To) == sizeof(From), "bit_cast keeps the size");
+    To to;
+    memcpy(&to, &from, sizeof(to));
+    return to;
+}
+
+ASGD_ISA_NAMESPACE_END

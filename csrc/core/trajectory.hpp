@@ -1,0 +1,90 @@
+// One SGD step and one suboptimality value, over a lane type. The only place that knows what a step computes
+// (docs/stream.md, "One step"); the CPU's tile runner and the GPU's kernel decide in which order trajectories take it.
+#pragma once
+
+#include "draw.hpp"
+#include "schedule.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+// How noise reaches a step: not at all, as a value to scale, or as a sign bit.
+enum class NoiseForm { none, values, bits };
+
+constexpr NoiseForm noise_form(NoiseKind kind) {
+    return kind == NoiseKind::none         ? NoiseForm::none
+           : kind == NoiseKind::rademacher ? NoiseForm::bits
+                                           : NoiseForm::values;
+}
+
+// Parameters of one coordinate of one problem, rounded to the dtype.
+template <class Real>
+struct Coordinate {
+    Real weight;             // a or lambda
+    Real slope, width;       // Huber: a / delta, delta
+    Real noise_std;
+    Real lower, upper;       // the box
+};
+
+template <class Real>
+ASGD_FN Coordinate<Real> coordinate_parameters(const ProblemSpec& p, std::int64_t problem, std::int64_t i) {
+    const auto at = [&](const MatrixView& m) { return m.data[problem * m.row_stride + i * m.column_stride]; };
+    const double weight = at(p.weight), width = p.huber_width.data[problem * p.huber_width.stride];
+    return {Real(weight), Real(weight / width), Real(width), Real(at(p.noise_std)), Real(at(p.lower)), Real(at(p.upper))};
+}
+
+template <ProblemKind kind, class R, class Real>
+ASGD_FN R gradient(const Coordinate<Real>& p, R x) {
+    if constexpr (kind == ProblemKind::absolute_value) return sign_times(x, set1<R>(p.weight));
+    if constexpr (kind == ProblemKind::quadratic) return set1<R>(p.weight) * x;
+    if constexpr (kind == ProblemKind::huber)
+        return min_keep_nan(set1<R>(p.weight), max_keep_nan(set1<R>(-p.weight), set1<R>(p.slope) * x));
+}
+
+// x - lr * (gradient + noise), before the projection; `noise` is a draw, or bits whose top bit is the sign.
+template <ProblemKind kind, NoiseForm form, class R, class Real, class Noise>
+ASGD_FN R step(const Coordinate<Real>& p, R minus_lr, R x, Noise noise) {
+    R g = gradient<kind>(p, x);
+    if constexpr (form == NoiseForm::values) g = fma(set1<R>(p.noise_std), noise, g);
+    if constexpr (form == NoiseForm::bits) g = g + signed_by_top_bit(noise, set1<R>(p.noise_std));
+    return fma(minus_lr, g, x);
+}
+
+template <class R, class Real>
+ASGD_FN R clamp_to_box(const Coordinate<Real>& p, R y) {
+    return min_keep_nan(set1<R>(p.upper), max_keep_nan(set1<R>(p.lower), y));
+}
+
+// The factor that brings a point of squared norm q into the ball.
+template <class R, class Real>
+ASGD_FN R ball_factor(Real radius, Real radius_squared, R q) {
+    return select_less(set1<R>(radius_squared), q, set1<R>(radius) / sqrt(q), set1<R>(Real(1)));
+}
+
+// acc plus one coordinate's share of f(x), up to the factor that `objective_scale` returns.
+template <ProblemKind kind, class R, class Real>
+ASGD_FN R add_objective_term(const Coordinate<Real>& p, R x, R acc) {
+    const R weight = set1<R>(p.weight);
+    if constexpr (kind == ProblemKind::absolute_value) return fma(weight, absolute(x), acc);
+    if constexpr (kind == ProblemKind::quadratic) return fma(weight * x, x, acc);
+    if constexpr (kind == ProblemKind::huber) {
+        const R size = absolute(x), m = min_keep_nan(set1<R>(p.width), size);
+        return fma(set1<R>(p.slope) * m, fma(set1<R>(Real(-0.5)), m, size), acc);
+    }
+}
+
+template <class Real>
+constexpr Real objective_scale(ProblemKind kind) {
+    return kind == ProblemKind::quadratic ? Real(0.5) : Real(1);
+}
+
+inline constexpr int accumulators = 32;  // of every sum over coordinates: one per thread of a GPU warp
+
+// The first `used` accumulators hold sums of non-negative terms; the rest count as zeros, which change no bit.
+template <class R>
+ASGD_FN R fold_accumulators(R acc[accumulators], int used) {
+    for (int w = accumulators / 2; w > 0; w /= 2)
+        for (int k = 0; k + w < used && k < w; ++k) acc[k] = acc[k] + acc[k + w];
+    return acc[0];
+}
+
+ASGD_ISA_NAMESPACE_END

@@ -1,0 +1,156 @@
+// Fills the table of kernels.hpp from two lane types. Included by isa_*.cpp only.
+#pragma once
+
+#include "tile_runner.hpp"
+#if ASGD_X86
+#include <xmmintrin.h>
+#endif
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+// A host program may have switched the processor to flush subnormals or to another rounding: not while we compute.
+struct DefaultFloatingPoint {
+#if ASGD_X86
+    unsigned saved = _mm_getcsr();
+    DefaultFloatingPoint() { _mm_setcsr(0x1F80); }
+    ~DefaultFloatingPoint() { _mm_setcsr(saved); }
+#endif
+};
+
+// Applies an array function in full vectors; the last one is padded with copies of the last element.
+template <class R, class Function>
+ASGD_FN void for_each_vector(std::int64_t n, Function function) {
+    using Real = typename Lane<R>::Real;
+    for (std::int64_t j = 0; j < n; j += Lane<R>::width) {
+        const std::int64_t m = n - j < Lane<R>::width ? n - j : Lane<R>::width;
+        const auto gather = [&](const Real* source) {
+            alignas(64) Real lanes[Lane<R>::width];
+            for (std::int64_t l = 0; l < Lane<R>::width; ++l) lanes[l] = source[j + (l < m ? l : m - 1)];
+            return load<R>(lanes);
+        };
+        const auto scatter = [&](Real* target, R x) {
+            alignas(64) Real lanes[Lane<R>::width];
+            store(lanes, x);
+            for (std::int64_t l = 0; l < m; ++l) target[j + l] = lanes[l];
+        };
+        function(gather, scatter);
+    }
+}
+
+template <class R>
+ASGD_FN void draws_of(NoiseKind noise, std::uint64_t seed, std::uint32_t stream, std::uint32_t block, std::int64_t first_replicate,
+                      std::int64_t replicates, std::int64_t first_step, std::int64_t steps, typename Lane<R>::Real* out) {
+    using Real = typename Lane<R>::Real;
+    constexpr int width = Lane<R>::width, n = value_draws_per_call<Real>;
+    const PhiloxKeys keys = philox_keys(seed);
+    alignas(64) Real values[(segment_steps + 2 * n) * width];
+    alignas(64) typename Constants<Real>::Integer bits[4 * width];
+    for (std::int64_t first = 0; first < replicates; first += width) {
+        const uint32_t replicate = uint32_t(first_replicate + first);
+        for (std::int64_t t = first_step, stop; t < first_step + steps; t = stop) {
+            stop = t - t % segment_steps + segment_steps;
+            if (stop > first_step + steps) stop = first_step + steps;
+            if (noise == NoiseKind::rademacher) fill_bits<R, 1>(keys, stream, block, replicate, t, bits);
+            if (noise == NoiseKind::gaussian) fill_values<R, NoiseKind::gaussian, 1>(keys, stream, block, replicate, t, stop, values);
+            if (noise == NoiseKind::uniform) fill_values<R, NoiseKind::uniform, 1>(keys, stream, block, replicate, t, stop, values);
+            for (std::int64_t s = t; s < stop; ++s)
+                for (int l = 0; l < width && first + l < replicates; ++l) {
+                    const int place = int(s % rademacher_draws_per_call);
+                    Real z = 0;
+                    if (noise == NoiseKind::rademacher)
+                        z = signed_by_top_bit(typename Constants<Real>::Integer(bits[place / 32 * width + l] << (place % 32)), Real(1));
+                    else if (noise != NoiseKind::none)
+                        z = values[(s - t + t % n) * width + l];
+                    out[(s - first_step) * replicates + first + l] = z;
+                }
+        }
+    }
+}
+
+template <class F, class D>
+struct KernelFunctions {
+    static std::int64_t scratch_bytes(const EnsembleSpec& e, const Range& range) {
+        return e.precision == Precision::float32 ? scratch_bytes_of<F>(e, range) : scratch_bytes_of<D>(e, range);
+    }
+    static bool run(const EnsembleSpec& e, const Range& range, void* scratch, const Listener& listener) {
+        const DefaultFloatingPoint guard;
+        return e.precision == Precision::float32 ? run_range<F>(e, range, scratch, listener) : run_range<D>(e, range, scratch, listener);
+    }
+    static void schedule_at(const ScheduleSpec& s, std::int64_t horizon, const double* u, std::int64_t n, double* h) {
+        const DefaultFloatingPoint guard;
+        for_each_vector<D>(n, [&](auto gather, auto scatter) {
+            const D done = gather(u);
+            scatter(h, schedule_value(s, double(horizon), done, set1<D>(1.0) - done));
+        });
+    }
+    static void schedule_values(const ScheduleSpec& s, std::int64_t horizon, std::int64_t first, std::int64_t n, double* h) {
+        const DefaultFloatingPoint guard;
+        alignas(64) double tile[segment_steps];
+        for (std::int64_t j = 0; j < n; j += segment_steps) {
+            const int m = n - j < segment_steps ? int(n - j) : segment_steps;
+            schedule_tile<D>(s, horizon, first + j, m, tile);
+            memcpy(h + j, tile, sizeof(double) * std::size_t(m));
+        }
+    }
+    static void philox(const std::uint32_t counter[4], std::uint64_t key, std::uint32_t words[4]) {
+        using Word = typename Lane<F>::Word;
+        const PhiloxKeys keys = philox_keys(key);
+        Word out[4];
+        philox_words(philox_lanes(word_set1<Word>(counter[0]), counter[3], keys), philox_call(counter[1], counter[2], keys), keys, out);
+        for (int k = 0; k < 4; ++k) {
+            alignas(64) std::uint32_t lanes[Lane<F>::width];
+            store_bits(lanes, narrow(out[k]));
+            words[k] = lanes[Lane<F>::width - 1];
+        }
+    }
+    static void draws(Precision precision, NoiseKind noise, std::uint64_t seed, std::uint32_t stream, std::uint32_t block,
+                      std::int64_t first_replicate, std::int64_t replicates, std::int64_t first_step, std::int64_t steps, void* out) {
+        const DefaultFloatingPoint guard;
+        if (precision == Precision::float32)
+            draws_of<F>(noise, seed, stream, block, first_replicate, replicates, first_step, steps, static_cast<float*>(out));
+        else
+            draws_of<D>(noise, seed, stream, block, first_replicate, replicates, first_step, steps, static_cast<double*>(out));
+    }
+    template <class R>
+    static void minus_two_log_of(const void* u, std::int64_t n, void* out) {
+        using Real = typename Lane<R>::Real;
+        for_each_vector<R>(n, [&](auto gather, auto scatter) {
+            scatter(static_cast<Real*>(out), anneal_sgd::ASGD_ISA::minus_two_log(gather(static_cast<const Real*>(u))));
+        });
+    }
+    static void minus_two_log(Precision precision, const void* u, std::int64_t n, void* out) {
+        const DefaultFloatingPoint guard;
+        precision == Precision::float32 ? minus_two_log_of<F>(u, n, out) : minus_two_log_of<D>(u, n, out);
+    }
+    template <class R>
+    static void sincos_octant_of(const void* t, std::int64_t n, void* sine, void* cosine) {
+        using Real = typename Lane<R>::Real;
+        for_each_vector<R>(n, [&](auto gather, auto scatter) {
+            R s, c;
+            anneal_sgd::ASGD_ISA::sincos_octant(gather(static_cast<const Real*>(t)), s, c);
+            scatter(static_cast<Real*>(sine), s);
+            scatter(static_cast<Real*>(cosine), c);
+        });
+    }
+    static void sincos_octant(Precision precision, const void* t, std::int64_t n, void* sine, void* cosine) {
+        const DefaultFloatingPoint guard;
+        precision == Precision::float32 ? sincos_octant_of<F>(t, n, sine, cosine) : sincos_octant_of<D>(t, n, sine, cosine);
+    }
+    static void log2(const double* x, std::int64_t n, double* out) {
+        const DefaultFloatingPoint guard;
+        for_each_vector<D>(n, [&](auto gather, auto scatter) { scatter(out, anneal_sgd::ASGD_ISA::log2(gather(x))); });
+    }
+    static void exp2(const double* x, std::int64_t n, double* out) {
+        const DefaultFloatingPoint guard;
+        for_each_vector<D>(n, [&](auto gather, auto scatter) { scatter(out, anneal_sgd::ASGD_ISA::exp2(gather(x))); });
+    }
+};
+
+template <class F, class D>
+constexpr Kernels make_kernels(const char* name) {
+    using K = KernelFunctions<F, D>;
+    return {name,     K::scratch_bytes, K::run,           K::schedule_at, K::schedule_values, K::philox,
+            K::draws, K::minus_two_log, K::sincos_octant, K::log2,        K::exp2};
+}
+
+ASGD_ISA_NAMESPACE_END

@@ -1,0 +1,48 @@
+// What one instruction set offers to the rest of the program: a table of functions. Included by backend_cpu.cpp and by
+// the isa_*.cpp files; plain declarations only.
+#pragma once
+
+#include "../core/spec.hpp"
+
+namespace anneal_sgd {
+
+// Configs [first_config, stop_config) of the ensemble on replicates first_replicate .. first_replicate + replicates - 1.
+struct Range {
+    std::int64_t first_config, stop_config;
+    std::int64_t first_replicate, replicates;
+};
+
+// How a kernel reports. `advanced` gets trajectory-steps done and returns false to stop the run; `recorded` gets the
+// suboptimality of every replicate of the range, in the ensemble's precision.
+struct Listener {
+    void* context;
+    bool (*advanced)(void* context, std::int64_t trajectory_steps);
+    void (*recorded)(void* context, std::int64_t config, std::int64_t record, const void* values);
+};
+
+struct Kernels {
+    const char* name;
+    // Bytes of scratch memory (64-byte aligned) that `run` needs for a range of this shape.
+    std::int64_t (*scratch_bytes)(const EnsembleSpec&, const Range&);
+    // Returns false if the listener stopped it.
+    bool (*run)(const EnsembleSpec&, const Range&, void* scratch, const Listener&);
+
+    // Pieces of the core on arrays, for schedules called from Python and for tests.
+    void (*schedule_at)(const ScheduleSpec&, std::int64_t horizon, const double* u, std::int64_t n, double* h);
+    void (*schedule_values)(const ScheduleSpec&, std::int64_t horizon, std::int64_t first, std::int64_t n, double* h);
+    void (*philox)(const std::uint32_t counter[4], std::uint64_t key, std::uint32_t words[4]);
+    void (*draws)(Precision, NoiseKind, std::uint64_t seed, std::uint32_t stream, std::uint32_t block,
+                  std::int64_t first_replicate, std::int64_t replicates, std::int64_t first_step, std::int64_t steps,
+                  void* out);  // out[step, replicate]
+    void (*minus_two_log)(Precision, const void* u, std::int64_t n, void* out);
+    void (*sincos_octant)(Precision, const void* t, std::int64_t n, void* sine, void* cosine);
+    void (*log2)(const double* x, std::int64_t n, double* out);
+    void (*exp2)(const double* x, std::int64_t n, double* out);
+};
+
+extern const Kernels scalar_kernels;
+#if ASGD_X86
+extern const Kernels avx2_kernels, avx512_kernels;
+#endif
+
+}  // namespace anneal_sgd

@@ -1,0 +1,121 @@
+// Lanes of width one: float and double themselves. The scalar instruction set, other processors, and single values
+// inside vector code. The vector lanes (lanes_avx2.hpp, lanes_avx512.hpp) offer exactly these functions.
+#pragma once
+
+#include "../core/portable.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+// Per lane type R: its Real, the lanes Schedule in which learning rates are computed, the unsigned lanes Bits of the same
+// width, Word, one Philox word per lane, and strip, the number of vectors advanced together.
+template <class R>
+struct Lane;
+
+template <>
+struct Lane<float> {
+    using Real = float;
+    using Schedule = double;
+    using Bits = uint32_t;
+    using Word = uint32_t;
+    static constexpr int width = 1, strip = 16;
+};
+
+template <>
+struct Lane<double> {
+    using Real = double;
+    using Schedule = double;
+    using Bits = uint64_t;
+    using Word = uint32_t;
+    static constexpr int width = 1, strip = 16;
+};
+
+template <class R>
+ASGD_FN R set1(typename Lane<R>::Real x);
+template <class R>
+ASGD_FN R load(const typename Lane<R>::Real* p);
+template <class R>
+ASGD_FN R iota();
+template <class Bits>
+ASGD_FN Bits set1_bits(uint64_t x);
+template <class Word>
+ASGD_FN Word word_set1(uint32_t x);
+template <class R>
+ASGD_FN typename Lane<R>::Word replicate_words(uint32_t first);
+
+ASGD_SPECIALIZATION float set1<float>(float x) { return x; }
+ASGD_SPECIALIZATION double set1<double>(double x) { return x; }
+ASGD_SPECIALIZATION float load<float>(const float* p) { return *p; }
+ASGD_SPECIALIZATION double load<double>(const double* p) { return *p; }
+ASGD_SPECIALIZATION double iota<double>() { return 0; }
+ASGD_SPECIALIZATION uint32_t set1_bits<uint32_t>(uint64_t x) { return uint32_t(x); }
+ASGD_SPECIALIZATION uint64_t set1_bits<uint64_t>(uint64_t x) { return x; }
+ASGD_SPECIALIZATION uint32_t word_set1<uint32_t>(uint32_t x) { return x; }
+ASGD_SPECIALIZATION uint32_t replicate_words<float>(uint32_t first) { return first; }
+ASGD_SPECIALIZATION uint32_t replicate_words<double>(uint32_t first) { return first; }
+
+ASGD_FN void store(float* p, float x) { *p = x; }
+ASGD_FN void store(double* p, double x) { *p = x; }
+ASGD_FN void store_bits(uint32_t* p, uint32_t x) { *p = x; }
+ASGD_FN void store_bits(uint64_t* p, uint64_t x) { *p = x; }
+ASGD_FN uint32_t load_bits(const uint32_t* p, float) { return *p; }
+ASGD_FN uint64_t load_bits(const uint64_t* p, double) { return *p; }
+
+ASGD_FN float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+ASGD_FN double fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
+ASGD_FN float sqrt(float x) { return __builtin_sqrtf(x); }
+ASGD_FN double sqrt(double x) { return __builtin_sqrt(x); }
+
+ASGD_FN uint32_t as_bits(float x) { return bit_cast<uint32_t>(x); }
+ASGD_FN uint64_t as_bits(double x) { return bit_cast<uint64_t>(x); }
+ASGD_FN float as_real(uint32_t x) { return bit_cast<float>(x); }
+ASGD_FN double as_real(uint64_t x) { return bit_cast<double>(x); }
+
+ASGD_FN float absolute(float x) { return __builtin_fabsf(x); }
+ASGD_FN double absolute(double x) { return __builtin_fabs(x); }
+ASGD_FN float max_keep_nan(float bound, float y) { return bound > y ? bound : y; }
+ASGD_FN double max_keep_nan(double bound, double y) { return bound > y ? bound : y; }
+ASGD_FN float min_keep_nan(float bound, float y) { return bound < y ? bound : y; }
+ASGD_FN double min_keep_nan(double bound, double y) { return bound < y ? bound : y; }
+ASGD_FN float select_less(float a, float b, float x, float y) { return a < b ? x : y; }
+ASGD_FN double select_less(double a, double b, double x, double y) { return a < b ? x : y; }
+
+// sign(x) * a for a >= 0, with sign(+-0) = 0.
+ASGD_FN float sign_times(float x, float a) { return x == 0 ? 0.0f : as_real((as_bits(x) & 0x80000000u) | as_bits(a)); }
+ASGD_FN double sign_times(double x, double a) {
+    return x == 0 ? 0.0 : as_real((as_bits(x) & 0x8000000000000000u) | as_bits(a));
+}
+// s >= 0 with the sign that the top bit of w holds.
+ASGD_FN float signed_by_top_bit(uint32_t w, float s) { return as_real((w & 0x80000000u) | as_bits(s)); }
+ASGD_FN double signed_by_top_bit(uint64_t w, double s) { return as_real((w & 0x8000000000000000u) | as_bits(s)); }
+
+ASGD_FN float signed_to_real(uint32_t x) { return float(int32_t(x)); }
+ASGD_FN float unsigned_to_real(uint32_t x) { return float(x); }
+// The arithmetic shift of j by the mantissa's width, as a real number.
+ASGD_FN float exponent_to_real(uint32_t j) { return float(int32_t(j) >> 23); }
+ASGD_FN double exponent_to_real(uint64_t j) {
+    return as_real(((j + 0x3FF0000000000000u) >> 52) | 0x4330000000000000u) - (0x1p52 + 1023);
+}
+
+template <class R, class Bits>
+ASGD_FN void swap_scalar_where_bit0(Bits b, R& first, R& second) {
+    const R f = first, s = second;
+    first = (b & 1) != 0 ? s : f;
+    second = (b & 1) != 0 ? f : s;
+}
+ASGD_FN void swap_where_bit0(uint32_t b, float& first, float& second) { swap_scalar_where_bit0(b, first, second); }
+ASGD_FN void swap_where_bit0(uint64_t b, double& first, double& second) { swap_scalar_where_bit0(b, first, second); }
+
+ASGD_FN void mul_high_low(uint32_t m, uint32_t a, uint32_t& high, uint32_t& low) {
+    const uint64_t product = uint64_t(m) * a;
+    high = uint32_t(product >> 32);
+    low = uint32_t(product);
+}
+ASGD_FN uint32_t xor2(uint32_t a, uint32_t b) { return a ^ b; }
+ASGD_FN uint32_t xor3(uint32_t a, uint32_t b, uint32_t c) { return a ^ b ^ c; }
+
+ASGD_FN uint32_t narrow(uint32_t word) { return word; }                                              // float32 lanes
+ASGD_FN uint64_t join(uint32_t high, uint32_t low) { return uint64_t(high) << 32 | low; }            // float64 lanes
+ASGD_FN uint32_t top_aligned(uint32_t word, float) { return word; }
+ASGD_FN uint64_t top_aligned(uint32_t word, double) { return uint64_t(word) << 32; }
+
+ASGD_ISA_NAMESPACE_END

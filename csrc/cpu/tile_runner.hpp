@@ -1,0 +1,455 @@
+// Advances a range of trajectories on one core: written once over lane types, compiled once per instruction set.
+// Included by isa_*.cpp only.
+//
+// Time runs in tiles of up to 128 steps, cut where something is recorded. For a tile the learning rates of all configs
+// are computed once; then every coordinate takes the whole tile on its own (coordinates meet only in a ball projection),
+// strip by strip: `strip` vectors of replicates whose state stays in registers. A strip's noise is drawn into an L1
+// buffer and used by every config of the range that shares the stream, so with common random numbers the generator is
+// paid once for all configs.
+#pragma once
+
+#include "../core/trajectory.hpp"
+#include "kernels.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+inline constexpr int value_tile_steps = 32;  // a strip of drawn values for so many steps stays in L1: 16 KiB at 512 bits
+inline constexpr int narrow_strip = 2;       // vectors, for what a whole strip would waste
+inline constexpr std::int64_t ball_buffer_bytes = 1 << 17;
+
+template <class T>
+ASGD_FN T round_up(T x, T multiple) {
+    return (x + multiple - 1) / multiple * multiple;
+}
+
+// Hands out 64-byte-aligned arrays from one block; with no block it only counts, so size and layout cannot disagree.
+struct Arena {
+    char* base;
+    std::int64_t used = 0;
+
+    template <class T>
+    [[maybe_unused]] T* take(std::int64_t n) {
+        T* p = base != nullptr ? reinterpret_cast<T*>(base + used) : nullptr;
+        used += round_up<std::int64_t>(n * std::int64_t(sizeof(T)), 64);
+        return p;
+    }
+};
+
+ASGD_FN std::int64_t tail_window_start(std::int64_t k, double tail_frac) {
+    const double exact = tail_frac * double(k);
+    std::int64_t n = std::int64_t(exact);
+    if (double(n) < exact) ++n;
+    return k - (n < 1 ? 1 : n);
+}
+
+template <class R>
+struct Buffers {
+    using Real = typename Lane<R>::Real;
+    using BitsReal = typename Constants<Real>::Integer;  // one lane of Lane<R>::Bits
+
+    std::int64_t configs, dimension, padded;  // padded: replicates rounded up to whole strips
+    int ball_steps;                           // steps of drawn values that a ball projection buffers per coordinate
+
+    Real* x;              // [config, coordinate, replicate]
+    Real* segment;        // [config, coordinate, replicate]: sum of iterates in the open segment
+    double* total;        // [config, coordinate, replicate]: sum of iterates in finished segments
+    double* window_start; // [record, config, coordinate, replicate]: P at the start of a tail average
+    Real* averaged;       // [coordinate, replicate]
+    double* h;            // [config, step]: only the first config of each schedule in the range uses its row
+    Real* minus_lr;       // [config, step]
+    std::int64_t* schedule_row;        // [config]: the config whose h row holds its schedule
+    Coordinate<Real>* parameters;      // [config, coordinate]
+    Real* noise_values;
+    BitsReal* noise_bits;
+    Real* recorded;       // [replicate]
+
+    Buffers(const EnsembleSpec& e, const Range& range, Arena& arena) {
+        const bool averaging = e.iterate != Iterate::last, ball = e.problems.projection == ProjectionKind::ball;
+        const std::int64_t strip_lanes = Lane<R>::strip * Lane<R>::width;
+        configs = range.stop_config - range.first_config;
+        dimension = e.problems.dimension;
+        padded = round_up(range.replicates, strip_lanes);
+        const std::int64_t state = configs * dimension * padded;
+
+        x = arena.take<Real>(state);
+        segment = arena.take<Real>(averaging ? state : 0);
+        total = arena.take<double>(averaging ? state : 0);
+        window_start = arena.take<double>(e.iterate == Iterate::tail_average ? state * e.record_count : 0);
+        averaged = arena.take<Real>(averaging ? dimension * padded : 0);
+        h = arena.take<double>(configs * segment_steps);
+        minus_lr = arena.take<Real>(configs * segment_steps);
+        schedule_row = arena.take<std::int64_t>(configs);
+        parameters = arena.take<Coordinate<Real>>(configs * dimension);
+
+        ball_steps = value_tile_steps;
+        while (ball_steps > 4 && dimension * ball_steps * narrow_strip * Lane<R>::width * std::int64_t(sizeof(Real)) > ball_buffer_bytes)
+            ball_steps /= 2;
+        const std::int64_t value_rows = ball ? dimension * (ball_steps + 2 * value_draws_per_call<Real>) : value_tile_steps + 2 * value_draws_per_call<Real>;
+        const std::int64_t bit_rows = ball ? dimension * 4 : 4;
+        const NoiseForm form = noise_form(e.problems.noise);
+        noise_values = arena.take<Real>(form == NoiseForm::values ? value_rows * strip_lanes : 0);
+        noise_bits = arena.take<BitsReal>(form == NoiseForm::bits ? bit_rows * strip_lanes : 0);
+        recorded = arena.take<Real>(padded);
+    }
+
+    std::int64_t offset(std::int64_t config, std::int64_t coordinate) const { return (config * dimension + coordinate) * padded; }
+};
+
+// Draws for steps [first, stop) of V vectors of replicates; row j of `out` is step first - first % draws_per_call + j.
+template <class R, NoiseKind kind, int V>
+ASGD_FN void fill_values(const PhiloxKeys& keys, uint32_t stream, uint32_t block, uint32_t first_replicate, std::int64_t first,
+                         std::int64_t stop, typename Lane<R>::Real* out) {
+    using Real = typename Lane<R>::Real;
+    constexpr int n = value_draws_per_call<Real>;
+    constexpr int row = V * Lane<R>::width;
+    const std::int64_t first_call = first / n, calls = (stop - 1) / n - first_call + 1;
+    for (int v = 0; v < V; ++v) {
+        const auto lanes = philox_lanes(replicate_words<R>(first_replicate + uint32_t(v * Lane<R>::width)), block, keys);
+        for (std::int64_t q = 0; q < calls; ++q) {
+            typename Lane<R>::Word words[4];
+            philox_words(lanes, philox_call(stream, uint32_t(first_call + q), keys), keys, words);
+            R z[n];
+            draw_values<R, kind>(words, z);
+            ASGD_UNROLL
+            for (int j = 0; j < n; ++j) store(out + (q * n + j) * row + v * Lane<R>::width, z[j]);
+        }
+    }
+}
+
+// The four words of the call that holds `step`, for V vectors of replicates, aligned to the top of a lane.
+template <class R, int V, class BitsReal>
+ASGD_FN void fill_bits(const PhiloxKeys& keys, uint32_t stream, uint32_t block, uint32_t first_replicate, std::int64_t step, BitsReal* out) {
+    const PhiloxCall call = philox_call(stream, uint32_t(step / rademacher_draws_per_call), keys);
+    for (int v = 0; v < V; ++v) {
+        const auto lanes = philox_lanes(replicate_words<R>(first_replicate + uint32_t(v * Lane<R>::width)), block, keys);
+        typename Lane<R>::Word words[4];
+        philox_words(lanes, call, keys, words);
+        ASGD_UNROLL
+        for (int k = 0; k < 4; ++k) store_bits(out + (k * V + v) * Lane<R>::width, top_aligned(words[k], R()));
+    }
+}
+
+// One coordinate of V vectors through n steps without leaving registers. `noise` begins at the first of the n steps
+// (values), or at the call's four words with the first step's place `bit` in them (bits).
+template <class R, ProblemKind kind, NoiseForm form, bool box, bool summing, int V>
+static void advance_strip(const Coordinate<typename Lane<R>::Real>& p, const typename Lane<R>::Real* minus_lr, int n,
+                          const typename Lane<R>::Real* values, const typename Constants<typename Lane<R>::Real>::Integer* bits,
+                          int bit, typename Lane<R>::Real* x_memory, typename Lane<R>::Real* sum_memory) {
+    constexpr int width = Lane<R>::width;
+    R x[V], sum[V];
+    ASGD_UNROLL
+    for (int v = 0; v < V; ++v) {
+        x[v] = load<R>(x_memory + v * width);
+        if constexpr (summing) sum[v] = load<R>(sum_memory + v * width);
+    }
+    const auto finish = [&](int v, R y) {
+        x[v] = box ? clamp_to_box(p, y) : y;
+        if constexpr (summing) sum[v] = sum[v] + x[v];
+    };
+    if constexpr (form == NoiseForm::bits) {
+        for (int j = 0; j < n;) {
+            const int word = (bit + j) / 32, skip = (bit + j) % 32;
+            const int stop = n - j < 32 - skip ? n : j + 32 - skip;
+            typename Lane<R>::Bits w[V];
+            ASGD_UNROLL
+            for (int v = 0; v < V; ++v) w[v] = load_bits(bits + (word * V + v) * width, R()) << skip;
+            for (; j < stop; ++j) {
+                const R lr = set1<R>(minus_lr[j]);
+                ASGD_UNROLL
+                for (int v = 0; v < V; ++v) {
+                    finish(v, step<kind, form>(p, lr, x[v], w[v]));
+                    w[v] = w[v] + w[v];
+                }
+            }
+        }
+    } else {
+        for (int j = 0; j < n; ++j) {
+            const R lr = set1<R>(minus_lr[j]);
+            ASGD_UNROLL
+            for (int v = 0; v < V; ++v) {
+                if constexpr (form == NoiseForm::values)
+                    finish(v, step<kind, form>(p, lr, x[v], load<R>(values + (j * V + v) * width)));
+                else
+                    finish(v, step<kind, form>(p, lr, x[v], 0));
+            }
+        }
+    }
+    ASGD_UNROLL
+    for (int v = 0; v < V; ++v) {
+        store(x_memory + v * width, x[v]);
+        if constexpr (summing) store(sum_memory + v * width, sum[v]);
+    }
+}
+
+template <class R>
+class TileRunner {
+    using Real = typename Lane<R>::Real;
+    using BitsReal = typename Constants<Real>::Integer;
+    static constexpr int width = Lane<R>::width;
+
+    const EnsembleSpec& e;
+    const Range& range;
+    Buffers<R> b;
+    PhiloxKeys keys;
+    bool averaging;
+
+    std::int64_t schedule_of(std::int64_t c) const { return (range.first_config + c) / e.base_lr_count % e.schedule_count; }
+    std::int64_t problem_of(std::int64_t c) const { return (range.first_config + c) / e.base_lr_count / e.schedule_count; }
+    uint32_t stream_of(std::int64_t c) const { return e.common_random_numbers ? 0 : uint32_t(range.first_config + c); }
+    const Coordinate<Real>& parameters(std::int64_t c, std::int64_t i) const { return b.parameters[c * b.dimension + i]; }
+    int used_accumulators() const { return b.dimension < accumulators ? int(b.dimension) : accumulators; }
+    // Configs c .. sharing_stop(c) - 1 see the same noise.
+    std::int64_t sharing_stop(std::int64_t c) const { return e.common_random_numbers ? b.configs : c + 1; }
+
+public:
+    TileRunner(const EnsembleSpec& ensemble, const Range& r, Arena& arena)
+        : e(ensemble), range(r), b(ensemble, r, arena), keys(philox_keys(ensemble.seed)), averaging(ensemble.iterate != Iterate::last) {}
+
+    bool run(const Listener& listener) {
+        start();
+        std::int64_t t = 0, record = 0, window = 0;
+        for (;;) {
+            for (; window < e.record_count && window_start(window) <= t; ++window) save_window_start(window);
+            for (; record < e.record_count && e.record_at[record] == t; ++record) report(record, t, listener);
+            if (t == e.horizon || record == e.record_count) return true;
+            std::int64_t stop = t - t % segment_steps + segment_steps;
+            if (stop > e.record_at[record]) stop = e.record_at[record];
+            if (window < e.record_count && stop > window_start(window)) stop = window_start(window);
+            compute_learning_rates(t, int(stop - t));
+            advance(t, int(stop - t));
+            if (averaging && stop % segment_steps == 0) close_segments();
+            if (!listener.advanced(listener.context, (stop - t) * b.configs * range.replicates)) return false;
+            t = stop;
+        }
+    }
+
+private:
+    // Step at which record r's tail average begins; past the horizon when there is none.
+    std::int64_t window_start(std::int64_t r) const {
+        return e.iterate == Iterate::tail_average && e.record_at[r] > 0 ? tail_window_start(e.record_at[r], e.tail_frac) : -1;
+    }
+
+    void start() {
+        for (std::int64_t c = 0; c < b.configs; ++c) {
+            b.schedule_row[c] = c;
+            for (std::int64_t other = 0; other < c; ++other)
+                if (schedule_of(other) == schedule_of(c)) {
+                    b.schedule_row[c] = other;
+                    break;
+                }
+            const MatrixView& x0 = e.problems.x0;
+            for (std::int64_t i = 0; i < b.dimension; ++i) {
+                const Real value = Real(x0.data[problem_of(c) * x0.row_stride + i * x0.column_stride]);
+                Real* x = b.x + b.offset(c, i);
+                for (std::int64_t l = 0; l < b.padded; ++l) x[l] = value;
+                b.parameters[c * b.dimension + i] = coordinate_parameters<Real>(e.problems, problem_of(c), i);
+            }
+        }
+        if (averaging) {
+            memset(b.segment, 0, sizeof(Real) * std::size_t(b.configs * b.dimension * b.padded));
+            memset(b.total, 0, sizeof(double) * std::size_t(b.configs * b.dimension * b.padded));
+        }
+    }
+
+    void compute_learning_rates(std::int64_t first, int n) {
+        for (std::int64_t c = 0; c < b.configs; ++c) {
+            double* h = b.h + b.schedule_row[c] * segment_steps;
+            if (b.schedule_row[c] == c) schedule_tile<typename Lane<R>::Schedule>(e.schedules[schedule_of(c)], e.horizon, first, n, h);
+            const double base_lr = e.base_lr[(range.first_config + c) % e.base_lr_count];
+            Real* minus_lr = b.minus_lr + c * segment_steps;
+            for (int j = 0; j < n; ++j) minus_lr[j] = -Real(base_lr * h[j]);
+        }
+    }
+
+    void advance(std::int64_t t, int n) {
+        switch (e.problems.kind) {
+            case ProblemKind::absolute_value: return advance_kind<ProblemKind::absolute_value>(t, n);
+            case ProblemKind::quadratic: return advance_kind<ProblemKind::quadratic>(t, n);
+            case ProblemKind::huber: return advance_kind<ProblemKind::huber>(t, n);
+        }
+    }
+
+    template <ProblemKind kind>
+    void advance_kind(std::int64_t t, int n) {
+        switch (e.problems.noise) {
+            case NoiseKind::none: return advance_noise<kind, NoiseKind::none>(t, n);
+            case NoiseKind::rademacher: return advance_noise<kind, NoiseKind::rademacher>(t, n);
+            case NoiseKind::gaussian: return advance_noise<kind, NoiseKind::gaussian>(t, n);
+            case NoiseKind::uniform: return advance_noise<kind, NoiseKind::uniform>(t, n);
+        }
+    }
+
+    template <ProblemKind kind, NoiseKind noise>
+    void advance_noise(std::int64_t t, int n) {
+        if (e.problems.projection == ProjectionKind::ball) {
+            for (std::int64_t first = 0; first < range.replicates; first += narrow_strip * width) advance_ball<kind, noise>(t, n, first);
+            return;
+        }
+        for (std::int64_t i = 0; i < b.dimension; ++i) {
+            std::int64_t first = 0;
+            for (; range.replicates - first > narrow_strip * width; first += Lane<R>::strip * width)
+                advance_coordinate<kind, noise, Lane<R>::strip>(t, n, i, first);
+            if (first < range.replicates) advance_coordinate<kind, noise, narrow_strip>(t, n, i, first);
+        }
+    }
+
+    template <ProblemKind kind, NoiseKind noise, int V>
+    void advance_coordinate(std::int64_t t, int n, std::int64_t i, std::int64_t first) {
+        constexpr NoiseForm form = noise_form(noise);
+        const bool box = e.problems.projection == ProjectionKind::box;
+        const auto strip = box ? (averaging ? advance_strip<R, kind, form, true, true, V> : advance_strip<R, kind, form, true, false, V>)
+                               : (averaging ? advance_strip<R, kind, form, false, true, V> : advance_strip<R, kind, form, false, false, V>);
+        constexpr int row = V * width, per_call = value_draws_per_call<Real>;
+        const uint32_t replicate = uint32_t(range.first_replicate + first), block = uint32_t(i);
+        for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
+            end = sharing_stop(begin);
+            if constexpr (form == NoiseForm::bits)
+                fill_bits<R, V>(keys, stream_of(begin), block, replicate, t, b.noise_bits);
+            for (int j = 0; j < n;) {
+                const int m = form != NoiseForm::values || n - j < value_tile_steps ? n - j : value_tile_steps;
+                if constexpr (form == NoiseForm::values)
+                    fill_values<R, noise, V>(keys, stream_of(begin), block, replicate, t + j, t + j + m, b.noise_values);
+                const Real* values = b.noise_values + (t + j) % per_call * row;
+                for (std::int64_t c = begin; c < end; ++c) {
+                    const std::int64_t at = b.offset(c, i) + first;
+                    strip(parameters(c, i), b.minus_lr + c * segment_steps + j, m, values, b.noise_bits,
+                          int((t + j) % rademacher_draws_per_call), b.x + at, averaging ? b.segment + at : nullptr);
+                }
+                j += m;
+            }
+        }
+    }
+
+    // A ball couples the coordinates in every step, so the step is the outer loop and the state lives in memory.
+    template <ProblemKind kind, NoiseKind noise>
+    void advance_ball(std::int64_t t, int n, std::int64_t first) {
+        constexpr NoiseForm form = noise_form(noise);
+        constexpr int V = narrow_strip, row = V * width, per_call = value_draws_per_call<Real>;
+        const std::int64_t value_rows = b.ball_steps + 2 * per_call;
+        const uint32_t replicate = uint32_t(range.first_replicate + first);
+        for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
+            end = sharing_stop(begin);
+            if constexpr (form == NoiseForm::bits)
+                for (std::int64_t i = 0; i < b.dimension; ++i)
+                    fill_bits<R, V>(keys, stream_of(begin), uint32_t(i), replicate, t, b.noise_bits + i * 4 * row);
+            for (int j = 0; j < n;) {
+                const int m = form != NoiseForm::values || n - j < b.ball_steps ? n - j : b.ball_steps;
+                if constexpr (form == NoiseForm::values)
+                    for (std::int64_t i = 0; i < b.dimension; ++i)
+                        fill_values<R, noise, V>(keys, stream_of(begin), uint32_t(i), replicate, t + j, t + j + m,
+                                                 b.noise_values + i * value_rows * row);
+                for (std::int64_t c = begin; c < end; ++c)
+                    for (int s = 0; s < m; ++s) ball_step<kind, form>(c, t + j + s, j + s, s + int((t + j) % per_call), value_rows, first);
+                j += m;
+            }
+        }
+    }
+
+    template <ProblemKind kind, NoiseForm form>
+    void ball_step(std::int64_t c, std::int64_t t, int j, int value_row, std::int64_t value_rows, std::int64_t first) {
+        constexpr int V = narrow_strip, row = V * width;
+        const R lr = set1<R>(b.minus_lr[c * segment_steps + j]);
+        const int bit = int(t % rademacher_draws_per_call);
+        R norm[V][accumulators];
+        for (int v = 0; v < V; ++v)
+            for (int k = 0; k < used_accumulators(); ++k) norm[v][k] = set1<R>(Real(0));
+        for (std::int64_t i = 0; i < b.dimension; ++i) {
+            const Coordinate<Real>& p = parameters(c, i);
+            Real* x = b.x + b.offset(c, i) + first;
+            for (int v = 0; v < V; ++v) {
+                const R x_v = load<R>(x + v * width);
+                R y;
+                if constexpr (form == NoiseForm::values)
+                    y = step<kind, form>(p, lr, x_v, load<R>(b.noise_values + (i * value_rows + value_row) * row + v * width));
+                else if constexpr (form == NoiseForm::bits)
+                    y = step<kind, form>(p, lr, x_v, load_bits(b.noise_bits + (i * 4 + bit / 32) * row + v * width, R()) << (bit % 32));
+                else
+                    y = step<kind, form>(p, lr, x_v, 0);
+                R& acc = norm[v][i % accumulators];
+                acc = fma(y, y, acc);
+                store(x + v * width, y);
+            }
+        }
+        const double radius = e.problems.radius.data[problem_of(c) * e.problems.radius.stride];
+        for (int v = 0; v < V; ++v) {
+            const R factor = ball_factor(Real(radius), Real(radius * radius), fold_accumulators(norm[v], used_accumulators()));
+            for (std::int64_t i = 0; i < b.dimension; ++i) {
+                const std::int64_t at = b.offset(c, i) + first + v * width;
+                const R x = load<R>(b.x + at) * factor;
+                store(b.x + at, x);
+                if (averaging) store(b.segment + at, load<R>(b.segment + at) + x);
+            }
+        }
+    }
+
+    void close_segments() {
+        for (std::int64_t l = 0; l < b.configs * b.dimension * b.padded; ++l) {
+            b.total[l] += double(b.segment[l]);
+            b.segment[l] = Real(0);
+        }
+    }
+
+    void save_window_start(std::int64_t r) {
+        if (e.iterate != Iterate::tail_average) return;
+        const std::int64_t state = b.configs * b.dimension * b.padded;
+        for (std::int64_t l = 0; l < state; ++l) b.window_start[r * state + l] = b.total[l] + double(b.segment[l]);
+    }
+
+    void report(std::int64_t record, std::int64_t k, const Listener& listener) {
+        for (std::int64_t c = 0; c < b.configs; ++c) {
+            const Real* x = b.x + b.offset(c, 0);
+            if (averaging && k > 0) {
+                average(c, record, k);
+                x = b.averaged;
+            }
+            switch (e.problems.kind) {
+                case ProblemKind::absolute_value: suboptimality<ProblemKind::absolute_value>(c, x); break;
+                case ProblemKind::quadratic: suboptimality<ProblemKind::quadratic>(c, x); break;
+                case ProblemKind::huber: suboptimality<ProblemKind::huber>(c, x); break;
+            }
+            listener.recorded(listener.context, range.first_config + c, record, b.recorded);
+        }
+    }
+
+    void average(std::int64_t c, std::int64_t record, std::int64_t k) {
+        const std::int64_t n = b.dimension * b.padded, at = b.offset(c, 0);
+        const double* before = b.window_start + (record * b.configs * n + at);
+        const bool tail = e.iterate == Iterate::tail_average;
+        const double window = double(tail ? k - tail_window_start(k, e.tail_frac) : k);
+        for (std::int64_t l = 0; l < n; ++l) {
+            const double sum = b.total[at + l] + double(b.segment[at + l]);
+            b.averaged[l] = Real((tail ? sum - before[l] : sum) / window);
+        }
+    }
+
+    template <ProblemKind kind>
+    void suboptimality(std::int64_t c, const Real* x) {
+        const Real minimum = Real(e.problems.minimum.data[problem_of(c) * e.problems.minimum.stride]);
+        const R scale = set1<R>(objective_scale<Real>(kind));
+        for (std::int64_t l = 0; l < range.replicates; l += width) {
+            R acc[accumulators];
+            for (int k = 0; k < used_accumulators(); ++k) acc[k] = set1<R>(Real(0));
+            for (std::int64_t i = 0; i < b.dimension; ++i) {
+                const Coordinate<Real>& p = parameters(c, i);
+                R& a = acc[i % accumulators];
+                a = add_objective_term<kind>(p, load<R>(x + i * b.padded + l), a);
+            }
+            store(b.recorded + l, scale * fold_accumulators(acc, used_accumulators()) - set1<R>(minimum));
+        }
+    }
+};
+
+template <class R>
+ASGD_FN std::int64_t scratch_bytes_of(const EnsembleSpec& e, const Range& range) {
+    Arena arena{nullptr};
+    Buffers<R>(e, range, arena);
+    return arena.used;
+}
+
+template <class R>
+static bool run_range(const EnsembleSpec& e, const Range& range, void* scratch, const Listener& listener) {
+    Arena arena{static_cast<char*>(scratch)};
+    return TileRunner<R>(e, range, arena).run(listener);
+}
+
+ASGD_ISA_NAMESPACE_END

@@ -1,0 +1,34 @@
+// Moments of disjoint replicate ranges, merged along a fixed tree: full blocks are the leaves of a binary tree over block
+// numbers and siblings merge as soon as both are there, so the order of arrival never shows in the result.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "../core/moments.hpp"
+
+namespace anneal_sgd {
+
+class MomentTree {
+public:
+    using Cells = std::vector<Moment>;  // one per (config, record)
+    struct Node {
+        std::int64_t stop;
+        Cells cells;
+    };
+
+    // Adds replicates [start, stop): part of one block, or a node of the tree. Throws std::invalid_argument on overlap.
+    void insert(std::int64_t start, std::int64_t stop, Cells cells);
+
+    // By first replicate. After any insertions these are the maximal tree nodes, plus the partly covered blocks.
+    const std::map<std::int64_t, Node>& nodes() const { return nodes_; }
+
+    // All nodes merged from left to right.
+    Cells total() const;
+
+private:
+    std::map<std::int64_t, Node> nodes_;
+};
+
+}  // namespace anneal_sgd

@@ -1,0 +1,190 @@
+#include "simulate.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <mutex>
+
+#include "../cpu/backend_cpu.hpp"
+
+namespace anneal_sgd {
+namespace {
+
+constexpr std::int64_t preferred_configs = 16;           // that share one drawing of noise
+constexpr std::int64_t preferred_replicates = 4096;      // that share one computation of learning rates
+constexpr std::int64_t smallest_range = 128;             // replicates: one AVX-512 strip
+constexpr std::int64_t tasks_per_thread = 4;             // so that threads end together
+constexpr std::int64_t scratch_limit = 64 << 20;         // bytes per thread
+constexpr std::int64_t cells_limit = 1 << 18;            // moments that one group of blocks holds before they merge
+
+// A set of whole blocks x configs whose tasks (replicate ranges) together yield one contribution to the tree.
+struct Group {
+    std::int64_t first_config, stop_config, first_replicate, replicates;
+    bool whole;                         // one task covers it: blocks are reduced as they are recorded
+    std::atomic<int> tasks_left{0};
+    std::once_flag allocated;
+    std::vector<Moment> moments;        // whole: [block, config, record]
+    std::vector<unsigned char> values;  // else: [config, record, replicate], reduced when the last task is done
+};
+
+struct Shape {
+    std::int64_t configs, group_replicates, task_replicates;
+};
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& kernels) {
+    const std::int64_t configs = config_count(e);
+    Shape s{std::min(configs, preferred_configs), preferred_replicates, preferred_replicates};
+    const auto scratch = [&] {
+        return kernels.scratch_bytes(e, {0, s.configs, 0, std::min(s.task_replicates, o.replicates)});
+    };
+    const auto cells = [&] { return s.configs * e.record_count * (s.group_replicates / block_replicates); };
+    while (s.group_replicates > block_replicates && cells() > cells_limit) s.group_replicates /= 2;
+    while (s.configs > 1 && cells() > cells_limit) s.configs /= 2;
+    s.task_replicates = s.group_replicates;
+    // More tasks, or less memory, first by fewer replicates (noise stays shared), then by fewer configs. A block that is
+    // cut keeps its values until all of it is done; where records are many that is too much, and blocks stay whole.
+    const auto tasks = [&] { return ceil_div(configs, s.configs) * ceil_div(o.replicates, s.task_replicates); };
+    const auto too_few = [&] { return o.threads > 1 && tasks() < o.threads * tasks_per_thread; };
+    const bool may_cut = s.configs * e.record_count * block_replicates * std::int64_t(sizeof(double)) <= scratch_limit;
+    const std::int64_t smallest = may_cut ? smallest_range : block_replicates;
+    while (s.task_replicates > smallest && (too_few() || scratch() > scratch_limit)) s.task_replicates /= 2;
+    while (s.configs > 1 && (too_few() || scratch() > scratch_limit)) s.configs /= 2;
+    s.group_replicates = std::max(s.task_replicates, std::min(s.group_replicates, block_replicates));
+    return s;
+}
+
+template <class Real>
+Moment moment_of(const void* values, std::int64_t offset, std::int64_t n) {
+    return block_moment(static_cast<const Real*>(values) + offset, n);
+}
+
+class Collector final : public cpu::Sink {
+public:
+    Collector(const EnsembleSpec& ensemble, const RunOptions& options, const Shape& shape)
+        : e_(ensemble), o_(options), real_bytes_(ensemble.precision == Precision::float32 ? 4 : 8) {
+        const std::int64_t configs = config_count(e_), stop = o_.first_replicate + o_.replicates;
+        trees_.resize(std::size_t(ceil_div(configs, shape.configs)));
+        configs_per_tree_ = shape.configs;
+        for (std::int64_t c = 0; c < configs; c += shape.configs) {
+            const std::int64_t stop_config = std::min(configs, c + shape.configs);
+            for (std::int64_t r = o_.first_replicate, group_stop; r < stop; r = group_stop) {
+                group_stop = std::min(stop, (r / shape.group_replicates + 1) * shape.group_replicates);
+                auto group = std::make_unique<Group>();
+                group->first_config = c;
+                group->stop_config = stop_config;
+                group->first_replicate = r;
+                group->replicates = group_stop - r;
+                for (std::int64_t first = r, task_stop; first < group_stop; first = task_stop) {
+                    task_stop = std::min(group_stop, (first / shape.task_replicates + 1) * shape.task_replicates);
+                    tasks_.push_back({c, stop_config, first, task_stop - first});
+                    group_of_task_.push_back(group.get());
+                    ++group->tasks_left;
+                }
+                group->whole = group->tasks_left == 1;
+                groups_.push_back(std::move(group));
+            }
+        }
+    }
+
+    const std::vector<Range>& tasks() const { return tasks_; }
+
+    void recorded(std::size_t task, std::int64_t config, std::int64_t record, const void* values) override {
+        const Range& range = tasks_[task];
+        Group& group = *group_of_task_[task];
+        if (o_.samples != nullptr) {
+            const std::int64_t at = (config * e_.record_count + record) * o_.replicates + range.first_replicate - o_.first_replicate;
+            std::memcpy(static_cast<unsigned char*>(o_.samples) + at * real_bytes_, values, std::size_t(range.replicates * real_bytes_));
+        }
+        std::call_once(group.allocated, [&] {
+            const std::int64_t cells = (group.stop_config - group.first_config) * e_.record_count;
+            if (group.whole)
+                group.moments.resize(std::size_t(block_count(group) * cells));
+            else
+                group.values.resize(std::size_t(cells * group.replicates * real_bytes_));
+        });
+        const std::int64_t cell = (config - group.first_config) * e_.record_count + record;
+        if (group.whole) {
+            for (std::int64_t b = 0; b < block_count(group); ++b) group.moments[cell_index(group, b, cell)] = reduce(group, b, values);
+        } else {
+            const std::int64_t at = cell * group.replicates + range.first_replicate - group.first_replicate;
+            std::memcpy(group.values.data() + at * real_bytes_, values, std::size_t(range.replicates * real_bytes_));
+        }
+    }
+
+    void finished(std::size_t task) override {
+        Group& group = *group_of_task_[task];
+        if (--group.tasks_left > 0) return;
+        const std::int64_t cells = (group.stop_config - group.first_config) * e_.record_count;
+        for (std::int64_t b = 0; b < block_count(group); ++b) {
+            MomentTree::Cells moments(static_cast<std::size_t>(cells));
+            for (std::int64_t cell = 0; cell < cells; ++cell)
+                moments[std::size_t(cell)] = group.whole ? group.moments[cell_index(group, b, cell)]
+                                                         : reduce(group, b, group.values.data() + cell * group.replicates * real_bytes_);
+            const auto [start, stop] = block_range(group, b);
+            const std::lock_guard<std::mutex> lock(mutex_);
+            trees_[std::size_t(group.first_config / configs_per_tree_)].insert(start, stop, std::move(moments));
+        }
+        group.moments = {};
+        group.values = {};
+    }
+
+    // One tree for all configs.
+    MomentTree joined() const {
+        MomentTree all;
+        for (const auto& [start, node] : trees_.front().nodes()) {
+            MomentTree::Cells cells;
+            cells.reserve(std::size_t(config_count(e_) * e_.record_count));
+            for (const MomentTree& tree : trees_) {
+                const MomentTree::Cells& part = tree.nodes().at(start).cells;
+                cells.insert(cells.end(), part.begin(), part.end());
+            }
+            all.insert(start, node.stop, std::move(cells));
+        }
+        return all;
+    }
+
+private:
+    static std::int64_t first_block(const Group& g) { return g.first_replicate / block_replicates; }
+    static std::int64_t block_count(const Group& g) {
+        return (g.first_replicate + g.replicates - 1) / block_replicates - first_block(g) + 1;
+    }
+    static std::pair<std::int64_t, std::int64_t> block_range(const Group& g, std::int64_t b) {
+        const std::int64_t block = (first_block(g) + b) * block_replicates;
+        return {std::max(g.first_replicate, block), std::min(g.first_replicate + g.replicates, block + block_replicates)};
+    }
+    std::size_t cell_index(const Group& g, std::int64_t b, std::int64_t cell) const {
+        return std::size_t(b * (g.stop_config - g.first_config) * e_.record_count + cell);
+    }
+    // `values`: one cell's, of all replicates of the group.
+    Moment reduce(const Group& g, std::int64_t b, const void* values) const {
+        const auto [start, stop] = block_range(g, b);
+        const std::int64_t offset = start - g.first_replicate;
+        return real_bytes_ == 4 ? moment_of<float>(values, offset, stop - start) : moment_of<double>(values, offset, stop - start);
+    }
+
+    const EnsembleSpec& e_;
+    const RunOptions& o_;
+    const std::int64_t real_bytes_;
+    std::int64_t configs_per_tree_;
+    std::vector<Range> tasks_;
+    std::vector<Group*> group_of_task_;
+    std::vector<std::unique_ptr<Group>> groups_;
+    std::vector<MomentTree> trees_;
+    std::mutex mutex_;
+};
+
+}  // namespace
+
+std::int64_t config_count(const EnsembleSpec& e) { return e.problems.count * e.schedule_count * e.base_lr_count; }
+
+MomentTree simulate(const EnsembleSpec& ensemble, const RunOptions& options) {
+    const Kernels& kernels = cpu::kernels(options.isa);
+    Collector collector(ensemble, options, choose_shape(ensemble, options, kernels));
+    cpu::run_tasks(ensemble, kernels, collector.tasks(), options.threads, collector, options.poll);
+    return collector.joined();
+}
+
+}  // namespace anneal_sgd

@@ -1,0 +1,25 @@
+// Runs an ensemble: cuts it into tasks for a backend and merges what they record into moments.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "../core/spec.hpp"
+#include "moment_tree.hpp"
+
+namespace anneal_sgd {
+
+struct RunOptions {
+    std::int64_t first_replicate, replicates;
+    std::string isa;
+    int threads;
+    void* samples;  // [config, record, replicate] in the ensemble's precision, or null
+    std::function<void(double fraction_done)> poll;
+};
+
+std::int64_t config_count(const EnsembleSpec& ensemble);
+
+// Throws std::invalid_argument on an unknown isa, std::bad_alloc, and whatever `poll` throws.
+MomentTree simulate(const EnsembleSpec& ensemble, const RunOptions& options);
+
+}  // namespace anneal_sgd

@@ -1,0 +1,165 @@
+"""Compiled core. Arrays cross this border as float64 NumPy arrays of any strides (broadcast views are read in place)."""
+
+import enum
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import testing as testing
+
+__version__: str
+STREAM_VERSION: int
+BLOCK_REPLICATES: int
+
+class ProblemKind(enum.Enum):
+    absolute_value = ...
+    quadratic = ...
+    huber = ...
+
+class NoiseKind(enum.Enum):
+    none = ...
+    rademacher = ...
+    gaussian = ...
+    uniform = ...
+
+class ProjectionKind(enum.Enum):
+    none = ...
+    box = ...
+    ball = ...
+
+class ScheduleKind(enum.Enum):
+    constant = ...
+    inverse_sqrt = ...
+    polynomial = ...
+    linear = ...
+    cosine = ...
+    one_minus_sqrt = ...
+    exponential = ...
+    step_decay = ...
+    warmup_stable_decay = ...
+    tabulated = ...
+
+class CooldownShape(enum.Enum):
+    linear = ...
+    cosine = ...
+    one_minus_sqrt = ...
+
+class Iterate(enum.Enum):
+    last = ...
+    average = ...
+    tail_average = ...
+
+class Precision(enum.Enum):
+    float32 = ...
+    float64 = ...
+
+class Problems:
+    """Problems of one kind and dimension: parameter arrays of shape (problems, dimension) or (problems,)."""
+
+    def __init__(
+        self,
+        *,
+        kind: ProblemKind,
+        noise: NoiseKind,
+        projection: ProjectionKind,
+        weight: NDArray[np.float64],  # (problems, dimension): slope a, curvature lambda, Huber slope a
+        huber_width: NDArray[np.float64],  # (problems,): delta; 1 elsewhere
+        noise_std: NDArray[np.float64],  # (problems, dimension)
+        lower: NDArray[np.float64],  # (problems, dimension): box
+        upper: NDArray[np.float64],  # (problems, dimension): box
+        radius: NDArray[np.float64],  # (problems,): ball
+        x0: NDArray[np.float64],  # (problems, dimension)
+        minimum: NDArray[np.float64],  # (problems,): f* over the set
+    ) -> None: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def dimension(self) -> int: ...
+
+class Schedule:
+    """One schedule; `parameter` is the degree, the timescale_frac (0: one step), the final value, the factor or the cooldown_frac."""
+
+    def __init__(
+        self,
+        kind: ScheduleKind,
+        *,
+        parameter: float = 0.0,
+        cooldown: CooldownShape = ...,
+        floor: float = 0.0,
+        warmup_frac: float = 0.0,
+        table: NDArray[np.float64] = ...,  # tabulated values, or step-decay milestones
+    ) -> None: ...
+    def at(self, u: NDArray[np.float64], horizon: int) -> NDArray[np.float64]:
+        """h(u, 1 - u) for a 1-D array u in [0, 1]."""
+    def values(self, horizon: int, first: int, stop: int) -> NDArray[np.float64]:
+        """h at steps first..stop-1, exactly as a simulation uses them."""
+
+class Ensemble:
+    """Everything of a call but the replicate range: configs are problems x schedules x base_lr in C order."""
+
+    def __init__(
+        self,
+        *,
+        problems: Problems,
+        schedules: list[Schedule],
+        base_lr: NDArray[np.float64],  # 1-D
+        horizon: int,
+        record_at: NDArray[np.int64],  # 1-D, strictly increasing, in 0..horizon
+        iterate: Iterate,
+        tail_frac: float,
+        common_random_numbers: bool,
+        precision: Precision,
+        seed: int,
+    ) -> None: ...
+
+class Moments:
+    """Moments of disjoint replicate ranges. Node arrays have shape (nodes, configs, records)."""
+
+    def __init__(
+        self,
+        *,
+        ranges: NDArray[np.int64],
+        count: NDArray[np.int64],
+        diverged: NDArray[np.int64],
+        mean: NDArray[np.float64],
+        m2: NDArray[np.float64],
+        minimum: NDArray[np.float64],
+        maximum: NDArray[np.float64],
+    ) -> None: ...
+    @property
+    def ranges(self) -> NDArray[np.int64]: ...  # (nodes, 2): first replicate, stop
+    @property
+    def count(self) -> NDArray[np.int64]: ...
+    @property
+    def diverged(self) -> NDArray[np.int64]: ...
+    @property
+    def mean(self) -> NDArray[np.float64]: ...
+    @property
+    def m2(self) -> NDArray[np.float64]: ...
+    @property
+    def minimum(self) -> NDArray[np.float64]: ...
+    @property
+    def maximum(self) -> NDArray[np.float64]: ...
+    def merged(self, other: Moments) -> Moments:
+        """Union of two disjoint sets of ranges, siblings combined. ValueError where ranges overlap."""
+    def total(self) -> Moments:
+        """One node: all ranges merged from left to right."""
+
+def simulate(
+    ensemble: Ensemble,
+    *,
+    first_replicate: int,
+    replicates: int,
+    isa: str,  # "scalar" | "avx2" | "avx512"
+    threads: int,
+    samples: NDArray[Any] | None,  # (configs, records, replicates), C-contiguous, of the ensemble's precision
+    poll: Callable[[float], None] | None,  # called on the calling thread with the fraction done; its exception stops the run
+) -> Moments: ...
+def supported_isas() -> list[str]:
+    """ISAs that this build has and this processor runs, slowest first."""
+
+def built_isas() -> list[str]: ...
+def cuda_why_unavailable() -> str:
+    """Empty where the CUDA backend can be used."""

@@ -1,0 +1,31 @@
+"""Parts of the core, exposed per ISA so that tests can compare them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import NoiseKind, Precision
+
+def philox(isa: str, counter: NDArray[np.uint32], key: tuple[int, int]) -> NDArray[np.uint32]:
+    """Words of shape (n, 4) for counters of shape (n, 4)."""
+
+def draws(
+    isa: str,
+    precision: Precision,
+    noise: NoiseKind,
+    *,
+    seed: int,
+    stream: int,
+    first_replicate: int,
+    replicates: int,
+    coordinate: int,
+    first_step: int,
+    steps: int,
+) -> NDArray[Any]:
+    """Draws of shape (steps, replicates), of the precision's dtype."""
+
+def minus_two_log(isa: str, u: NDArray[Any]) -> NDArray[Any]: ...
+def sincos_octant(isa: str, t: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]: ...
+def log2(isa: str, x: NDArray[np.float64]) -> NDArray[np.float64]: ...
+def exp2(isa: str, x: NDArray[np.float64]) -> NDArray[np.float64]: ...
