@@ -41,5 +41,21 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	find csrc -name '*.[ch]pp' | xargs $(BIN)/clang-format -i
 
+# A sanitized core in an environment of its own. The interpreter is not instrumented, hence the preload; CPython's own
+# deliberate leaks at exit are not looked for.
+SANITIZED := build/sanitize/venv
+$(SANITIZED)/.installed: $(SOURCES)
+	test -x $(SANITIZED)/bin/python || $(PYTHON) -m venv $(SANITIZED)
+	$(SANITIZED)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps . \
+	    --config-settings=cmake.define.ANNEAL_SGD_SANITIZE=address,undefined --config-settings=build-dir=build/sanitize/core
+	$(SANITIZED)/bin/python -m pip install --quiet --disable-pip-version-check '.[test]' \
+	    --config-settings=cmake.define.ANNEAL_SGD_SANITIZE=address,undefined --config-settings=build-dir=build/sanitize/core
+	touch $@
+
+sanitize: $(SANITIZED)/.installed
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	$(SANITIZED)/bin/python -m pytest -p no:cacheprovider $(PYTEST_ARGS)
+
 clean:
 	rm -rf $(VENV) build out

@@ -5,7 +5,8 @@
 //   uniform      4 (2 in f64)     [-sqrt(3), sqrt(3)]      sqrt(3) * 2^-31, rounded to float32 (2^-51 in float64)
 //   Gaussian     4 (2 in f64)     |z| <= 6.77 (8.58)       Box-Muller; radius from 32 (52) bits, angle from 32 (52)
 //
-// Accuracy against the exact transform of the same words: 4 ulp of |z| (tests/test_core.py measures it).
+// A Gaussian draw is within 4 ulp of the exact transform of its words, plus eps / radius from rounding the variate under
+// the logarithm to the dtype (tests/test_draws.py).
 #pragma once
 
 #include "elementary.hpp"

@@ -1,0 +1,92 @@
+"""Each technology has one home, layers depend downwards, and no newer processor's code leaks into what every one runs."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import anneal_sgd
+from anneal_sgd import _core
+
+ROOT = Path(__file__).parent.parent
+CSRC = ROOT / "csrc"
+LAYERS = {
+    "core": {"core"},
+    "cpu": {"cpu", "core"},
+    "cuda": {"cuda", "core"},
+    "engine": {"engine", "cpu", "cuda", "core"},
+    "bindings": {"bindings", "engine", "cpu", "cuda", "core"},
+}
+
+
+def sources(suffixes=(".hpp", ".cpp", ".cu", ".cuh")):
+    return sorted(p for p in CSRC.rglob("*") if p.suffix in suffixes)
+
+
+def test_includes_point_down():
+    strays = []
+    for path in sources():
+        layer = path.relative_to(CSRC).parts[0]
+        for target in re.findall(r'#include "([^"]+)"', path.read_text()):
+            target_layer = (path.parent / target).resolve().relative_to(CSRC).parts[0]
+            if target_layer not in LAYERS[layer]:
+                strays.append(f"{path.relative_to(CSRC)} includes {target}")
+    assert strays == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "home"),
+    [
+        (r"pybind11", r"bindings/"),
+        (r"_mm\d*_|immintrin", r"cpu/(lanes_|isa_kernels)"),
+        (r"__CUDACC__|__GNUC__|__clang__|__device__", r"core/portable\.hpp"),
+        (r"<cuda|cudaError", r"cuda/"),
+        (r"std::thread|std::atomic|std::mutex", r"cpu/backend_cpu|engine/simulate"),
+        (r"#include <(vector|string|algorithm|map|functional)>", r"cpu/backend_cpu|engine/|bindings/|cuda/backend_cuda"),
+    ],
+)
+def test_each_technology_has_one_home(pattern, home):
+    strays = [
+        str(path.relative_to(CSRC))
+        for path in sources()
+        if re.search(pattern, path.read_text()) and not re.match(home, str(path.relative_to(CSRC)))
+    ]
+    assert strays == []
+
+
+def test_one_version_number():
+    declared = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert declared is not None
+    assert anneal_sgd.__version__ == declared[1] == _core.__version__
+
+
+def test_importing_the_package_is_light_and_silent():
+    code = (
+        "import sys, anneal_sgd; "
+        "heavy = {'cupy', 'xarray', 'pandas', 'matplotlib', 'rich', 'typer', 'scipy'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(shutil.which("objdump") is None, reason="objdump (binutils) is not installed")
+def test_vector_instructions_stay_in_their_namespace():
+    """512-bit registers appear in avx512:: functions only, fused multiply-add and 256-bit ones in those and avx2::."""
+    listing = subprocess.run(
+        ["objdump", "-d", "-C", "--no-show-raw-insn", _core.__file__], capture_output=True, text=True, check=True
+    ).stdout
+    function, wide, middle = "", set(), set()
+    for line in listing.splitlines():
+        if line.endswith(">:"):
+            function = line.split("<", 1)[1]
+        elif "%zmm" in line or "%k1" in line:
+            wide.add(function)
+        elif "%ymm" in line or "vfm" in line:
+            middle.add(function)
+    assert wide, "this build has no AVX-512 code: nothing was tested"
+    assert [f for f in wide if "anneal_sgd::avx512::" not in f] == []
+    assert [f for f in middle if not re.search(r"anneal_sgd::avx(2|512)::", f)] == []
