@@ -5,9 +5,10 @@
 namespace anneal_sgd::bindings {
 namespace {
 
-std::shared_ptr<Schedule> make_schedule(ScheduleKind kind, double parameter, CooldownShape cooldown, double floor, double warmup_frac,
-                                        std::vector<double> table) {
-    require(kind != ScheduleKind::tabulated || table.size() >= 2, "table: a tabulated schedule needs at least 2 values");
+std::shared_ptr<Schedule> make_schedule(ScheduleKind kind, double parameter, CooldownShape cooldown, double floor,
+                                        double warmup_frac, std::vector<double> table) {
+    require(kind != ScheduleKind::tabulated || table.size() >= 2,
+            "table: a tabulated schedule needs at least 2 values");
     auto s = std::make_shared<Schedule>();
     s->table = std::move(table);
     s->spec = {kind, cooldown, parameter, floor, warmup_frac, s->table.data(), std::int64_t(s->table.size())};
@@ -19,13 +20,15 @@ const Kernels& fastest_kernels() {
     return kernels;
 }
 
-Array schedule_at(const Schedule& schedule, const py::array_t<double, py::array::c_style | py::array::forcecast>& u, std::int64_t horizon) {
+Array schedule_at(const Schedule& schedule, const py::array_t<double, py::array::c_style | py::array::forcecast>& u,
+                  std::int64_t horizon) {
     require(u.ndim() == 1, "u: must be one-dimensional");
     Array h(u.size());
     const double* in = u.data();
     double* out = h.mutable_data();
     const std::int64_t n = u.size();
-    const py::gil_scoped_release unlocked;  // reads and writes arrays that the caller does not have yet or must not change
+    const py::gil_scoped_release
+        unlocked;  // reads and writes arrays that the caller does not have yet or must not change
     fastest_kernels().schedule_at(schedule.spec, horizon, in, n, out);
     return h;
 }

@@ -15,7 +15,7 @@ struct Moments {
 };
 
 template <class T>
-py::array_t<T> field(const Moments& m, T Moment::*member) {
+py::array_t<T> field(const Moments& m, T Moment::* member) {
     py::array_t<T> out({py::ssize_t(m.tree.nodes().size()), py::ssize_t(m.configs), py::ssize_t(m.records)});
     T* p = out.mutable_data();
     for (const auto& [start, node] : m.tree.nodes())
@@ -33,11 +33,12 @@ Integers ranges(const Moments& m) {
     return out;
 }
 
-std::shared_ptr<Moments> make_moments(const Integers& ranges, const Integers& count, const Integers& diverged, const Reals& mean,
-                                      const Reals& m2, const Reals& minimum, const Reals& maximum) {
+std::shared_ptr<Moments> make_moments(const Integers& ranges, const Integers& count, const Integers& diverged,
+                                      const Reals& mean, const Reals& m2, const Reals& minimum, const Reals& maximum) {
     require(ranges.ndim() == 2 && ranges.shape(1) == 2, "ranges: shape must be (nodes, 2)");
     require(count.ndim() == 3 && count.shape(0) == ranges.shape(0), "count: shape must be (nodes, configs, records)");
-    for (const py::array& other : {py::array(diverged), py::array(mean), py::array(m2), py::array(minimum), py::array(maximum)}) {
+    for (const py::array& other :
+         {py::array(diverged), py::array(mean), py::array(m2), py::array(minimum), py::array(maximum)}) {
         bool same = other.ndim() == 3;
         for (int axis = 0; same && axis < 3; ++axis) same = other.shape(axis) == count.shape(axis);
         require(same, "diverged, mean, m2, minimum, maximum: shapes must be that of count");
@@ -61,7 +62,8 @@ std::shared_ptr<Moments> make_moments(const Integers& ranges, const Integers& co
 }
 
 std::shared_ptr<Moments> merged(const Moments& a, const Moments& b) {
-    require(a.configs == b.configs && a.records == b.records, "other: its configs and records must be those of this one");
+    require(a.configs == b.configs && a.records == b.records,
+            "other: its configs and records must be those of this one");
     auto m = std::make_shared<Moments>(a);
     for (const auto& [start, node] : b.tree.nodes()) m->tree.insert(start, node.stop, node.cells);
     return m;
@@ -81,18 +83,25 @@ void* sample_memory(const std::optional<py::array>& samples, const EnsembleSpec&
     const bool single = e.precision == Precision::float32;
     require(single ? py::isinstance<py::array_t<float>>(*samples) : py::isinstance<py::array_t<double>>(*samples),
             std::string("samples: dtype must be ") + (single ? "float32" : "float64"));
-    require((samples->flags() & py::array::c_style) != 0 && samples->writeable(), "samples: must be C-contiguous and writable");
-    require(samples->size() == config_count(e) * e.record_count * replicates, "samples: size must be configs x records x replicates");
+    require((samples->flags() & py::array::c_style) != 0 && samples->writeable(),
+            "samples: must be C-contiguous and writable");
+    require(samples->size() == config_count(e) * e.record_count * replicates,
+            "samples: size must be configs x records x replicates");
     return const_cast<void*>(samples->data());
 }
 
 std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ensemble, std::int64_t first_replicate,
                                            std::int64_t replicates, const std::string& isa, int threads,
-                                           const std::optional<py::array>& samples, const std::optional<py::function>& poll) {
+                                           const std::optional<py::array>& samples,
+                                           const std::optional<py::function>& poll) {
     require(first_replicate >= 0 && replicates >= 1 && first_replicate + replicates <= (std::int64_t(1) << 32),
             "replicates: first_replicate .. first_replicate + replicates - 1 must lie in 0 .. 2**32 - 1");
     require(threads >= 1, "threads: " + std::to_string(threads) + " is not >= 1");
-    const RunOptions options{first_replicate, replicates, isa, threads, sample_memory(samples, ensemble->spec, replicates),
+    const RunOptions options{first_replicate,
+                             replicates,
+                             isa,
+                             threads,
+                             sample_memory(samples, ensemble->spec, replicates),
                              [&](double fraction_done) {
                                  const py::gil_scoped_acquire locked;
                                  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
@@ -111,8 +120,8 @@ std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ense
 
 void bind_simulate(py::module_& m) {
     py::class_<Moments, std::shared_ptr<Moments>>(m, "Moments")
-        .def(py::init(&make_moments), py::kw_only(), py::arg("ranges"), py::arg("count"), py::arg("diverged"), py::arg("mean"),
-             py::arg("m2"), py::arg("minimum"), py::arg("maximum"))
+        .def(py::init(&make_moments), py::kw_only(), py::arg("ranges"), py::arg("count"), py::arg("diverged"),
+             py::arg("mean"), py::arg("m2"), py::arg("minimum"), py::arg("maximum"))
         .def_property_readonly("ranges", &ranges)
         .def_property_readonly("count", [](const Moments& a) { return field(a, &Moment::count); })
         .def_property_readonly("diverged", [](const Moments& a) { return field(a, &Moment::diverged); })
@@ -122,8 +131,8 @@ void bind_simulate(py::module_& m) {
         .def_property_readonly("maximum", [](const Moments& a) { return field(a, &Moment::maximum); })
         .def("merged", &merged, py::arg("other"))
         .def("total", &total);
-    m.def("simulate", &simulate_ensemble, py::arg("ensemble"), py::kw_only(), py::arg("first_replicate"), py::arg("replicates"),
-          py::arg("isa"), py::arg("threads"), py::arg("samples"), py::arg("poll"));
+    m.def("simulate", &simulate_ensemble, py::arg("ensemble"), py::kw_only(), py::arg("first_replicate"),
+          py::arg("replicates"), py::arg("isa"), py::arg("threads"), py::arg("samples"), py::arg("poll"));
 }
 
 }  // namespace anneal_sgd::bindings

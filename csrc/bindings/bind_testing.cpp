@@ -8,7 +8,8 @@ namespace {
 using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
 py::array empty(Precision precision, std::vector<py::ssize_t> shape) {
-    return precision == Precision::float32 ? py::array(py::array_t<float>(std::move(shape))) : py::array(py::array_t<double>(std::move(shape)));
+    return precision == Precision::float32 ? py::array(py::array_t<float>(std::move(shape)))
+                                           : py::array(py::array_t<double>(std::move(shape)));
 }
 
 // float32 and float64 arrays as they are; anything else is refused rather than converted.
@@ -19,18 +20,22 @@ Precision precision_of(const py::array& x) {
     return Precision::float64;
 }
 
-py::array_t<std::uint32_t> philox(const std::string& isa, const py::array_t<std::uint32_t, py::array::c_style | py::array::forcecast>& counter,
+py::array_t<std::uint32_t> philox(const std::string& isa,
+                                  const py::array_t<std::uint32_t, py::array::c_style | py::array::forcecast>& counter,
                                   std::pair<std::uint32_t, std::uint32_t> key) {
     require(counter.ndim() == 2 && counter.shape(1) == 4, "counter: shape must be (n, 4)");
     py::array_t<std::uint32_t> words({counter.shape(0), py::ssize_t(4)});
     for (py::ssize_t i = 0; i < counter.shape(0); ++i)
-        cpu::kernels(isa).philox(counter.data() + 4 * i, std::uint64_t(key.second) << 32 | key.first, words.mutable_data() + 4 * i);
+        cpu::kernels(isa).philox(counter.data() + 4 * i, std::uint64_t(key.second) << 32 | key.first,
+                                 words.mutable_data() + 4 * i);
     return words;
 }
 
 py::array draws(const std::string& isa, Precision precision, NoiseKind noise, std::uint64_t seed, std::uint32_t stream,
-                std::int64_t first_replicate, std::int64_t replicates, std::uint32_t coordinate, std::int64_t first_step, std::int64_t steps) {
-    require(replicates >= 0 && steps >= 0 && first_step >= 0 && first_replicate >= 0, "draws: counts and positions must be >= 0");
+                std::int64_t first_replicate, std::int64_t replicates, std::uint32_t coordinate,
+                std::int64_t first_step, std::int64_t steps) {
+    require(replicates >= 0 && steps >= 0 && first_step >= 0 && first_replicate >= 0,
+            "draws: counts and positions must be >= 0");
     py::array out = empty(precision, {steps, replicates});
     void* memory = const_cast<void*>(out.data());
     const Kernels& kernels = cpu::kernels(isa);
@@ -49,7 +54,8 @@ py::array minus_two_log(const std::string& isa, const py::array& u) {
 std::pair<py::array, py::array> sincos_octant(const std::string& isa, const py::array& t) {
     const Precision precision = precision_of(t);
     py::array sine = empty(precision, {t.size()}), cosine = empty(precision, {t.size()});
-    cpu::kernels(isa).sincos_octant(precision, t.data(), t.size(), const_cast<void*>(sine.data()), const_cast<void*>(cosine.data()));
+    cpu::kernels(isa).sincos_octant(precision, t.data(), t.size(), const_cast<void*>(sine.data()),
+                                    const_cast<void*>(cosine.data()));
     return {sine, cosine};
 }
 
@@ -70,8 +76,9 @@ Array exp2(const std::string& isa, const Doubles& x) {
 void bind_testing(py::module_& m) {
     py::module_ t = m.def_submodule("testing", "Parts of the core, exposed per instruction set for tests.");
     t.def("philox", &philox, py::arg("isa"), py::arg("counter"), py::arg("key"));
-    t.def("draws", &draws, py::arg("isa"), py::arg("precision"), py::arg("noise"), py::kw_only(), py::arg("seed"), py::arg("stream"),
-          py::arg("first_replicate"), py::arg("replicates"), py::arg("coordinate"), py::arg("first_step"), py::arg("steps"));
+    t.def("draws", &draws, py::arg("isa"), py::arg("precision"), py::arg("noise"), py::kw_only(), py::arg("seed"),
+          py::arg("stream"), py::arg("first_replicate"), py::arg("replicates"), py::arg("coordinate"),
+          py::arg("first_step"), py::arg("steps"));
     t.def("minus_two_log", &minus_two_log, py::arg("isa"), py::arg("u"));
     t.def("sincos_octant", &sincos_octant, py::arg("isa"), py::arg("t"));
     t.def("log2", &log2, py::arg("isa"), py::arg("x"));

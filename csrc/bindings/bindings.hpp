@@ -1,5 +1,5 @@
-// The border to Python. Each bind_*.cpp checks what comes in, releases the GIL where it computes, and converts what goes
-// out; nothing is calculated here. pybind11 is included nowhere else.
+// The border to Python. Each bind_*.cpp checks what comes in, releases the GIL where it computes, and converts what
+// goes out; nothing is calculated here. pybind11 is included nowhere else.
 #pragma once
 
 #include <pybind11/native_enum.h>
@@ -25,12 +25,14 @@ inline void require(bool condition, const std::string& message) {
 
 // Views of float64 NumPy arrays of any strides. The array must outlive the view.
 inline std::ptrdiff_t element_stride(const Array& array, int axis, const char* name) {
-    require(array.strides(axis) % py::ssize_t(sizeof(double)) == 0, std::string(name) + ": stride is not a multiple of 8 bytes");
+    require(array.strides(axis) % py::ssize_t(sizeof(double)) == 0,
+            std::string(name) + ": stride is not a multiple of 8 bytes");
     return array.strides(axis) / py::ssize_t(sizeof(double));
 }
 
 inline VectorView vector_view(const Array& array, std::int64_t size, const char* name) {
-    require(array.ndim() == 1 && array.shape(0) == size, std::string(name) + ": shape must be (" + std::to_string(size) + ",)");
+    require(array.ndim() == 1 && array.shape(0) == size,
+            std::string(name) + ": shape must be (" + std::to_string(size) + ",)");
     return {array.data(), element_stride(array, 0, name)};
 }
 

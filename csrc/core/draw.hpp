@@ -5,8 +5,8 @@
 //   uniform      4 (2 in f64)     [-sqrt(3), sqrt(3)]      sqrt(3) * 2^-31, rounded to float32 (2^-51 in float64)
 //   Gaussian     4 (2 in f64)     |z| <= 6.77 (8.58)       Box-Muller; radius from 32 (52) bits, angle from 32 (52)
 //
-// A Gaussian draw is within 4 ulp of the exact transform of its words, plus eps / radius from rounding the variate under
-// the logarithm to the dtype (tests/test_draws.py).
+// A Gaussian draw is within 4 ulp of the exact transform of its words, plus eps / radius from rounding the variate
+// under the logarithm to the dtype (tests/test_draws.py).
 #pragma once
 
 #include "elementary.hpp"
@@ -27,7 +27,8 @@ ASGD_FN void gaussian_pair(R u, R t, typename Lane<R>::Bits b, R& z_even, R& z_o
     R sine, cosine;
     sincos_octant(t, sine, cosine);
     constexpr int to_sign = int(sizeof(typename Lane<R>::Real)) * 8 - 2;  // bit 1 to the sign bit
-    const Bits sign = (b << to_sign) & set1_bits<Bits>(typename Constants<typename Lane<R>::Real>::Integer(1) << (to_sign + 1));
+    const Bits sign =
+        (b << to_sign) & set1_bits<Bits>(typename Constants<typename Lane<R>::Real>::Integer(1) << (to_sign + 1));
     cosine = as_real(as_bits(cosine) ^ sign);
     R first = cosine, second = sine;
     swap_where_bit0(b, first, second);

@@ -26,8 +26,8 @@ struct Constants<float> {
     static constexpr int mantissa_bits = 23;
     static constexpr Integer sqrt_half = 0x3F3504F3u;  // bits of sqrt(1/2)
     static constexpr float minus_two_ln2 = -0x1.62e430p+0f;
-    static constexpr float log[9] = {-0x1.000000p+1f, 0x1.fffff8p-1f, -0x1.555792p-1f, 0x1.000570p-1f, -0x1.98b74ap-2f,
-                                     0x1.5332a8p-2f, -0x1.3238f0p-2f, 0x1.263b86p-2f, -0x1.654440p-3f};
+    static constexpr float log[9] = {-0x1.000000p+1f, 0x1.fffff8p-1f,  -0x1.555792p-1f, 0x1.000570p-1f, -0x1.98b74ap-2f,
+                                     0x1.5332a8p-2f,  -0x1.3238f0p-2f, 0x1.263b86p-2f,  -0x1.654440p-3f};
     static constexpr float sin[4] = {0x1.921fb6p-1f, -0x1.4abbbap-4f, 0x1.465e92p-9f, -0x1.2d9302p-15f};
     static constexpr float cos[4] = {0x1.fffffep-1f, -0x1.3bd38cp-2f, 0x1.03ae64p-6f, -0x1.4e35dap-12f};
 };
@@ -41,11 +41,11 @@ struct Constants<double> {
     static constexpr double log[8] = {0x1.5555555555555p-1, 0x1.9999999999dffp-2, 0x1.249249242b40ap-2,
                                       0x1.c71c7258fe4fep-3, 0x1.745cde3571749p-3, 0x1.3b20ab96b4f24p-3,
                                       0x1.0f5cc86e14f77p-3, 0x1.0f6316f892e40p-3};
-    static constexpr double sin[8] = {0x1.921fb54442d18p-1,   -0x1.4abbce625be53p-4,  0x1.466bc6775aad9p-9,
-                                      -0x1.32d2cce62abbdp-15, 0x1.50783485c2d4dp-22,  -0x1.e3074b42c1ef1p-30,
+    static constexpr double sin[8] = {0x1.921fb54442d18p-1,   -0x1.4abbce625be53p-4, 0x1.466bc6775aad9p-9,
+                                      -0x1.32d2cce62abbdp-15, 0x1.50783485c2d4dp-22, -0x1.e3074b42c1ef1p-30,
                                       0x1.e8eec79b198d9p-38,  -0x1.6c58cbe4a8920p-46};
-    static constexpr double cos[9] = {0x1.0000000000000p+0,   -0x1.3bd3cc9be45dep-2, 0x1.03c1f081b5ac4p-6,
-                                      -0x1.55d3c7e3cbfecp-12, 0x1.e1f5068919874p-19, -0x1.a6d1f29ef910fp-26,
+    static constexpr double cos[9] = {0x1.0000000000000p+0,   -0x1.3bd3cc9be45dep-2,  0x1.03c1f081b5ac4p-6,
+                                      -0x1.55d3c7e3cbfecp-12, 0x1.e1f5068919874p-19,  -0x1.a6d1f29ef910fp-26,
                                       0x1.f9d3851e6530cp-34,  -0x1.b6dd536ed9f6bp-42, 0x1.1e240ce2c5267p-50};
     static constexpr double exp2[12] = {0x1.62e42fefa39efp-1,  0x1.ebfbdff82c58fp-3,  0x1.c6b08d704a0d1p-5,
                                         0x1.3b2ab6fba4e81p-7,  0x1.5d87fe78a22dap-10, 0x1.430912f868d6ap-13,

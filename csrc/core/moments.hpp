@@ -3,6 +3,7 @@
 // includes this.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -45,26 +46,31 @@ inline double fold_block(double* slots, std::int64_t n) {
     return slots[0];
 }
 
+// Values of replicates in slots first_slot .. first_slot + n - 1 of one block (slot: replicate number mod
+// block_replicates).
 template <class Real>
-Moment block_moment(const Real* values, std::int64_t n) {
+Moment block_moment(const Real* values, std::int64_t first_slot, std::int64_t n) {
     double slots[block_replicates];
+    std::fill_n(slots, first_slot, 0.0);
+    double* const present = slots + first_slot;
     Moment m;
     for (std::int64_t i = 0; i < n; ++i) {
         const double value = double(values[i]);
         const bool finite = std::isfinite(value);
-        slots[i] = finite ? value : 0.0;
+        present[i] = finite ? value : 0.0;
         m.count += finite;
         m.minimum = finite && value < m.minimum ? value : m.minimum;
         m.maximum = finite && value > m.maximum ? value : m.maximum;
     }
     m.diverged = n - m.count;
     if (m.count == 0) return m;
-    m.mean = fold_block(slots, n) / double(m.count);
+    m.mean = fold_block(slots, first_slot + n) / double(m.count);
+    std::fill_n(slots, first_slot, 0.0);
     for (std::int64_t i = 0; i < n; ++i) {
         const double value = double(values[i]), deviation = value - m.mean;
-        slots[i] = std::isfinite(value) ? deviation * deviation : 0.0;
+        present[i] = std::isfinite(value) ? deviation * deviation : 0.0;
     }
-    m.m2 = fold_block(slots, n);
+    m.m2 = fold_block(slots, first_slot + n);
     return m;
 }
 

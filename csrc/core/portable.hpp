@@ -24,15 +24,25 @@
 
 // An explicit specialization takes its linkage from the primary template and may not repeat `static`.
 #if defined(__CUDACC__)
-#define ASGD_SPECIALIZATION template <> __host__ __device__ __forceinline__
+#define ASGD_SPECIALIZATION \
+    template <>             \
+    __host__ __device__ __forceinline__
 #elif defined(__GNUC__)
-#define ASGD_SPECIALIZATION template <> inline __attribute__((always_inline))
+#define ASGD_SPECIALIZATION \
+    template <>             \
+    inline __attribute__((always_inline))
 #else
-#define ASGD_SPECIALIZATION template <> inline
+#define ASGD_SPECIALIZATION \
+    template <>             \
+    inline
 #endif
 
-#define ASGD_ISA_NAMESPACE_BEGIN namespace anneal_sgd { namespace ASGD_ISA {
-#define ASGD_ISA_NAMESPACE_END } }
+#define ASGD_ISA_NAMESPACE_BEGIN \
+    namespace anneal_sgd {       \
+    namespace ASGD_ISA {
+#define ASGD_ISA_NAMESPACE_END \
+    }                          \
+    }
 
 #if defined(__GNUC__) && !defined(__clang__)
 #define ASGD_UNROLL _Pragma("GCC unroll 16")

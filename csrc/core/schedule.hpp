@@ -1,5 +1,5 @@
-// Schedule values h(u) in float64 over a lane type; u is the fraction of the horizon done and v = 1 - u the rest, passed
-// separately because v near 0 is where annealing happens. Included by trajectory.hpp. Formulas: docs/stream.md.
+// Schedule values h(u) in float64 over a lane type; u is the fraction of the horizon done and v = 1 - u the rest,
+// passed separately because v near 0 is where annealing happens. Included by trajectory.hpp. Formulas: docs/stream.md.
 #pragma once
 
 #include "elementary.hpp"
@@ -102,7 +102,8 @@ ASGD_FN void schedule_tile(const ScheduleSpec& s, std::int64_t horizon, std::int
         const R remaining = total - t;
         // Lanes past the horizon hold a copy of the last step's arguments: no domain error, never read.
         const R zero = set1<R>(0.0);
-        store(h + j, schedule_value(s, double(horizon), t / total, select_less(remaining, zero, zero, remaining) / total));
+        store(h + j,
+              schedule_value(s, double(horizon), t / total, select_less(remaining, zero, zero, remaining) / total));
     }
 }
 

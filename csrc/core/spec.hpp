@@ -15,7 +15,15 @@ enum class ProblemKind { absolute_value, quadratic, huber };
 enum class NoiseKind { none, rademacher, gaussian, uniform };
 enum class ProjectionKind { none, box, ball };
 enum class ScheduleKind {
-    constant, inverse_sqrt, polynomial, linear, cosine, one_minus_sqrt, exponential, step_decay, warmup_stable_decay,
+    constant,
+    inverse_sqrt,
+    polynomial,
+    linear,
+    cosine,
+    one_minus_sqrt,
+    exponential,
+    step_decay,
+    warmup_stable_decay,
     tabulated
 };
 enum class CooldownShape { linear, cosine, one_minus_sqrt };
@@ -37,13 +45,13 @@ struct ProblemSpec {
     NoiseKind noise;
     ProjectionKind projection;
     std::int64_t count, dimension;
-    MatrixView weight;       // [problem, coordinate]: slope a, curvature lambda
-    MatrixView noise_std;    // [problem, coordinate]
-    MatrixView lower, upper; // [problem, coordinate]: the box
-    MatrixView x0;           // [problem, coordinate]
-    VectorView huber_width;  // [problem]
-    VectorView radius;       // [problem]: the ball about the origin
-    VectorView minimum;      // [problem]: f* over the set
+    MatrixView weight;        // [problem, coordinate]: slope a, curvature lambda
+    MatrixView noise_std;     // [problem, coordinate]
+    MatrixView lower, upper;  // [problem, coordinate]: the box
+    MatrixView x0;            // [problem, coordinate]
+    VectorView huber_width;   // [problem]
+    VectorView radius;        // [problem]: the ball about the origin
+    VectorView minimum;       // [problem]: f* over the set
 };
 
 struct ScheduleSpec {

@@ -19,17 +19,18 @@ constexpr NoiseForm noise_form(NoiseKind kind) {
 // Parameters of one coordinate of one problem, rounded to the dtype.
 template <class Real>
 struct Coordinate {
-    Real weight;             // a or lambda
-    Real slope, width;       // Huber: a / delta, delta
+    Real weight;        // a or lambda
+    Real slope, width;  // Huber: a / delta, delta
     Real noise_std;
-    Real lower, upper;       // the box
+    Real lower, upper;  // the box
 };
 
 template <class Real>
 ASGD_FN Coordinate<Real> coordinate_parameters(const ProblemSpec& p, std::int64_t problem, std::int64_t i) {
     const auto at = [&](const MatrixView& m) { return m.data[problem * m.row_stride + i * m.column_stride]; };
     const double weight = at(p.weight), width = p.huber_width.data[problem * p.huber_width.stride];
-    return {Real(weight), Real(weight / width), Real(width), Real(at(p.noise_std)), Real(at(p.lower)), Real(at(p.upper))};
+    return {Real(weight),          Real(weight / width), Real(width),
+            Real(at(p.noise_std)), Real(at(p.lower)),    Real(at(p.upper))};
 }
 
 template <ProblemKind kind, class R, class Real>

@@ -156,8 +156,8 @@ const Kernels& kernels(const std::string& name) {
     throw std::invalid_argument("isa: '" + name + "' is not one that this build and processor offer: " + allowed);
 }
 
-void run_tasks(const EnsembleSpec& ensemble, const Kernels& kernels, const std::vector<Range>& tasks, int threads, Sink& sink,
-               const Poll& poll) {
+void run_tasks(const EnsembleSpec& ensemble, const Kernels& kernels, const std::vector<Range>& tasks, int threads,
+               Sink& sink, const Poll& poll) {
     Run run{ensemble, kernels, tasks, sink};
     const double total = trajectory_steps(ensemble, tasks);
     if (total * double(ensemble.problems.dimension) <= small_run_steps) {

@@ -11,8 +11,8 @@
 
 namespace anneal_sgd::cpu {
 
-std::vector<std::string> built_isas();      // slowest first
-std::vector<std::string> supported_isas();  // those that this processor runs
+std::vector<std::string> built_isas();           // slowest first
+std::vector<std::string> supported_isas();       // those that this processor runs
 const Kernels& kernels(const std::string& isa);  // throws std::invalid_argument, naming the supported ones
 
 // Receives what the workers produce. Calls come from several threads at once, those of one task from one thread.
@@ -26,9 +26,9 @@ protected:
 
 using Poll = std::function<void(double fraction_done)>;
 
-// Runs every task; the calling thread waits and calls `poll` some ten times a second. What poll or a worker throws stops
-// the run and is rethrown here. Work too small to be worth a thread runs on the calling thread, without polls.
-void run_tasks(const EnsembleSpec& ensemble, const Kernels& kernels, const std::vector<Range>& tasks, int threads, Sink& sink,
-               const Poll& poll);
+// Runs every task; the calling thread waits and calls `poll` some ten times a second. What poll or a worker throws
+// stops the run and is rethrown here. Work too small to be worth a thread runs on the calling thread, without polls.
+void run_tasks(const EnsembleSpec& ensemble, const Kernels& kernels, const std::vector<Range>& tasks, int threads,
+               Sink& sink, const Poll& poll);
 
 }  // namespace anneal_sgd::cpu

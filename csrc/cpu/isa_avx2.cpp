@@ -3,4 +3,5 @@
 #include "lanes_avx2.hpp"
 #include "isa_kernels.hpp"
 
-const anneal_sgd::Kernels anneal_sgd::avx2_kernels = anneal_sgd::avx2::make_kernels<anneal_sgd::avx2::F32x8, anneal_sgd::avx2::F64x4>("avx2");
+const anneal_sgd::Kernels anneal_sgd::avx2_kernels =
+    anneal_sgd::avx2::make_kernels<anneal_sgd::avx2::F32x8, anneal_sgd::avx2::F64x4>("avx2");

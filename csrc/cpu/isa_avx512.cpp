@@ -3,4 +3,5 @@
 #include "lanes_avx512.hpp"
 #include "isa_kernels.hpp"
 
-const anneal_sgd::Kernels anneal_sgd::avx512_kernels = anneal_sgd::avx512::make_kernels<anneal_sgd::avx512::F32x16, anneal_sgd::avx512::F64x8>("avx512");
+const anneal_sgd::Kernels anneal_sgd::avx512_kernels =
+    anneal_sgd::avx512::make_kernels<anneal_sgd::avx512::F32x16, anneal_sgd::avx512::F64x8>("avx512");

@@ -38,8 +38,9 @@ ASGD_FN void for_each_vector(std::int64_t n, Function function) {
 }
 
 template <class R>
-ASGD_FN void draws_of(NoiseKind noise, std::uint64_t seed, std::uint32_t stream, std::uint32_t block, std::int64_t first_replicate,
-                      std::int64_t replicates, std::int64_t first_step, std::int64_t steps, typename Lane<R>::Real* out) {
+ASGD_FN void draws_of(NoiseKind noise, std::uint64_t seed, std::uint32_t stream, std::uint32_t block,
+                      std::int64_t first_replicate, std::int64_t replicates, std::int64_t first_step,
+                      std::int64_t steps, typename Lane<R>::Real* out) {
     using Real = typename Lane<R>::Real;
     constexpr int width = Lane<R>::width, n = value_draws_per_call<Real>;
     const PhiloxKeys keys = philox_keys(seed);
@@ -51,14 +52,17 @@ ASGD_FN void draws_of(NoiseKind noise, std::uint64_t seed, std::uint32_t stream,
             stop = t - t % segment_steps + segment_steps;
             if (stop > first_step + steps) stop = first_step + steps;
             if (noise == NoiseKind::rademacher) fill_bits<R, 1>(keys, stream, block, replicate, t, bits);
-            if (noise == NoiseKind::gaussian) fill_values<R, NoiseKind::gaussian, 1>(keys, stream, block, replicate, t, stop, values);
-            if (noise == NoiseKind::uniform) fill_values<R, NoiseKind::uniform, 1>(keys, stream, block, replicate, t, stop, values);
+            if (noise == NoiseKind::gaussian)
+                fill_values<R, NoiseKind::gaussian, 1>(keys, stream, block, replicate, t, stop, values);
+            if (noise == NoiseKind::uniform)
+                fill_values<R, NoiseKind::uniform, 1>(keys, stream, block, replicate, t, stop, values);
             for (std::int64_t s = t; s < stop; ++s)
                 for (int l = 0; l < width && first + l < replicates; ++l) {
                     const int place = int(s % rademacher_draws_per_call);
                     Real z = 0;
                     if (noise == NoiseKind::rademacher)
-                        z = signed_by_top_bit(typename Constants<Real>::Integer(bits[place / 32 * width + l] << (place % 32)), Real(1));
+                        z = signed_by_top_bit(
+                            typename Constants<Real>::Integer(bits[place / 32 * width + l] << (place % 32)), Real(1));
                     else if (noise != NoiseKind::none)
                         z = values[(s - t + t % n) * width + l];
                     out[(s - first_step) * replicates + first + l] = z;
@@ -74,7 +78,8 @@ struct KernelFunctions {
     }
     static bool run(const EnsembleSpec& e, const Range& range, void* scratch, const Listener& listener) {
         const DefaultFloatingPoint guard;
-        return e.precision == Precision::float32 ? run_range<F>(e, range, scratch, listener) : run_range<D>(e, range, scratch, listener);
+        return e.precision == Precision::float32 ? run_range<F>(e, range, scratch, listener)
+                                                 : run_range<D>(e, range, scratch, listener);
     }
     static void schedule_at(const ScheduleSpec& s, std::int64_t horizon, const double* u, std::int64_t n, double* h) {
         const DefaultFloatingPoint guard;
@@ -83,7 +88,8 @@ struct KernelFunctions {
             scatter(h, schedule_value(s, double(horizon), done, set1<D>(1.0) - done));
         });
     }
-    static void schedule_values(const ScheduleSpec& s, std::int64_t horizon, std::int64_t first, std::int64_t n, double* h) {
+    static void schedule_values(const ScheduleSpec& s, std::int64_t horizon, std::int64_t first, std::int64_t n,
+                                double* h) {
         const DefaultFloatingPoint guard;
         alignas(64) double tile[segment_steps];
         for (std::int64_t j = 0; j < n; j += segment_steps) {
@@ -96,20 +102,24 @@ struct KernelFunctions {
         using Word = typename Lane<F>::Word;
         const PhiloxKeys keys = philox_keys(key);
         Word out[4];
-        philox_words(philox_lanes(word_set1<Word>(counter[0]), counter[3], keys), philox_call(counter[1], counter[2], keys), keys, out);
+        philox_words(philox_lanes(word_set1<Word>(counter[0]), counter[3], keys),
+                     philox_call(counter[1], counter[2], keys), keys, out);
         for (int k = 0; k < 4; ++k) {
             alignas(64) std::uint32_t lanes[Lane<F>::width];
             store_bits(lanes, narrow(out[k]));
             words[k] = lanes[Lane<F>::width - 1];
         }
     }
-    static void draws(Precision precision, NoiseKind noise, std::uint64_t seed, std::uint32_t stream, std::uint32_t block,
-                      std::int64_t first_replicate, std::int64_t replicates, std::int64_t first_step, std::int64_t steps, void* out) {
+    static void draws(Precision precision, NoiseKind noise, std::uint64_t seed, std::uint32_t stream,
+                      std::uint32_t block, std::int64_t first_replicate, std::int64_t replicates,
+                      std::int64_t first_step, std::int64_t steps, void* out) {
         const DefaultFloatingPoint guard;
         if (precision == Precision::float32)
-            draws_of<F>(noise, seed, stream, block, first_replicate, replicates, first_step, steps, static_cast<float*>(out));
+            draws_of<F>(noise, seed, stream, block, first_replicate, replicates, first_step, steps,
+                        static_cast<float*>(out));
         else
-            draws_of<D>(noise, seed, stream, block, first_replicate, replicates, first_step, steps, static_cast<double*>(out));
+            draws_of<D>(noise, seed, stream, block, first_replicate, replicates, first_step, steps,
+                        static_cast<double*>(out));
     }
     template <class R>
     static void minus_two_log_of(const void* u, std::int64_t n, void* out) {
@@ -134,7 +144,8 @@ struct KernelFunctions {
     }
     static void sincos_octant(Precision precision, const void* t, std::int64_t n, void* sine, void* cosine) {
         const DefaultFloatingPoint guard;
-        precision == Precision::float32 ? sincos_octant_of<F>(t, n, sine, cosine) : sincos_octant_of<D>(t, n, sine, cosine);
+        precision == Precision::float32 ? sincos_octant_of<F>(t, n, sine, cosine)
+                                        : sincos_octant_of<D>(t, n, sine, cosine);
     }
     static void log2(const double* x, std::int64_t n, double* out) {
         const DefaultFloatingPoint guard;
@@ -149,8 +160,9 @@ struct KernelFunctions {
 template <class F, class D>
 constexpr Kernels make_kernels(const char* name) {
     using K = KernelFunctions<F, D>;
-    return {name,     K::scratch_bytes, K::run,           K::schedule_at, K::schedule_values, K::philox,
-            K::draws, K::minus_two_log, K::sincos_octant, K::log2,        K::exp2};
+    return {name,      K::scratch_bytes, K::run,           K::schedule_at,   K::schedule_values,
+            K::philox, K::draws,         K::minus_two_log, K::sincos_octant, K::log2,
+            K::exp2};
 }
 
 ASGD_ISA_NAMESPACE_END

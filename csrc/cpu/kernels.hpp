@@ -6,7 +6,8 @@
 
 namespace anneal_sgd {
 
-// Configs [first_config, stop_config) of the ensemble on replicates first_replicate .. first_replicate + replicates - 1.
+// Configs [first_config, stop_config) of the ensemble on replicates first_replicate .. first_replicate + replicates
+// - 1.
 struct Range {
     std::int64_t first_config, stop_config;
     std::int64_t first_replicate, replicates;

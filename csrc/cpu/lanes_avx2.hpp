@@ -52,7 +52,10 @@ ASGD_SPECIALIZATION U64x4 set1_bits<U64x4>(uint64_t x) { return {_mm256_set1_epi
 ASGD_SPECIALIZATION F32x8 load<F32x8>(const float* p) { return {_mm256_load_ps(p)}; }
 ASGD_SPECIALIZATION F64x4 load<F64x4>(const double* p) { return {_mm256_load_pd(p)}; }
 ASGD_SPECIALIZATION F64x4 iota<F64x4>() { return {_mm256_setr_pd(0, 1, 2, 3)}; }
-ASGD_SPECIALIZATION Word32x8 word_set1<Word32x8>(uint32_t x) { const __m256i w = _mm256_set1_epi64x(int64_t(x)); return {w, w}; }
+ASGD_SPECIALIZATION Word32x8 word_set1<Word32x8>(uint32_t x) {
+    const __m256i w = _mm256_set1_epi64x(int64_t(x));
+    return {w, w};
+}
 ASGD_SPECIALIZATION Word64x4 word_set1<Word64x4>(uint32_t x) { return {_mm256_set1_epi64x(int64_t(x))}; }
 ASGD_SPECIALIZATION Word32x8 replicate_words<F32x8>(uint32_t first) {
     const __m256i base = _mm256_set1_epi64x(int64_t(first));
@@ -80,7 +83,9 @@ ASGD_FN F32x8 sqrt(F32x8 a) { return {_mm256_sqrt_ps(a.v)}; }
 ASGD_FN F32x8 absolute(F32x8 a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0), a.v)}; }
 ASGD_FN F32x8 max_keep_nan(F32x8 bound, F32x8 y) { return {_mm256_max_ps(bound.v, y.v)}; }
 ASGD_FN F32x8 min_keep_nan(F32x8 bound, F32x8 y) { return {_mm256_min_ps(bound.v, y.v)}; }
-ASGD_FN F32x8 select_less(F32x8 a, F32x8 b, F32x8 x, F32x8 y) { return {_mm256_blendv_ps(y.v, x.v, _mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ))}; }
+ASGD_FN F32x8 select_less(F32x8 a, F32x8 b, F32x8 x, F32x8 y) {
+    return {_mm256_blendv_ps(y.v, x.v, _mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ))};
+}
 ASGD_FN F64x4 operator+(F64x4 a, F64x4 b) { return {_mm256_add_pd(a.v, b.v)}; }
 ASGD_FN F64x4 operator-(F64x4 a, F64x4 b) { return {_mm256_sub_pd(a.v, b.v)}; }
 ASGD_FN F64x4 operator*(F64x4 a, F64x4 b) { return {_mm256_mul_pd(a.v, b.v)}; }
@@ -91,7 +96,9 @@ ASGD_FN F64x4 sqrt(F64x4 a) { return {_mm256_sqrt_pd(a.v)}; }
 ASGD_FN F64x4 absolute(F64x4 a) { return {_mm256_andnot_pd(_mm256_set1_pd(-0.0), a.v)}; }
 ASGD_FN F64x4 max_keep_nan(F64x4 bound, F64x4 y) { return {_mm256_max_pd(bound.v, y.v)}; }
 ASGD_FN F64x4 min_keep_nan(F64x4 bound, F64x4 y) { return {_mm256_min_pd(bound.v, y.v)}; }
-ASGD_FN F64x4 select_less(F64x4 a, F64x4 b, F64x4 x, F64x4 y) { return {_mm256_blendv_pd(y.v, x.v, _mm256_cmp_pd(a.v, b.v, _CMP_LT_OQ))}; }
+ASGD_FN F64x4 select_less(F64x4 a, F64x4 b, F64x4 x, F64x4 y) {
+    return {_mm256_blendv_pd(y.v, x.v, _mm256_cmp_pd(a.v, b.v, _CMP_LT_OQ))};
+}
 
 ASGD_FN U32x8 operator+(U32x8 a, U32x8 b) { return {_mm256_add_epi32(a.v, b.v)}; }
 ASGD_FN U32x8 operator-(U32x8 a, U32x8 b) { return {_mm256_sub_epi32(a.v, b.v)}; }
@@ -112,10 +119,20 @@ ASGD_FN U64x4 as_bits(F64x4 x) { return {_mm256_castpd_si256(x.v)}; }
 ASGD_FN F32x8 as_real(U32x8 x) { return {_mm256_castsi256_ps(x.v)}; }
 ASGD_FN F64x4 as_real(U64x4 x) { return {_mm256_castsi256_pd(x.v)}; }
 
-ASGD_FN F32x8 signed_by_top_bit(U32x8 w, F32x8 s) { return {_mm256_or_ps(_mm256_and_ps(as_real(w).v, _mm256_set1_ps(-0.0)), s.v)}; }
-ASGD_FN F32x8 sign_times(F32x8 x, F32x8 a) { const __m256 nonzero = _mm256_cmp_ps(x.v, _mm256_setzero_ps(), _CMP_NEQ_UQ); return {_mm256_and_ps(nonzero, _mm256_or_ps(_mm256_and_ps(x.v, _mm256_set1_ps(-0.0)), a.v))}; }
-ASGD_FN F64x4 signed_by_top_bit(U64x4 w, F64x4 s) { return {_mm256_or_pd(_mm256_and_pd(as_real(w).v, _mm256_set1_pd(-0.0)), s.v)}; }
-ASGD_FN F64x4 sign_times(F64x4 x, F64x4 a) { const __m256d nonzero = _mm256_cmp_pd(x.v, _mm256_setzero_pd(), _CMP_NEQ_UQ); return {_mm256_and_pd(nonzero, _mm256_or_pd(_mm256_and_pd(x.v, _mm256_set1_pd(-0.0)), a.v))}; }
+ASGD_FN F32x8 signed_by_top_bit(U32x8 w, F32x8 s) {
+    return {_mm256_or_ps(_mm256_and_ps(as_real(w).v, _mm256_set1_ps(-0.0)), s.v)};
+}
+ASGD_FN F32x8 sign_times(F32x8 x, F32x8 a) {
+    const __m256 nonzero = _mm256_cmp_ps(x.v, _mm256_setzero_ps(), _CMP_NEQ_UQ);
+    return {_mm256_and_ps(nonzero, _mm256_or_ps(_mm256_and_ps(x.v, _mm256_set1_ps(-0.0)), a.v))};
+}
+ASGD_FN F64x4 signed_by_top_bit(U64x4 w, F64x4 s) {
+    return {_mm256_or_pd(_mm256_and_pd(as_real(w).v, _mm256_set1_pd(-0.0)), s.v)};
+}
+ASGD_FN F64x4 sign_times(F64x4 x, F64x4 a) {
+    const __m256d nonzero = _mm256_cmp_pd(x.v, _mm256_setzero_pd(), _CMP_NEQ_UQ);
+    return {_mm256_and_pd(nonzero, _mm256_or_pd(_mm256_and_pd(x.v, _mm256_set1_pd(-0.0)), a.v))};
+}
 
 ASGD_FN F32x8 signed_to_real(U32x8 x) { return {_mm256_cvtepi32_ps(x.v)}; }
 // Both halves are exact and the fma rounds once, so this is the correctly rounded conversion that AVX2 lacks.
@@ -154,14 +171,20 @@ ASGD_FN void mul_high_low(uint32_t m, Word32x8 a, Word32x8& high, Word32x8& low)
     high.odd = _mm256_srli_epi64(low.odd, 32);
 }
 ASGD_FN Word64x4 xor2(Word64x4 a, Word64x4 b) { return {_mm256_xor_si256(a.v, b.v)}; }
-ASGD_FN Word64x4 xor3(Word64x4 a, Word64x4 b, Word64x4 c) { return {_mm256_xor_si256(_mm256_xor_si256(a.v, b.v), c.v)}; }
-ASGD_FN Word32x8 xor2(Word32x8 a, Word32x8 b) { return {_mm256_xor_si256(a.even, b.even), _mm256_xor_si256(a.odd, b.odd)}; }
+ASGD_FN Word64x4 xor3(Word64x4 a, Word64x4 b, Word64x4 c) {
+    return {_mm256_xor_si256(_mm256_xor_si256(a.v, b.v), c.v)};
+}
+ASGD_FN Word32x8 xor2(Word32x8 a, Word32x8 b) {
+    return {_mm256_xor_si256(a.even, b.even), _mm256_xor_si256(a.odd, b.odd)};
+}
 ASGD_FN Word32x8 xor3(Word32x8 a, Word32x8 b, Word32x8 c) {
     return {_mm256_xor_si256(_mm256_xor_si256(a.even, b.even), c.even),
             _mm256_xor_si256(_mm256_xor_si256(a.odd, b.odd), c.odd)};
 }
 ASGD_FN U32x8 narrow(Word32x8 w) { return {_mm256_blend_epi32(w.even, _mm256_slli_epi64(w.odd, 32), 0xAA)}; }
-ASGD_FN U64x4 join(Word64x4 high, Word64x4 low) { return {_mm256_or_si256(_mm256_slli_epi64(high.v, 32), _mm256_and_si256(low.v, _mm256_set1_epi64x(0xFFFFFFFF)))}; }
+ASGD_FN U64x4 join(Word64x4 high, Word64x4 low) {
+    return {_mm256_or_si256(_mm256_slli_epi64(high.v, 32), _mm256_and_si256(low.v, _mm256_set1_epi64x(0xFFFFFFFF)))};
+}
 ASGD_FN U32x8 top_aligned(Word32x8 w, F32x8) { return narrow(w); }
 ASGD_FN U64x4 top_aligned(Word64x4 w, F64x4) { return {_mm256_slli_epi64(w.v, 32)}; }
 

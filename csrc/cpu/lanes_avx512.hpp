@@ -52,7 +52,10 @@ ASGD_SPECIALIZATION U64x8 set1_bits<U64x8>(uint64_t x) { return {_mm512_set1_epi
 ASGD_SPECIALIZATION F32x16 load<F32x16>(const float* p) { return {_mm512_load_ps(p)}; }
 ASGD_SPECIALIZATION F64x8 load<F64x8>(const double* p) { return {_mm512_load_pd(p)}; }
 ASGD_SPECIALIZATION F64x8 iota<F64x8>() { return {_mm512_setr_pd(0, 1, 2, 3, 4, 5, 6, 7)}; }
-ASGD_SPECIALIZATION Word32x16 word_set1<Word32x16>(uint32_t x) { const __m512i w = _mm512_set1_epi64(int64_t(x)); return {w, w}; }
+ASGD_SPECIALIZATION Word32x16 word_set1<Word32x16>(uint32_t x) {
+    const __m512i w = _mm512_set1_epi64(int64_t(x));
+    return {w, w};
+}
 ASGD_SPECIALIZATION Word64x8 word_set1<Word64x8>(uint32_t x) { return {_mm512_set1_epi64(int64_t(x))}; }
 ASGD_SPECIALIZATION Word32x16 replicate_words<F32x16>(uint32_t first) {
     const __m512i base = _mm512_set1_epi64(int64_t(first));
@@ -80,7 +83,9 @@ ASGD_FN F32x16 sqrt(F32x16 a) { return {_mm512_sqrt_ps(a.v)}; }
 ASGD_FN F32x16 absolute(F32x16 a) { return {_mm512_andnot_ps(_mm512_set1_ps(-0.0), a.v)}; }
 ASGD_FN F32x16 max_keep_nan(F32x16 bound, F32x16 y) { return {_mm512_max_ps(bound.v, y.v)}; }
 ASGD_FN F32x16 min_keep_nan(F32x16 bound, F32x16 y) { return {_mm512_min_ps(bound.v, y.v)}; }
-ASGD_FN F32x16 select_less(F32x16 a, F32x16 b, F32x16 x, F32x16 y) { return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)}; }
+ASGD_FN F32x16 select_less(F32x16 a, F32x16 b, F32x16 x, F32x16 y) {
+    return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
+}
 ASGD_FN F64x8 operator+(F64x8 a, F64x8 b) { return {_mm512_add_pd(a.v, b.v)}; }
 ASGD_FN F64x8 operator-(F64x8 a, F64x8 b) { return {_mm512_sub_pd(a.v, b.v)}; }
 ASGD_FN F64x8 operator*(F64x8 a, F64x8 b) { return {_mm512_mul_pd(a.v, b.v)}; }
@@ -91,7 +96,9 @@ ASGD_FN F64x8 sqrt(F64x8 a) { return {_mm512_sqrt_pd(a.v)}; }
 ASGD_FN F64x8 absolute(F64x8 a) { return {_mm512_andnot_pd(_mm512_set1_pd(-0.0), a.v)}; }
 ASGD_FN F64x8 max_keep_nan(F64x8 bound, F64x8 y) { return {_mm512_max_pd(bound.v, y.v)}; }
 ASGD_FN F64x8 min_keep_nan(F64x8 bound, F64x8 y) { return {_mm512_min_pd(bound.v, y.v)}; }
-ASGD_FN F64x8 select_less(F64x8 a, F64x8 b, F64x8 x, F64x8 y) { return {_mm512_mask_blend_pd(_mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)}; }
+ASGD_FN F64x8 select_less(F64x8 a, F64x8 b, F64x8 x, F64x8 y) {
+    return {_mm512_mask_blend_pd(_mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
+}
 
 ASGD_FN U32x16 operator+(U32x16 a, U32x16 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 ASGD_FN U32x16 operator-(U32x16 a, U32x16 b) { return {_mm512_sub_epi32(a.v, b.v)}; }
@@ -113,10 +120,24 @@ ASGD_FN F32x16 as_real(U32x16 x) { return {_mm512_castsi512_ps(x.v)}; }
 ASGD_FN F64x8 as_real(U64x8 x) { return {_mm512_castsi512_pd(x.v)}; }
 
 // Truth table 0xEA is (x & mask) | a.
-ASGD_FN F32x16 signed_by_top_bit(U32x16 w, F32x16 s) { return {_mm512_castsi512_ps(_mm512_ternarylogic_epi32(w.v, _mm512_set1_epi32(INT32_MIN), _mm512_castps_si512(s.v), 0xEA))}; }
-ASGD_FN F64x8 signed_by_top_bit(U64x8 w, F64x8 s) { return {_mm512_castsi512_pd(_mm512_ternarylogic_epi64(w.v, _mm512_set1_epi64(INT64_MIN), _mm512_castpd_si512(s.v), 0xEA))}; }
-ASGD_FN F32x16 sign_times(F32x16 x, F32x16 a) { const __mmask16 k = _mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_NEQ_UQ); return {_mm512_castsi512_ps(_mm512_maskz_ternarylogic_epi32(k, _mm512_castps_si512(x.v), _mm512_set1_epi32(INT32_MIN), _mm512_castps_si512(a.v), 0xEA))}; }
-ASGD_FN F64x8 sign_times(F64x8 x, F64x8 a) { const __mmask8 k = _mm512_cmp_pd_mask(x.v, _mm512_setzero_pd(), _CMP_NEQ_UQ); return {_mm512_castsi512_pd(_mm512_maskz_ternarylogic_epi64(k, _mm512_castpd_si512(x.v), _mm512_set1_epi64(INT64_MIN), _mm512_castpd_si512(a.v), 0xEA))}; }
+ASGD_FN F32x16 signed_by_top_bit(U32x16 w, F32x16 s) {
+    return {_mm512_castsi512_ps(
+        _mm512_ternarylogic_epi32(w.v, _mm512_set1_epi32(INT32_MIN), _mm512_castps_si512(s.v), 0xEA))};
+}
+ASGD_FN F64x8 signed_by_top_bit(U64x8 w, F64x8 s) {
+    return {_mm512_castsi512_pd(
+        _mm512_ternarylogic_epi64(w.v, _mm512_set1_epi64(INT64_MIN), _mm512_castpd_si512(s.v), 0xEA))};
+}
+ASGD_FN F32x16 sign_times(F32x16 x, F32x16 a) {
+    const __mmask16 k = _mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+    return {_mm512_castsi512_ps(_mm512_maskz_ternarylogic_epi32(
+        k, _mm512_castps_si512(x.v), _mm512_set1_epi32(INT32_MIN), _mm512_castps_si512(a.v), 0xEA))};
+}
+ASGD_FN F64x8 sign_times(F64x8 x, F64x8 a) {
+    const __mmask8 k = _mm512_cmp_pd_mask(x.v, _mm512_setzero_pd(), _CMP_NEQ_UQ);
+    return {_mm512_castsi512_pd(_mm512_maskz_ternarylogic_epi64(
+        k, _mm512_castpd_si512(x.v), _mm512_set1_epi64(INT64_MIN), _mm512_castpd_si512(a.v), 0xEA))};
+}
 
 ASGD_FN F32x16 signed_to_real(U32x16 x) { return {_mm512_cvtepi32_ps(x.v)}; }
 ASGD_FN F32x16 unsigned_to_real(U32x16 x) { return {_mm512_cvtepu32_ps(x.v)}; }
@@ -151,13 +172,17 @@ ASGD_FN void mul_high_low(uint32_t m, Word32x16 a, Word32x16& high, Word32x16& l
 }
 ASGD_FN Word64x8 xor2(Word64x8 a, Word64x8 b) { return {_mm512_xor_si512(a.v, b.v)}; }
 ASGD_FN Word64x8 xor3(Word64x8 a, Word64x8 b, Word64x8 c) { return {_mm512_ternarylogic_epi64(a.v, b.v, c.v, 0x96)}; }
-ASGD_FN Word32x16 xor2(Word32x16 a, Word32x16 b) { return {_mm512_xor_si512(a.even, b.even), _mm512_xor_si512(a.odd, b.odd)}; }
+ASGD_FN Word32x16 xor2(Word32x16 a, Word32x16 b) {
+    return {_mm512_xor_si512(a.even, b.even), _mm512_xor_si512(a.odd, b.odd)};
+}
 ASGD_FN Word32x16 xor3(Word32x16 a, Word32x16 b, Word32x16 c) {
     return {_mm512_ternarylogic_epi64(a.even, b.even, c.even, 0x96),
             _mm512_ternarylogic_epi64(a.odd, b.odd, c.odd, 0x96)};
 }
 ASGD_FN U32x16 narrow(Word32x16 w) { return {_mm512_mask_shuffle_epi32(w.even, 0xAAAA, w.odd, _MM_PERM_CCAA)}; }
-ASGD_FN U64x8 join(Word64x8 high, Word64x8 low) { return {_mm512_or_si512(_mm512_slli_epi64(high.v, 32), _mm512_and_si512(low.v, _mm512_set1_epi64(0xFFFFFFFF)))}; }
+ASGD_FN U64x8 join(Word64x8 high, Word64x8 low) {
+    return {_mm512_or_si512(_mm512_slli_epi64(high.v, 32), _mm512_and_si512(low.v, _mm512_set1_epi64(0xFFFFFFFF)))};
+}
 ASGD_FN U32x16 top_aligned(Word32x16 w, F32x16) { return narrow(w); }
 ASGD_FN U64x8 top_aligned(Word64x8 w, F64x8) { return {_mm512_slli_epi64(w.v, 32)}; }
 

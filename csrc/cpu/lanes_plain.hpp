@@ -6,8 +6,8 @@
 
 ASGD_ISA_NAMESPACE_BEGIN
 
-// Per lane type R: its Real, the lanes Schedule in which learning rates are computed, the unsigned lanes Bits of the same
-// width, Word, one Philox word per lane, and strip, the number of vectors advanced together.
+// Per lane type R: its Real, the lanes Schedule in which learning rates are computed, the unsigned lanes Bits of the
+// same width, Word, one Philox word per lane, and strip, the number of vectors advanced together.
 template <class R>
 struct Lane;
 
@@ -113,8 +113,8 @@ ASGD_FN void mul_high_low(uint32_t m, uint32_t a, uint32_t& high, uint32_t& low)
 ASGD_FN uint32_t xor2(uint32_t a, uint32_t b) { return a ^ b; }
 ASGD_FN uint32_t xor3(uint32_t a, uint32_t b, uint32_t c) { return a ^ b ^ c; }
 
-ASGD_FN uint32_t narrow(uint32_t word) { return word; }                                              // float32 lanes
-ASGD_FN uint64_t join(uint32_t high, uint32_t low) { return uint64_t(high) << 32 | low; }            // float64 lanes
+ASGD_FN uint32_t narrow(uint32_t word) { return word; }                                    // float32 lanes
+ASGD_FN uint64_t join(uint32_t high, uint32_t low) { return uint64_t(high) << 32 | low; }  // float64 lanes
 ASGD_FN uint32_t top_aligned(uint32_t word, float) { return word; }
 ASGD_FN uint64_t top_aligned(uint32_t word, double) { return uint64_t(word) << 32; }
 

@@ -2,10 +2,10 @@
 // Included by isa_*.cpp only.
 //
 // Time runs in tiles of up to 128 steps, cut where something is recorded. For a tile the learning rates of all configs
-// are computed once; then every coordinate takes the whole tile on its own (coordinates meet only in a ball projection),
-// strip by strip: `strip` vectors of replicates whose state stays in registers. A strip's noise is drawn into an L1
-// buffer and used by every config of the range that shares the stream, so with common random numbers the generator is
-// paid once for all configs.
+// are computed once; then every coordinate takes the whole tile on its own (coordinates meet only in a ball
+// projection), strip by strip: `strip` vectors of replicates whose state stays in registers. A strip's noise is drawn
+// into an L1 buffer and used by every config of the range that shares the stream, so with common random numbers the
+// generator is paid once for all configs.
 #pragma once
 
 #include "../core/trajectory.hpp"
@@ -13,8 +13,9 @@
 
 ASGD_ISA_NAMESPACE_BEGIN
 
-inline constexpr int value_tile_steps = 32;  // a strip of drawn values for so many steps stays in L1: 16 KiB at 512 bits
-inline constexpr int narrow_strip = 2;       // vectors, for what a whole strip would waste
+inline constexpr int value_tile_steps =
+    32;                                 // a strip of drawn values for so many steps stays in L1: 16 KiB at 512 bits
+inline constexpr int narrow_strip = 2;  // vectors, for what a whole strip would waste
 inline constexpr std::int64_t ball_buffer_bytes = 1 << 17;
 
 template <class T>
@@ -50,18 +51,18 @@ struct Buffers {
     std::int64_t configs, dimension, padded;  // padded: replicates rounded up to whole strips
     int ball_steps;                           // steps of drawn values that a ball projection buffers per coordinate
 
-    Real* x;              // [config, coordinate, replicate]
-    Real* segment;        // [config, coordinate, replicate]: sum of iterates in the open segment
-    double* total;        // [config, coordinate, replicate]: sum of iterates in finished segments
-    double* window_start; // [record, config, coordinate, replicate]: P at the start of a tail average
-    Real* averaged;       // [coordinate, replicate]
-    double* h;            // [config, step]: only the first config of each schedule in the range uses its row
-    Real* minus_lr;       // [config, step]
-    std::int64_t* schedule_row;        // [config]: the config whose h row holds its schedule
-    Coordinate<Real>* parameters;      // [config, coordinate]
+    Real* x;                       // [config, coordinate, replicate]
+    Real* segment;                 // [config, coordinate, replicate]: sum of iterates in the open segment
+    double* total;                 // [config, coordinate, replicate]: sum of iterates in finished segments
+    double* window_start;          // [record, config, coordinate, replicate]: P at the start of a tail average
+    Real* averaged;                // [coordinate, replicate]
+    double* h;                     // [config, step]: only the first config of each schedule in the range uses its row
+    Real* minus_lr;                // [config, step]
+    std::int64_t* schedule_row;    // [config]: the config whose h row holds its schedule
+    Coordinate<Real>* parameters;  // [config, coordinate]
     Real* noise_values;
     BitsReal* noise_bits;
-    Real* recorded;       // [replicate]
+    Real* recorded;  // [replicate]
 
     Buffers(const EnsembleSpec& e, const Range& range, Arena& arena) {
         const bool averaging = e.iterate != Iterate::last, ball = e.problems.projection == ProjectionKind::ball;
@@ -82,9 +83,11 @@ struct Buffers {
         parameters = arena.take<Coordinate<Real>>(configs * dimension);
 
         ball_steps = value_tile_steps;
-        while (ball_steps > 4 && dimension * ball_steps * narrow_strip * Lane<R>::width * std::int64_t(sizeof(Real)) > ball_buffer_bytes)
+        while (ball_steps > 4 &&
+               dimension * ball_steps * narrow_strip * Lane<R>::width * std::int64_t(sizeof(Real)) > ball_buffer_bytes)
             ball_steps /= 2;
-        const std::int64_t value_rows = ball ? dimension * (ball_steps + 2 * value_draws_per_call<Real>) : value_tile_steps + 2 * value_draws_per_call<Real>;
+        const std::int64_t value_rows = ball ? dimension * (ball_steps + 2 * value_draws_per_call<Real>)
+                                             : value_tile_steps + 2 * value_draws_per_call<Real>;
         const std::int64_t bit_rows = ball ? dimension * 4 : 4;
         const NoiseForm form = noise_form(e.problems.noise);
         noise_values = arena.take<Real>(form == NoiseForm::values ? value_rows * strip_lanes : 0);
@@ -92,19 +95,22 @@ struct Buffers {
         recorded = arena.take<Real>(padded);
     }
 
-    std::int64_t offset(std::int64_t config, std::int64_t coordinate) const { return (config * dimension + coordinate) * padded; }
+    std::int64_t offset(std::int64_t config, std::int64_t coordinate) const {
+        return (config * dimension + coordinate) * padded;
+    }
 };
 
 // Draws for steps [first, stop) of V vectors of replicates; row j of `out` is step first - first % draws_per_call + j.
 template <class R, NoiseKind kind, int V>
-ASGD_FN void fill_values(const PhiloxKeys& keys, uint32_t stream, uint32_t block, uint32_t first_replicate, std::int64_t first,
-                         std::int64_t stop, typename Lane<R>::Real* out) {
+ASGD_FN void fill_values(const PhiloxKeys& keys, uint32_t stream, uint32_t block, uint32_t first_replicate,
+                         std::int64_t first, std::int64_t stop, typename Lane<R>::Real* out) {
     using Real = typename Lane<R>::Real;
     constexpr int n = value_draws_per_call<Real>;
     constexpr int row = V * Lane<R>::width;
     const std::int64_t first_call = first / n, calls = (stop - 1) / n - first_call + 1;
     for (int v = 0; v < V; ++v) {
-        const auto lanes = philox_lanes(replicate_words<R>(first_replicate + uint32_t(v * Lane<R>::width)), block, keys);
+        const auto lanes =
+            philox_lanes(replicate_words<R>(first_replicate + uint32_t(v * Lane<R>::width)), block, keys);
         for (std::int64_t q = 0; q < calls; ++q) {
             typename Lane<R>::Word words[4];
             philox_words(lanes, philox_call(stream, uint32_t(first_call + q), keys), keys, words);
@@ -118,10 +124,12 @@ ASGD_FN void fill_values(const PhiloxKeys& keys, uint32_t stream, uint32_t block
 
 // The four words of the call that holds `step`, for V vectors of replicates, aligned to the top of a lane.
 template <class R, int V, class BitsReal>
-ASGD_FN void fill_bits(const PhiloxKeys& keys, uint32_t stream, uint32_t block, uint32_t first_replicate, std::int64_t step, BitsReal* out) {
+ASGD_FN void fill_bits(const PhiloxKeys& keys, uint32_t stream, uint32_t block, uint32_t first_replicate,
+                       std::int64_t step, BitsReal* out) {
     const PhiloxCall call = philox_call(stream, uint32_t(step / rademacher_draws_per_call), keys);
     for (int v = 0; v < V; ++v) {
-        const auto lanes = philox_lanes(replicate_words<R>(first_replicate + uint32_t(v * Lane<R>::width)), block, keys);
+        const auto lanes =
+            philox_lanes(replicate_words<R>(first_replicate + uint32_t(v * Lane<R>::width)), block, keys);
         typename Lane<R>::Word words[4];
         philox_words(lanes, call, keys, words);
         ASGD_UNROLL
@@ -133,8 +141,9 @@ ASGD_FN void fill_bits(const PhiloxKeys& keys, uint32_t stream, uint32_t block, 
 // (values), or at the call's four words with the first step's place `bit` in them (bits).
 template <class R, ProblemKind kind, NoiseForm form, bool box, bool summing, int V>
 static void advance_strip(const Coordinate<typename Lane<R>::Real>& p, const typename Lane<R>::Real* minus_lr, int n,
-                          const typename Lane<R>::Real* values, const typename Constants<typename Lane<R>::Real>::Integer* bits,
-                          int bit, typename Lane<R>::Real* x_memory, typename Lane<R>::Real* sum_memory) {
+                          const typename Lane<R>::Real* values,
+                          const typename Constants<typename Lane<R>::Real>::Integer* bits, int bit,
+                          typename Lane<R>::Real* x_memory, typename Lane<R>::Real* sum_memory) {
     constexpr int width = Lane<R>::width;
     R x[V], sum[V];
     ASGD_UNROLL
@@ -193,17 +202,27 @@ class TileRunner {
     PhiloxKeys keys;
     bool averaging;
 
-    std::int64_t schedule_of(std::int64_t c) const { return (range.first_config + c) / e.base_lr_count % e.schedule_count; }
-    std::int64_t problem_of(std::int64_t c) const { return (range.first_config + c) / e.base_lr_count / e.schedule_count; }
+    std::int64_t schedule_of(std::int64_t c) const {
+        return (range.first_config + c) / e.base_lr_count % e.schedule_count;
+    }
+    std::int64_t problem_of(std::int64_t c) const {
+        return (range.first_config + c) / e.base_lr_count / e.schedule_count;
+    }
     uint32_t stream_of(std::int64_t c) const { return e.common_random_numbers ? 0 : uint32_t(range.first_config + c); }
-    const Coordinate<Real>& parameters(std::int64_t c, std::int64_t i) const { return b.parameters[c * b.dimension + i]; }
+    const Coordinate<Real>& parameters(std::int64_t c, std::int64_t i) const {
+        return b.parameters[c * b.dimension + i];
+    }
     int used_accumulators() const { return b.dimension < accumulators ? int(b.dimension) : accumulators; }
     // Configs c .. sharing_stop(c) - 1 see the same noise.
     std::int64_t sharing_stop(std::int64_t c) const { return e.common_random_numbers ? b.configs : c + 1; }
 
 public:
     TileRunner(const EnsembleSpec& ensemble, const Range& r, Arena& arena)
-        : e(ensemble), range(r), b(ensemble, r, arena), keys(philox_keys(ensemble.seed)), averaging(ensemble.iterate != Iterate::last) {}
+        : e(ensemble),
+          range(r),
+          b(ensemble, r, arena),
+          keys(philox_keys(ensemble.seed)),
+          averaging(ensemble.iterate != Iterate::last) {}
 
     bool run(const Listener& listener) {
         start();
@@ -226,7 +245,8 @@ public:
 private:
     // Step at which record r's tail average begins; past the horizon when there is none.
     std::int64_t window_start(std::int64_t r) const {
-        return e.iterate == Iterate::tail_average && e.record_at[r] > 0 ? tail_window_start(e.record_at[r], e.tail_frac) : -1;
+        return e.iterate == Iterate::tail_average && e.record_at[r] > 0 ? tail_window_start(e.record_at[r], e.tail_frac)
+                                                                        : -1;
     }
 
     void start() {
@@ -254,7 +274,8 @@ private:
     void compute_learning_rates(std::int64_t first, int n) {
         for (std::int64_t c = 0; c < b.configs; ++c) {
             double* h = b.h + b.schedule_row[c] * segment_steps;
-            if (b.schedule_row[c] == c) schedule_tile<typename Lane<R>::Schedule>(e.schedules[schedule_of(c)], e.horizon, first, n, h);
+            if (b.schedule_row[c] == c)
+                schedule_tile<typename Lane<R>::Schedule>(e.schedules[schedule_of(c)], e.horizon, first, n, h);
             const double base_lr = e.base_lr[(range.first_config + c) % e.base_lr_count];
             Real* minus_lr = b.minus_lr + c * segment_steps;
             for (int j = 0; j < n; ++j) minus_lr[j] = -Real(base_lr * h[j]);
@@ -282,7 +303,8 @@ private:
     template <ProblemKind kind, NoiseKind noise>
     void advance_noise(std::int64_t t, int n) {
         if (e.problems.projection == ProjectionKind::ball) {
-            for (std::int64_t first = 0; first < range.replicates; first += narrow_strip * width) advance_ball<kind, noise>(t, n, first);
+            for (std::int64_t first = 0; first < range.replicates; first += narrow_strip * width)
+                advance_ball<kind, noise>(t, n, first);
             return;
         }
         for (std::int64_t i = 0; i < b.dimension; ++i) {
@@ -297,8 +319,10 @@ private:
     void advance_coordinate(std::int64_t t, int n, std::int64_t i, std::int64_t first) {
         constexpr NoiseForm form = noise_form(noise);
         const bool box = e.problems.projection == ProjectionKind::box;
-        const auto strip = box ? (averaging ? advance_strip<R, kind, form, true, true, V> : advance_strip<R, kind, form, true, false, V>)
-                               : (averaging ? advance_strip<R, kind, form, false, true, V> : advance_strip<R, kind, form, false, false, V>);
+        const auto strip = box ? (averaging ? advance_strip<R, kind, form, true, true, V>
+                                            : advance_strip<R, kind, form, true, false, V>)
+                               : (averaging ? advance_strip<R, kind, form, false, true, V>
+                                            : advance_strip<R, kind, form, false, false, V>);
         constexpr int row = V * width, per_call = value_draws_per_call<Real>;
         const uint32_t replicate = uint32_t(range.first_replicate + first), block = uint32_t(i);
         for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
@@ -308,7 +332,8 @@ private:
             for (int j = 0; j < n;) {
                 const int m = form != NoiseForm::values || n - j < value_tile_steps ? n - j : value_tile_steps;
                 if constexpr (form == NoiseForm::values)
-                    fill_values<R, noise, V>(keys, stream_of(begin), block, replicate, t + j, t + j + m, b.noise_values);
+                    fill_values<R, noise, V>(keys, stream_of(begin), block, replicate, t + j, t + j + m,
+                                             b.noise_values);
                 const Real* values = b.noise_values + (t + j) % per_call * row;
                 for (std::int64_t c = begin; c < end; ++c) {
                     const std::int64_t at = b.offset(c, i) + first;
@@ -339,7 +364,8 @@ private:
                         fill_values<R, noise, V>(keys, stream_of(begin), uint32_t(i), replicate, t + j, t + j + m,
                                                  b.noise_values + i * value_rows * row);
                 for (std::int64_t c = begin; c < end; ++c)
-                    for (int s = 0; s < m; ++s) ball_step<kind, form>(c, t + j + s, j + s, s + int((t + j) % per_call), value_rows, first);
+                    for (int s = 0; s < m; ++s)
+                        ball_step<kind, form>(c, t + j + s, j + s, s + int((t + j) % per_call), value_rows, first);
                 j += m;
             }
         }
@@ -360,9 +386,11 @@ private:
                 const R x_v = load<R>(x + v * width);
                 R y;
                 if constexpr (form == NoiseForm::values)
-                    y = step<kind, form>(p, lr, x_v, load<R>(b.noise_values + (i * value_rows + value_row) * row + v * width));
+                    y = step<kind, form>(p, lr, x_v,
+                                         load<R>(b.noise_values + (i * value_rows + value_row) * row + v * width));
                 else if constexpr (form == NoiseForm::bits)
-                    y = step<kind, form>(p, lr, x_v, load_bits(b.noise_bits + (i * 4 + bit / 32) * row + v * width, R()) << (bit % 32));
+                    y = step<kind, form>(
+                        p, lr, x_v, load_bits(b.noise_bits + (i * 4 + bit / 32) * row + v * width, R()) << (bit % 32));
                 else
                     y = step<kind, form>(p, lr, x_v, 0);
                 R& acc = norm[v][i % accumulators];
@@ -372,7 +400,8 @@ private:
         }
         const double radius = e.problems.radius.data[problem_of(c) * e.problems.radius.stride];
         for (int v = 0; v < V; ++v) {
-            const R factor = ball_factor(Real(radius), Real(radius * radius), fold_accumulators(norm[v], used_accumulators()));
+            const R factor =
+                ball_factor(Real(radius), Real(radius * radius), fold_accumulators(norm[v], used_accumulators()));
             for (std::int64_t i = 0; i < b.dimension; ++i) {
                 const std::int64_t at = b.offset(c, i) + first + v * width;
                 const R x = load<R>(b.x + at) * factor;

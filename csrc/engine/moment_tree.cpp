@@ -31,8 +31,9 @@ void MomentTree::insert(std::int64_t start, std::int64_t stop, Cells cells) {
     const bool overlaps_previous = next != nodes_.begin() && std::prev(next)->second.stop > start;
     if (overlaps_next || overlaps_previous) {
         const auto& other = overlaps_next ? *next : *std::prev(next);
-        throw std::invalid_argument("replicates: [" + std::to_string(start) + ", " + std::to_string(stop) + ") overlaps [" +
-                                    std::to_string(other.first) + ", " + std::to_string(other.second.stop) +
+        throw std::invalid_argument("replicates: [" + std::to_string(start) + ", " + std::to_string(stop) +
+                                    ") overlaps [" + std::to_string(other.first) + ", " +
+                                    std::to_string(other.second.stop) +
                                     "), which is already there; ranges to merge must be disjoint");
     }
     auto node = nodes_.emplace_hint(next, start, Node{stop, std::move(cells)});

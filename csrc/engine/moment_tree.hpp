@@ -1,5 +1,5 @@
-// Moments of disjoint replicate ranges, merged along a fixed tree: full blocks are the leaves of a binary tree over block
-// numbers and siblings merge as soon as both are there, so the order of arrival never shows in the result.
+// Moments of disjoint replicate ranges, merged along a fixed tree: full blocks are the leaves of a binary tree over
+// block numbers and siblings merge as soon as both are there, so the order of arrival never shows in the result.
 #pragma once
 
 #include <cstdint>

@@ -11,17 +11,17 @@
 namespace anneal_sgd {
 namespace {
 
-constexpr std::int64_t preferred_configs = 16;           // that share one drawing of noise
-constexpr std::int64_t preferred_replicates = 4096;      // that share one computation of learning rates
-constexpr std::int64_t smallest_range = 128;             // replicates: one AVX-512 strip
-constexpr std::int64_t tasks_per_thread = 4;             // so that threads end together
-constexpr std::int64_t scratch_limit = 64 << 20;         // bytes per thread
-constexpr std::int64_t cells_limit = 1 << 18;            // moments that one group of blocks holds before they merge
+constexpr std::int64_t preferred_configs = 16;       // that share one drawing of noise
+constexpr std::int64_t preferred_replicates = 4096;  // that share one computation of learning rates
+constexpr std::int64_t smallest_range = 128;         // replicates: one AVX-512 strip
+constexpr std::int64_t tasks_per_thread = 4;         // so that threads end together
+constexpr std::int64_t scratch_limit = 64 << 20;     // bytes per thread
+constexpr std::int64_t cells_limit = 1 << 18;        // moments that one group of blocks holds before they merge
 
 // A set of whole blocks x configs whose tasks (replicate ranges) together yield one contribution to the tree.
 struct Group {
     std::int64_t first_config, stop_config, first_replicate, replicates;
-    bool whole;                         // one task covers it: blocks are reduced as they are recorded
+    bool whole;  // one task covers it: blocks are reduced as they are recorded
     std::atomic<int> tasks_left{0};
     std::once_flag allocated;
     std::vector<Moment> moments;        // whole: [block, config, record]
@@ -44,8 +44,8 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
     while (s.group_replicates > block_replicates && cells() > cells_limit) s.group_replicates /= 2;
     while (s.configs > 1 && cells() > cells_limit) s.configs /= 2;
     s.task_replicates = s.group_replicates;
-    // More tasks, or less memory, first by fewer replicates (noise stays shared), then by fewer configs. A block that is
-    // cut keeps its values until all of it is done; where records are many that is too much, and blocks stay whole.
+    // More tasks, or less memory, first by fewer replicates (noise stays shared), then by fewer configs. A block that
+    // is cut keeps its values until all of it is done; where records are many that is too much, and blocks stay whole.
     const auto tasks = [&] { return ceil_div(configs, s.configs) * ceil_div(o.replicates, s.task_replicates); };
     const auto too_few = [&] { return o.threads > 1 && tasks() < o.threads * tasks_per_thread; };
     const bool may_cut = s.configs * e.record_count * block_replicates * std::int64_t(sizeof(double)) <= scratch_limit;
@@ -57,8 +57,8 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
 }
 
 template <class Real>
-Moment moment_of(const void* values, std::int64_t offset, std::int64_t n) {
-    return block_moment(static_cast<const Real*>(values) + offset, n);
+Moment moment_of(const void* values, std::int64_t offset, std::int64_t first_replicate, std::int64_t n) {
+    return block_moment(static_cast<const Real*>(values) + offset, first_replicate % block_replicates, n);
 }
 
 class Collector final : public cpu::Sink {
@@ -95,8 +95,10 @@ public:
         const Range& range = tasks_[task];
         Group& group = *group_of_task_[task];
         if (o_.samples != nullptr) {
-            const std::int64_t at = (config * e_.record_count + record) * o_.replicates + range.first_replicate - o_.first_replicate;
-            std::memcpy(static_cast<unsigned char*>(o_.samples) + at * real_bytes_, values, std::size_t(range.replicates * real_bytes_));
+            const std::int64_t at =
+                (config * e_.record_count + record) * o_.replicates + range.first_replicate - o_.first_replicate;
+            std::memcpy(static_cast<unsigned char*>(o_.samples) + at * real_bytes_, values,
+                        std::size_t(range.replicates * real_bytes_));
         }
         std::call_once(group.allocated, [&] {
             const std::int64_t cells = (group.stop_config - group.first_config) * e_.record_count;
@@ -107,7 +109,8 @@ public:
         });
         const std::int64_t cell = (config - group.first_config) * e_.record_count + record;
         if (group.whole) {
-            for (std::int64_t b = 0; b < block_count(group); ++b) group.moments[cell_index(group, b, cell)] = reduce(group, b, values);
+            for (std::int64_t b = 0; b < block_count(group); ++b)
+                group.moments[cell_index(group, b, cell)] = reduce(group, b, values);
         } else {
             const std::int64_t at = cell * group.replicates + range.first_replicate - group.first_replicate;
             std::memcpy(group.values.data() + at * real_bytes_, values, std::size_t(range.replicates * real_bytes_));
@@ -121,8 +124,9 @@ public:
         for (std::int64_t b = 0; b < block_count(group); ++b) {
             MomentTree::Cells moments(static_cast<std::size_t>(cells));
             for (std::int64_t cell = 0; cell < cells; ++cell)
-                moments[std::size_t(cell)] = group.whole ? group.moments[cell_index(group, b, cell)]
-                                                         : reduce(group, b, group.values.data() + cell * group.replicates * real_bytes_);
+                moments[std::size_t(cell)] =
+                    group.whole ? group.moments[cell_index(group, b, cell)]
+                                : reduce(group, b, group.values.data() + cell * group.replicates * real_bytes_);
             const auto [start, stop] = block_range(group, b);
             const std::lock_guard<std::mutex> lock(mutex_);
             trees_[std::size_t(group.first_config / configs_per_tree_)].insert(start, stop, std::move(moments));
@@ -153,7 +157,8 @@ private:
     }
     static std::pair<std::int64_t, std::int64_t> block_range(const Group& g, std::int64_t b) {
         const std::int64_t block = (first_block(g) + b) * block_replicates;
-        return {std::max(g.first_replicate, block), std::min(g.first_replicate + g.replicates, block + block_replicates)};
+        return {std::max(g.first_replicate, block),
+                std::min(g.first_replicate + g.replicates, block + block_replicates)};
     }
     std::size_t cell_index(const Group& g, std::int64_t b, std::int64_t cell) const {
         return std::size_t(b * (g.stop_config - g.first_config) * e_.record_count + cell);
@@ -162,7 +167,8 @@ private:
     Moment reduce(const Group& g, std::int64_t b, const void* values) const {
         const auto [start, stop] = block_range(g, b);
         const std::int64_t offset = start - g.first_replicate;
-        return real_bytes_ == 4 ? moment_of<float>(values, offset, stop - start) : moment_of<double>(values, offset, stop - start);
+        return real_bytes_ == 4 ? moment_of<float>(values, offset, start, stop - start)
+                                : moment_of<double>(values, offset, start, stop - start);
     }
 
     const EnsembleSpec& e_;

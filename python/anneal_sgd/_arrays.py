@@ -1,0 +1,44 @@
+"""Small helpers for NumPy arrays that frozen objects hold."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.int64]
+
+_Array = TypeVar("_Array", bound=NDArray[Any])
+
+
+def frozen(array: _Array) -> _Array:
+    """The array itself, made read-only."""
+    array.setflags(write=False)
+    return array
+
+
+def short(x: float) -> str:
+    """The shortest text that reads back as x, without a trailing `.0`.
+
+    >>> short(2.0), short(0.1)
+    ('2', '0.1')
+    """
+    return repr(float(x)).removesuffix(".0")
+
+
+def available_memory() -> int | None:
+    """Bytes that can be allocated now without swapping; None where the system does not tell."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
+        if pages in os.sysconf_names:
+            return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
+    return None

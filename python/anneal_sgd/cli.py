@@ -1,0 +1,209 @@
+"""The command line: ``anneal-sgd validate`` and ``anneal-sgd info``.
+
+Exit status: 0 done (for ``validate``: every row agrees with theory), 1 it does not, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .experiments import RateReport, RateRow
+
+try:
+    import click
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.table import Table
+except ImportError as error:  # the library itself needs NumPy only
+    raise SystemExit(f"anneal-sgd needs {error.name}: pip install 'anneal_sgd[cli]'") from None
+
+from . import __version__, runtime, schedules
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="anneal-sgd")
+def cli() -> None:
+    """Millions of independent SGD trajectories: what learning-rate schedules do, measured."""
+
+
+@cli.command()
+def info() -> None:
+    """Version, stream version, instruction sets, threads and backends, and why one is missing."""
+    console = Console()
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for key, value in runtime.info().items():
+        table.add_row(f"[bold]{key.replace('_', ' ')}", _text(value))
+    console.print(table)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{key}: {inner}" for key, inner in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+@cli.command()
+@click.option("--quick", "preset", flag_value="quick", help="T = 10^4: under a minute on two cores.")
+@click.option("--full", "preset", flag_value="full", help="T = 10^6: the small exponents to 0.01; under 30 minutes.")
+@click.option("--setting", "settings", multiple=True, help="nonsmooth or smooth; repeatable. Default: both.")
+@click.option(
+    "--schedule",
+    "schedule_names",
+    multiple=True,
+    help="A schedule, such as cosine, polynomial:2, cosine:floor=0.1; repeatable. Default: the seven of the theorem.",
+)
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same JSON.")
+@click.option("--threads", type=int, help="Worker threads. Default: all cores.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write rows and meta data here.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write validate.json, validate.txt and the pictures (PNG and SVG) to this folder.",
+)
+def validate(
+    preset: str | None,
+    settings: Sequence[str],
+    schedule_names: Sequence[str],
+    seed: int,
+    threads: int | None,
+    json_file: Path | None,
+    output: Path | None,
+) -> int:
+    """Measure the theorem's exponents: the worst-case last iterate against the misspecification of the learning rate.
+
+    Prints one row per setting and schedule and exits with 0 if all agree with theory within the preset's allowance.
+    """
+    from .experiments.validate import DEFAULT_SCHEDULES, PRESETS, SETTINGS, RateReport, validate_rates
+
+    preset = preset or "default"
+    chosen = [schedules.by_name(name) for name in schedule_names] or list(DEFAULT_SCHEDULES)
+    if json_file is not None and not json_file.parent.is_dir():
+        raise ValueError(f"--json: folder '{json_file.parent}' does not exist")
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+    rows: list[RateRow] = []
+    console = Console(stderr=True)
+    try:
+        with Progress(
+            TextColumn("{task.description:32}"),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        ) as bar:
+            task = bar.add_task("starting", total=1.0, rate="")
+
+            def progress(label: str, done: float, total: float) -> None:
+                elapsed = bar.tasks[task].elapsed or 0.0
+                rate = f"{done / elapsed / 1e9:.1f} G trajectory-steps/s" if elapsed > 0.5 else ""
+                bar.update(task, description=label, completed=done, total=total, rate=rate)
+
+            report = validate_rates(
+                preset=preset,  # type: ignore[arg-type]
+                settings=settings or SETTINGS,
+                schedules=chosen,
+                seed=seed,
+                threads=threads,
+                progress=progress,
+                on_row=rows.append,
+            )
+    except KeyboardInterrupt:
+        if rows:
+            size = PRESETS[preset]
+            allowances = {"allowance": size.allowance, "horizon_allowance": size.horizon_allowance}
+            partial = RateReport(rows, {"preset": preset, "seed": seed, **allowances, "interrupted": True})
+            _write(partial, json_file, output, pictures=False)
+            _print_table(partial, Console())
+        raise
+    _write(report, json_file, output, pictures=output is not None)
+    _print_table(report, Console())
+    return 0 if report.passed else 1
+
+
+def _write(report: RateReport, json_file: Path | None, output: Path | None, *, pictures: bool) -> None:
+    if json_file is not None:
+        json_file.write_text(report.to_json())
+    if output is None:
+        return
+    (output / "validate.json").write_text(report.to_json())
+    with (output / "validate.txt").open("w") as file:
+        _print_table(report, Console(file=file, width=140))
+    if pictures:
+        from .experiments.plots import plot_validation
+
+        plot_validation(report, output)
+
+
+def _print_table(report: RateReport, console: Console) -> None:
+    allowances = report.meta["allowance"], report.meta["horizon_allowance"]
+    horizon = max(row.horizon for row in report.rows)
+    table = Table(
+        title=f"Exponents of the worst-case suboptimality of the last iterate, T = {horizon:,} (95 % intervals)",
+        title_justify="left",
+        title_style="bold",
+    )
+    for heading, justify in (
+        ("setting", "left"),
+        ("schedule", "left"),
+        ("theory", "right"),
+        ("in ρ", "right"),
+        ("interval", "left"),
+        ("ρ", "right"),
+        ("in T (−1/2)", "right"),
+        ("interval", "left"),
+        ("max mean/bound", "right"),
+        ("trajectories", "right"),
+        ("", "left"),
+    ):
+        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for row in report.rows:
+        fitted = [rho for rho, used in zip(row.rho, row.fitted, strict=True) if used]
+        ratio = max(worst / bound for worst, bound in zip(row.worst_suboptimality, row.bound, strict=True))
+        table.add_row(
+            row.setting,
+            row.schedule,
+            f"{row.theory:.3f}",
+            f"{row.exponent:.4f}",
+            f"[{row.ci_low:.4f}, {row.ci_high:.4f}]".replace("[", r"\["),
+            f"{fitted[0]:.0f}–{fitted[-1]:.0f}",
+            f"{row.horizon_exponent:.4f}",
+            f"[{row.horizon_ci_low:.4f}, {row.horizon_ci_high:.4f}]".replace("[", r"\["),
+            f"{ratio:.3f}",
+            f"{row.trajectories:.1e}",
+            "[green]✓[/]" if row.within(*allowances) else "[red]✗[/]",
+        )
+    console.print(table)
+    agreeing = sum(row.within(*allowances) for row in report.rows)
+    console.print(
+        f"{agreeing} of {len(report.rows)} rows agree with theory: exponent in ρ within {allowances[0]:g}, in T within "
+        f"{allowances[1]:g}, intervals no wider than that, every mean below its bound.",
+        soft_wrap=True,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    try:
+        status = cli.main(arguments, prog_name="anneal-sgd", standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        return _fail(error.format_message())
+    except (ValueError, OSError) as error:
+        return _fail(str(error))
+    except (click.Abort, KeyboardInterrupt):
+        print("anneal-sgd: interrupted", file=sys.stderr)
+        return 130
+    return status if isinstance(status, int) else 0
+
+
+def _fail(message: str) -> int:
+    print("anneal-sgd: " + " ".join(message.split()), file=sys.stderr)
+    return 2

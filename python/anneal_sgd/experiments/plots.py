@@ -1,0 +1,129 @@
+"""Pictures of the experiments, for papers and READMEs. Matplotlib is imported here and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from .validate import FITTED_FROM, RateReport, RateRow
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's colours, told apart with any colour vision, in the order of the default schedules.
+COLOURS = ("#000000", "#7f7f7f", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = "osD^vPX*"
+STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.which": "major",
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "savefig.bbox": "tight",
+    "svg.hashsalt": "anneal_sgd",
+}
+TITLES = {
+    "nonsmooth": r"non-smooth: $f_a(x)=a\,|x|$, $\mathbb{E}g^2=1$",
+    "smooth": r"smooth: $f_a(x)=a\,x^2/2$, $\sigma^2=1$",
+}
+
+
+def plot_validation(report: RateReport, directory: Path) -> list[Path]:
+    """Write ``robustness`` (suboptimality against rho) and ``worst_parameter`` as PNG and SVG; return the paths."""
+    with mpl.rc_context(STYLE):
+        figures = {"robustness": _robustness(report), "worst_parameter": _worst_parameter(report)}
+        paths = []
+        for name, figure in figures.items():
+            for suffix in ("png", "svg"):
+                paths.append(directory / f"{name}.{suffix}")
+                figure.savefig(paths[-1], dpi=200, metadata={"Date": None} if suffix == "svg" else None)
+    return paths
+
+
+def _settings(report: RateReport) -> list[str]:
+    return list(dict.fromkeys(row.setting for row in report.rows))
+
+
+def _looks(report: RateReport) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each schedule."""
+    names = list(dict.fromkeys(row.schedule for row in report.rows))
+    return {name: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
+
+
+def _panels(report: RateReport) -> tuple[Figure, list[Axes]]:
+    settings = _settings(report)
+    figure = Figure(figsize=(4.6 * len(settings) + 1.2, 4.2), layout="constrained")
+    axes = figure.subplots(1, len(settings), squeeze=False, sharey=True)[0]
+    for axis, setting in zip(axes, settings, strict=True):
+        axis.set_xscale("log", base=2)
+        axis.set_yscale("log")
+        axis.set_title(TITLES[setting], fontsize=9)
+        axis.set_xlabel(r"misspecification $\rho$ = base_lr / $\eta^*$")
+        axis.xaxis.set_major_formatter("{x:g}")
+    return figure, list(axes)
+
+
+def _theory_line(axis: Axes, row: RateRow, y: np.ndarray, colour: str) -> None:
+    """The theory's slope through the middle of the fitted points."""
+    rho, fitted = np.array(row.rho), np.array(row.fitted)
+    middle = np.exp(np.log(rho[fitted]).mean()), np.exp(np.log(y[fitted]).mean())
+    ends = np.array([rho[fitted][0] / 1.15, rho[fitted][-1] * 1.15])
+    axis.plot(ends, middle[1] * (ends / middle[0]) ** row.theory, "--", color=colour, linewidth=1.1, zorder=3)
+
+
+def _robustness(report: RateReport) -> Figure:
+    figure, axes = _panels(report)
+    looks = _looks(report)
+    for axis, setting in zip(axes, _settings(report), strict=True):
+        for row in (row for row in report.rows if row.setting == setting):
+            colour, marker = looks[row.schedule]
+            root = np.sqrt(row.horizon)
+            rho, fitted = np.array(row.rho), np.array(row.fitted)
+            y, error = np.array(row.worst_suboptimality) * root, np.array(row.stderr) * root
+            axis.fill_between(rho, y - 1.96 * error, y + 1.96 * error, color=colour, alpha=0.25, linewidth=0)
+            axis.plot(rho, y, color=colour, linewidth=0.7, alpha=0.6)
+            axis.plot(rho[fitted], y[fitted], marker, color=colour, markersize=4, linestyle="none")
+            axis.plot(
+                rho[~fitted], y[~fitted], marker, color=colour, markersize=3, linestyle="none", markerfacecolor="white"
+            )
+            _theory_line(axis, row, y, colour)
+            label = f"{row.schedule}: {row.exponent:.3f} ± {(row.ci_high - row.ci_low) / 2:.3f}  (theory {row.theory:.3f})"
+            axis.plot([], [], marker=marker, color=colour, label=label, linewidth=0.7)
+        axis.axvline(FITTED_FROM, color="#bbbbbb", linewidth=0.6, linestyle=":")
+        axis.plot([], [], "--", color="#555555", linewidth=1.1, label=r"theory: slope $1/(2p+1)$")
+        axis.legend(fontsize=6.5, loc="upper left", title="measured exponent", title_fontsize=7)
+    axes[0].set_ylabel(r"worst mean suboptimality $\times\sqrt{T}$")
+    preset, horizon = report.meta["preset"], report.rows[0].horizon
+    trajectories = min(row.trajectories for row in report.rows)
+    figure.supxlabel(
+        f"last iterate after T = {horizon:,} steps; at least {trajectories:,} trajectories per curve; "
+        f"filled points are fitted ({preset})",
+        fontsize=7,
+        color="#555555",
+    )
+    # Room above the curves for the legend.
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(low, high * (high / low) ** 0.35)
+    return figure
+
+
+def _worst_parameter(report: RateReport) -> Figure:
+    figure, axes = _panels(report)
+    looks = _looks(report)
+    for axis, setting in zip(axes, _settings(report), strict=True):
+        for row in (row for row in report.rows if row.setting == setting and row.theory < 1):
+            colour, marker = looks[row.schedule]
+            y = np.array(row.worst_parameter) * np.sqrt(row.horizon)
+            axis.plot(row.rho, y, marker=marker, color=colour, markersize=3.5, linewidth=0.7, label=row.schedule)
+            _theory_line(axis, row, y, colour)
+        axis.plot([], [], "--", color="#555555", linewidth=1.1, label=r"theory: slope $1/(2p+1)$")
+        axis.legend(fontsize=7, loc="upper left")
+    axes[0].set_ylabel(r"worst parameter $a^*\times\sqrt{T}$")
+    return figure

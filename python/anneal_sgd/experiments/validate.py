@@ -1,0 +1,415 @@
+r"""Measure the exponents of the theorem: how the worst-case last iterate of SGD pays for a learning rate too large.
+
+For base_lr = ρ·η*, η* tuned for the bound, the theorem (arXiv 2503.09411) says that a schedule of tail degree p pays
+ρ^(1/(2p+1))/√T. It is a statement about the worst problem, so for each ρ this takes the maximum over a of the mean final
+suboptimality over a family f_a on [−1, 1] with x₁ = 1:
+
+- ``nonsmooth``: f_a = a·|x|, g = a·sign(x) + √(1−a²)·ξ, so that E g² = 1;
+- ``smooth``: f_a = a·x²/2, g = a·x + ξ;
+
+ξ Rademacher. The exponent is the slope of log(worst suboptimality) against log ρ. docs/validate.md explains every choice:
+
+- **The maximum** is found on few replicates (a pilot over half-octaves of a) and measured on others: 7 values of a,
+  quarter-octaves around the pilot's maximum, independent streams for all of them, and a cubic least-squares fit of log
+  mean against log a, whose maximum is the estimate. So no noise is selected for.
+- **The range of ρ** is the same rule for every schedule: half-octaves from 16 up to where the step size at the critical
+  time, ρ·η*·h(1 − ρ^(−2/(2p+1))) (for p = 0: at the end), reaches a tenth of the distance D. Beyond, single steps are no
+  longer small against the set, which the asymptotic theory does not describe. Points up to 0.3·D are measured and drawn,
+  but not fitted.
+- **The exponent in T** is measured at ρ = 16 over up to five octaves of T, with base_lr·mean(h) ∝ T^(−1/2).
+- **Intervals** are ±1.96 standard deviations of a parametric bootstrap: every mean is redrawn from its standard error and
+  the whole estimate repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import STREAM_VERSION, __version__, problems, schedules, theory
+from ..simulate import simulate
+
+Setting = Literal["nonsmooth", "smooth"]
+Preset = Literal["quick", "default", "full"]
+Floats = NDArray[np.float64]
+
+SETTINGS: tuple[Setting, ...] = ("nonsmooth", "smooth")
+DEFAULT_SCHEDULES: tuple[schedules.Schedule, ...] = (
+    schedules.Constant(),
+    schedules.InverseSqrt(),
+    schedules.Polynomial(0.5),
+    schedules.Linear(),
+    schedules.Polynomial(2),
+    schedules.Cosine(),
+    schedules.Polynomial(3),
+)
+
+FITTED_FROM = 16.0  # rho from which the exponent is fitted
+LARGEST_RHO = 1024.0
+FITTED_STEP, MEASURED_STEP = 0.1, 0.3  # step size at the critical time, in units of D
+LARGEST_PARAMETER = 0.5  # of a: with a near 1 the non-smooth family would lose its noise
+PILOT_RATIO, WINDOW_RATIO = 2**0.5, 2**0.25
+WINDOW = 7
+RHO_OF_HORIZONS = 16.0
+OCTAVES_OF_HORIZONS = 5
+BOOTSTRAPS = 2000
+
+
+@dataclass(frozen=True)
+class _Size:
+    """How much a preset computes, and what it promises."""
+
+    horizon: int
+    trajectories: int  # per row, at least, in the fitted main stage
+    pilot_replicates: int
+    horizon_replicates: int
+    allowance: float  # |exponent - theory| that finite T and noise may leave
+    horizon_allowance: float  # the same for the exponent in T
+
+
+PRESETS: dict[str, _Size] = {
+    "quick": _Size(10_000, 400_000, 512, 8192, allowance=0.04, horizon_allowance=0.03),
+    "default": _Size(100_000, 1_100_000, 512, 16384, allowance=0.03, horizon_allowance=0.02),
+    "full": _Size(1_000_000, 1_000_000, 512, 16384, allowance=0.01, horizon_allowance=0.015),
+}
+
+
+@dataclass(frozen=True)
+class RateRow:
+    """One (setting, schedule): arrays over ``rho`` and over ``horizons``, exponents with 95 % intervals."""
+
+    setting: str
+    schedule: str
+    theory: float  #: 1/(2p+1)
+    exponent: float  #: slope of log worst_suboptimality against log rho, over ``fitted``
+    ci_low: float
+    ci_high: float
+    horizon: int
+    base_lr: list[float]  #: rho * eta_star
+    rho: list[float]
+    fitted: list[bool]  #: whether this rho takes part in the exponent
+    worst_suboptimality: list[float]  #: maximum over a of the mean final suboptimality
+    stderr: list[float]  #: standard error of worst_suboptimality
+    worst_parameter: list[float]  #: the a of the maximum
+    bound: list[float]  #: last-iterate bound for the problem of that a
+    horizon_exponent: float  #: slope of log worst_suboptimality against log T; theory: -1/2
+    horizon_ci_low: float
+    horizon_ci_high: float
+    horizons: list[int]
+    horizon_worst_suboptimality: list[float]
+    horizon_stderr: list[float]
+    trajectories: int  #: simulated for the fitted points, pilot not counted
+    trajectory_steps: int  #: simulated in all
+
+    def within(self, allowance: float, horizon_allowance: float) -> bool:
+        """Whether both exponents agree with theory and are known that precisely, and every mean obeys its bound."""
+        agreeing = abs(self.exponent - self.theory) <= allowance and self.ci_high - self.ci_low <= 2 * allowance
+        in_horizon = (
+            abs(self.horizon_exponent + 0.5) <= horizon_allowance
+            and self.horizon_ci_high - self.horizon_ci_low <= 2 * horizon_allowance
+        )
+        bounded = all(
+            worst + 3 * error <= bound
+            for worst, error, bound in zip(self.worst_suboptimality, self.stderr, self.bound, strict=True)
+        )
+        return agreeing and in_horizon and bounded
+
+
+@dataclass(frozen=True)
+class RateReport:
+    """All rows, and what is needed to compute them again."""
+
+    rows: list[RateRow]
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every row is within the preset's allowance."""
+        return all(row.within(self.meta["allowance"], self.meta["horizon_allowance"]) for row in self.rows)
+
+    def to_json(self) -> str:
+        """Rows and meta data as JSON: the same seed and options give the same text."""
+        return json.dumps({"meta": self.meta, "rows": [asdict(row) for row in self.rows]}, indent=1) + "\n"
+
+
+def _family(setting: str, parameter: float) -> problems.Problem:
+    box = ("box", -1.0, 1.0)
+    if setting == "nonsmooth":
+        return problems.AbsoluteValue(
+            slope=parameter, noise="rademacher", second_moment=1.0, projection=box, x0=1.0
+        )
+    return problems.Quadratic(curvature=parameter, noise="rademacher", noise_std=1.0, projection=box, x0=1.0)
+
+
+def _gradient_bound(setting: str, parameter: float) -> float:
+    return 1.0 if setting == "nonsmooth" else math.hypot(1.0, parameter)
+
+
+def _critical_step(schedule: schedules.Schedule, horizon: int, base_lr: float, rho: float) -> float:
+    """The step size when the stationary spread of the worst problem comes to fit the set."""
+    h = schedule.values(horizon)
+    p = schedule.tail_degree
+    step = horizon - 1 if p == 0 else min(horizon - 1, int(horizon * (1 - rho ** (-2 / (2 * p + 1)))))
+    return float(base_lr * h[step])
+
+
+_ABSCISSA = np.linspace(-1, 1, WINDOW)
+_FINE = np.linspace(-1, 1, 401)
+_SMOOTHER = np.vander(_FINE, 4) @ np.linalg.pinv(np.vander(_ABSCISSA, 4))
+
+
+def _peak(log_means: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """Maximum, and its index in _FINE, of a cubic fitted to the last axis: WINDOW log means at equally spaced log a."""
+    curve = log_means @ _SMOOTHER.T
+    index = curve.argmax(axis=-1)
+    return np.take_along_axis(curve, index[..., None], axis=-1)[..., 0], index
+
+
+def _pilot_grid(horizon: int) -> Floats:
+    n = int(math.log(LARGEST_PARAMETER * 2 * math.sqrt(horizon), PILOT_RATIO))
+    return LARGEST_PARAMETER * PILOT_RATIO ** -np.arange(n, -1.0, -1.0)
+
+
+def _window(log_means: Floats, horizon: int) -> Floats:
+    """WINDOW parameters around the maximum that the pilot saw."""
+    grid = _pilot_grid(horizon)
+    middle = int(np.clip(log_means.argmax(), WINDOW // 2, grid.size - 1 - WINDOW // 2))
+    _, index = _peak(log_means[middle - WINDOW // 2 : middle + WINDOW // 2 + 1])
+    centre = grid[middle] * PILOT_RATIO ** (WINDOW // 2 * _FINE[int(index)])
+    window = centre * WINDOW_RATIO ** np.arange(-(WINDOW // 2), WINDOW // 2 + 1.0)
+    window *= min(1.0, LARGEST_PARAMETER / window[-1])
+    return np.asarray(window * max(1.0, 0.5 / math.sqrt(horizon) / window[0]))
+
+
+def _slope(x: Floats, y: Floats) -> Floats:
+    """Least-squares slope of y against x along the last axis."""
+    centred = x - x.mean()
+    return np.asarray(y @ centred / (centred @ centred))
+
+
+@dataclass
+class _Job:
+    """The work of one row: learning rates at one horizon for the exponent in rho, and one per horizon for that in T."""
+
+    setting: str
+    schedule: schedules.Schedule
+    size: _Size
+    seed: int
+
+    def __post_init__(self) -> None:
+        horizon = self.size.horizon
+        self.eta_star = theory.tuned_base_lr(self.schedule, horizon)
+        octaves = 2 * round(math.log2(LARGEST_RHO))
+        rho = 2.0 ** (np.arange(octaves + 1) / 2)
+        critical = np.array([_critical_step(self.schedule, horizon, r * self.eta_star, r) for r in rho])
+        self.rho = rho[critical <= MEASURED_STEP]
+        self.fitted = (self.rho >= FITTED_FROM * 0.999) & (critical[critical <= MEASURED_STEP] <= FITTED_STEP)
+        if self.fitted.sum() < 2:
+            raise ValueError(
+                f"horizon: {horizon} is too short for {self.schedule.name}: fewer than two rho from {FITTED_FROM:g} "
+                "have a step size small against the set"
+            )
+        per_config = self.size.trajectories / (WINDOW * self.fitted.sum())
+        self.replicates = [
+            math.ceil(per_config / 4096) * 4096 if fitted else self.size.horizon_replicates for fitted in self.fitted
+        ]
+        self.horizons = [(horizon, RHO_OF_HORIZONS * self.eta_star)]
+        mean = self.schedule.values(horizon).mean()
+        for k in range(1, OCTAVES_OF_HORIZONS):
+            shorter = round(horizon / 2**k)
+            ratio = float(mean / self.schedule.values(shorter).mean())
+            base_lr = RHO_OF_HORIZONS * self.eta_star * ratio * math.sqrt(horizon / shorter)
+            if _critical_step(self.schedule, shorter, base_lr, RHO_OF_HORIZONS) > FITTED_STEP:
+                break
+            self.horizons.append((shorter, base_lr))
+
+    def trajectory_steps(self) -> int:
+        pilot = _pilot_grid(self.size.horizon).size * self.size.pilot_replicates * len(self.rho)
+        total = self.size.horizon * (pilot + WINDOW * sum(self.replicates))
+        for horizon, _ in self.horizons:
+            pilot = _pilot_grid(horizon).size * self.size.pilot_replicates
+            total += horizon * (pilot + WINDOW * self.size.horizon_replicates)
+        return total
+
+    def run(self, threads: int | None, advance: Callable[[float], None]) -> RateRow:
+        """``advance`` is called with trajectory-steps done, while they are done."""
+        calls = 0
+
+        def means(
+            parameters: Floats, base_lr: Floats | float, horizon: int, replicates: int
+        ) -> tuple[Floats, Floats]:
+            nonlocal calls
+            calls += 1
+            key = [self.seed, calls, *self.setting.encode(), *self.schedule.name.encode()]
+            done = 0.0
+            work = parameters.size * np.size(base_lr) * replicates * horizon
+
+            def progress(fraction: float) -> None:
+                nonlocal done
+                advance((fraction - done) * work)
+                done = fraction
+
+            result = simulate(
+                [_family(self.setting, float(a)) for a in parameters],
+                self.schedule,
+                base_lr=base_lr,
+                horizon=horizon,
+                replicates=replicates,
+                seed=int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]),
+                common_random_numbers=False,
+                threads=threads,
+                progress=progress,
+            )
+            progress(1.0)
+            return np.asarray(result.mean), np.asarray(result.stderr)
+
+        def measure(horizon: int, base_lrs: Floats, replicates: Sequence[int]) -> tuple[Floats, Floats, Floats]:
+            """Windows, means and relative standard errors of shape (base_lrs, WINDOW)."""
+            pilot, _ = means(_pilot_grid(horizon), base_lrs, horizon, self.size.pilot_replicates)
+            windows, values, errors = [], [], []
+            for log_pilot, base_lr, n in zip(np.log(pilot.T), base_lrs, replicates, strict=True):
+                windows.append(_window(log_pilot, horizon))
+                mean, stderr = means(windows[-1], float(base_lr), horizon, n)
+                values.append(mean)
+                errors.append(stderr / mean)
+            return np.array(windows), np.array(values), np.array(errors)
+
+        rng = np.random.default_rng([self.seed, *self.setting.encode(), *self.schedule.name.encode()])
+        windows, values, errors = measure(self.size.horizon, self.rho * self.eta_star, self.replicates)
+        log_worst, index = _peak(np.log(values))
+        resampled, _ = _peak(np.log(values) + errors * rng.standard_normal((BOOTSTRAPS, *values.shape)))
+        log_rho = np.log(self.rho)
+        slopes = _slope(log_rho[self.fitted], resampled[:, self.fitted])
+        worst = np.exp(log_worst)
+        parameter = windows[:, WINDOW // 2] * WINDOW_RATIO ** (WINDOW // 2 * _FINE[index])
+
+        pieces = [
+            measure(horizon, np.array([base_lr]), [self.size.horizon_replicates]) for horizon, base_lr in self.horizons
+        ]
+        horizon_values = np.concatenate([piece[1] for piece in pieces])
+        horizon_errors = np.concatenate([piece[2] for piece in pieces])
+        log_by_horizon, _ = _peak(np.log(horizon_values))
+        by_horizon, _ = _peak(
+            np.log(horizon_values) + horizon_errors * rng.standard_normal((BOOTSTRAPS, *horizon_values.shape))
+        )
+        log_horizons = np.log([horizon for horizon, _ in self.horizons])
+        horizon_slopes = _slope(log_horizons, by_horizon)
+
+        bounds = [
+            float(
+                theory.last_iterate_bound(
+                    self.schedule,
+                    self.size.horizon,
+                    base_lr=float(rho * self.eta_star),
+                    gradient_bound=_gradient_bound(self.setting, float(a)),
+                ).value
+            )
+            for rho, a in zip(self.rho, parameter, strict=True)
+        ]
+        exponent = float(_slope(log_rho[self.fitted], log_worst[self.fitted]))
+        horizon_exponent = float(_slope(log_horizons, log_by_horizon))
+        half, horizon_half = 1.96 * float(slopes.std()), 1.96 * float(horizon_slopes.std())
+        return RateRow(
+            setting=self.setting,
+            schedule=self.schedule.name,
+            theory=float(theory.asymptotic_exponent(self.schedule.tail_degree)),
+            exponent=exponent,
+            ci_low=exponent - half,
+            ci_high=exponent + half,
+            horizon=self.size.horizon,
+            base_lr=(self.rho * self.eta_star).tolist(),
+            rho=self.rho.tolist(),
+            fitted=self.fitted.tolist(),
+            worst_suboptimality=worst.tolist(),
+            stderr=(worst * resampled.std(axis=0)).tolist(),
+            worst_parameter=parameter.tolist(),
+            bound=bounds,
+            horizon_exponent=horizon_exponent,
+            horizon_ci_low=horizon_exponent - horizon_half,
+            horizon_ci_high=horizon_exponent + horizon_half,
+            horizons=[horizon for horizon, _ in self.horizons],
+            horizon_worst_suboptimality=np.exp(log_by_horizon).tolist(),
+            horizon_stderr=(np.exp(log_by_horizon) * by_horizon.std(axis=0)).tolist(),
+            trajectories=WINDOW * sum(n for n, fitted in zip(self.replicates, self.fitted, strict=True) if fitted),
+            trajectory_steps=self.trajectory_steps(),
+        )
+
+
+def validate_rates(
+    *,
+    preset: Preset = "default",
+    settings: Sequence[str] = SETTINGS,
+    schedules: Sequence[schedules.Schedule] = DEFAULT_SCHEDULES,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Callable[[str, float, float], None] | None = None,
+    on_row: Callable[[RateRow], None] | None = None,
+) -> RateReport:
+    r"""Measure the exponents of the worst-case suboptimality in ρ and in T for each setting and schedule.
+
+    Args:
+        preset: ``"quick"`` (T = 10^4), ``"default"`` (T = 10^5, at least 10^6 trajectories per row) or ``"full"`` (10^6).
+        settings: any of ``"nonsmooth"``, ``"smooth"``.
+        schedules: schedules to measure; theory is 1/(2p+1) with p their ``tail_degree``.
+        seed: the same seed gives the same report, to the bit, whatever the threads and the instruction set.
+        threads: worker threads; all cores by default.
+        progress: called as ``progress(label, steps_done, steps_total)`` in trajectory-steps.
+        on_row: called with each row as soon as it is there.
+
+    Raises:
+        ValueError: an unknown preset or setting, no setting or schedule, or a seed outside [0, 2**64).
+        KeyboardInterrupt: on Ctrl-C, within a second; rows already given to ``on_row`` are complete.
+
+    >>> report = validate_rates(preset="quick", settings=["nonsmooth"], schedules=[Linear()])  # doctest: +SKIP
+    >>> report.rows[0].exponent, report.rows[0].theory  # doctest: +SKIP
+    (0.3377, 0.3333)
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"preset: {preset!r} is not one of {', '.join(PRESETS)}")
+    if not settings:
+        raise ValueError("settings: at least one of nonsmooth, smooth is needed")
+    for setting in settings:
+        if setting not in SETTINGS:
+            raise ValueError(f"settings: {setting!r} is not one of {', '.join(SETTINGS)}")
+    if not schedules:
+        raise ValueError("schedules: at least one is needed")
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed: {seed} is not in [0, 2**64)")
+    size = PRESETS[preset]
+    jobs = [_Job(setting, schedule, size, seed) for setting in settings for schedule in schedules]
+    total = float(sum(job.trajectory_steps() for job in jobs))
+    done = 0.0
+    rows = []
+    for job in jobs:
+        label = f"{job.setting} {job.schedule.name}"
+
+        def advance(steps: float, label: str = label) -> None:
+            nonlocal done
+            done += steps
+            if progress is not None:
+                progress(label, done, total)
+
+        rows.append(job.run(threads, advance))
+        if on_row is not None:
+            on_row(rows[-1])
+    return RateReport(
+        rows=rows,
+        meta={
+            "experiment": "validate",
+            "preset": preset,
+            "seed": seed,
+            "settings": list(settings),
+            "schedules": [schedule.name for schedule in schedules],
+            "allowance": size.allowance,
+            "horizon_allowance": size.horizon_allowance,
+            "dtype": "float32",
+            "anneal_sgd": __version__,
+            "stream_version": STREAM_VERSION,
+        },
+    )

@@ -1,0 +1,569 @@
+"""Test problems with known minimisers: convex functions of d coordinates, their noise, their set and the start.
+
+**Symbols.** x is a point of d coordinates, f the objective, f* its minimum over the set, xi a draw of mean 0 and
+variance 1 per coordinate and step. One step of SGD is
+
+    x <- P(x - lr * (f'(x) + noise_std * xi)),    P the projection onto the set.
+
+**Parameters all problems share.** An array of shape (d,) is one d-dimensional problem; a number holds for every
+coordinate, of which there are `dimension` (by default 1, or as many as the arrays have).
+
+- `noise`: what xi is: "none", "rademacher" (+1 or -1), "gaussian" or "uniform" on [-sqrt(3), sqrt(3)].
+- the level of the noise, needed unless `noise` is "none", as one of two: `noise_std` >= 0, a number or (d,), in units
+  of a gradient; or `second_moment` = G^2, the supremum over the set of the expected squared norm of a stochastic
+  gradient: `noise_std = sqrt((G^2 - sup |f'|^2) / d)` in every coordinate.
+- `projection`: the set. None (everything), ("box", lower, upper) with lower < upper, numbers or (d,), or ("ball",
+  radius) about the origin.
+- `x0`: the start, a number or (d,), inside the set; 1 by default.
+
+Problems are frozen, hashable and equal to another by content; their arrays are float64, of shape (d,) and read-only.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import _core, _validate
+from ._arrays import FloatArray, frozen, short
+from ._validate import FINITE, NON_NEGATIVE, POSITIVE, Interval
+
+__all__ = ["AbsoluteValue", "Huber", "Problem", "Quadratic"]
+
+Noise: TypeAlias = Literal["none", "rademacher", "gaussian", "uniform"]
+Projection: TypeAlias = tuple[str, ArrayLike, ArrayLike] | tuple[str, float] | None
+
+_NOISES = ("none", "rademacher", "gaussian", "uniform")
+_LARGEST_DIMENSION = 2**24 - 1
+_ROUNDING = 1e-12  # of a norm or a sum of squares, relative
+
+
+class _Columns:
+    """Named views of rows of shape (..., 5 d + 3): weight, noise_std, lower, upper, x0; width, radius, minimum."""
+
+    def __init__(self, rows: FloatArray, d: int) -> None:
+        self.rows = rows
+        self.weight = rows[..., :d]
+        self.noise_std = rows[..., d : 2 * d]
+        self.lower = rows[..., 2 * d : 3 * d]
+        self.upper = rows[..., 3 * d : 4 * d]
+        self.x0 = rows[..., 4 * d : 5 * d]
+        self.width: FloatArray = rows[..., 5 * d]
+        self.radius: FloatArray = rows[..., 5 * d + 1]
+        self.minimum: FloatArray = rows[..., 5 * d + 2]
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Problem(ABC):
+    """What all problems share; use one of the classes below.
+
+    >>> isinstance(AbsoluteValue(slope=1.0), Problem)
+    True
+    """
+
+    noise: Noise
+    noise_std: FloatArray
+    projection: tuple[str, FloatArray, FloatArray] | tuple[str, float] | None
+    x0: FloatArray
+
+    _kind: ClassVar[_core.ProblemKind]
+    _weight_name: ClassVar[str]
+
+    # All numbers of a problem lie in one read-only array, so that stacking many problems is one copy.
+    _columns: _Columns = field(init=False)
+    # What the problems of one call must share: class, dimension, noise, kind of projection.
+    _common: tuple[type[Problem], int, str, str] = field(init=False)
+
+    @property
+    def dimension(self) -> int:
+        """d, the number of coordinates."""
+        return self._common[1]
+
+    @property
+    def second_moment(self) -> float:
+        """G^2: the supremum over the set of E|g|^2, g the stochastic gradient; inf where it is unbounded.
+
+        >>> AbsoluteValue(slope=[3.0, 4.0], noise="gaussian", noise_std=1.0).second_moment
+        27.0
+        """
+        return self._largest_gradient(self._columns) + float(np.sum(self.noise_std**2))
+
+    @property
+    def minimum(self) -> float:
+        """f*: the smallest value of f on the set; 0 unless a box excludes the minimiser 0.
+
+        >>> AbsoluteValue(slope=2.0, projection=("box", 0.5, 1.0)).minimum
+        1.0
+        """
+        return float(self._columns.minimum)
+
+    def value(self, x: ArrayLike) -> FloatArray:
+        """f(x): for x of shape (..., d) float64 of shape (...); where d = 1 a single number will do.
+
+        ValueError: the last axis of x has not d elements.
+
+        >>> float(Quadratic(curvature=[1.0, 2.0]).value([1.0, 2.0]))
+        4.5
+        """
+        return np.asarray(np.sum(self._terms(self._columns, self._point(x)), axis=-1))
+
+    def suboptimality(self, x: ArrayLike) -> FloatArray:
+        """f(x) - f*, shaped like `value(x)`; what a simulation records, there in its dtype.
+
+        ValueError: the last axis of x has not d elements.
+
+        >>> float(AbsoluteValue(slope=2.0, projection=("box", 0.5, 1.0)).suboptimality(0.75))
+        0.5
+        """
+        return np.asarray(self.value(x) - self.minimum)
+
+    def gradient(self, x: ArrayLike) -> FloatArray:
+        """f'(x), without noise: float64 of the shape of x, (..., d); the subgradient 0 where |x_i| has its kink.
+
+        ValueError: the last axis of x has not d elements.
+
+        >>> AbsoluteValue(slope=[1.0, 2.0, 3.0]).gradient([-1.0, 0.0, 0.5]).tolist()
+        [-1.0, 0.0, 3.0]
+        """
+        return self._gradient(self._columns, self._point(x)).reshape(np.shape(x))
+
+    @staticmethod
+    @abstractmethod
+    def _terms(p: _Columns, x: FloatArray) -> FloatArray:
+        """The share of f(x) of every coordinate."""
+
+    @staticmethod
+    @abstractmethod
+    def _gradient(p: _Columns, x: FloatArray) -> FloatArray:
+        """f'(x)."""
+
+    @staticmethod
+    @abstractmethod
+    def _largest_gradient(p: _Columns) -> float:
+        """The supremum over the set of |f'|^2."""
+
+    def _point(self, x: ArrayLike) -> FloatArray:
+        point = np.asarray(x, dtype=np.float64)
+        if point.ndim == 0 and self.dimension == 1:
+            return point.reshape(1)
+        if point.ndim == 0 or point.shape[-1] != self.dimension:
+            raise ValueError(f"x must have shape (..., {self.dimension}), got shape {point.shape}")
+        return point
+
+    def _set_up(
+        self,
+        weight: ArrayLike,
+        weights: Interval,
+        noise: Noise,
+        noise_std: ArrayLike | None,
+        second_moment: float | None,
+        projection: Projection,
+        x0: ArrayLike,
+        dimension: int | None,
+        width: float = 1.0,
+    ) -> None:
+        """Check everything and fill `_row` and the fields that show it."""
+        _validate.choice("noise", noise, _NOISES)
+        set_kind, lower, upper, radius = _parsed_set(projection)
+        given = {self._weight_name: _numbers(self._weight_name, weight, weights), "x0": _numbers("x0", x0, FINITE)}
+        if noise_std is not None:
+            given["noise_std"] = _numbers("noise_std", noise_std, NON_NEGATIVE)
+        d = _dimension(dimension, {**given, "lower": lower, "upper": upper})
+        row = np.zeros(5 * d + 3)
+        p = _Columns(row, d)
+        p.weight[:], p.lower[:], p.upper[:], p.x0[:] = given[self._weight_name], lower, upper, given["x0"]
+        row[-3:] = width, radius, 0.0
+        _check_set(p, projection)
+        p.noise_std[:] = self._level(p, noise, given.get("noise_std"), second_moment)
+        if set_kind == "box":
+            row[-1] = np.sum(self._terms(p, np.clip(0.0, p.lower, p.upper)))
+        row += 0.0  # no negative zeros, so that equal problems have equal bytes
+
+        p = _Columns(frozen(row), d)
+        shown = {"none": None, "box": ("box", p.lower, p.upper), "ball": ("ball", radius)}[set_kind]
+        self.__dict__.update(
+            {
+                self._weight_name: p.weight,
+                "noise": noise,
+                "noise_std": p.noise_std,
+                "projection": shown,
+                "x0": p.x0,
+                "_columns": p,
+                "_common": (type(self), d, noise, set_kind),
+            }
+        )
+
+    def _level(
+        self, p: _Columns, noise: str, noise_std: float | FloatArray | None, second_moment: float | None
+    ) -> float | FloatArray:
+        if noise == "none":
+            if second_moment is not None or (noise_std is not None and np.any(noise_std)):
+                name, value = ("second_moment", second_moment) if noise_std is None else ("noise_std", noise_std)
+                raise ValueError(f"{name} must be left out where noise is 'none', got {value!r}")
+            return 0.0
+        if noise_std is not None:
+            if second_moment is not None:
+                raise ValueError(f"second_moment must be left out where noise_std is given, got {second_moment!r}")
+            return noise_std
+        if second_moment is None:
+            raise ValueError(f"noise_std or second_moment must be given where noise is {noise!r}")
+        total = _validate.real("second_moment", second_moment, NON_NEGATIVE)
+        gradient = self._largest_gradient(p)
+        if gradient == math.inf:
+            raise ValueError("second_moment must go with a bounded set here: the gradient is unbounded, give noise_std")
+        rest = total - gradient
+        if rest < -_ROUNDING * gradient:
+            raise ValueError(f"second_moment must be at least {gradient!r}, the gradient's own part, got {total!r}")
+        return math.sqrt(max(rest, 0.0) / p.weight.size)
+
+    @cached_property
+    def _core(self) -> _core.Problems:
+        return _stack((self,))
+
+    def _arguments(self) -> dict[str, Any]:
+        """What makes the same problem again."""
+        arguments = {self._weight_name: self.__dict__[self._weight_name], "noise": self.noise}
+        if self.noise != "none":
+            arguments["noise_std"] = self.noise_std
+        return {**arguments, "projection": self.projection, "x0": self.x0}
+
+    def __eq__(self, other: object) -> bool:
+        """Same class and same content."""
+        if self is other:
+            return True
+        return isinstance(other, Problem) and self._common == other._common and self._bytes == other._bytes
+
+    def __hash__(self) -> int:
+        """By content."""
+        return hash((self._common, self._bytes))
+
+    @property
+    def _bytes(self) -> bytes:
+        return self._columns.rows.tobytes()
+
+    def __repr__(self) -> str:
+        """The call that makes the problem; an array of equal numbers as one number."""
+        arguments = self._arguments()
+        shown = [f"{name}={_shown(value)}" for name, value in arguments.items()]
+        one_number = all(
+            np.ndim(_collapsed(value)) == 0 for value in arguments.values() if isinstance(value, np.ndarray)
+        )
+        if self.dimension > 1 and one_number:
+            shown.append(f"dimension={self.dimension}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by content."""
+        return _rebuilt, (type(self), self._arguments())
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class AbsoluteValue(Problem):
+    """f(x) = sum_i a_i |x_i| with a = `slope` > 0; minimiser 0. The non-smooth test problem.
+
+    Gradient a_i sign(x_i), 0 at x_i = 0; sup |f'|^2 = sum_i a_i^2, so `second_moment` = G^2 means
+    `noise_std = sqrt((G^2 - sum_i a_i^2) / d)`. The other parameters: see the module. ValueError: a parameter out of
+    its range or of another shape, a start outside the set, a level of noise missing, given twice or without noise, a
+    `second_moment` below sum_i a_i^2.
+
+    >>> problem = AbsoluteValue(slope=0.6, noise="rademacher", second_moment=1.0, projection=("box", -1.0, 1.0))
+    >>> problem.noise_std.tolist(), float(problem.value(-0.5))
+    ([0.8], 0.3)
+    >>> problem
+    AbsoluteValue(slope=0.6, noise='rademacher', noise_std=0.8, projection=('box', -1, 1), x0=1)
+    """
+
+    slope: FloatArray
+
+    _kind: ClassVar[_core.ProblemKind] = _core.ProblemKind.absolute_value
+    _weight_name: ClassVar[str] = "slope"
+
+    def __init__(
+        self,
+        slope: ArrayLike,
+        *,
+        noise: Noise = "none",
+        noise_std: ArrayLike | None = None,
+        second_moment: float | None = None,
+        projection: Projection = None,
+        x0: ArrayLike = 1.0,
+        dimension: int | None = None,
+    ) -> None:
+        """Check the parameters."""
+        self._set_up(slope, POSITIVE, noise, noise_std, second_moment, projection, x0, dimension)
+
+    @staticmethod
+    def _terms(p: _Columns, x: FloatArray) -> FloatArray:
+        return p.weight * np.abs(x)
+
+    @staticmethod
+    def _gradient(p: _Columns, x: FloatArray) -> FloatArray:
+        return p.weight * np.sign(x)
+
+    @staticmethod
+    def _largest_gradient(p: _Columns) -> float:
+        return float(np.sum(p.weight**2))
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Quadratic(Problem):
+    """f(x) = sum_i l_i x_i^2 / 2 with l = `curvature` >= 0, not all 0; minimiser 0. The smooth test problem.
+
+    Gradient l_i x_i; it is bounded on a bounded set only, so `second_moment` = G^2 needs one:
+    `noise_std = sqrt((G^2 - S) / d)` with S = sum_i l_i^2 max(lower_i^2, upper_i^2) on a box and S = max(l)^2 R^2 on a
+    ball of radius R. Without a projection the moments are known exactly, `anneal_sgd.theory.quadratic_moments`. The
+    other parameters: see the module. ValueError: a parameter out of its range or of another shape, a start outside the
+    set, a level of noise missing, given twice or without noise, a `second_moment` below S or without a bounded set.
+
+    >>> problem = Quadratic(curvature=[1.0, 4.0], noise="gaussian", noise_std=0.7, x0=[1.0, -0.5])
+    >>> float(problem.value(problem.x0)), problem.gradient(problem.x0).tolist()
+    (1.0, [1.0, -2.0])
+    >>> Quadratic(curvature=3.0, noise="gaussian", second_moment=25.0, projection=("ball", 1.0)).noise_std.tolist()
+    [4.0]
+    """
+
+    curvature: FloatArray
+
+    _kind: ClassVar[_core.ProblemKind] = _core.ProblemKind.quadratic
+    _weight_name: ClassVar[str] = "curvature"
+
+    def __init__(
+        self,
+        curvature: ArrayLike,
+        *,
+        noise: Noise = "none",
+        noise_std: ArrayLike | None = None,
+        second_moment: float | None = None,
+        projection: Projection = None,
+        x0: ArrayLike = 1.0,
+        dimension: int | None = None,
+    ) -> None:
+        """Check the parameters."""
+        self._set_up(curvature, NON_NEGATIVE, noise, noise_std, second_moment, projection, x0, dimension)
+        if not np.any(self.curvature):
+            raise ValueError(f"curvature must have an element > 0, got {_shown(self.curvature)}")
+
+    @staticmethod
+    def _terms(p: _Columns, x: FloatArray) -> FloatArray:
+        return 0.5 * p.weight * x**2
+
+    @staticmethod
+    def _gradient(p: _Columns, x: FloatArray) -> FloatArray:
+        return p.weight * x
+
+    @staticmethod
+    def _largest_gradient(p: _Columns) -> float:
+        if p.radius < math.inf:
+            return float(np.max(p.weight) ** 2 * p.radius**2)
+        curved = p.weight > 0.0  # 0 * inf is no gradient
+        reach = np.maximum(np.abs(p.lower), np.abs(p.upper))
+        return float(np.sum((p.weight[curved] * reach[curved]) ** 2))
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Huber(Problem):
+    """f(x) = sum_i a_i * (x_i^2 / (2 w) if |x_i| <= w else |x_i| - w / 2), a = `slope` > 0, w = `width` > 0.
+
+    Quadratic near its minimiser 0, of slope a_i beyond the distance `width` (one number for all coordinates). Gradient
+    a_i clip(x_i / w, -1, 1); sup |f'|^2 is taken as sum_i a_i^2, so `second_moment` = G^2 means
+    `noise_std = sqrt((G^2 - sum_i a_i^2) / d)`. The other parameters: see the module. ValueError: a parameter out of
+    its range or of another shape, a start outside the set, a level of noise missing, given twice or without noise, a
+    `second_moment` below sum_i a_i^2.
+
+    >>> problem = Huber(slope=2.0, width=0.5)
+    >>> problem.value([[0.0], [0.5], [1.0]]).tolist(), float(problem.gradient(0.25))
+    ([0.0, 0.5, 1.5], 1.0)
+    """
+
+    slope: FloatArray
+    width: float
+
+    _kind: ClassVar[_core.ProblemKind] = _core.ProblemKind.huber
+    _weight_name: ClassVar[str] = "slope"
+
+    def __init__(
+        self,
+        slope: ArrayLike,
+        *,
+        width: float,
+        noise: Noise = "none",
+        noise_std: ArrayLike | None = None,
+        second_moment: float | None = None,
+        projection: Projection = None,
+        x0: ArrayLike = 1.0,
+        dimension: int | None = None,
+    ) -> None:
+        """Check the parameters."""
+        object.__setattr__(self, "width", _validate.real("width", width, POSITIVE))
+        self._set_up(slope, POSITIVE, noise, noise_std, second_moment, projection, x0, dimension, self.width)
+
+    @staticmethod
+    def _terms(p: _Columns, x: FloatArray) -> FloatArray:
+        size = np.abs(x)
+        near = np.minimum(size, p.width)
+        return p.weight / p.width * near * (size - 0.5 * near)
+
+    @staticmethod
+    def _gradient(p: _Columns, x: FloatArray) -> FloatArray:
+        return p.weight * np.clip(x / p.width, -1.0, 1.0)
+
+    @staticmethod
+    def _largest_gradient(p: _Columns) -> float:
+        return float(np.sum(p.weight**2))
+
+    def _arguments(self) -> dict[str, Any]:
+        return {**super()._arguments(), "width": self.width}
+
+
+def _as_sequence(problem: Problem | Sequence[Problem]) -> tuple[Problem, ...]:
+    """The problems of one call, checked: one or more of one class, dimension, noise and kind of projection."""
+    if isinstance(problem, Problem):
+        return (problem,)
+    if isinstance(problem, str) or not hasattr(problem, "__iter__"):
+        raise ValueError(f"problem must be a problem or a sequence of problems, got {problem!r}")
+    problems = tuple(problem)
+    if not problems:
+        raise ValueError("problem must be a problem or a sequence of problems, got an empty one")
+    common = getattr(problems[0], "_common", None)
+    for i, other in enumerate(problems):
+        if not isinstance(other, Problem):
+            raise ValueError(f"problem must be a problem or a sequence of problems, got {other!r} at index {i}")
+        if other._common is not common and other._common != common:
+            raise ValueError(f"problem must {_difference(problems[0], other)} at index {i}")
+    return problems
+
+
+def _difference(first: Problem, other: Problem) -> str:
+    words = ("be of one kind", "be of one dimension", "have one kind of noise", "have one kind of projection")
+    for word, a, b in zip(words, first._common, other._common, strict=True):
+        if a != b:
+            a, b = (v.__name__ if isinstance(v, type) else v for v in (a, b))
+            return f"{word}: {a!r} at index 0, got {b!r}"
+    raise AssertionError("the problems do not differ")
+
+
+def _rows(problems: Sequence[Problem]) -> _Columns:
+    """The parameters of all problems, of one dimension: views of shape (problems, d) or (problems,)."""
+    rows = np.concatenate([problem._columns.rows for problem in problems]).reshape(len(problems), -1)
+    return _Columns(rows, problems[0].dimension)
+
+
+def _stack(problem: Problem | Sequence[Problem]) -> _core.Problems:
+    """What the compiled core takes for a problem or a sequence of problems."""
+    problems = _as_sequence(problem)
+    columns = _rows(problems)
+    kind, _, noise, projection = problems[0]._common
+    return _core.Problems(
+        kind=kind._kind,
+        noise=_core.NoiseKind[noise],
+        projection=_core.ProjectionKind[projection],
+        weight=columns.weight,
+        huber_width=columns.width,
+        noise_std=columns.noise_std,
+        lower=columns.lower,
+        upper=columns.upper,
+        radius=columns.radius,
+        x0=columns.x0,
+        minimum=columns.minimum,
+    )
+
+
+def _varying(problems: Sequence[Problem]) -> dict[str, FloatArray]:
+    """Parameters in which the problems differ: (problems,), or (problems, d) where it differs between coordinates."""
+    columns = _rows(problems)
+    named = {
+        problems[0]._weight_name: columns.weight,
+        "width": columns.width[:, None],
+        "noise_std": columns.noise_std,
+        "lower": columns.lower,
+        "upper": columns.upper,
+        "radius": columns.radius[:, None],
+        "x0": columns.x0,
+    }
+    varying = {name: values for name, values in named.items() if np.any(values != values[0])}
+    return {
+        name: np.ascontiguousarray(values[:, 0] if np.all(values == values[:, :1]) else values)
+        for name, values in varying.items()
+    }
+
+
+def _numbers(name: str, value: ArrayLike, interval: Interval, *, infinite: bool = False) -> float | FloatArray:
+    """A float, or an array of shape (d,)."""
+    if type(value) is float and interval.contains(value):
+        return value
+    array = _validate.real_array(name, value, interval, infinite=infinite)
+    if array.ndim > 1:
+        raise ValueError(f"{name} must be one number or one-dimensional, got shape {array.shape}")
+    return float(array) if array.ndim == 0 else array
+
+
+def _parsed_set(projection: Projection) -> tuple[str, float | FloatArray, float | FloatArray, float]:
+    """Kind of set, lower and upper end of the box, radius of the ball; infinite where they do not apply."""
+    if projection is None:
+        return "none", -math.inf, math.inf, math.inf
+    if isinstance(projection, tuple | list) and projection:
+        if projection[0] == "box" and len(projection) == 3:
+            lower = _numbers("projection lower end", projection[1], FINITE, infinite=True)
+            upper = _numbers("projection upper end", projection[2], FINITE, infinite=True)
+            return "box", lower, upper, math.inf
+        if projection[0] == "ball" and len(projection) == 2:
+            return "ball", -math.inf, math.inf, _validate.real("projection radius", projection[1], POSITIVE)
+    raise ValueError(f"projection must be None, ('box', lower, upper) or ('ball', radius), got {projection!r}")
+
+
+def _dimension(dimension: int | None, parameters: dict[str, float | FloatArray]) -> int:
+    given = (
+        None if dimension is None else _validate.integer("dimension", dimension, lowest=1, highest=_LARGEST_DIMENSION)
+    )
+    first = "dimension"
+    for name, value in parameters.items():
+        if isinstance(value, float):
+            continue
+        if given is None:
+            given, first = value.size, name
+        elif value.size != given:
+            raise ValueError(f"{name} must be one number or have {given} elements like {first}, got {value.size}")
+    return 1 if given is None else given
+
+
+def _check_set(p: _Columns, projection: Projection) -> None:
+    if not np.all(p.lower < p.upper):
+        where = int(np.argmin(p.lower < p.upper))
+        ends = f"{short(p.lower[where])} and {short(p.upper[where])}"
+        raise ValueError(f"projection must be a box with lower < upper, got {ends} in coordinate {where}")
+    inside = (p.lower <= p.x0) & (p.x0 <= p.upper)
+    if not np.all(inside):
+        where = int(np.argmin(inside))
+        got = f"{short(p.x0[where])} in coordinate {where}"
+        raise ValueError(f"x0 must lie in the box {_shown(projection)}, got {got}")
+    radius = float(p.radius)
+    if radius < math.inf:
+        norm = float(np.linalg.norm(p.x0))
+        if norm > radius * (1.0 + _ROUNDING):
+            raise ValueError(f"x0 must lie in the ball of radius {short(radius)}, got norm {short(norm)}")
+
+
+def _collapsed(value: FloatArray) -> FloatArray:
+    return np.asarray(value[0]) if np.all(value == value[0]) else value
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        collapsed = _collapsed(np.atleast_1d(value))
+        return short(float(collapsed)) if collapsed.ndim == 0 else f"[{', '.join(map(short, collapsed))}]"
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(_shown, value))})"
+    if isinstance(value, float | int):
+        return short(value)
+    return repr(value)
+
+
+def _rebuilt(kind: type[Problem], arguments: dict[str, Any]) -> Problem:
+    return kind(**arguments)

@@ -1,0 +1,152 @@
+"""What runs the work on this machine: instruction sets, threads, backends. None of it changes a bit of any result.
+
+Environment, read once at first use: `ANNEAL_SGD_ISA` (one of `supported_isas()`) and `ANNEAL_SGD_THREADS` (an integer
+>= 1) replace the automatic choices; a call's own `isa=` and `threads=` go before both.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from . import _core, _validate
+
+__all__ = [
+    "available_backends",
+    "cpu_count",
+    "force_isa",
+    "info",
+    "isa",
+    "set_isa",
+    "supported_isas",
+    "why_unavailable",
+]
+
+_BACKENDS = ("cpu", "cuda")
+_chosen_isa: str | None = None
+
+
+@cache
+def supported_isas() -> tuple[str, ...]:
+    """Instruction sets that this build has and this processor runs, slowest first: of "scalar", "avx2", "avx512".
+
+    >>> supported_isas()[0]
+    'scalar'
+    """
+    return tuple(_core.supported_isas())
+
+
+def isa() -> str:
+    """The instruction set that calls without `isa=` use: `set_isa`'s, else the environment's, else the fastest.
+
+    ValueError: `ANNEAL_SGD_ISA` names none of `supported_isas()`.
+
+    >>> isa() in supported_isas()
+    True
+    """
+    return _chosen_isa if _chosen_isa is not None else _default_isa()
+
+
+def set_isa(name: str | None) -> None:
+    """Choose the instruction set for the whole process; None goes back to the automatic choice.
+
+    ValueError: not one of `supported_isas()`.
+
+    >>> set_isa("scalar")
+    >>> isa()
+    'scalar'
+    >>> set_isa(None)
+    """
+    global _chosen_isa
+    _chosen_isa = None if name is None else _validate.choice("isa", name, supported_isas())
+
+
+@contextmanager
+def force_isa(name: str) -> Iterator[None]:
+    """`set_isa` for the length of a `with` block (for the whole process, other threads included).
+
+    ValueError: not one of `supported_isas()`.
+
+    >>> with force_isa("scalar"):
+    ...     isa()
+    'scalar'
+    """
+    before = _chosen_isa
+    set_isa(name)
+    try:
+        yield
+    finally:
+        set_isa(before)
+
+
+def cpu_count() -> int:
+    """Threads that calls without `threads=` use: `ANNEAL_SGD_THREADS`, else the processors this process may run on.
+
+    ValueError: `ANNEAL_SGD_THREADS` is not an integer >= 1.
+
+    >>> cpu_count() >= 1
+    True
+    """
+    return _threads_from_environment() or _usable_processors()
+
+
+def available_backends() -> tuple[str, ...]:
+    """Backends that can be used here, "cpu" first.
+
+    >>> available_backends()[0]
+    'cpu'
+    """
+    return tuple(name for name in _BACKENDS if not why_unavailable(name))
+
+
+def why_unavailable(backend: str) -> str:
+    """Why the backend, "cpu" or "cuda", cannot be used here, in words; empty where it can. ValueError: another name.
+
+    >>> why_unavailable("cpu")
+    ''
+    """
+    name = _validate.choice("backend", backend, _BACKENDS)
+    return _core.cuda_why_unavailable() if name == "cuda" else ""
+
+
+def info() -> dict[str, Any]:
+    """What a bug report needs: versions, instruction sets, threads, backends and why one is missing.
+
+    >>> sorted(info())
+    ['backends', 'isa', 'isas_built', 'isas_supported', 'stream_version', 'threads', 'version']
+    """
+    return {
+        "version": _core.__version__,
+        "stream_version": _core.STREAM_VERSION,
+        "isa": isa(),
+        "isas_supported": supported_isas(),
+        "isas_built": tuple(_core.built_isas()),
+        "threads": cpu_count(),
+        "backends": {name: why_unavailable(name) or "available" for name in _BACKENDS},
+    }
+
+
+@cache
+def _default_isa() -> str:
+    name = os.environ.get("ANNEAL_SGD_ISA", "")
+    return _validate.choice("ANNEAL_SGD_ISA", name, supported_isas()) if name else supported_isas()[-1]
+
+
+@cache
+def _threads_from_environment() -> int | None:
+    text = os.environ.get("ANNEAL_SGD_THREADS", "")
+    if not text:
+        return None
+    try:
+        return _validate.integer("ANNEAL_SGD_THREADS", int(text), lowest=1)
+    except ValueError:
+        raise ValueError(f"ANNEAL_SGD_THREADS must be an integer >= 1, got {text!r}") from None
+
+
+def _usable_processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

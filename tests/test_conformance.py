@@ -1,0 +1,273 @@
+"""Every instruction set against the NumPy reference, to the bit; and that threads, splits and order change nothing."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from anneal_sgd import _core, reference
+from anneal_sgd._core import Iterate, NoiseKind, Precision, ProblemKind, ProjectionKind, ScheduleKind
+
+SEED = 2**40 + 12345
+KINDS = [kind.name for kind in ProblemKind]
+NOISES = [kind.name for kind in NoiseKind]
+PROJECTIONS = [kind.name for kind in ProjectionKind]
+ITERATES = [kind.name for kind in Iterate]
+DTYPES = ["float32", "float64"]
+
+
+def problem_pair(kind, noise, projection, dimension, rng_seed=0):
+    """The same problem for the core and for the reference, with a parameter of its own in every coordinate."""
+    rng = np.random.default_rng([rng_seed, dimension])
+    parameters = {
+        "weight": rng.uniform(0.1, 0.9, dimension),
+        "noise_std": rng.uniform(0.2, 1.0, dimension),
+        "lower": rng.uniform(-0.8, -0.4, dimension),
+        "upper": rng.uniform(0.3, 0.9, dimension),
+        "x0": rng.uniform(-0.3, 0.3, dimension),
+    }
+    width, radius, minimum = 0.15, 0.4 * dimension**0.5, 0.01
+    core = _core.Problems(
+        kind=ProblemKind[kind],
+        noise=NoiseKind[noise],
+        projection=ProjectionKind[projection],
+        huber_width=np.array([width]),
+        radius=np.array([radius]),
+        minimum=np.array([minimum]),
+        **{name: value[None, :] for name, value in parameters.items()},
+    )
+    slow = reference.Problem(
+        kind,
+        noise=noise,
+        projection=projection,
+        huber_width=width,
+        radius=radius,
+        minimum=minimum,
+        **parameters,
+    )
+    return core, slow
+
+
+def run(problems, schedules, *, horizon, replicates, isa, base_lr=(0.3,), first=0, dtype="float32", record_at=None,
+        iterate="last", tail_frac=0.3, shared=True, threads=1, seed=SEED):
+    """Samples (configs, records, replicates) and the moments."""
+    base_lr, record_at = np.array(base_lr), np.array([horizon] if record_at is None else record_at)
+    ensemble = _core.Ensemble(
+        problems=problems, schedules=schedules, base_lr=base_lr, horizon=horizon, record_at=record_at,
+        iterate=Iterate[iterate], tail_frac=tail_frac, common_random_numbers=shared, precision=Precision[dtype], seed=seed,
+    )
+    samples = np.full((problems.count * len(schedules) * base_lr.size, record_at.size, replicates), np.nan, dtype)
+    moments = _core.simulate(
+        ensemble, first_replicate=first, replicates=replicates, isa=isa, threads=threads, samples=samples, poll=None
+    )
+    return samples, moments
+
+
+COSINE = _core.Schedule(ScheduleKind.cosine), reference.Schedule("cosine")
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3, 33])
+@pytest.mark.parametrize("projection", PROJECTIONS)
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_trajectories_equal_the_reference(isa, kind, noise, projection, dimension):
+    core, slow = problem_pair(kind, noise, projection, dimension)
+    for dtype in DTYPES:
+        horizon, record_at = (140, [0, 1, 2, 127, 128, 131, 140]) if dtype == "float32" else (9, [3, 9])
+        replicates = 19 if dtype == "float32" else 9
+        got, _ = run(core, [COSINE[0]], horizon=horizon, replicates=replicates, first=1010, isa=isa, dtype=dtype,
+                     record_at=record_at)
+        expected = reference.simulate(
+            problem=slow, schedule=COSINE[1], base_lr=0.3, horizon=horizon, replicates=1010 + np.arange(replicates),
+            seed=SEED, record_at=record_at, dtype=dtype,
+        )
+        np.testing.assert_array_equal(got[0], expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("projection", PROJECTIONS)
+@pytest.mark.parametrize("iterate", ["average", "tail_average"])
+def test_averages_equal_the_reference(isa, iterate, projection, dtype):
+    core, slow = problem_pair("absolute_value", "rademacher", projection, 2)
+    record_at = [0, 1, 2, 100, 127, 128, 129, 256, 300]
+    got, _ = run(core, [COSINE[0]], horizon=300, replicates=5, isa=isa, dtype=dtype, record_at=record_at, iterate=iterate)
+    expected = reference.simulate(
+        problem=slow, schedule=COSINE[1], base_lr=0.3, horizon=300, replicates=np.arange(5), seed=SEED,
+        record_at=record_at, iterate=iterate, tail_frac=0.3, dtype=dtype,
+    )
+    np.testing.assert_array_equal(got[0], expected)
+
+
+SCHEDULES = [
+    ("constant", 0.0, "linear", ()),
+    ("inverse_sqrt", 0.0, "linear", ()),
+    ("inverse_sqrt", 0.03, "linear", ()),
+    ("polynomial", 2.0, "linear", ()),
+    ("polynomial", 0.5, "linear", ()),
+    ("polynomial", 2.5, "linear", ()),
+    ("polynomial", 1.7, "linear", ()),
+    ("polynomial", 40.3, "linear", ()),
+    ("linear", 0.0, "linear", ()),
+    ("cosine", 0.0, "linear", ()),
+    ("one_minus_sqrt", 0.0, "linear", ()),
+    ("exponential", 0.001, "linear", ()),
+    ("step_decay", 0.3, "linear", (0.3, 0.5, 0.77)),
+    ("warmup_stable_decay", 0.4, "linear", ()),
+    ("warmup_stable_decay", 0.4, "cosine", ()),
+    ("warmup_stable_decay", 0.4, "one_minus_sqrt", ()),
+]
+
+
+@pytest.mark.parametrize(("floor", "warmup_frac"), [(0.0, 0.0), (0.1, 0.0), (0.0, 0.25), (0.05, 0.2)])
+@pytest.mark.parametrize(("kind", "parameter", "cooldown", "table"), SCHEDULES)
+def test_schedules_equal_the_reference(isa, kind, parameter, cooldown, table, floor, warmup_frac):
+    schedule = _core.Schedule(
+        ScheduleKind[kind], parameter=parameter, cooldown=_core.CooldownShape[cooldown], floor=floor,
+        warmup_frac=warmup_frac, table=np.array(table, float),
+    )
+    check_schedule(schedule, reference.Schedule(kind, parameter, cooldown, floor, warmup_frac, table), isa)
+
+
+def test_tabulated_schedule_equals_the_reference(isa):
+    table = np.linspace(1, 0, 7) ** 2
+    schedule = _core.Schedule(ScheduleKind.tabulated, table=table)
+    check_schedule(schedule, reference.Schedule("tabulated", table=table), isa)
+
+
+def check_schedule(schedule, slow, isa):
+    """A noise-free linear descent x = 1 - a lr_0 - a lr_1 … shows every learning rate of the instruction set."""
+    for horizon in (1, 2, 131):
+        core, slow_problem = (
+            _core.Problems(
+                kind=ProblemKind.absolute_value, noise=NoiseKind.none, projection=ProjectionKind.none,
+                weight=np.full((1, 1), 0.001), huber_width=np.ones(1), noise_std=np.zeros((1, 1)),
+                lower=np.zeros((1, 1)), upper=np.zeros((1, 1)), radius=np.ones(1), x0=np.ones((1, 1)), minimum=np.zeros(1),
+            ),
+            reference.Problem("absolute_value", weight=[0.001], x0=[1.0]),
+        )
+        got, _ = run(core, [schedule], horizon=horizon, replicates=1, isa=isa, dtype="float64", base_lr=[0.7],
+                     record_at=range(horizon + 1))
+        expected = reference.simulate(
+            problem=slow_problem, schedule=slow, base_lr=0.7, horizon=horizon, replicates=[0], seed=0,
+            record_at=range(horizon + 1), dtype="float64",
+        )
+        np.testing.assert_array_equal(got[0], expected)
+        steps = np.arange(horizon)
+        values = reference.schedule_value(horizon=horizon, u=steps / horizon, v=(horizon - steps) / horizon, **vars(slow))
+        np.testing.assert_array_equal(schedule.values(horizon, 0, horizon), values)
+
+
+@pytest.mark.parametrize("replicates", [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 127, 128, 129, 1023, 1024, 1025])
+def test_every_number_of_replicates(isa, replicates):
+    """The same trajectory wherever it falls among lanes, strips and blocks."""
+    core, _ = problem_pair("quadratic", "gaussian", "box", 3)
+    whole, _ = run(core, [COSINE[0]], horizon=37, replicates=1100, isa="scalar")
+    got, _ = run(core, [COSINE[0]], horizon=37, replicates=replicates, first=5, isa=isa)
+    np.testing.assert_array_equal(got, whole[..., 5 : 5 + replicates])
+
+
+@pytest.mark.parametrize("noise", ["rademacher", "gaussian"])
+@pytest.mark.parametrize("projection", PROJECTIONS)
+def test_high_dimension(isa, noise, projection):
+    core, slow = problem_pair("quadratic", noise, projection, 1000)
+    got, _ = run(core, [COSINE[0]], horizon=6, replicates=3, isa=isa, record_at=[0, 5, 6])
+    expected = reference.simulate(
+        problem=slow, schedule=COSINE[1], base_lr=0.3, horizon=6, replicates=np.arange(3), seed=SEED, record_at=[0, 5, 6]
+    )
+    np.testing.assert_array_equal(got[0], expected)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_sweeps_are_the_single_runs(isa, shared):
+    """Configs in C order; with common random numbers all see stream 0, else config c has stream c."""
+    pairs = [problem_pair("huber", "gaussian", "box", 2, rng_seed=k) for k in range(3)]
+    arrays = {name: np.concatenate([np.asarray(getattr(slow, name), float)[None] for _, slow in pairs])
+              for name in ("weight", "noise_std", "lower", "upper", "x0")}
+    stacked = _core.Problems(
+        kind=ProblemKind.huber, noise=NoiseKind.gaussian, projection=ProjectionKind.box, huber_width=np.full(3, 0.15),
+        radius=np.ones(3), minimum=np.full(3, 0.01), **arrays,
+    )
+    schedules = [COSINE, (_core.Schedule(ScheduleKind.linear), reference.Schedule("linear"))]
+    base_lr = [0.1, 0.2, 0.4, 0.8, 1.6]
+    got, _ = run(stacked, [fast for fast, _ in schedules], horizon=50, replicates=9, isa=isa, base_lr=base_lr,
+                 shared=shared, record_at=[20, 50])
+    configs = itertools.product(pairs, schedules, base_lr)
+    for c, ((_, slow), (_, schedule), lr) in enumerate(configs):
+        expected = reference.simulate(
+            problem=slow, schedule=schedule, base_lr=lr, horizon=50, replicates=np.arange(9), seed=SEED,
+            stream=0 if shared else c, record_at=[20, 50],
+        )
+        np.testing.assert_array_equal(got[c], expected)
+
+
+def fields(moments):
+    return {name: getattr(moments, name) for name in ("ranges", "count", "diverged", "mean", "m2", "minimum", "maximum")}
+
+
+def assert_same(a, b):
+    for name, value in fields(a).items():
+        np.testing.assert_array_equal(value, fields(b)[name], err_msg=name)
+
+
+@pytest.mark.parametrize("first", [0, 1000, 3 * 1024])
+@pytest.mark.parametrize("replicates", [1, 24, 1024, 5000, 9000])
+def test_statistics_equal_the_reference(first, replicates):
+    core, _ = problem_pair("absolute_value", "rademacher", "box", 1)
+    samples, moments = run(core, [COSINE[0]], horizon=33, replicates=replicates, first=first, isa="scalar", record_at=[9, 33])
+    assert moments.ranges.tolist() == [list(node) for node in reference.nodes(first, first + replicates)]
+    total = moments.total()
+    for name, value in vars(reference.moments(samples[0], first)).items():
+        np.testing.assert_array_equal(getattr(total, name)[0, 0], value, err_msg=name)
+
+
+def test_threads_and_isas_change_no_statistic(isa):
+    core, _ = problem_pair("quadratic", "gaussian", "none", 3)
+    base_lr = np.geomspace(0.01, 1, 40)
+    expected = run(core, [COSINE[0]], horizon=100, replicates=3000, isa="scalar", base_lr=base_lr[:3], threads=1)
+    for threads in (1, 2, 3, 8):
+        got = run(core, [COSINE[0]], horizon=100, replicates=3000, isa=isa, base_lr=base_lr[:3], threads=threads)
+        np.testing.assert_array_equal(got[0], expected[0])
+        assert_same(got[1], expected[1])
+
+
+@pytest.mark.parametrize("cuts", [[1024], [2048, 3072], [5120], [1024, 2048, 3072, 4096, 5120]])
+def test_splits_on_block_boundaries_change_no_statistic(cuts):
+    core, _ = problem_pair("absolute_value", "gaussian", "box", 2)
+    whole = run(core, [COSINE[0]], horizon=40, replicates=6000, isa="scalar", base_lr=[0.1, 0.5])[1]
+    edges = [0, *cuts, 6000]
+    parts = [
+        run(core, [COSINE[0]], horizon=40, replicates=stop - start, first=start, isa="scalar", base_lr=[0.1, 0.5])[1]
+        for start, stop in itertools.pairwise(edges)
+    ]
+    for order in (parts, parts[::-1]):
+        merged = order[0]
+        for part in order[1:]:
+            merged = merged.merged(part)
+        assert_same(merged, whole)
+
+
+def test_many_records_and_configs_take_the_same_values():
+    """Shapes that make the engine cut differently: many records, many configs, large dimension."""
+    core, _ = problem_pair("quadratic", "rademacher", "box", 1)
+    record_at = list(range(2001))
+    many, moments = run(core, [COSINE[0]], horizon=2000, replicates=1500, isa=_core.supported_isas()[-1], record_at=record_at,
+                        threads=2)
+    few, _ = run(core, [COSINE[0]], horizon=2000, replicates=1500, isa="scalar", record_at=[0, 1, 777, 2000])
+    np.testing.assert_array_equal(many[:, [0, 1, 777, 2000]], few)
+    assert moments.count.sum() == 2001 * 1500
+
+
+@pytest.mark.parametrize("projection", ["none", "box"])
+def test_divergence_is_counted_not_hidden(isa, projection):
+    core = _core.Problems(
+        kind=ProblemKind.quadratic, noise=NoiseKind.gaussian, projection=ProjectionKind[projection],
+        weight=np.full((1, 1), 3e38), huber_width=np.ones(1), noise_std=np.full((1, 1), 3e38), lower=np.full((1, 1), -3e38),
+        upper=np.full((1, 1), 3e38), radius=np.ones(1), x0=np.full((1, 1), 1e38), minimum=np.zeros(1),
+    )
+    samples, moments = run(core, [COSINE[0]], horizon=50, replicates=100, isa=isa, base_lr=[1e-30, 1.0], record_at=[0, 50])
+    np.testing.assert_array_equal(moments.diverged.sum(axis=0), (~np.isfinite(samples)).sum(axis=-1))
+    assert moments.diverged[0, 1, 1] == 100
+    assert moments.count.sum() + moments.diverged.sum() == samples.size
+    total = moments.total()
+    assert np.isfinite(total.mean).all()
+    assert np.isfinite(total.m2).all()
