@@ -41,18 +41,15 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	find csrc -name '*.[ch]pp' | xargs $(BIN)/clang-format -i
 
-# A sanitized core in an environment of its own. The interpreter is not instrumented, hence the preload; CPython's own
-# deliberate leaks at exit are not looked for.
+# A sanitized core in an environment of its own, installed afresh each time (the compiler's work is kept). The interpreter
+# is not instrumented, hence the preload; CPython's own deliberate leaks at exit are not looked for.
 SANITIZED := build/sanitize/venv
-$(SANITIZED)/.installed: $(SOURCES)
+SANITIZE_INSTALL := $(SANITIZED)/bin/python -m pip install --quiet --disable-pip-version-check \
+    --config-settings=cmake.define.ANNEAL_SGD_SANITIZE=address,undefined --config-settings=build-dir=build/sanitize/core
+sanitize:
 	test -x $(SANITIZED)/bin/python || $(PYTHON) -m venv $(SANITIZED)
-	$(SANITIZED)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps . \
-	    --config-settings=cmake.define.ANNEAL_SGD_SANITIZE=address,undefined --config-settings=build-dir=build/sanitize/core
-	$(SANITIZED)/bin/python -m pip install --quiet --disable-pip-version-check '.[test]' \
-	    --config-settings=cmake.define.ANNEAL_SGD_SANITIZE=address,undefined --config-settings=build-dir=build/sanitize/core
-	touch $@
-
-sanitize: $(SANITIZED)/.installed
+	$(SANITIZE_INSTALL) '.[test]'
+	$(SANITIZE_INSTALL) --force-reinstall --no-deps .
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	$(SANITIZED)/bin/python -m pytest -p no:cacheprovider $(PYTEST_ARGS)

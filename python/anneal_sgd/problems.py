@@ -185,9 +185,13 @@ class Problem(ABC):
         if set_kind == "box":
             row[-1] = np.sum(self._terms(p, np.clip(0.0, p.lower, p.upper)))
         row += 0.0  # no negative zeros, so that equal problems have equal bytes
+        self._adopt(row, noise, set_kind)
 
+    def _adopt(self, row: FloatArray, noise: str, set_kind: str) -> None:
+        """Take over a checked row: the fields are views of it."""
+        d = (row.size - 3) // 5
         p = _Columns(frozen(row), d)
-        shown = {"none": None, "box": ("box", p.lower, p.upper), "ball": ("ball", radius)}[set_kind]
+        shown = {"none": None, "box": ("box", p.lower, p.upper), "ball": ("ball", float(p.radius))}[set_kind]
         self.__dict__.update(
             {
                 self._weight_name: p.weight,
@@ -261,7 +265,8 @@ class Problem(ABC):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by content."""
-        return _rebuilt, (type(self), self._arguments())
+        kind, _, noise, set_kind = self._common
+        return _rebuilt, (kind, noise, set_kind, self._bytes)
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -401,8 +406,12 @@ class Huber(Problem):
         dimension: int | None = None,
     ) -> None:
         """Check the parameters."""
-        object.__setattr__(self, "width", _validate.real("width", width, POSITIVE))
-        self._set_up(slope, POSITIVE, noise, noise_std, second_moment, projection, x0, dimension, self.width)
+        distance = _validate.real("width", width, POSITIVE)
+        self._set_up(slope, POSITIVE, noise, noise_std, second_moment, projection, x0, dimension, distance)
+
+    def _adopt(self, row: FloatArray, noise: str, set_kind: str) -> None:
+        super()._adopt(row, noise, set_kind)
+        self.__dict__["width"] = float(self._columns.width)
 
     @staticmethod
     def _terms(p: _Columns, x: FloatArray) -> FloatArray:
@@ -565,5 +574,7 @@ def _shown(value: object) -> str:
     return repr(value)
 
 
-def _rebuilt(kind: type[Problem], arguments: dict[str, Any]) -> Problem:
-    return kind(**arguments)
+def _rebuilt(kind: type[Problem], noise: str, set_kind: str, row: bytes) -> Problem:
+    problem = kind.__new__(kind)
+    problem._adopt(np.frombuffer(row).copy(), noise, set_kind)
+    return problem

@@ -23,7 +23,7 @@ FloatArray = NDArray[Any]  # float32 or float64: the F of the call
 BLOCK_REPLICATES = 1024
 SEGMENT = 128  # steps whose iterates are added in F before they join the float64 sum
 ACCUMULATORS = 32
-DRAWS_PER_CALL = {"none": (1, 1), "rademacher": (128, 128), "uniform": (4, 2), "gaussian": (4, 2)}  # float32, float64
+DRAWS_PER_CALL = {"rademacher": (128, 128), "uniform": (4, 2), "gaussian": (4, 2)}  # float32, float64
 LN2 = 0.6931471805599453094172321
 LOG2E = 1.4426950408889634073599247
 SQRT3 = 1.7320508075688772935274463
@@ -230,16 +230,18 @@ def exp2(x: FloatArray) -> FloatArray:
 # --- draws ------------------------------------------------------------------------------------------------------------
 
 
-def _call_draws(noise: str, words: NDArray[np.uint32], dtype: np.dtype[Any]) -> FloatArray:
+def _per_call(noise: str, dtype: Any) -> int:
+    if noise not in DRAWS_PER_CALL:
+        raise ValueError(f"noise must be one of {sorted(DRAWS_PER_CALL)}, got {noise!r}")
+    return DRAWS_PER_CALL[noise][dtype == np.float64]
+
+
+def _call_draws(noise: str, words: NDArray[np.uint32], dtype: Any) -> FloatArray:
     """The draws of one call: words of shape (..., 4) to an array of shape (draws per call, ...)."""
-    F = dtype.type
-    single = dtype == np.float32
-    w = [words[..., i] for i in range(4)]
+    F, single, w = np.dtype(dtype).type, dtype == np.float32, [words[..., i] for i in range(4)]
     if noise == "rademacher":
         bits = [(w[j // 32] >> np.uint32(31 - j % 32)) & np.uint32(1) for j in range(128)]
-        return np.where(np.stack(bits) == 1, F(-1), F(1))
-    if noise not in ("uniform", "gaussian"):
-        raise ValueError(f"noise must be 'rademacher', 'uniform' or 'gaussian', got {noise!r}")
+        return np.asarray(np.where(np.stack(bits) == 1, F(-1), F(1)))
     wide = [w[2 * k + 1].astype(np.uint64) << np.uint64(32) | w[2 * k] for k in range(2)]
     one_to_two = [(np.uint64(0x3FF << 52) | x >> np.uint64(12)).view(np.float64) for x in wide]
     if noise == "uniform":
@@ -291,7 +293,7 @@ def draws(
     [[-0.178476], [-0.560491]]
     """
     dtype = np.dtype(dtype)
-    n, counter = DRAWS_PER_CALL[noise][dtype == np.float64], (replicates, stream, coordinate)
+    n, counter = _per_call(noise, dtype), (replicates, stream, coordinate)
     calls = range(first_step // n, (first_step + steps - 1) // n + 1)
     every = np.concatenate([_draws_of(noise, call, seed, counter, dtype) for call in calls])
     return every[first_step % n :][:steps]
@@ -520,7 +522,8 @@ def simulate(
     u, v = steps / horizon, (horizon - steps) / horizon
     lr = (base_lr * schedule_value(horizon=horizon, u=u, v=v, **vars(schedule))).astype(dtype)
     counter = numbers, stream, np.arange(np.size(problem.x0))[:, None]
-    per_call, std = DRAWS_PER_CALL[problem.noise][dtype == np.float64], _column(problem, "noise_std", dtype)
+    per_call = 1 if problem.noise == "none" else _per_call(problem.noise, dtype)
+    std = _column(problem, "noise_std", dtype)
     xi = np.empty(0)
 
     x = np.repeat(_column(problem, "x0", dtype), len(numbers), axis=1)

@@ -1,0 +1,354 @@
+"""What a simulation returns: statistics of the suboptimality with named dimensions, which can be merged and pickled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core, _validate
+from ._arrays import FloatArray, IntArray, frozen
+from .problems import Problem, _varying
+from .schedules import Schedule
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["Result", "Spec"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What was simulated, but for the replicates: results with equal specs can be merged.
+
+    Where a sequence was given there is a tuple, and `dims` names it. Arguments of `simulate` by the same names; `dtype`
+    is "float32" or "float64". Equal and hashable by content.
+
+    >>> from anneal_sgd import problems, schedules, simulate
+    >>> problem = problems.AbsoluteValue(slope=0.5)
+    >>> spec = simulate(problem, schedules.Linear(), base_lr=[0.25, 0.5], horizon=2, replicates=1).spec
+    >>> spec.dims, spec.shape, spec.base_lr, spec.record_at
+    (('base_lr',), (2,), (0.25, 0.5), 2)
+    """
+
+    problem: Problem | tuple[Problem, ...]
+    schedule: Schedule | tuple[Schedule, ...]
+    base_lr: float | tuple[float, ...]
+    horizon: int
+    record_at: int | tuple[int, ...]
+    iterate: str
+    tail_frac: float
+    common_random_numbers: bool
+    dtype: str
+    seed: int
+    stream_version: int
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The dimensions of results, of "problem", "schedule", "base_lr", "record_at" those given as sequences."""
+        return tuple(name for name in _DIMS if isinstance(getattr(self, name), tuple))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Their lengths."""
+        return tuple(len(getattr(self, name)) for name in self.dims)
+
+
+_DIMS = ("problem", "schedule", "base_lr", "record_at")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """Statistics of the suboptimality f(x) - f* over the replicates of every config, at every recorded step.
+
+    Arrays have the named dimensions `dims`, in the order "problem", "schedule", "base_lr", "record_at", each only where
+    a sequence was given; without any they are 0-dimensional, and `float(result.mean)` works. `mean[c, k]` is the mean
+    suboptimality of config c after `record_at[k]` steps. All are read-only. Diverged trajectories, those with a
+    suboptimality that is not finite, are counted in `diverged` and left out of everything else but `quantile`.
+
+    `spec`: what was simulated; `backend`, `isa`: by what (they change no bit). `a + b` merges disjoint replicate ranges
+    of one spec. Results are frozen and can be pickled.
+
+    >>> from anneal_sgd import problems, schedules, simulate
+    >>> problem = problems.Quadratic(curvature=1.0, noise="rademacher", noise_std=1.0, x0=0.0)
+    >>> def run(first, replicates):
+    ...     return simulate(
+    ...         problem,
+    ...         schedules.Constant(),
+    ...         base_lr=[0.5, 1.0],
+    ...         horizon=2,
+    ...         replicates=replicates,
+    ...         first_replicate=first,
+    ...         record_at=[0, 1, 2],
+    ...     )
+    >>> whole = run(0, 4096)
+    >>> whole.dims, whole.mean[:, :2].tolist()
+    (('base_lr', 'record_at'), [[0.0, 0.125], [0.0, 0.5]])
+    >>> parts = run(0, 1024) + run(1024, 3072)
+    >>> bool((parts.mean == whole.mean).all() and (parts.stderr == whole.stderr).all())
+    True
+    """
+
+    spec: Spec
+    backend: str
+    isa: str
+    samples: NDArray[Any] | None
+    """Kept suboptimality, dims then replicates, in the dtype of the call: `samples[..., i]` is that of replicate
+    `first_replicate + i`. None where not kept."""
+    _moments: _core.Moments
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the dimensions of the arrays."""
+        return self.spec.dims
+
+    @property
+    def coords(self) -> dict[str, NDArray[Any]]:
+        """What stands along the dimensions: one 1-D array by the name of each.
+
+        "problem" counts them, "schedule" has names, "base_lr" learning rates, "record_at" steps. In addition every
+        parameter in which the problems differ: of shape (problems,), or (problems, d) where it differs between the
+        coordinates too.
+        """
+        coords: dict[str, NDArray[Any]] = {}
+        problem, schedule = self.spec.problem, self.spec.schedule
+        if isinstance(problem, tuple):
+            coords["problem"] = np.arange(len(problem))
+            coords.update(_varying(problem))
+        if isinstance(schedule, tuple):
+            coords["schedule"] = np.array([s.name for s in schedule])
+        if isinstance(self.spec.base_lr, tuple):
+            coords["base_lr"] = np.array(self.spec.base_lr)
+        if isinstance(self.spec.record_at, tuple):
+            coords["record_at"] = np.array(self.spec.record_at, dtype=np.int64)
+        return coords
+
+    @cached_property
+    def mean(self) -> FloatArray:
+        """Mean suboptimality; NaN where `count` is 0."""
+        return self._where_counted(self._total.mean, at_least=1)
+
+    @cached_property
+    def std(self) -> FloatArray:
+        """Standard deviation of the suboptimality of one trajectory (ddof = 1); NaN where `count` is below 2."""
+        squares, count = self._shaped(self._total.m2), np.maximum(self.count, 2)
+        return self._where_counted(np.sqrt(squares / (count - 1)), at_least=2)
+
+    @cached_property
+    def stderr(self) -> FloatArray:
+        """Standard error of `mean`, std / sqrt(count); NaN where `count` is below 2."""
+        return self._where_counted(self.std / np.sqrt(np.maximum(self.count, 1)), at_least=2)
+
+    @cached_property
+    def min(self) -> FloatArray:
+        """Smallest suboptimality; NaN where `count` is 0."""
+        return self._where_counted(self._total.minimum, at_least=1)
+
+    @cached_property
+    def max(self) -> FloatArray:
+        """Largest finite suboptimality; NaN where `count` is 0."""
+        return self._where_counted(self._total.maximum, at_least=1)
+
+    @cached_property
+    def count(self) -> IntArray:
+        """Trajectories with a finite suboptimality, int64; with `diverged` they are all."""
+        return frozen(self._shaped(self._total.count))
+
+    @cached_property
+    def diverged(self) -> IntArray:
+        """Trajectories whose suboptimality is not finite, int64."""
+        return frozen(self._shaped(self._total.diverged))
+
+    def quantile(self, q: ArrayLike) -> FloatArray:
+        """Quantiles of the suboptimality, q in [0, 1] of any shape: float64, axes of q first, then `dims`.
+
+        Between two neighbours in order it interpolates linearly (NumPy's default); a diverged trajectory counts as
+        +inf. ValueError: the call did not keep samples, or q outside [0, 1].
+
+        >>> from anneal_sgd import problems, schedules, simulate
+        >>> problem = problems.Quadratic(curvature=1.0, noise="uniform", noise_std=1.0, x0=0.0)
+        >>> result = simulate(
+        ...     problem, schedules.Constant(), base_lr=1.0, horizon=1, replicates=99_999, keep_samples=True
+        ... )
+        >>> result.quantile([0, 0.5, 1]).round(2).tolist()  # of x^2 / 2, x uniform on [-sqrt(3), sqrt(3)]
+        [0.0, 0.38, 1.5]
+        """
+        if self.samples is None:
+            raise ValueError("samples must be kept for quantiles: simulate(..., keep_samples=True)")
+        fractions = _validate.real_array("q", q, _validate.FRACTION)
+        ordered = np.where(np.isfinite(self.samples), self.samples, np.inf)
+        ordered.sort(axis=-1)
+        place = fractions.ravel() * (ordered.shape[-1] - 1)
+        below = np.floor(place).astype(np.int64)
+        low = ordered[..., below].astype(np.float64)
+        high = ordered[..., np.minimum(below + 1, ordered.shape[-1] - 1)].astype(np.float64)
+        share = place - below
+        exact = (share == 0.0) | (low == high)
+        with np.errstate(invalid="ignore"):  # inf - inf and 0 * inf, which are not used
+            quantiles = np.where(exact, low, low + (high - low) * share)
+        return np.asarray(np.moveaxis(quantiles, -1, 0).reshape(fractions.shape + self.spec.shape))
+
+    def to_xarray(self) -> xarray.Dataset:
+        """An `xarray.Dataset`: a variable for every statistic (and `samples`), the coordinates, the rest as attributes.
+
+        `replicate` is the dimension of samples, `coordinate` that of parameters which differ between coordinates.
+        ImportError: xarray is not installed; the extra `anneal_sgd[xarray]` brings it.
+
+        >>> from anneal_sgd import problems, schedules, simulate
+        >>> problem = problems.AbsoluteValue(slope=0.5)
+        >>> result = simulate(problem, [schedules.Linear(), schedules.Cosine()], base_lr=0.5, horizon=9, replicates=2)
+        >>> float(result.to_xarray()["mean"].sel(schedule="linear")) == float(result.mean[0])
+        True
+        """
+        try:
+            import xarray
+        except ImportError:
+            raise ImportError("to_xarray needs xarray: pip install 'anneal_sgd[xarray]'") from None
+        variables: dict[str, Any] = {name: (self.dims, getattr(self, name)) for name in _STATISTICS}
+        coords: dict[str, Any] = {}
+        for name, values in self.coords.items():
+            along = (name,) if name in self.dims else ("problem", "coordinate")[: values.ndim]
+            coords[name] = (along, values)
+        if self.samples is not None:
+            variables["samples"] = ((*self.dims, "replicate"), self.samples)
+            coords["replicate"] = self.first_replicate + np.arange(self.replicates)
+        return xarray.Dataset(variables, coords=coords, attrs=self._attributes())
+
+    @property
+    def seed(self) -> int:
+        """The seed of the call."""
+        return self.spec.seed
+
+    @property
+    def horizon(self) -> int:
+        """T, the number of steps."""
+        return self.spec.horizon
+
+    @property
+    def dtype(self) -> str:
+        """ "float32" or "float64", what the trajectories were computed in."""
+        return self.spec.dtype
+
+    @property
+    def stream_version(self) -> int:
+        """The version of the random stream (docs/stream.md) that the trajectories follow."""
+        return self.spec.stream_version
+
+    @cached_property
+    def replicate_ranges(self) -> tuple[tuple[int, int], ...]:
+        """The replicates of every config as ranges [first, stop), in order, adjacent ones joined."""
+        joined: list[tuple[int, int]] = []
+        for first, stop in self._moments.ranges.tolist():
+            if joined and joined[-1][1] == first:
+                joined[-1] = (joined[-1][0], stop)
+            else:
+                joined.append((first, stop))
+        return tuple(joined)
+
+    @property
+    def first_replicate(self) -> int:
+        """The smallest replicate number."""
+        return self.replicate_ranges[0][0]
+
+    @property
+    def replicates(self) -> int:
+        """The number of replicates of every config, diverged ones included."""
+        return sum(stop - first for first, stop in self.replicate_ranges)
+
+    def __add__(self, other: Result) -> Result:
+        """One result of both replicate ranges, which must be disjoint and of the same spec.
+
+        `[0, r) + [r, R)` has the bits of the single run where r is a multiple of 1024, and else its values up to
+        rounding. Samples are kept where both results have them and the ranges are adjacent, else dropped. ValueError:
+        the specs differ (the message names the first difference), or the ranges overlap.
+        """
+        if not isinstance(other, Result):
+            return NotImplemented
+        for field in fields(Spec):
+            mine, others = getattr(self.spec, field.name), getattr(other.spec, field.name)
+            if mine != others:
+                raise ValueError(f"{field.name} must be the same to merge results, got {mine!r} and {others!r}")
+        moments = self._moments.merged(other._moments)
+        isas = dict.fromkeys((*self.isa.split("+"), *other.isa.split("+")))
+        backends = dict.fromkeys((*self.backend.split("+"), *other.backend.split("+")))
+        return Result(self.spec, "+".join(backends), "+".join(isas), _joined_samples(self, other), moments)
+
+    def __radd__(self, other: object) -> Result:
+        """0 + result is the result, so that `sum(results)` works."""
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
+    def __repr__(self) -> str:
+        """Dimensions, size and origin; without dimensions the mean as well."""
+        shape = " x ".join(f"{name}: {n}" for name, n in zip(self.dims, self.spec.shape, strict=True))
+        if not shape:
+            shape = f"mean {float(self.mean):.6g} +- {float(self.stderr):.2g}"
+        diverged = f", {self.diverged.sum()} diverged" if self.diverged.any() else ""
+        return (
+            f"<Result {shape}; {self.replicates} replicates of {self.horizon} steps{diverged}; "
+            f"seed {self.seed}, {self.dtype}, {self.backend} {self.isa}>"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the moments as arrays."""
+        arrays = {name: getattr(self._moments, name) for name in _MOMENT_FIELDS}
+        return _rebuilt, (self.spec, self.backend, self.isa, self.samples, arrays)
+
+    @cached_property
+    def _total(self) -> _core.Moments:
+        return self._moments.total()
+
+    def _shaped(self, values: Any) -> Any:
+        return values.reshape(self.spec.shape)
+
+    def _where_counted(self, values: FloatArray, *, at_least: int) -> FloatArray:
+        shaped: FloatArray = self._shaped(values)
+        enough = self.count >= at_least
+        return frozen(shaped if enough.all() else np.where(enough, shaped, np.nan))
+
+    def _attributes(self) -> dict[str, Any]:
+        spec = self.spec
+        attributes: dict[str, Any] = {
+            "package_version": _core.__version__,
+            "stream_version": spec.stream_version,
+            "seed": spec.seed,
+            "horizon": spec.horizon,
+            "first_replicate": self.first_replicate,
+            "replicates": self.replicates,
+            "iterate": spec.iterate,
+            "tail_frac": spec.tail_frac,
+            "common_random_numbers": int(spec.common_random_numbers),
+            "dtype": spec.dtype,
+            "backend": self.backend,
+            "isa": self.isa,
+        }
+        if isinstance(spec.problem, Problem):
+            attributes["problem"] = repr(spec.problem)
+        if isinstance(spec.schedule, Schedule):
+            attributes["schedule"] = spec.schedule.name
+        if not isinstance(spec.base_lr, tuple):
+            attributes["base_lr"] = spec.base_lr
+        if not isinstance(spec.record_at, tuple):
+            attributes["record_at"] = spec.record_at
+        return attributes
+
+
+_STATISTICS = ("mean", "stderr", "std", "min", "max", "count", "diverged")
+_MOMENT_FIELDS = ("ranges", "count", "diverged", "mean", "m2", "minimum", "maximum")
+
+
+def _joined_samples(a: Result, b: Result) -> NDArray[Any] | None:
+    if a.samples is None or b.samples is None:
+        return None
+    first, second = (a, b) if a.first_replicate < b.first_replicate else (b, a)
+    if first.replicate_ranges[-1][1] != second.first_replicate:
+        return None
+    return frozen(np.concatenate([first.samples, second.samples], axis=-1))
+
+
+def _rebuilt(
+    spec: Spec, backend: str, isa: str, samples: NDArray[Any] | None, arrays: dict[str, NDArray[Any]]
+) -> Result:
+    return Result(spec, backend, isa, None if samples is None else frozen(samples), _core.Moments(**arrays))

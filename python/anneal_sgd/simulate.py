@@ -1,0 +1,323 @@
+"""The one call that computes: ensembles of independent SGD trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import _core, _validate, runtime
+from ._arrays import FloatArray, IntArray, available_memory, frozen
+from .problems import Problem, _as_sequence, _stack
+from .results import Result, Spec
+from .schedules import Schedule
+
+__all__ = ["Simulator", "simulate"]
+
+Iterate: TypeAlias = Literal["last", "average", "tail_average"]
+Backend: TypeAlias = Literal["auto", "cpu", "cuda"]
+
+_ITERATES = {kind.name: kind for kind in _core.Iterate}
+_PRECISIONS = {kind.name: kind for kind in _core.Precision}
+_DTYPES = {name: np.dtype(name) for name in _PRECISIONS}
+_BACKENDS = ("auto", "cpu", "cuda")
+_REPLICATE_NUMBERS = 2**32
+_LARGEST_SEED = 2**64 - 1
+_LARGEST_THREADS = 2**31 - 1
+_UNCHECKED_BYTES = 2**24  # fewer are allocated without asking the system how much there is
+
+
+def simulate(
+    problem: Problem | Sequence[Problem],
+    schedule: Schedule | Sequence[Schedule],
+    *,
+    base_lr: ArrayLike,
+    horizon: int,
+    replicates: int,
+    first_replicate: int = 0,
+    seed: int = 0,
+    record_at: int | Sequence[int] | NDArray[np.integer[Any]] | None = None,
+    iterate: Iterate = "last",
+    tail_frac: float = 0.5,
+    common_random_numbers: bool = True,
+    dtype: DTypeLike = "float32",
+    backend: Backend = "auto",
+    threads: int | None = None,
+    isa: str | None = None,
+    keep_samples: bool = False,
+    out: NDArray[Any] | None = None,
+    progress: Callable[[float], object] | None = None,
+) -> Result:
+    """Simulate `replicates` SGD trajectories of every config and return statistics of their suboptimality.
+
+    With h the schedule, g the stochastic gradient and P the projection of the problem, step t = 0 .. horizon - 1 is
+
+        x <- P(x - base_lr * h(t / horizon) * g(x)),    x = x0 at first,
+
+    the paper's x_{t+2} from x_{t+1}. What is recorded after k steps is f(x) - f*, x the last iterate, the average of
+    the last k or of the last ceil(tail_frac * k) iterates. Configs are the outer product of problems, schedules and
+    base_lr; the result has a dimension for each that is given as a sequence, and for `record_at`.
+
+    - `problem`: one, or a sequence of one class, dimension, kind of noise and kind of projection.
+    - `schedule`: one, or a sequence.
+    - `base_lr`: finite and >= 0, one number or 1-D.
+    - `horizon`: T, the number of steps, 1 .. 2^32 - 1.
+    - `replicates`, `first_replicate`: independent repetitions of every config, numbered first_replicate ..
+      first_replicate + replicates - 1, all below 2^32. A number stands for the same trajectory in every call.
+    - `seed`: 0 .. 2^64 - 1.
+    - `record_at`: steps at which to record, a number or strictly increasing ones in 0 .. horizon; default: horizon.
+    - `iterate`: "last", "average" or "tail_average", the latter with `tail_frac` in (0, 1].
+    - `common_random_numbers`: every config sees the same noise, so that differences between configs are sharp; False:
+      its own.
+    - `dtype`: "float32" or "float64", of the trajectories; statistics are always float64.
+    - `backend`: "auto", "cpu" or "cuda"; `isa`, `threads`: default as `anneal_sgd.runtime` says. None changes a bit.
+    - `keep_samples`: keep the suboptimality of every trajectory as `result.samples`, of shape dims + (replicates,).
+      `out`: a C-contiguous, writable array of that shape and dtype to keep them in.
+    - `progress`: called now and then on the calling thread with the fraction done, the last time with 1.0. An exception
+      it raises stops the run; so does Ctrl-C.
+
+    ValueError: an argument out of its range (the message starts with its name), or samples that do not fit in memory.
+    RuntimeError: a backend that is not available here.
+
+    >>> from anneal_sgd import problems, schedules
+    >>> problem = problems.AbsoluteValue(slope=1.0, x0=1.0)  # no noise: 1, 0.5, 0.25, 0.125
+    >>> result = simulate(
+    ...     problem, schedules.Linear(), base_lr=0.75, horizon=3, replicates=1, record_at=[0, 1, 2, 3], dtype="float64"
+    ... )
+    >>> result.dims, result.mean.round(12).tolist()
+    (('record_at',), [1.0, 0.25, 0.25, 0.0])
+    """
+    return Simulator(problem).run(
+        schedule,
+        base_lr=base_lr,
+        horizon=horizon,
+        replicates=replicates,
+        first_replicate=first_replicate,
+        seed=seed,
+        record_at=record_at,
+        iterate=iterate,
+        tail_frac=tail_frac,
+        common_random_numbers=common_random_numbers,
+        dtype=dtype,
+        backend=backend,
+        threads=threads,
+        isa=isa,
+        keep_samples=keep_samples,
+        out=out,
+        progress=progress,
+    )
+
+
+class Simulator:
+    """A problem, or a sequence of them, validated once to be simulated many times.
+
+    ValueError: problems of more than one class, dimension, kind of noise or kind of projection.
+
+    >>> from anneal_sgd import problems, schedules
+    >>> simulator = Simulator([problems.AbsoluteValue(slope=a) for a in (0.5, 1.0)])
+    >>> simulator.run(schedules.Constant(), base_lr=0.25, horizon=2, replicates=1).mean.tolist()
+    [0.375, 0.5]
+    """
+
+    __slots__ = ("_core", "_problem")
+
+    def __init__(self, problem: Problem | Sequence[Problem]) -> None:
+        """Check and stack the problems."""
+        if isinstance(problem, Problem):
+            self._problem: Problem | tuple[Problem, ...] = problem
+            self._core = problem._core
+        else:
+            self._problem = _as_sequence(problem)
+            self._core = _stack(self._problem)
+
+    def run(
+        self,
+        schedule: Schedule | Sequence[Schedule],
+        *,
+        base_lr: ArrayLike,
+        horizon: int,
+        replicates: int,
+        first_replicate: int = 0,
+        seed: int = 0,
+        record_at: int | Sequence[int] | NDArray[np.integer[Any]] | None = None,
+        iterate: Iterate = "last",
+        tail_frac: float = 0.5,
+        common_random_numbers: bool = True,
+        dtype: DTypeLike = "float32",
+        backend: Backend = "auto",
+        threads: int | None = None,
+        isa: str | None = None,
+        keep_samples: bool = False,
+        out: NDArray[Any] | None = None,
+        progress: Callable[[float], object] | None = None,
+    ) -> Result:
+        """`simulate` with the simulator's problems; arguments, result and errors are the same.
+
+        >>> from anneal_sgd import problems, schedules
+        >>> simulator = Simulator(problems.AbsoluteValue(slope=1.0))
+        >>> [float(simulator.run(schedules.Linear(), base_lr=lr, horizon=2, replicates=1).mean) for lr in (0.5, 1.0)]
+        [0.25, 0.5]
+        """
+        used_backend = _backend(backend)
+        kept_schedule = schedule if isinstance(schedule, Schedule) else _schedules(schedule)
+        kept_lr, rates = _base_lr(base_lr)
+        steps = _validate.integer("horizon", horizon, lowest=1, highest=_validate.LARGEST_UINT32)
+        first = _validate.integer("first_replicate", first_replicate, lowest=0, highest=_REPLICATE_NUMBERS - 1)
+        repeats = _validate.integer("replicates", replicates, lowest=1, highest=_REPLICATE_NUMBERS - first)
+        kept_records, records = _records(record_at, steps)
+        name = _dtype_name(dtype)
+        spec = Spec(
+            problem=self._problem,
+            schedule=kept_schedule,
+            base_lr=kept_lr,
+            horizon=steps,
+            record_at=kept_records,
+            iterate=_validate.choice("iterate", iterate, _ITERATES),
+            tail_frac=_validate.real("tail_frac", tail_frac, _validate.POSITIVE_FRACTION),
+            common_random_numbers=_validate.flag("common_random_numbers", common_random_numbers),
+            dtype=name,
+            seed=_validate.integer("seed", seed, lowest=0, highest=_LARGEST_SEED),
+            stream_version=_core.STREAM_VERSION,
+        )
+        used_isa = runtime.isa() if isa is None else _validate.choice("isa", isa, runtime.supported_isas())
+        workers = (
+            runtime.cpu_count()
+            if threads is None
+            else _validate.integer("threads", threads, lowest=1, highest=_LARGEST_THREADS)
+        )
+        poll = None if progress is None else _Progress(progress)
+        keep = _validate.flag("keep_samples", keep_samples)
+        samples = _samples(spec, repeats, out) if keep or out is not None else None
+        schedules = (kept_schedule,) if isinstance(kept_schedule, Schedule) else kept_schedule
+        ensemble = _core.Ensemble(
+            problems=self._core,
+            schedules=[s._core for s in schedules],
+            base_lr=rates,
+            horizon=steps,
+            record_at=records,
+            iterate=_ITERATES[spec.iterate],
+            tail_frac=spec.tail_frac,
+            common_random_numbers=spec.common_random_numbers,
+            precision=_PRECISIONS[name],
+            seed=spec.seed,
+        )
+        moments = _core.simulate(
+            ensemble,
+            first_replicate=first,
+            replicates=repeats,
+            isa=used_isa,
+            threads=workers,
+            samples=samples,
+            poll=poll,
+        )
+        if poll is not None:
+            poll.finish()
+        return Result(spec, used_backend, used_isa, None if samples is None else frozen(samples[...]), moments)
+
+
+class _Progress:
+    """Calls back with the fraction done; `finish` makes sure that the last call says 1."""
+
+    def __init__(self, callback: Callable[[float], object]) -> None:
+        if not callable(callback):
+            raise ValueError(f"progress must be None or a callable that takes the fraction done, got {callback!r}")
+        self._callback = callback
+        self._last = 0.0
+
+    def __call__(self, fraction: float) -> None:
+        self._last = fraction
+        self._callback(fraction)
+
+    def finish(self) -> None:
+        if self._last < 1.0:
+            self(1.0)
+
+
+def _backend(backend: str) -> str:
+    if backend == "auto" or backend == "cpu":
+        return "cpu"
+    _validate.choice("backend", backend, _BACKENDS)
+    raise RuntimeError(f"backend 'cuda' is not available: {runtime.why_unavailable('cuda')}")
+
+
+def _schedules(schedule: Sequence[Schedule]) -> tuple[Schedule, ...]:
+    allowed = "be a schedule or a sequence of schedules"
+    if isinstance(schedule, str) or not hasattr(schedule, "__iter__"):
+        raise ValueError(f"schedule must {allowed}, got {schedule!r}")
+    schedules = tuple(schedule)
+    if not schedules:
+        raise ValueError(f"schedule must {allowed}, got an empty one")
+    for i, one in enumerate(schedules):
+        if not isinstance(one, Schedule):
+            raise ValueError(f"schedule must {allowed}, got {one!r} at index {i}")
+    return schedules
+
+
+def _base_lr(base_lr: ArrayLike) -> tuple[float | tuple[float, ...], FloatArray]:
+    """What the spec keeps, and the 1-D array."""
+    if type(base_lr) is float:
+        rate = _validate.real("base_lr", base_lr, _validate.NON_NEGATIVE)
+        return rate, np.array((rate,))
+    rates = _validate.real_array("base_lr", base_lr, _validate.NON_NEGATIVE)
+    if rates.ndim > 1:
+        raise ValueError(f"base_lr must be one number or one-dimensional, got shape {rates.shape}")
+    return (float(rates), rates.reshape(1)) if rates.ndim == 0 else (tuple(rates.tolist()), rates)
+
+
+def _records(record_at: object, horizon: int) -> tuple[int | tuple[int, ...], IntArray]:
+    """What the spec keeps, and the 1-D array."""
+    if record_at is None:
+        return horizon, np.array((horizon,))
+    allowed = f"be one integer or strictly increasing integers in 0 .. {horizon}"
+    try:
+        given = np.asarray(record_at)
+    except ValueError:  # nested lists of different lengths
+        raise ValueError(f"record_at must {allowed}, got {record_at!r}") from None
+    if given.ndim == 0:
+        step = _validate.integer("record_at", given[()], lowest=0, highest=horizon)
+        return step, np.array((step,))
+    if given.ndim != 1 or given.size == 0 or given.dtype.kind not in "iu":
+        raise ValueError(f"record_at must {allowed}, got {record_at!r}")
+    inside = (given >= 0) & (given <= horizon)
+    inside[1:] &= given[1:] > given[:-1]
+    if not inside.all():
+        where = int(np.argmin(inside))
+        raise ValueError(f"record_at must {allowed}, got {given[where]} at index {where}")
+    steps = given.astype(np.int64)
+    return tuple(steps.tolist()), steps
+
+
+def _dtype_name(dtype: DTypeLike) -> str:
+    if isinstance(dtype, str) and dtype in _DTYPES:
+        return dtype
+    try:
+        name: str = "" if dtype is None else np.dtype(dtype).name
+    except TypeError:
+        name = ""
+    if name not in _DTYPES:
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+    return name
+
+
+def _samples(spec: Spec, replicates: int, out: NDArray[Any] | None) -> NDArray[Any]:
+    """The array to keep samples in: the caller's, checked, or a new one that fits in memory."""
+    shape, dtype = (*spec.shape, replicates), _DTYPES[spec.dtype]
+    if out is not None:
+        if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
+            got = f"{out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else repr(out)
+            raise ValueError(f"out must be an array of {dtype} and shape {shape}, got {got}")
+        if not (out.flags.c_contiguous and out.flags.writeable):
+            raise ValueError(f"out must be C-contiguous and writable, got strides {out.strides}")
+        return out
+    needed = prod(shape) * dtype.itemsize
+    available = available_memory() if needed > _UNCHECKED_BYTES else None
+    if available is not None and needed > available:
+        records = len(spec.record_at) if isinstance(spec.record_at, tuple) else 1
+        raise ValueError(
+            f"keep_samples must fit in memory: {replicates} replicates x {prod(spec.shape) // records} configs x "
+            f"{records} records take {needed} bytes in {spec.dtype}, and {available} are available"
+        )
+    return np.empty(shape, dtype)
