@@ -11,9 +11,9 @@ import statistics
 import time
 
 import numpy as np
-from cases import CASES, Case
 
 import anneal_sgd
+from cases import CASES, Case
 
 
 def seconds(case: Case, threads: int, shrink: int) -> float:
@@ -45,7 +45,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, anneal_sgd.runtime.cpu_count()}))
     parser.add_argument("--isa", choices=anneal_sgd.runtime.supported_isas())
-    parser.add_argument("--tiny", action="store_true", help="a thousandth of the work: only to see that every case runs")
+    parser.add_argument(
+        "--tiny", action="store_true", help="a thousandth of the work: only to see that every case runs"
+    )
     options = parser.parse_args()
     anneal_sgd.runtime.set_isa(options.isa)
     shrink = 32 if options.tiny else 1
@@ -55,7 +57,7 @@ def main() -> None:
             elapsed = seconds(case, threads, shrink)
             if repeat > 0:  # the first round warms up
                 taken.append(elapsed)
-    print(f"{processor()}, {anneal_sgd.runtime.isa()}, anneal_sgd {anneal_sgd.__version__}, {options.repeats} repetitions\n")
+    print(f"{processor()}, {anneal_sgd.runtime.isa()}, anneal_sgd {anneal_sgd.__version__}, {options.repeats} runs\n")
     print("| case | threads | G coordinate-steps/s, median (min to max) |")
     print("|---|---|---|")
     for (case, threads), taken in times.items():

@@ -48,13 +48,36 @@ def problem_pair(kind, noise, projection, dimension, rng_seed=0):
     return core, slow
 
 
-def run(problems, schedules, *, horizon, replicates, isa, base_lr=(0.3,), first=0, dtype="float32", record_at=None,
-        iterate="last", tail_frac=0.3, shared=True, threads=1, seed=SEED):
+def run(
+    problems,
+    schedules,
+    *,
+    horizon,
+    replicates,
+    isa,
+    base_lr=(0.3,),
+    first=0,
+    dtype="float32",
+    record_at=None,
+    iterate="last",
+    tail_frac=0.3,
+    shared=True,
+    threads=1,
+    seed=SEED,
+):
     """Samples (configs, records, replicates) and the moments."""
     base_lr, record_at = np.array(base_lr), np.array([horizon] if record_at is None else record_at)
     ensemble = _core.Ensemble(
-        problems=problems, schedules=schedules, base_lr=base_lr, horizon=horizon, record_at=record_at,
-        iterate=Iterate[iterate], tail_frac=tail_frac, common_random_numbers=shared, precision=Precision[dtype], seed=seed,
+        problems=problems,
+        schedules=schedules,
+        base_lr=base_lr,
+        horizon=horizon,
+        record_at=record_at,
+        iterate=Iterate[iterate],
+        tail_frac=tail_frac,
+        common_random_numbers=shared,
+        precision=Precision[dtype],
+        seed=seed,
     )
     samples = np.full((problems.count * len(schedules) * base_lr.size, record_at.size, replicates), np.nan, dtype)
     moments = _core.simulate(
@@ -75,11 +98,25 @@ def test_trajectories_equal_the_reference(isa, kind, noise, projection, dimensio
     for dtype in DTYPES:
         horizon, record_at = (140, [0, 1, 2, 127, 128, 131, 140]) if dtype == "float32" else (9, [3, 9])
         replicates = 19 if dtype == "float32" else 9
-        got, _ = run(core, [COSINE[0]], horizon=horizon, replicates=replicates, first=1010, isa=isa, dtype=dtype,
-                     record_at=record_at)
+        got, _ = run(
+            core,
+            [COSINE[0]],
+            horizon=horizon,
+            replicates=replicates,
+            first=1010,
+            isa=isa,
+            dtype=dtype,
+            record_at=record_at,
+        )
         expected = reference.simulate(
-            problem=slow, schedule=COSINE[1], base_lr=0.3, horizon=horizon, replicates=1010 + np.arange(replicates),
-            seed=SEED, record_at=record_at, dtype=dtype,
+            problem=slow,
+            schedule=COSINE[1],
+            base_lr=0.3,
+            horizon=horizon,
+            replicates=1010 + np.arange(replicates),
+            seed=SEED,
+            record_at=record_at,
+            dtype=dtype,
         )
         np.testing.assert_array_equal(got[0], expected)
 
@@ -90,10 +127,20 @@ def test_trajectories_equal_the_reference(isa, kind, noise, projection, dimensio
 def test_averages_equal_the_reference(isa, iterate, projection, dtype):
     core, slow = problem_pair("absolute_value", "rademacher", projection, 2)
     record_at = [0, 1, 2, 100, 127, 128, 129, 256, 300]
-    got, _ = run(core, [COSINE[0]], horizon=300, replicates=5, isa=isa, dtype=dtype, record_at=record_at, iterate=iterate)
+    got, _ = run(
+        core, [COSINE[0]], horizon=300, replicates=5, isa=isa, dtype=dtype, record_at=record_at, iterate=iterate
+    )
     expected = reference.simulate(
-        problem=slow, schedule=COSINE[1], base_lr=0.3, horizon=300, replicates=np.arange(5), seed=SEED,
-        record_at=record_at, iterate=iterate, tail_frac=0.3, dtype=dtype,
+        problem=slow,
+        schedule=COSINE[1],
+        base_lr=0.3,
+        horizon=300,
+        replicates=np.arange(5),
+        seed=SEED,
+        record_at=record_at,
+        iterate=iterate,
+        tail_frac=0.3,
+        dtype=dtype,
     )
     np.testing.assert_array_equal(got[0], expected)
 
@@ -122,8 +169,12 @@ SCHEDULES = [
 @pytest.mark.parametrize(("kind", "parameter", "cooldown", "table"), SCHEDULES)
 def test_schedules_equal_the_reference(isa, kind, parameter, cooldown, table, floor, warmup_frac):
     schedule = _core.Schedule(
-        ScheduleKind[kind], parameter=parameter, cooldown=_core.CooldownShape[cooldown], floor=floor,
-        warmup_frac=warmup_frac, table=np.array(table, float),
+        ScheduleKind[kind],
+        parameter=parameter,
+        cooldown=_core.CooldownShape[cooldown],
+        floor=floor,
+        warmup_frac=warmup_frac,
+        table=np.array(table, float),
     )
     check_schedule(schedule, reference.Schedule(kind, parameter, cooldown, floor, warmup_frac, table), isa)
 
@@ -139,21 +190,45 @@ def check_schedule(schedule, slow, isa):
     for horizon in (1, 2, 131):
         core, slow_problem = (
             _core.Problems(
-                kind=ProblemKind.absolute_value, noise=NoiseKind.none, projection=ProjectionKind.none,
-                weight=np.full((1, 1), 0.001), huber_width=np.ones(1), noise_std=np.zeros((1, 1)),
-                lower=np.zeros((1, 1)), upper=np.zeros((1, 1)), radius=np.ones(1), x0=np.ones((1, 1)), minimum=np.zeros(1),
+                kind=ProblemKind.absolute_value,
+                noise=NoiseKind.none,
+                projection=ProjectionKind.none,
+                weight=np.full((1, 1), 0.001),
+                huber_width=np.ones(1),
+                noise_std=np.zeros((1, 1)),
+                lower=np.zeros((1, 1)),
+                upper=np.zeros((1, 1)),
+                radius=np.ones(1),
+                x0=np.ones((1, 1)),
+                minimum=np.zeros(1),
             ),
             reference.Problem("absolute_value", weight=[0.001], x0=[1.0]),
         )
-        got, _ = run(core, [schedule], horizon=horizon, replicates=1, isa=isa, dtype="float64", base_lr=[0.7],
-                     record_at=range(horizon + 1))
+        got, _ = run(
+            core,
+            [schedule],
+            horizon=horizon,
+            replicates=1,
+            isa=isa,
+            dtype="float64",
+            base_lr=[0.7],
+            record_at=range(horizon + 1),
+        )
         expected = reference.simulate(
-            problem=slow_problem, schedule=slow, base_lr=0.7, horizon=horizon, replicates=[0], seed=0,
-            record_at=range(horizon + 1), dtype="float64",
+            problem=slow_problem,
+            schedule=slow,
+            base_lr=0.7,
+            horizon=horizon,
+            replicates=[0],
+            seed=0,
+            record_at=range(horizon + 1),
+            dtype="float64",
         )
         np.testing.assert_array_equal(got[0], expected)
         steps = np.arange(horizon)
-        values = reference.schedule_value(horizon=horizon, u=steps / horizon, v=(horizon - steps) / horizon, **vars(slow))
+        values = reference.schedule_value(
+            horizon=horizon, u=steps / horizon, v=(horizon - steps) / horizon, **vars(slow)
+        )
         np.testing.assert_array_equal(schedule.values(horizon, 0, horizon), values)
 
 
@@ -172,7 +247,13 @@ def test_high_dimension(isa, noise, projection):
     core, slow = problem_pair("quadratic", noise, projection, 1000)
     got, _ = run(core, [COSINE[0]], horizon=6, replicates=3, isa=isa, record_at=[0, 5, 6])
     expected = reference.simulate(
-        problem=slow, schedule=COSINE[1], base_lr=0.3, horizon=6, replicates=np.arange(3), seed=SEED, record_at=[0, 5, 6]
+        problem=slow,
+        schedule=COSINE[1],
+        base_lr=0.3,
+        horizon=6,
+        replicates=np.arange(3),
+        seed=SEED,
+        record_at=[0, 5, 6],
     )
     np.testing.assert_array_equal(got[0], expected)
 
@@ -181,27 +262,50 @@ def test_high_dimension(isa, noise, projection):
 def test_sweeps_are_the_single_runs(isa, shared):
     """Configs in C order; with common random numbers all see stream 0, else config c has stream c."""
     pairs = [problem_pair("huber", "gaussian", "box", 2, rng_seed=k) for k in range(3)]
-    arrays = {name: np.concatenate([np.asarray(getattr(slow, name), float)[None] for _, slow in pairs])
-              for name in ("weight", "noise_std", "lower", "upper", "x0")}
+    arrays = {
+        name: np.concatenate([np.asarray(getattr(slow, name), float)[None] for _, slow in pairs])
+        for name in ("weight", "noise_std", "lower", "upper", "x0")
+    }
     stacked = _core.Problems(
-        kind=ProblemKind.huber, noise=NoiseKind.gaussian, projection=ProjectionKind.box, huber_width=np.full(3, 0.15),
-        radius=np.ones(3), minimum=np.full(3, 0.01), **arrays,
+        kind=ProblemKind.huber,
+        noise=NoiseKind.gaussian,
+        projection=ProjectionKind.box,
+        huber_width=np.full(3, 0.15),
+        radius=np.ones(3),
+        minimum=np.full(3, 0.01),
+        **arrays,
     )
     schedules = [COSINE, (_core.Schedule(ScheduleKind.linear), reference.Schedule("linear"))]
     base_lr = [0.1, 0.2, 0.4, 0.8, 1.6]
-    got, _ = run(stacked, [fast for fast, _ in schedules], horizon=50, replicates=9, isa=isa, base_lr=base_lr,
-                 shared=shared, record_at=[20, 50])
+    got, _ = run(
+        stacked,
+        [fast for fast, _ in schedules],
+        horizon=50,
+        replicates=9,
+        isa=isa,
+        base_lr=base_lr,
+        shared=shared,
+        record_at=[20, 50],
+    )
     configs = itertools.product(pairs, schedules, base_lr)
     for c, ((_, slow), (_, schedule), lr) in enumerate(configs):
         expected = reference.simulate(
-            problem=slow, schedule=schedule, base_lr=lr, horizon=50, replicates=np.arange(9), seed=SEED,
-            stream=0 if shared else c, record_at=[20, 50],
+            problem=slow,
+            schedule=schedule,
+            base_lr=lr,
+            horizon=50,
+            replicates=np.arange(9),
+            seed=SEED,
+            stream=0 if shared else c,
+            record_at=[20, 50],
         )
         np.testing.assert_array_equal(got[c], expected)
 
 
 def fields(moments):
-    return {name: getattr(moments, name) for name in ("ranges", "count", "diverged", "mean", "m2", "minimum", "maximum")}
+    return {
+        name: getattr(moments, name) for name in ("ranges", "count", "diverged", "mean", "m2", "minimum", "maximum")
+    }
 
 
 def assert_same(a, b):
@@ -213,7 +317,9 @@ def assert_same(a, b):
 @pytest.mark.parametrize("replicates", [1, 24, 1024, 5000, 9000])
 def test_statistics_equal_the_reference(first, replicates):
     core, _ = problem_pair("absolute_value", "rademacher", "box", 1)
-    samples, moments = run(core, [COSINE[0]], horizon=33, replicates=replicates, first=first, isa="scalar", record_at=[9, 33])
+    samples, moments = run(
+        core, [COSINE[0]], horizon=33, replicates=replicates, first=first, isa="scalar", record_at=[9, 33]
+    )
     assert moments.ranges.tolist() == [list(node) for node in reference.nodes(first, first + replicates)]
     total = moments.total()
     for name, value in vars(reference.moments(samples[0], first)).items():
@@ -250,8 +356,9 @@ def test_many_records_and_configs_take_the_same_values():
     """Shapes that make the engine cut differently: many records, many configs, large dimension."""
     core, _ = problem_pair("quadratic", "rademacher", "box", 1)
     record_at = list(range(2001))
-    many, moments = run(core, [COSINE[0]], horizon=2000, replicates=1500, isa=_core.supported_isas()[-1], record_at=record_at,
-                        threads=2)
+    many, moments = run(
+        core, [COSINE[0]], horizon=2000, replicates=1500, isa=_core.supported_isas()[-1], record_at=record_at, threads=2
+    )
     few, _ = run(core, [COSINE[0]], horizon=2000, replicates=1500, isa="scalar", record_at=[0, 1, 777, 2000])
     np.testing.assert_array_equal(many[:, [0, 1, 777, 2000]], few)
     assert moments.count.sum() == 2001 * 1500
@@ -260,11 +367,21 @@ def test_many_records_and_configs_take_the_same_values():
 @pytest.mark.parametrize("projection", ["none", "box"])
 def test_divergence_is_counted_not_hidden(isa, projection):
     core = _core.Problems(
-        kind=ProblemKind.quadratic, noise=NoiseKind.gaussian, projection=ProjectionKind[projection],
-        weight=np.full((1, 1), 3e38), huber_width=np.ones(1), noise_std=np.full((1, 1), 3e38), lower=np.full((1, 1), -3e38),
-        upper=np.full((1, 1), 3e38), radius=np.ones(1), x0=np.full((1, 1), 1e38), minimum=np.zeros(1),
+        kind=ProblemKind.quadratic,
+        noise=NoiseKind.gaussian,
+        projection=ProjectionKind[projection],
+        weight=np.full((1, 1), 3e38),
+        huber_width=np.ones(1),
+        noise_std=np.full((1, 1), 3e38),
+        lower=np.full((1, 1), -3e38),
+        upper=np.full((1, 1), 3e38),
+        radius=np.ones(1),
+        x0=np.full((1, 1), 1e38),
+        minimum=np.zeros(1),
     )
-    samples, moments = run(core, [COSINE[0]], horizon=50, replicates=100, isa=isa, base_lr=[1e-30, 1.0], record_at=[0, 50])
+    samples, moments = run(
+        core, [COSINE[0]], horizon=50, replicates=100, isa=isa, base_lr=[1e-30, 1.0], record_at=[0, 50]
+    )
     np.testing.assert_array_equal(moments.diverged.sum(axis=0), (~np.isfinite(samples)).sum(axis=-1))
     assert moments.diverged[0, 1, 1] == 100
     assert moments.count.sum() + moments.diverged.sum() == samples.size

@@ -6,7 +6,7 @@
 //                       float64  [2^-53, 1)          2.0
 //   sincos_octant(t)    float32  [-1, 1]             1.7 (sine), 1.9 (cosine)
 //                       float64  [-1, 1]             1.6 (sine), 1.1 (cosine)
-//   log2(x)             float64  normal, > 0         2.2; at most 2^-52 absolute for x in [1/2, 2]
+//   log2(x)             float64  normal, > 0         3.0; at most 2^-52 absolute for x in [1/2, 2]
 //   exp2(x)             float64  [-1021, 1023]       0.9; 0 below -1021.5
 //
 // Outside the domain the result is unspecified (never a trap). Coefficients: minimax in relative error, Remez exchange

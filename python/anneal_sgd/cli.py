@@ -58,7 +58,9 @@ def _text(value: Any) -> str:
 )
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same JSON.")
 @click.option("--threads", type=int, help="Worker threads. Default: all cores.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write rows and meta data here.")
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write rows and meta data here."
+)
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -170,7 +172,7 @@ def _print_table(report: RateReport, console: Console) -> None:
     ratio = max(w / b for row in report.rows for w, b in zip(row.worst_suboptimality, row.bound, strict=True))
     console.print(
         f"{agreeing} of {len(report.rows)} rows agree with theory: in ρ within {allowances[0]:g}, in T within "
-        f"{allowances[1]:g}, with intervals no wider than that, and every mean under its bound (at most {ratio:.2f} of it)."
+        f"{allowances[1]:g}, with intervals no wider than that, every mean under its bound (at most {ratio:.2f} of it)."
     )
 
 

@@ -132,12 +132,13 @@ def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> FloatArray:
         th, tl = _two_sum(z, product_error)
         vh, vl = _two_sum(product, th)
         result = vh + _odd_sum(tl, vl)
-        # A result of zero is exact, and so is the plain formula, which has the sign right.
+        # Where the result is zero it is exact, and so is the plain formula, which has the sign right.
         result = np.where((result == 0) | ~np.isfinite(product + z), product + z, result)
+        finite = np.isfinite(x) & np.isfinite(y)
+        result = np.where(finite & np.isinf(z), z, result)  # however large the product
         largest = np.maximum(np.maximum(abs(x), abs(y)), np.maximum(abs(product), abs(z)))
         tiny = (abs(product) < 2.0**-900) & (x != 0) & (y != 0)
-        finite = np.isfinite(x) & np.isfinite(y) & np.isfinite(z)
-    for i in zip(*np.nonzero(finite & ((largest > 2.0**990) | tiny)), strict=True):
+    for i in zip(*np.nonzero(finite & np.isfinite(z) & ((largest > 2.0**990) | tiny)), strict=True):
         result[i] = _exact_fma(float(x[i]), float(y[i]), float(z[i]))
     return np.asarray(result.reshape(shape))
 
@@ -166,7 +167,7 @@ def _split(x: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def log_mantissa(m: FloatArray) -> FloatArray:
-    """`ln m` for float64 m in [sqrt(1/2), sqrt(2)): with f = m-1, s = f/(f+2), z = s^2: `fma(s z, H("LOG64", z), 2s)`.
+    """`ln m` for float64 m in [sqrt(1/2), sqrt(2)): with f = m-1, s = f/(f+2), z = s^2: `fma(s z, H(LOG64, z), 2s)`.
 
     >>> log_mantissa(np.array([1.0, 1.25])).tolist()
     [0.0, 0.22314355131420974]
@@ -214,17 +215,17 @@ def log2(x: FloatArray) -> FloatArray:
 
 
 def exp2(x: FloatArray) -> FloatArray:
-    """`2^x` for float64 x < 1023.5: n is x rounded, r = x - n, `fma(r, H("EXP64", r), 1) 2^n`; 0 where n < -1021.
+    """`2^x` for float64 x < 1023.5: n is x rounded, r = x - n, `fma(r, H(EXP64, r), 1) 2^n`; 0 where n < -1021.
 
     >>> exp2(np.array([-1.0, 0.5, -1080.0])).tolist()
     [0.5, 1.414213562373095, 0.0]
     """
     n = (x + 1.5 * 2.0**52) - 1.5 * 2.0**52
     zero = n < -1021
-    r = np.where(zero, 0.0, x - n)
+    n, r = np.where(zero, 0.0, n), np.where(zero, 0.0, x) - np.where(zero, 0.0, n)
     y = fma(r, _horner("EXP64", r), 1.0)
-    shift = np.where(zero, 0.0, n).astype(np.int64) << np.int64(52)
-    return np.asarray(np.where(zero, 0.0, (y.view(np.int64) + shift).view(np.float64)))
+    scaled = (y.view(np.int64) + (n.astype(np.int64) << np.int64(52))).view(np.float64)
+    return np.where(zero, 0.0, scaled)
 
 
 # --- draws ------------------------------------------------------------------------------------------------------------

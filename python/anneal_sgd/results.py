@@ -173,8 +173,8 @@ class Result:
         >>> result = simulate(
         ...     problem, schedules.Constant(), base_lr=1.0, horizon=1, replicates=99_999, keep_samples=True
         ... )
-        >>> result.quantile([0, 0.5, 1]).round(2).tolist()  # of x^2 / 2, x uniform on [-sqrt(3), sqrt(3)]
-        [0.0, 0.38, 1.5]
+        >>> result.quantile([0, 0.5, 1]).round(1).tolist()  # of x^2 / 2, x uniform on [-sqrt(3), sqrt(3)]
+        [0.0, 0.4, 1.5]
         """
         if self.samples is None:
             raise ValueError("samples must be kept for quantiles: simulate(..., keep_samples=True)")
@@ -270,7 +270,8 @@ class Result:
         for field in fields(Spec):
             mine, others = getattr(self.spec, field.name), getattr(other.spec, field.name)
             if mine != others:
-                raise ValueError(f"{field.name} must be the same to merge results, got {mine!r} and {others!r}")
+                got = _first_difference(mine, others)
+                raise ValueError(f"{field.name} must be the same to merge results, got {got}")
         moments = self._moments.merged(other._moments)
         isas = dict.fromkeys((*self.isa.split("+"), *other.isa.split("+")))
         backends = dict.fromkeys((*self.backend.split("+"), *other.backend.split("+")))
@@ -304,7 +305,7 @@ class Result:
         return values.reshape(self.spec.shape)
 
     def _where_counted(self, values: FloatArray, *, at_least: int) -> FloatArray:
-        shaped: FloatArray = self._shaped(values)
+        shaped: FloatArray = np.asarray(self._shaped(values))
         enough = self.count >= at_least
         return frozen(shaped if enough.all() else np.where(enough, shaped, np.nan))
 
@@ -337,6 +338,16 @@ class Result:
 
 _STATISTICS = ("mean", "stderr", "std", "min", "max", "count", "diverged")
 _MOMENT_FIELDS = ("ranges", "count", "diverged", "mean", "m2", "minimum", "maximum")
+
+
+def _first_difference(a: Any, b: Any) -> str:
+    """In words, short for long sequences."""
+    if not isinstance(a, tuple) and not isinstance(b, tuple):
+        return f"{a!r} and {b!r}"
+    if not (isinstance(a, tuple) and isinstance(b, tuple)) or len(a) != len(b):
+        return " and ".join(f"{len(x)} in a sequence" if isinstance(x, tuple) else repr(x) for x in (a, b))
+    where = next(i for i, (x, y) in enumerate(zip(a, b, strict=True)) if x != y)
+    return f"{a[where]!r} and {b[where]!r} at index {where}"
 
 
 def _joined_samples(a: Result, b: Result) -> NDArray[Any] | None:

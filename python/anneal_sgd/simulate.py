@@ -159,7 +159,7 @@ class Simulator:
         >>> from anneal_sgd import problems, schedules
         >>> simulator = Simulator(problems.AbsoluteValue(slope=1.0))
         >>> [float(simulator.run(schedules.Linear(), base_lr=lr, horizon=2, replicates=1).mean) for lr in (0.5, 1.0)]
-        [0.25, 0.5]
+        [0.25, 0.0]
         """
         used_backend = _backend(backend)
         kept_schedule = schedule if isinstance(schedule, Schedule) else _schedules(schedule)
@@ -219,7 +219,7 @@ class Simulator:
 
 
 class _Progress:
-    """Calls back with the fraction done; `finish` makes sure that the last call says 1."""
+    """Calls back with the fraction done; with `finish` at the end, exactly one call, the last, says 1."""
 
     def __init__(self, callback: Callable[[float], object]) -> None:
         if not callable(callback):
@@ -228,12 +228,12 @@ class _Progress:
         self._last = 0.0
 
     def __call__(self, fraction: float) -> None:
-        self._last = fraction
-        self._callback(fraction)
+        if self._last < 1.0:
+            self._last = fraction
+            self._callback(fraction)
 
     def finish(self) -> None:
-        if self._last < 1.0:
-            self(1.0)
+        self(1.0)
 
 
 def _backend(backend: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart with any colour vision, in the order of the default schedules.
 COLOURS = ("#000000", "#7f7f7f", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = "osD^vPX*"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -94,7 +94,9 @@ def _robustness(report: RateReport) -> Figure:
                 rho[~fitted], y[~fitted], marker, color=colour, markersize=3, linestyle="none", markerfacecolor="white"
             )
             _theory_line(axis, row, y, colour)
-            label = f"{row.schedule}: {row.exponent:.3f} ± {(row.ci_high - row.ci_low) / 2:.3f}  (theory {row.theory:.3f})"
+            label = (
+                f"{row.schedule}: {row.exponent:.3f} ± {(row.ci_high - row.ci_low) / 2:.3f}  (theory {row.theory:.3f})"
+            )
             axis.plot([], [], marker=marker, color=colour, label=label, linewidth=0.7)
         axis.axvline(FITTED_FROM, color="#bbbbbb", linewidth=0.6, linestyle=":")
         axis.plot([], [], "--", color="#555555", linewidth=1.1, label=r"theory: slope $1/(2p+1)$")
@@ -125,5 +127,8 @@ def _worst_parameter(report: RateReport) -> Figure:
             _theory_line(axis, row, y, colour)
         axis.plot([], [], "--", color="#555555", linewidth=1.1, label=r"theory: slope $1/(2p+1)$")
         axis.legend(fontsize=7, loc="upper left")
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter("{x:g}")
+        axis.tick_params(axis="y", which="minor", labelsize=6)
     axes[0].set_ylabel(r"worst parameter $a^*\times\sqrt{T}$")
     return figure

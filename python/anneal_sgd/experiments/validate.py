@@ -1,24 +1,24 @@
 r"""Measure the exponents of the theorem: how the worst-case last iterate of SGD pays for a learning rate too large.
 
 For base_lr = ρ·η*, η* tuned for the bound, the theorem (arXiv 2503.09411) says that a schedule of tail degree p pays
-ρ^(1/(2p+1))/√T. It is a statement about the worst problem, so for each ρ this takes the maximum over a of the mean final
-suboptimality over a family f_a on [−1, 1] with x₁ = 1:
+ρ^(1/(2p+1))/√T. It is a statement about the worst problem, so for each ρ this takes the maximum over a of the mean
+final suboptimality over a family f_a on [−1, 1] with x₁ = 1:
 
 - ``nonsmooth``: f_a = a·|x|, g = a·sign(x) + √(1−a²)·ξ, so that E g² = 1;
 - ``smooth``: f_a = a·x²/2, g = a·x + ξ;
 
-ξ Rademacher. The exponent is the slope of log(worst suboptimality) against log ρ. docs/validate.md explains every choice:
+ξ Rademacher. The exponent is the slope of log(worst suboptimality) against log ρ. docs/validate.md gives the reasons:
 
 - **The maximum** is found on few replicates (a pilot over half-octaves of a) and measured on others: 7 values of a,
   quarter-octaves around the pilot's maximum, independent streams for all of them, and a cubic least-squares fit of log
   mean against log a, whose maximum is the estimate. So no noise is selected for.
 - **The range of ρ** is the same rule for every schedule: half-octaves from 16 up to where the step size at the critical
-  time, ρ·η*·h(1 − ρ^(−2/(2p+1))) (for p = 0: at the end), reaches a tenth of the distance D. Beyond, single steps are no
-  longer small against the set, which the asymptotic theory does not describe. Points up to 0.3·D are measured and drawn,
+  time, ρ·η*·h(1 − ρ^(−2/(2p+1))) (for p = 0: at the end), reaches a tenth of the distance D. Beyond, single steps are
+  not small against the set, which the asymptotic theory does not describe. Points up to 0.3·D are measured and drawn,
   but not fitted.
 - **The exponent in T** is measured at ρ = 16 over up to five octaves of T, with base_lr·mean(h) ∝ T^(−1/2).
-- **Intervals** are ±1.96 standard deviations of a parametric bootstrap: every mean is redrawn from its standard error and
-  the whole estimate repeated.
+- **Intervals** are ±1.96 standard deviations of a parametric bootstrap: every mean is redrawn from its standard error
+  and the whole estimate repeated.
 """
 
 from __future__ import annotations
@@ -141,9 +141,7 @@ class RateReport:
 def _family(setting: str, parameter: float) -> problems.Problem:
     box = ("box", -1.0, 1.0)
     if setting == "nonsmooth":
-        return problems.AbsoluteValue(
-            slope=parameter, noise="rademacher", second_moment=1.0, projection=box, x0=1.0
-        )
+        return problems.AbsoluteValue(slope=parameter, noise="rademacher", second_moment=1.0, projection=box, x0=1.0)
     return problems.Quadratic(curvature=parameter, noise="rademacher", noise_std=1.0, projection=box, x0=1.0)
 
 
@@ -241,9 +239,7 @@ class _Job:
         """``advance`` is called with trajectory-steps done, while they are done."""
         calls = 0
 
-        def means(
-            parameters: Floats, base_lr: Floats | float, horizon: int, replicates: int
-        ) -> tuple[Floats, Floats]:
+        def means(parameters: Floats, base_lr: Floats | float, horizon: int, replicates: int) -> tuple[Floats, Floats]:
             nonlocal calls
             calls += 1
             key = [self.seed, calls, *self.setting.encode(), *self.schedule.name.encode()]
@@ -354,7 +350,7 @@ def validate_rates(
     r"""Measure the exponents of the worst-case suboptimality in ρ and in T for each setting and schedule.
 
     Args:
-        preset: ``"quick"`` (T = 10^4), ``"default"`` (T = 10^5, at least 10^6 trajectories per row) or ``"full"`` (10^6).
+        preset: ``"quick"`` (T = 10^4), ``"default"`` (T = 10^5, at least 10^6 trajectories per row), ``"full"`` (10^6).
         settings: any of ``"nonsmooth"``, ``"smooth"``.
         schedules: schedules to measure; theory is 1/(2p+1) with p their ``tail_degree``.
         seed: the same seed gives the same report, to the bit, whatever the threads and the instruction set.

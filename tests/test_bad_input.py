@@ -1,0 +1,109 @@
+"""Every argument of the call, wrong: the message starts with the argument's name and shows the value."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from anneal_sgd import Simulator, problems, schedules, simulate
+
+NOT_INTEGERS = [3.5, 10.0, "10", None, True, np.float64(10), np.True_, [10], 1j, math.nan]
+
+
+def call(**changes):
+    arguments = {
+        "problem": problems.AbsoluteValue(1.0),
+        "schedule": schedules.Linear(),
+        "base_lr": 0.1,
+        "horizon": 10,
+        "replicates": 2,
+        **changes,
+    }
+    return simulate(**arguments)
+
+
+def test_the_call_itself_is_fine():
+    assert float(call().count) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "allowed"),
+    [
+        ("horizon", [0, -1, 2**32, 10**30, *NOT_INTEGERS], "must be an integer in 1 .. 4294967295, got"),
+        ("replicates", [0, -5, 2**32 + 1, *NOT_INTEGERS], "must be an integer in 1 .. 4294967296, got"),
+        ("first_replicate", [-1, 2**32, *NOT_INTEGERS], "must be an integer in 0 .. 4294967295, got"),
+        ("seed", [-1, 2**64, *NOT_INTEGERS], "must be an integer in 0 .. 18446744073709551615, got"),
+        ("threads", [0, -2, 2**31, 3.5, "2", True, [2]], "must be an integer in 1 .. 2147483647, got"),
+        ("record_at", [-1, 11, 2.0, "3", True, math.nan], "must be an integer in 0 .. 10, got"),
+        (
+            "record_at",
+            [[], [0, 11], [-1, 2], [2, 2], [3, 1], [1.0, 2.0], [True, False], [[1, 2]], [1, [2, 3]], ["1"], {1, 2}],
+            "must be ",
+        ),
+        (
+            "base_lr",
+            [-0.1, math.nan, math.inf, -math.inf, np.float32(-1)],
+            "must be (one number, )?finite and >= 0, got",
+        ),
+        ("base_lr", [[0.1, -0.1], [math.nan], [0.1, math.inf]], "must be finite and >= 0, got .* at index"),
+        ("base_lr", [[], [[0.1]], "0.1", None, True, [True], ["a"], [0.1, [0.2]], 1j, {0.1}], "must be "),
+        ("iterate", ["first", "", None, 1, ["last"]], "must be one of 'last', 'average', 'tail_average', got"),
+        ("tail_frac", [0.0, -0.5, 1.5, math.nan, "0.5", None, True], r"must be one number, in \(0, 1\], got"),
+        ("common_random_numbers", [1, 0, None, "yes"], "must be True or False, got"),
+        ("keep_samples", [1, None, "no"], "must be True or False, got"),
+        ("dtype", ["float16", "double64", int, None, 32, np.complex64, "f"], "must be 'float32' or 'float64', got"),
+        ("backend", ["gpu", "", None, 0], "must be one of 'auto', 'cpu', 'cuda', got"),
+        ("isa", ["sse2", "", 512], "must be one of 'scalar'.*, got"),
+        ("progress", [True, "yes", 1], "must be None or a callable that takes the fraction done, got"),
+        ("out", [np.zeros(3, np.float32), "out", 1.0], "must be an array of float32 and shape"),
+        ("schedule", ["linear", None, 1, schedules.Linear, [], [schedules.Linear(), "cosine"]], "must be a schedule"),
+        ("problem", ["abs", None, 1, problems.Quadratic, [], [problems.AbsoluteValue(1.0), 2]], "must be a problem"),
+    ],
+)
+def test_wrong_arguments(name, values, allowed):
+    for value in values:
+        if name == "dtype" and value == "f":
+            continue  # NumPy's short name of float32
+        with pytest.raises(ValueError, match=f"^{name} {allowed}"):
+            call(**{name: value})
+
+
+def test_replicate_numbers_end_at_32_bits():
+    assert float(call(first_replicate=2**32 - 2).count) == 2
+    with pytest.raises(ValueError, match=r"^replicates must be an integer in 1 .. 1, got 2"):
+        call(first_replicate=2**32 - 1)
+
+
+def test_the_value_is_shown():
+    for name, value in [("horizon", -17), ("base_lr", -0.25), ("iterate", "best"), ("seed", 2**70)]:
+        with pytest.raises(ValueError, match=str(value)):
+            call(**{name: value})
+
+
+def test_keywords_only():
+    with pytest.raises(TypeError):
+        simulate(problems.AbsoluteValue(1.0), schedules.Linear(), 0.1, 10, 2)
+    with pytest.raises(TypeError, match="lr"):
+        call(lr=0.1)
+
+
+def test_a_simulator_checks_its_problems_at_once():
+    with pytest.raises(ValueError, match=r"^problem must be of one kind"):
+        Simulator([problems.AbsoluteValue(1.0), problems.Quadratic(1.0)])
+    simulator = Simulator(problems.AbsoluteValue(1.0))
+    with pytest.raises(ValueError, match=r"^horizon must be"):
+        simulator.run(schedules.Linear(), base_lr=0.1, horizon=0, replicates=1)
+
+
+def test_large_configs_are_refused_not_wrapped():
+    """Independent streams are numbered with 32 bits."""
+    with pytest.raises(ValueError, match=r"^common_random_numbers"):
+        Simulator([problems.AbsoluteValue(1.0)] * 2**12).run(
+            [schedules.Linear()] * 2**10,
+            base_lr=np.full(2**10, 0.1),
+            horizon=1,
+            replicates=1,
+            common_random_numbers=False,
+        )

@@ -1,0 +1,357 @@
+"""Results: named dimensions, statistics against the kept samples, merging, pickling, quantiles, xarray."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import pickle
+import sys
+
+import numpy as np
+import pytest
+
+from anneal_sgd import problems, schedules, simulate
+
+STATISTICS = ("mean", "stderr", "std", "min", "max", "count", "diverged")
+BOX = ("box", -1.0, 1.0)
+
+
+def absolute(slope=0.5, **changes):
+    arguments = {"noise": "gaussian", "noise_std": 1.0, "projection": BOX, **changes}
+    return problems.AbsoluteValue(slope, **arguments)
+
+
+def run(problem=None, schedule=None, **changes):
+    arguments = {"base_lr": 0.1, "horizon": 20, "replicates": 100, "seed": 7, **changes}
+    return simulate(problem or absolute(), schedule or schedules.Linear(), **arguments)
+
+
+def same(a, b):
+    return all(np.array_equal(getattr(a, name), getattr(b, name), equal_nan=True) for name in STATISTICS)
+
+
+DIMENSIONS = {
+    "problem": ("problem", absolute(), [absolute(a) for a in (0.2, 0.5)]),
+    "schedule": ("schedule", schedules.Linear(), [schedules.Linear(), schedules.Cosine(), schedules.Polynomial(3)]),
+    "base_lr": ("base_lr", 0.1, [0.1, 0.2, 0.3, 0.4]),
+    "record_at": ("record_at", 20, [0, 1, 10, 19, 20]),
+}
+
+
+@pytest.mark.parametrize("given", list(itertools.product([False, True], repeat=4)))
+def test_named_dimensions(given):
+    """Every combination of sequences; a dimension of length 1 is one as well; each cell is that of its own call."""
+    choice = {name: DIMENSIONS[name][1 + is_sequence] for name, is_sequence in zip(DIMENSIONS, given, strict=True)}
+    result = simulate(**choice, horizon=20, replicates=9, keep_samples=True)
+    dims = tuple(name for name, is_sequence in zip(DIMENSIONS, given, strict=True) if is_sequence)
+    shape = tuple(len(choice[name]) for name in dims)
+    assert result.dims == result.spec.dims == dims
+    assert result.samples.shape == (*shape, 9)
+    for name in STATISTICS:
+        values = getattr(result, name)
+        assert isinstance(values, np.ndarray)
+        assert values.shape == shape
+        assert values.dtype == (np.int64 if name in ("count", "diverged") else np.float64)
+        with pytest.raises(ValueError, match="read-only"):
+            values[...] = 0
+    assert set(dims) <= set(result.coords)
+    where = tuple(n - 1 for n in shape)
+    single = {name: value[-1] if name in dims else value for name, value in choice.items()}
+    assert float(simulate(**single, horizon=20, replicates=9).mean) == result.mean[where]
+
+
+def test_coordinates():
+    kinds = [
+        problems.Huber(a, width=w, noise="gaussian", noise_std=[0.1, s], projection=("box", lower, 1.0), x0=[1.0, 0.5])
+        for a, w, s, lower in [(1.0, 0.1, 0.1, -1.0), (2.0, 0.1, 0.2, -2.0), (3.0, 0.4, 0.3, -3.0)]
+    ]
+    coords = run(kinds, [schedules.Cosine(floor=0.1)], base_lr=[0.1], record_at=[0, 20]).coords
+    assert set(coords) == {"problem", "slope", "width", "noise_std", "lower", "schedule", "base_lr", "record_at"}
+    assert coords["problem"].tolist() == [0, 1, 2]
+    assert coords["slope"].tolist() == [1.0, 2.0, 3.0]
+    assert coords["width"].tolist() == [0.1, 0.1, 0.4]
+    assert coords["lower"].tolist() == [-1.0, -2.0, -3.0]
+    assert coords["noise_std"].tolist() == [[0.1, 0.1], [0.1, 0.2], [0.1, 0.3]]
+    assert coords["schedule"].tolist() == ["cosine(floor=0.1)"]
+    assert coords["base_lr"].tolist() == [0.1]
+    assert coords["record_at"].tolist() == [0, 20]
+    assert run().coords == {}
+    assert set(run([absolute(), absolute()]).coords) == {"problem"}
+    balls = [absolute(projection=("ball", r)) for r in (1.0, 2.0)]
+    assert run(balls).coords["radius"].tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("replicates", [1, 2, 3, 31, 33, 1023, 1024, 1025, 5000])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_statistics_are_those_of_the_samples(replicates, dtype):
+    result = run(base_lr=[0.05, 0.4], record_at=[0, 20], replicates=replicates, keep_samples=True, dtype=dtype)
+    samples = result.samples.astype(np.float64)
+    assert result.samples.dtype == dtype
+    assert (result.count == replicates).all()
+    assert (result.diverged == 0).all()
+    np.testing.assert_allclose(result.mean, samples.mean(axis=-1), rtol=1e-14)
+    np.testing.assert_array_equal(result.min, samples.min(axis=-1))
+    np.testing.assert_array_equal(result.max, samples.max(axis=-1))
+    if replicates == 1:
+        assert np.isnan(result.std).all()
+        assert np.isnan(result.stderr).all()
+    else:
+        std = samples.std(axis=-1, ddof=1)
+        np.testing.assert_allclose(result.std, std, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(result.stderr, std / math.sqrt(replicates), rtol=1e-10, atol=1e-13)
+
+
+def exploding(**changes):
+    """Doubles |x| + noise every step: in float32 some trajectories leave its range before others."""
+    problem = problems.Quadratic(1.0, noise="gaussian", noise_std=1.0, x0=0.0)
+    return run(problem, schedules.Constant(), base_lr=[0.5, 3.0], **changes)
+
+
+def test_diverged_trajectories_are_counted_and_left_out():
+    result = exploding(horizon=64, replicates=3000, keep_samples=True)
+    finite = np.isfinite(result.samples)
+    assert result.diverged[0] == 0
+    assert 0 < result.diverged[1] < 3000
+    np.testing.assert_array_equal(result.count + result.diverged, 3000)
+    np.testing.assert_array_equal(result.count, finite.sum(axis=-1))
+    kept = result.samples[1][finite[1]].astype(np.float64)
+    assert result.mean[1] == pytest.approx(kept.mean(), rel=1e-12)
+    assert result.max[1] == kept.max()
+    assert result.quantile(1.0)[1] == math.inf
+    assert result.quantile(0.0)[1] == kept.min()
+    assert "diverged" in repr(result)
+
+
+def test_all_diverged():
+    result = exploding(horizon=200)
+    assert result.count.tolist() == [100, 0]
+    assert result.diverged.tolist() == [0, 100]
+    for name in ("mean", "stderr", "std", "min", "max"):
+        assert math.isfinite(getattr(result, name)[0])
+        assert math.isnan(getattr(result, name)[1])
+    merged = result + exploding(horizon=200, first_replicate=100)
+    assert merged.diverged.tolist() == [0, 200]
+    assert math.isnan(merged.mean[1])
+
+
+# --- merging ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cut", [1024, 2048, 3072, 4096])
+@pytest.mark.parametrize("keep_samples", [False, True])
+def test_merging_on_block_boundaries_has_the_bits_of_the_whole(cut, keep_samples):
+    arguments = {"base_lr": [0.05, 0.4], "record_at": [0, 20], "keep_samples": keep_samples}
+    whole = run(replicates=5000, **arguments)
+    first = run(replicates=cut, **arguments)
+    second = run(first_replicate=cut, replicates=5000 - cut, **arguments)
+    for merged in (first + second, second + first, sum([first, second])):
+        assert same(merged, whole)
+        assert merged.spec == whole.spec
+        assert merged.replicate_ranges == ((0, 5000),)
+        if keep_samples:
+            np.testing.assert_array_equal(merged.samples, whole.samples)
+        else:
+            assert merged.samples is None
+
+
+def test_merging_many_shards_in_any_order():
+    edges = [0, 1024, 1024 * 3, 1024 * 4, 1024 * 7, 1024 * 8, 9000]
+    shards = [run(first_replicate=a, replicates=b - a) for a, b in itertools.pairwise(edges)]
+    whole = run(replicates=9000)
+    rng = np.random.default_rng(1)
+    for _ in range(10):
+        assert same(sum(shards[i] for i in rng.permutation(len(shards))), whole)
+
+
+@pytest.mark.parametrize("cut", [1, 7, 1000, 1025, 2999])
+def test_merging_elsewhere_has_its_values(cut):
+    whole = run(replicates=3000)
+    merged = run(replicates=cut) + run(first_replicate=cut, replicates=3000 - cut)
+    for name in ("mean", "std", "stderr"):
+        np.testing.assert_allclose(getattr(merged, name), getattr(whole, name), rtol=1e-12)
+    for name in ("min", "max", "count", "diverged"):
+        np.testing.assert_array_equal(getattr(merged, name), getattr(whole, name))
+
+
+def test_merging_with_a_gap():
+    a, b, c = (run(first_replicate=first, replicates=100, keep_samples=True) for first in (0, 5000, 100))
+    apart = a + b
+    assert apart.replicate_ranges == ((0, 100), (5000, 5100))
+    assert apart.replicates == 200
+    assert apart.first_replicate == 0
+    assert apart.samples is None
+    together = np.concatenate([a.samples, b.samples]).astype(np.float64)
+    assert float(apart.mean) == pytest.approx(together.mean(), rel=1e-13)
+    filled = c + apart
+    assert filled.replicate_ranges == ((0, 200), (5000, 5100))
+    assert (a + c).samples.shape == (200,)
+    assert (a + run(first_replicate=100)).samples is None
+
+
+@pytest.mark.parametrize("first", [0, 50, 99])
+def test_overlapping_ranges(first):
+    with pytest.raises(ValueError, match=r"^replicates: .*overlaps"):
+        _ = run(replicates=100) + run(first_replicate=first, replicates=100)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("problem", {"problem": absolute(0.25)}),
+        ("problem", {"problem": [absolute()]}),
+        ("schedule", {"schedule": schedules.Cosine()}),
+        ("base_lr", {"base_lr": 0.2}),
+        ("base_lr", {"base_lr": [0.1]}),
+        ("horizon", {"horizon": 21}),
+        ("record_at", {"record_at": 10}),
+        ("iterate", {"iterate": "average"}),
+        ("tail_frac", {"tail_frac": 0.25}),
+        ("common_random_numbers", {"common_random_numbers": False}),
+        ("dtype", {"dtype": "float64"}),
+        ("seed", {"seed": 8}),
+    ],
+)
+def test_specs_must_be_equal(name, change):
+    other = run(**{"first_replicate": 100, **change})
+    with pytest.raises(ValueError, match=f"^{name} must be the same to merge results, got "):
+        _ = run() + other
+
+
+@pytest.mark.parametrize(
+    ("mine", "others", "got"),
+    [
+        (0.1, 0.2, "0.1 and 0.2"),
+        (0.1, [0.1], "0.1 and 1 in a sequence"),
+        ([0.1, 0.2], [0.1, 0.2, 0.3], "2 in a sequence and 3 in a sequence"),
+        ([0.1, 0.2, 0.3], [0.1, 0.2, 0.4], "0.3 and 0.4 at index 2"),
+    ],
+)
+def test_the_difference_is_shown(mine, others, got):
+    with pytest.raises(ValueError, match=f"^base_lr must be the same to merge results, got {got}$"):
+        _ = run(base_lr=mine) + run(base_lr=others, first_replicate=100)
+
+
+def test_other_streams_do_not_merge():
+    other = run(first_replicate=100)
+    older = dataclasses.replace(other, spec=dataclasses.replace(other.spec, stream_version=0))
+    with pytest.raises(ValueError, match=r"^stream_version must be the same to merge results, got 1 and 0"):
+        _ = run() + older
+
+
+def test_merging_names_what_ran(isa):
+    merged = run(isa="scalar") + run(first_replicate=100, isa=isa)
+    assert merged.isa == ("scalar" if isa == "scalar" else f"scalar+{isa}")
+    assert merged.backend == "cpu"
+    assert (merged + run(first_replicate=200, isa=isa)).isa == merged.isa
+
+
+def test_only_results_add():
+    with pytest.raises(TypeError):
+        _ = run() + 1
+    with pytest.raises(TypeError):
+        _ = 1 + run()
+
+
+# --- the rest ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keep_samples", [False, True])
+def test_pickle(keep_samples):
+    many = run([absolute(a) for a in (0.1, 0.2)], base_lr=[0.1, 0.2], replicates=3000, keep_samples=keep_samples)
+    before = pickle.loads(pickle.dumps(many))
+    assert same(many, before)
+    after = pickle.loads(pickle.dumps(many))
+    for other in (before, after):
+        assert same(other, many)
+        assert other.spec == many.spec
+        assert hash(other.spec) == hash(many.spec)
+        assert (other.backend, other.isa, other.replicate_ranges) == (many.backend, many.isa, many.replicate_ranges)
+        assert other.coords["slope"].tolist() == [0.1, 0.2]
+    if keep_samples:
+        np.testing.assert_array_equal(after.samples, many.samples)
+        assert not after.samples.flags.writeable
+    more = run([absolute(a) for a in (0.1, 0.2)], base_lr=[0.1, 0.2], first_replicate=3000, replicates=1096)
+    assert same(after + more, many + more)
+
+
+def test_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        run().backend = "cuda"
+
+
+def test_quantiles():
+    result = run(base_lr=[0.05, 0.4], record_at=[1, 5, 20], replicates=999, keep_samples=True)
+    for q in (0.5, [0.1, 0.25, 0.9], [[0.0, 1.0]]):
+        expected = np.quantile(result.samples.astype(np.float64), q, axis=-1)
+        assert result.quantile(q).shape == expected.shape
+        np.testing.assert_allclose(result.quantile(q), expected, rtol=1e-12)
+    assert isinstance(run(keep_samples=True).quantile(0.5), np.ndarray)
+    assert float(run(replicates=1, keep_samples=True).quantile(0.3)) == float(run(replicates=1).mean)
+    for q in (-0.1, 1.5, math.nan, "0.5"):
+        with pytest.raises(ValueError, match=r"^q must be"):
+            result.quantile(q)
+    with pytest.raises(ValueError, match=r"^samples must be kept.*keep_samples=True"):
+        run().quantile(0.5)
+
+
+def test_quantiles_with_diverged_samples():
+    result = exploding(horizon=64, replicates=1000, keep_samples=True)
+    share = result.count[1] / 1000
+    assert math.isfinite(result.quantile(share - 0.01)[1])
+    assert result.quantile([share + 0.01, 1.0])[:, 1].tolist() == [math.inf, math.inf]
+    assert not np.isnan(result.quantile(np.linspace(0, 1, 101))).any()
+
+
+def test_metadata():
+    result = run(seed=2**64 - 1, first_replicate=5, dtype=np.float64, threads=1)
+    assert (result.seed, result.horizon, result.dtype) == (2**64 - 1, 20, "float64")
+    assert (result.first_replicate, result.replicates, result.backend) == (5, 100, "cpu")
+    assert result.stream_version >= 1
+    assert result.spec.problem == absolute()
+    assert result.spec.schedule == schedules.Linear()
+    assert (result.spec.base_lr, result.spec.record_at, result.spec.iterate) == (0.1, 20, "last")
+
+
+def test_repr():
+    text = repr(run(isa="scalar", threads=1))
+    assert text.startswith("<Result mean 0.")
+    assert text.endswith("; 100 replicates of 20 steps; seed 7, float32, cpu scalar>")
+    assert repr(run(base_lr=[0.1, 0.2], record_at=[1, 2, 3])).startswith("<Result base_lr: 2 x record_at: 3; 100 repl")
+
+
+def test_to_xarray():
+    xarray = pytest.importorskip("xarray")
+    problem = [problems.AbsoluteValue([0.5, a], projection=BOX) for a in (0.25, 0.75)]
+    chosen = [schedules.Linear(), schedules.Cosine()]
+    result = run(problem, chosen, base_lr=[0.1, 0.2], record_at=[0, 20], first_replicate=3, keep_samples=True)
+    data = result.to_xarray()
+    assert isinstance(data, xarray.Dataset)
+    assert set(data.data_vars) == {*STATISTICS, "samples"}
+    for name in STATISTICS:
+        assert data[name].dims == ("problem", "schedule", "base_lr", "record_at")
+        np.testing.assert_array_equal(data[name], getattr(result, name))
+    assert data["samples"].dims == (*result.dims, "replicate")
+    assert data["replicate"].values.tolist() == list(range(3, 103))
+    assert data["slope"].dims == ("problem", "coordinate")
+    assert data["schedule"].values.tolist() == ["linear", "cosine"]
+    assert data["mean"].sel(schedule="cosine", base_lr=0.2, record_at=20, problem=1).item() == result.mean[1, 1, 1, 1]
+    assert data.attrs["seed"] == 7
+    assert data.attrs["stream_version"] == result.stream_version
+    assert "base_lr" not in data.attrs
+    assert {"package_version", "backend", "isa", "horizon", "dtype", "iterate", "replicates"} <= set(data.attrs)
+
+
+def test_to_xarray_without_dimensions():
+    pytest.importorskip("xarray")
+    data = run().to_xarray()
+    assert data["mean"].dims == ()
+    assert data.attrs["schedule"] == "linear"
+    assert data.attrs["problem"] == repr(absolute())
+    assert (data.attrs["base_lr"], data.attrs["record_at"]) == (0.1, 20)
+
+
+def test_to_xarray_says_which_extra_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "xarray", None)
+    with pytest.raises(ImportError, match=r"anneal_sgd\[xarray\]"):
+        run().to_xarray()

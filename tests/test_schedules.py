@@ -1,0 +1,390 @@
+"""Schedules: formulas against plain NumPy, what simulations use, names, content equality, tables."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+from anneal_sgd import problems, schedules, simulate
+from anneal_sgd.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    InverseSqrt,
+    Linear,
+    OneMinusSqrt,
+    Polynomial,
+    Schedule,
+    StepDecay,
+    Tabulated,
+    WarmupStableDecay,
+    by_name,
+)
+
+LENGTHS = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 127, 128, 129, 1000)
+
+
+def cosine(u):
+    return (1 + np.cos(np.pi * u)) / 2
+
+
+def wsd(fraction, shape):
+    def h(u):
+        inside = u > 1 - fraction
+        return np.where(inside, shape(np.where(inside, (u - (1 - fraction)) / fraction, 0)), 1.0)
+
+    return h
+
+
+FORMULAS = [
+    (Constant(), lambda u: np.ones_like(u), 0),
+    (Polynomial(0), lambda u: np.ones_like(u), 0),
+    (Polynomial(0.5), lambda u: np.sqrt(1 - u), 0.5),
+    (Polynomial(1), lambda u: 1 - u, 1),
+    (Polynomial(1.5), lambda u: (1 - u) ** 1.5, 1.5),
+    (Polynomial(degree=2), lambda u: (1 - u) ** 2, 2),
+    (Polynomial(8), lambda u: (1 - u) ** 8, 8),
+    (Polynomial(8.5), lambda u: (1 - u) ** 8.5, 8.5),
+    (Polynomial(0.3), lambda u: (1 - u) ** 0.3, 0.3),
+    (Linear(), lambda u: 1 - u, 1),
+    (Cosine(), cosine, 2),
+    (OneMinusSqrt(), lambda u: 1 - np.sqrt(u), 1),
+    (Exponential(), lambda u: 0.01**u, 0),
+    (Exponential(final=0.5), lambda u: 0.5**u, 0),
+    (InverseSqrt(0.25), lambda u: 1 / np.sqrt(1 + u / 0.25), 0),
+    (StepDecay(), lambda u: np.where(u < 0.5, 1, np.where(u < 0.75, 0.1, 0.01)), 0),
+    (StepDecay(0.5, (0.25,)), lambda u: np.where(u < 0.25, 1, 0.5), 0),
+    (WarmupStableDecay(), wsd(0.2, lambda x: 1 - x), 1),
+    (WarmupStableDecay(0.5, "cosine"), wsd(0.5, cosine), 2),
+    (WarmupStableDecay(1.0, "one_minus_sqrt"), wsd(1.0, lambda x: 1 - np.sqrt(x)), 1),
+    (Tabulated([1, 0.25, 0.75, 0]), lambda u: np.interp(u, np.arange(4) / 3, [1, 0.25, 0.75, 0]), None),
+]
+PLAIN = [s for s, _, _ in FORMULAS] + [InverseSqrt()]
+MODIFIED = [
+    Cosine(floor=0.1),
+    Linear(warmup_frac=0.125),
+    Polynomial(2, floor=0.25, warmup_frac=0.5),
+    InverseSqrt(warmup_frac=0.1),
+    InverseSqrt(0.1, floor=0.5),
+    Constant(warmup_frac=0.3),
+    StepDecay(0.3, (0.2, 0.4, 0.9), warmup_frac=0.1),
+    WarmupStableDecay(0.25, "cosine", warmup_frac=0.75, floor=0.01),
+    Exponential(0.1, floor=1.0),
+    OneMinusSqrt(floor=0.1),
+]
+ALL = PLAIN + MODIFIED
+
+
+def name(value):
+    return value.name if isinstance(value, Schedule) else None
+
+
+@pytest.mark.parametrize(("schedule", "formula", "degree"), FORMULAS, ids=name)
+def test_formula(schedule, formula, degree):
+    u = np.linspace(0, 1, 1025)
+    np.testing.assert_allclose(schedule(u), formula(u), rtol=4e-14, atol=1e-15)
+    assert schedule(0.0) == 1.0
+    if degree is not None:
+        assert schedule.tail_degree == degree
+
+
+@pytest.mark.parametrize("schedule", [s for s in ALL if not isinstance(s, Tabulated)], ids=name)
+def test_tail_degree_is_what_the_values_do(schedule):
+    d = 2.0**-26
+    far, near = schedule([1 - 2 * d, 1 - d], horizon=1000)
+    assert math.log2(far / near) == pytest.approx(schedule.tail_degree, abs=1e-5)
+
+
+@pytest.mark.parametrize("plain", [s for s in PLAIN if not isinstance(s, Tabulated)], ids=name)
+def test_warmup_and_floor(plain):
+    if isinstance(plain, WarmupStableDecay):
+        plain = dataclasses.replace(plain, cooldown_frac=0.5)
+    w, floor = 0.25, 0.125
+    u = np.linspace(0, 1, 257)
+    inner = np.clip((u - w) / (1 - w), 0, 1)
+    if isinstance(plain, StepDecay | WarmupStableDecay):
+        inner = u  # milestones and cooldown are fractions of the whole horizon
+    shape = plain(inner, horizon=50)
+    warm = dataclasses.replace(plain, warmup_frac=w, floor=floor)
+    np.testing.assert_allclose(
+        warm(u, horizon=50), np.where(u < w, u / w, floor + (1 - floor) * shape), rtol=1e-13, atol=1e-15
+    )
+    assert warm.tail_degree == 0.0
+    assert dataclasses.replace(plain, warmup_frac=w).tail_degree == plain.tail_degree
+
+
+@pytest.mark.parametrize("schedule", ALL, ids=name)
+def test_values_in_range(schedule):
+    h = schedule.values(12_345)
+    assert h.dtype == np.float64
+    assert h.shape == (12_345,)
+    assert h.min() >= 0.0
+    assert h.max() <= 1.0
+
+
+@pytest.mark.parametrize("schedule", ALL, ids=name)
+def test_values_and_calls_agree(schedule):
+    for horizon in LENGTHS:
+        values = schedule.values(horizon)
+        np.testing.assert_allclose(
+            values, schedule(np.arange(horizon) / horizon, horizon=horizon), rtol=1e-11, atol=1e-15
+        )
+    for first, stop in [(0, 0), (0, 1), (3, 20), (127, 130), (999, 1000)]:
+        np.testing.assert_array_equal(schedule.values(1000, first, stop), values[first:stop])
+    np.testing.assert_array_equal(schedule.values(1000, first=995), values[995:])
+
+
+@pytest.mark.parametrize("schedule", ALL, ids=name)
+def test_a_simulation_uses_these_values(schedule, isa):
+    """Noise off and slope 1 far from the kink: every step subtracts the learning rate, in float64 to the bit."""
+    horizon, base_lr, x = 300, 0.37, 1000.0
+    result = simulate(
+        problems.AbsoluteValue(slope=1.0, x0=x),
+        schedule,
+        base_lr=base_lr,
+        horizon=horizon,
+        replicates=1,
+        record_at=range(1, horizon + 1),
+        dtype="float64",
+        isa=isa,
+    )
+    expected = []
+    for h in schedule.values(horizon).tolist():
+        x -= base_lr * h
+        expected.append(x)
+    assert result.mean.tolist() == expected
+
+
+def test_inverse_sqrt_needs_a_horizon_only_without_timescale():
+    np.testing.assert_allclose(InverseSqrt().values(100), 1 / np.sqrt(np.arange(1, 101)), rtol=1e-15)
+    np.testing.assert_allclose(InverseSqrt()([0, 0.5, 1], horizon=8), [1, 5**-0.5, 1 / 3], rtol=1e-15)
+    with pytest.raises(ValueError, match=r"^horizon must be given for InverseSqrt"):
+        InverseSqrt()(0.5)
+    assert InverseSqrt(0.5)(0.5) == InverseSqrt(0.5)(0.5, horizon=7)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 3), (2, 1, 4)])
+def test_shapes(shape):
+    u = np.linspace(0, 1, math.prod(shape)).reshape(shape)
+    h = Linear()(u)
+    assert np.shape(h) == shape
+    np.testing.assert_array_equal(h, 1 - u)
+    strided = np.asfortranarray(np.broadcast_to(u, (2, *shape)))
+    np.testing.assert_array_equal(Linear()(strided), 1 - strided)
+
+
+def test_a_number_gives_a_float():
+    for u in (0, 0.5, np.float32(0.5), np.array(1.0)):
+        assert type(Linear()(u)) is float
+
+
+@pytest.mark.parametrize("u", [-0.1, 1.1, math.nan, [0.5, 2.0], "0.5", True, None, 1j, []])
+def test_fractions_outside(u):
+    with pytest.raises(ValueError, match=r"^u must be"):
+        Linear()(u)
+
+
+@pytest.mark.parametrize("schedule", ALL, ids=name)
+def test_frozen_equal_by_content_and_portable(schedule):
+    schedule.values(3)  # the compiled twin exists now, and must not be copied
+    for other in (pickle.loads(pickle.dumps(schedule)), copy.deepcopy(schedule), copy.copy(schedule)):
+        assert other == schedule
+        assert hash(other) == hash(schedule)
+        assert other.name == schedule.name
+        assert other.tail_degree == schedule.tail_degree
+        np.testing.assert_array_equal(other.values(33), schedule.values(33))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        schedule.floor = 0.5
+    assert schedule != "linear"
+
+
+def test_all_different():
+    assert len(set(ALL)) == len(ALL)
+    assert len({s.name for s in ALL}) == len(ALL)
+    assert Polynomial(1) != Linear()
+
+
+def test_numbers_become_floats():
+    assert Polynomial(2) == Polynomial(np.float32(2)) == Polynomial(np.int64(2))
+    assert type(Polynomial(2).degree) is float
+    assert StepDecay(0.1, [0.5, 0.75]) == StepDecay(np.float64(0.1), np.array([0.5, 0.75])) == StepDecay()
+    assert StepDecay(milestones=0.5).milestones == (0.5,)
+
+
+@pytest.mark.parametrize("schedule", [s for s in ALL if not isinstance(s, Tabulated)], ids=name)
+def test_names_read_back(schedule):
+    assert by_name(schedule.name) == schedule
+    assert by_name(schedule.name.replace("(", ":").replace(", ", ":").rstrip(")")) == schedule
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("constant", Constant()),
+        (" linear ", Linear()),
+        ("linear()", Linear()),
+        ("polynomial:2", Polynomial(2)),
+        ("polynomial:degree=0.5", Polynomial(0.5)),
+        ("polynomial( 2 , floor = 0.1 )", Polynomial(2, floor=0.1)),
+        ("wsd", WarmupStableDecay()),
+        ("wsd:0.3:cosine", WarmupStableDecay(0.3, "cosine")),
+        ("warmup_stable_decay:cooldown=cosine:warmup_frac=0.1", WarmupStableDecay(cooldown="cosine", warmup_frac=0.1)),
+        ("cosine:floor=0.1", Cosine(floor=0.1)),
+        ("inverse_sqrt:0.01", InverseSqrt(0.01)),
+        ("step_decay:0.5:0.3/0.6", StepDecay(0.5, (0.3, 0.6))),
+        ("exponential:1e-3", Exponential(0.001)),
+    ],
+)
+def test_by_name(text, expected):
+    assert by_name(text) == expected
+
+
+def test_by_name_with_keywords():
+    assert by_name("cosine", floor=0.1) == Cosine(floor=0.1)
+    assert by_name("wsd:0.5", cooldown="cosine") == WarmupStableDecay(0.5, "cosine")
+    assert by_name("step_decay", milestones=(0.1, 0.2)) == StepDecay(milestones=(0.1, 0.2))
+    assert all(known in schedules.names() for known in ("constant", "polynomial", "wsd", "warmup_stable_decay"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cosin", "name must be one of constant, inverse_sqrt, polynomial, .*got 'cosin'"),
+        ("", "name must be one of"),
+        (3, "name must be a text"),
+        ("polynomial", "degree must be given"),
+        ("polynomial:2:3", "name must give polynomial at most 1 parameters by place"),
+        ("polynomial:two", "degree must be a number, got 'two'"),
+        ("polynomial:2:degree=3", "degree must be given once"),
+        ("polynomial:-1", "degree must be one number, finite and >= 0, got -1.0"),
+        ("cosine:flor=0.1", "flor must be a parameter of cosine, which are floor, warmup_frac"),
+        ("cosine:0.1", "name must give cosine at most 0"),
+        ("wsd:0.2:square", "cooldown must be one of"),
+        ("step_decay:0.1:0.5/x", "milestones must be numbers with / between"),
+        ("linear(", "name must end with its closing parenthesis"),
+        ("linear)", "name must be one of"),
+    ],
+)
+def test_by_name_errors(text, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        by_name(text)
+
+
+def test_by_name_rejects_a_parameter_given_twice():
+    with pytest.raises(ValueError, match=r"^floor must be given once"):
+        by_name("cosine:floor=0.1", floor=0.2)
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def test_table_of_a_function():
+    by_array = Tabulated(lambda u: (1 - u) ** 3)
+    by_number = Tabulated(lambda u: max(0.0, 1 - u) ** 3 if u < 1 else 0.0)  # arrays have no truth value
+    assert by_array.table.shape == (65537,)
+    np.testing.assert_allclose(by_number.table, by_array.table, rtol=1e-14)
+    assert by_array.tail_degree == pytest.approx(3, abs=1e-4)
+    u = np.linspace(0, 1, 1001)
+    np.testing.assert_allclose(by_array(u), (1 - u) ** 3, atol=1e-9)
+    assert Tabulated(Cosine(), points=1025).tail_degree == pytest.approx(2, abs=1e-3)
+    assert Tabulated(math.cos, points=3).table.tolist() == [1, math.cos(0.5), math.cos(1)]
+    assert Tabulated(lambda u: 0.5, points=3).table.tolist() == [0.5] * 3
+
+
+@pytest.mark.parametrize(
+    ("values", "degree"),
+    [
+        ([1, 0.5], 0),
+        ([1, 0], 1),
+        ([1, 0.25, 0], 2),
+        ([1, 0.5, 0.25, 0, 0, 0], 1),
+        ([1, 0, 0], 1),
+        ([0.5, 1, 0], 0),
+        (np.linspace(1, 0, 100), 1),
+        (np.linspace(1, 0, 1000) ** 2.5, 2.5),
+    ],
+)
+def test_estimated_tail_degree(values, degree):
+    assert Tabulated(values).tail_degree == pytest.approx(degree, abs=1e-9)
+    assert Tabulated(values, tail_degree=4).tail_degree == 4.0
+
+
+def test_table_is_its_own_copy_and_read_only():
+    values = np.array([1.0, 0.5, 0.0])
+    schedule = Tabulated(values, name="mine")
+    values[1] = 0.9
+    assert schedule(0.5) == 0.5
+    assert schedule.name == "mine"
+    with pytest.raises(ValueError, match="read-only"):
+        schedule.table[0] = 0.0
+    assert Tabulated([1, 0]) == Tabulated(np.array([1.0, -0.0]))
+    assert Tabulated([1, 0]) != Tabulated([1, 0], name="other")
+    assert Tabulated([1, 0.5]).name != Tabulated([1, 0.25]).name
+    assert repr(schedule) == "Tabulated(<3 values>, tail_degree=1.0, name='mine')"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"values": [1, 2, 0]}, r"values must be at most 1 \(scale goes in base_lr\), got 2.0 at index 1"),
+        ({"values": [1, -0.5, 0]}, "values must be one-dimensional, finite and >= 0, got -0.5 at index 1"),
+        ({"values": [1, math.nan]}, "values must be .*got nan at index 1"),
+        ({"values": [1]}, "values must be at least 2, got 1"),
+        ({"values": [0, 0]}, "values must not all be 0"),
+        ({"values": []}, "values must be"),
+        ({"values": [[1, 0]]}, r"values must be one-dimensional.*got shape \(1, 2\)"),
+        ({"values": "linear"}, "values must be numbers"),
+        ({"values": lambda u: 2 * u}, "values must be at most 1"),
+        ({"values": lambda u: 1 - u, "points": 1}, "points must be an integer >= 2, got 1"),
+        ({"values": [1, 0], "points": 3}, "points must be left out"),
+        ({"values": [1, 0], "tail_degree": -1}, "tail_degree must be"),
+        ({"values": [1, 0], "name": ""}, "name must be a text"),
+    ],
+)
+def test_bad_tables(arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        Tabulated(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Polynomial(-1), "degree must be one number, finite and >= 0, got -1"),
+        (lambda: Polynomial(math.inf), "degree must be"),
+        (lambda: Polynomial(True), "degree must be"),
+        (lambda: Polynomial("2"), "degree must be"),
+        (lambda: Polynomial([2]), "degree must be"),
+        (lambda: Cosine(floor=1.5), r"floor must be one number, in \[0, 1\], got 1.5"),
+        (lambda: Cosine(floor=math.nan), "floor must be"),
+        (lambda: Linear(warmup_frac=1.0), r"warmup_frac must be one number, in \[0, 1\), got 1.0"),
+        (lambda: InverseSqrt(0.0), "timescale_frac must be one number, finite and > 0, got 0.0"),
+        (lambda: Exponential(0.0), r"final must be one number, in \(0, 1\], got 0.0"),
+        (lambda: StepDecay(0.0), "factor must be"),
+        (lambda: StepDecay(milestones=(0.5, 0.5)), "milestones must be strictly increasing"),
+        (
+            lambda: StepDecay(milestones=(0.0, 0.5)),
+            r"milestones must be one-dimensional, in \(0, 1\), got 0.0 at index 0",
+        ),
+        (lambda: StepDecay(milestones=()), "milestones must be"),
+        (lambda: WarmupStableDecay(0.0), "cooldown_frac must be"),
+        (
+            lambda: WarmupStableDecay(0.6, warmup_frac=0.5),
+            "cooldown_frac must be at most 1 - warmup_frac = 0.5, got 0.6",
+        ),
+        (lambda: WarmupStableDecay(cooldown="square"), "cooldown must be one of 'linear', 'cosine', 'one_minus_sqrt'"),
+        (lambda: Linear().values(0), r"horizon must be an integer in 1 .. 4294967295, got 0"),
+        (lambda: Linear().values(2.0), "horizon must be an integer"),
+        (lambda: Linear().values(True), "horizon must be an integer"),
+        (lambda: Linear().values(5, 6), "first must be an integer in 0 .. 5, got 6"),
+        (lambda: Linear().values(5, 3, 2), "stop must be an integer in 3 .. 5, got 2"),
+        (lambda: Linear()(0.5, horizon=0), "horizon must be an integer"),
+    ],
+)
+def test_bad_parameters(make, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        make()
