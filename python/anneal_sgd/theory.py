@@ -59,7 +59,9 @@ FloatArray = NDArray[np.float64]
 class ScheduleLike(Protocol):
     """What this module asks of a schedule: `values(horizon)[t]` is h at the 0-based step t, shape (horizon,)."""
 
-    def values(self, horizon: int, /) -> FloatArray: ...
+    def values(self, horizon: int, /) -> FloatArray:
+        """The values of h at every step of the horizon."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,7 @@ class Bound:
 
     @property
     def value(self) -> FloatArray:
+        """The bound: the sum of its two terms."""
         return np.asarray(self.distance_term + self.noise_term)
 
 

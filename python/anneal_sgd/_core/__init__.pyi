@@ -1,4 +1,4 @@
-"""Compiled core. Arrays cross this border as float64 NumPy arrays of any strides (broadcast views are read in place)."""
+"""Compiled core. Arrays cross this border as float64 NumPy arrays of any strides; broadcast views are read in place."""
 
 import enum
 from collections.abc import Callable
@@ -79,7 +79,10 @@ class Problems:
     def dimension(self) -> int: ...
 
 class Schedule:
-    """One schedule; `parameter` is the degree, the timescale_frac (0: one step), the final value, the factor or the cooldown_frac."""
+    """One schedule.
+
+    `parameter` is the degree, the timescale_frac (0: one step), the final value, the factor or the cooldown_frac.
+    """
 
     def __init__(
         self,
@@ -152,11 +155,17 @@ def simulate(
     *,
     first_replicate: int,
     replicates: int,
-    isa: str,  # "scalar" | "avx2" | "avx512"
+    isa: str,
     threads: int,
-    samples: NDArray[Any] | None,  # (configs, records, replicates), C-contiguous, of the ensemble's precision
-    poll: Callable[[float], None] | None,  # called on the calling thread with the fraction done; its exception stops the run
-) -> Moments: ...
+    samples: NDArray[Any] | None,
+    poll: Callable[[float], None] | None,
+) -> Moments:
+    """Run the ensemble on `isa` ("scalar", "avx2", "avx512").
+
+    `samples`: C-contiguous, of shape (configs, records, replicates), of the precision. `poll` is called on the
+    calling thread with the fraction done; what it raises stops the run, and so does Ctrl-C.
+    """
+
 def supported_isas() -> list[str]:
     """ISAs that this build has and this processor runs, slowest first."""
 
