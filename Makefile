@@ -13,15 +13,18 @@ help:
 	@echo "make sanitize   the test suite under the address and undefined-behaviour sanitizers"
 	@echo "make clean      remove .venv, build/ and out/"
 
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
 # Python files are used in place (editable); a change of C++ or of the build rebuilds the core.
 $(VENV)/.installed: $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cli,xarray]'
+	$(BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	$(BIN)/python $(PIP_INSTALL) --group build
+	$(BIN)/python $(PIP_INSTALL) --no-build-isolation --editable '.[cli,xarray]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python $(PIP_INSTALL) --no-build-isolation --editable '.[dev]'
 	touch $@
 
 validate: $(VENV)/.installed
@@ -41,15 +44,15 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	find csrc -name '*.[ch]pp' | xargs $(BIN)/clang-format -i
 
-# A sanitized core in an environment of its own, installed afresh each time (the compiler's work is kept). The interpreter
-# is not instrumented, hence the preload; CPython's own deliberate leaks at exit are not looked for.
+# A sanitized core in an environment of its own. The interpreter is not instrumented, hence the preload; CPython's own
+# deliberate leaks at exit are not looked for.
 SANITIZED := build/sanitize/venv
-SANITIZE_INSTALL := $(SANITIZED)/bin/python -m pip install --quiet --disable-pip-version-check \
-    --config-settings=cmake.define.ANNEAL_SGD_SANITIZE=address,undefined --config-settings=build-dir=build/sanitize/core
 sanitize:
 	test -x $(SANITIZED)/bin/python || $(PYTHON) -m venv $(SANITIZED)
-	$(SANITIZE_INSTALL) '.[test]'
-	$(SANITIZE_INSTALL) --force-reinstall --no-deps .
+	$(SANITIZED)/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	$(SANITIZED)/bin/python $(PIP_INSTALL) --group build
+	$(SANITIZED)/bin/python $(PIP_INSTALL) --no-build-isolation '.[test]' --config-settings=build-dir=build/sanitize/core \
+	    --config-settings=cmake.define.ANNEAL_SGD_SANITIZE=address,undefined
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	$(SANITIZED)/bin/python -m pytest -p no:cacheprovider $(PYTEST_ARGS)

@@ -29,7 +29,7 @@ def test_quadratic_mean_is_exact(dimension, noise, dtype):
     curvature = curvatures(dimension)
     x0 = np.where(np.arange(dimension) % 2 == 0, 1.0, -0.5)
     problem = problems.Quadratic(curvature=curvature, noise=noise, noise_std=0.6, x0=x0)
-    replicates = 20_000 if dimension < 50 else 2000
+    replicates = min(8000, max(500, 100_000 // dimension))
     record_at = [1, 20, 150]
     result = simulate(
         problem, SCHEDULES, base_lr=[0.1, 0.5], horizon=150, replicates=replicates, record_at=record_at, seed=11,
