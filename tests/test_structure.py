@@ -88,5 +88,6 @@ def test_vector_instructions_stay_in_their_namespace():
         elif "%ymm" in line or "vfm" in line:
             middle.add(function)
     assert wide, "this build has no AVX-512 code: nothing was tested"
-    assert [f for f in wide if "anneal_sgd::avx512::" not in f] == []
-    assert [f for f in middle if not re.search(r"anneal_sgd::avx(2|512)::", f)] == []
+    # Some names are too long to be demangled.
+    assert [f for f in wide if not re.search("anneal_sgd::avx512::|anneal_sgd6avx512", f)] == []
+    assert [f for f in middle if not re.search("anneal_sgd::avx(2|512)::|anneal_sgd(4avx2|6avx512)", f)] == []
