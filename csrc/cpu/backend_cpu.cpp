@@ -72,10 +72,10 @@ struct Run {
     std::atomic<std::size_t> next{0};
     std::atomic<std::int64_t> steps_done{0};
     std::atomic<bool> stop{false};
-    std::mutex mutex;
-    std::condition_variable all_left;
+    std::mutex mutex{};
+    std::condition_variable all_left{};
     int working = 0;
-    std::exception_ptr error;
+    std::exception_ptr error{};
 };
 
 struct TaskContext {
@@ -113,7 +113,7 @@ void work(Run& run) {
 }
 
 void work_in_thread(Run& run) {
-    std::exception_ptr error;
+    std::exception_ptr error{};
     try {
         work(run);
     } catch (...) {
