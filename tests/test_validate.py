@@ -28,12 +28,25 @@ def cheap(monkeypatch):
 
 
 def test_peak_is_exact_for_cubics():
-    for centre in (-0.7, 0.0, 0.4):
-        y = 2 - (validate._ABSCISSA - centre) ** 2
-        value, index = validate._peak(y)
-        assert value == pytest.approx(2, abs=2e-5)
-        assert validate._FINE[index] == pytest.approx(centre, abs=0.005)
-    assert validate._peak(validate._ABSCISSA)[1] == validate._FINE.size - 1
+    x = np.arange(-3.0, 4.0)
+    fine = np.linspace(-3, 3, 100_001)
+    cubics = np.random.default_rng(0).normal(size=(300, 4)) * [1, 1, 0.3, 0.1]
+    cubics = np.concatenate(
+        [cubics, [[0, 0, 0, 1], [0, 0, -1, 0], [0, 0.5, -1, 0], [0, 1, 0, 0], [0, -1, 0, 0.001], [1, 0, 0, 0]]]
+    )
+    values, places = validate._peak(np.array([np.polynomial.polynomial.polyval(x, c) for c in cubics]))
+    for c, value, place in zip(cubics, values, places, strict=True):
+        curve = np.polynomial.polynomial.polyval(fine, c)
+        assert value == pytest.approx(curve.max(), abs=1e-8)
+        assert np.polynomial.polynomial.polyval(place, c) == pytest.approx(value, abs=1e-9)
+
+
+def test_peak_fits_by_least_squares():
+    y = np.random.default_rng(1).normal(size=(50, 7)) - np.arange(-3.0, 4.0) ** 2
+    for row, (value, place) in zip(y, zip(*validate._peak(y), strict=True), strict=True):
+        fit = np.polynomial.Polynomial.fit(np.arange(-3.0, 4.0), row, 3)
+        assert fit(place) == pytest.approx(value)
+        assert value == pytest.approx(fit(np.linspace(-3, 3, 10_001)).max(), abs=1e-5)
 
 
 def test_slope_is_least_squares():

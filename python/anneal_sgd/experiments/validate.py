@@ -135,7 +135,16 @@ class RateReport:
 
     def to_json(self) -> str:
         """Rows and meta data as JSON: the same seed and options give the same text."""
-        return json.dumps({"meta": self.meta, "rows": [asdict(row) for row in self.rows]}, indent=1) + "\n"
+        return json.dumps({"meta": self.meta, "rows": [_rounded(asdict(row)) for row in self.rows]}, indent=1) + "\n"
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to 9 digits: beyond, the last bits of logarithms depend on the machine, and the noise is far larger."""
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_rounded(inner) for inner in value]
+    return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
 def _family(setting: str, parameter: float) -> problems.Problem:
@@ -157,16 +166,29 @@ def _critical_step(schedule: schedules.Schedule, horizon: int, base_lr: float, r
     return float(base_lr * h[step])
 
 
-_ABSCISSA = np.linspace(-1, 1, WINDOW)
-_FINE = np.linspace(-1, 1, 401)
-_SMOOTHER = np.vander(_FINE, 4) @ np.linalg.pinv(np.vander(_ABSCISSA, 4))
+# Least-squares cubic through 7 equally spaced points −3 … 3: coefficients of 1, x, x², x³ (Savitzky and Golay 1964).
+_CUBIC = (
+    np.array([-2, 3, 6, 7, 6, 3, -2]) / 21,
+    np.array([22, -67, -58, 0, 58, 67, -22]) / 252,
+    np.array([5, 0, -3, -4, -3, 0, 5]) / 84,
+    np.array([-1, 1, 1, 0, -1, -1, 1]) / 36,
+)
+_END = WINDOW // 2
 
 
-def _peak(log_means: Floats) -> tuple[Floats, NDArray[np.intp]]:
-    """Maximum, and its index in _FINE, of a cubic fitted to the last axis: WINDOW log means at equally spaced log a."""
-    curve = log_means @ _SMOOTHER.T
-    index = curve.argmax(axis=-1)
-    return np.take_along_axis(curve, index[..., None], axis=-1)[..., 0], index
+def _peak(log_means: Floats) -> tuple[Floats, Floats]:
+    """Maximum of a cubic fitted to the last axis, and its place in [−3, 3], in spacings from the middle."""
+    c0, c1, c2, c3 = (np.sum(log_means * weights, axis=-1) for weights in _CUBIC)
+    with np.errstate(all="ignore"):  # no stationary point, or one at infinity: NaN, and the ends decide
+        root = np.sqrt(c2 * c2 - 3 * c1 * c3)
+        # Stable roots of c1 + 2 c2 x + 3 c3 x²: one by division by c3, the other by division by the same numerator.
+        numerator = -(c2 + np.copysign(root, c2))
+        candidates = [numerator / (3 * c3), c1 / numerator]
+    places = np.stack([np.full_like(c0, -_END), np.full_like(c0, _END), *candidates])
+    places = np.where(np.abs(places) <= _END, places, -_END)  # NaN compares false
+    values = c0 + places * (c1 + places * (c2 + places * c3))
+    best = values.argmax(axis=0)[None]
+    return np.take_along_axis(values, best, axis=0)[0], np.take_along_axis(places, best, axis=0)[0]
 
 
 def _pilot_grid(horizon: int) -> Floats:
@@ -177,10 +199,11 @@ def _pilot_grid(horizon: int) -> Floats:
 def _window(log_means: Floats, horizon: int) -> Floats:
     """WINDOW parameters around the maximum that the pilot saw."""
     grid = _pilot_grid(horizon)
-    middle = int(np.clip(log_means.argmax(), WINDOW // 2, grid.size - 1 - WINDOW // 2))
-    _, index = _peak(log_means[middle - WINDOW // 2 : middle + WINDOW // 2 + 1])
-    centre = grid[middle] * PILOT_RATIO ** (WINDOW // 2 * _FINE[int(index)])
-    window = centre * WINDOW_RATIO ** np.arange(-(WINDOW // 2), WINDOW // 2 + 1.0)
+    middle = int(np.clip(log_means.argmax(), _END, grid.size - 1 - _END))
+    _, place = _peak(log_means[middle - _END : middle + _END + 1])
+    # Rounded, so that the last bit of a logarithm, which depends on the machine, does not move the window.
+    centre = grid[middle] * PILOT_RATIO ** round(float(place), 2)
+    window = centre * WINDOW_RATIO ** np.arange(-_END, _END + 1.0)
     window *= min(1.0, LARGEST_PARAMETER / window[-1])
     return np.asarray(window * max(1.0, 0.5 / math.sqrt(horizon) / window[0]))
 
@@ -188,7 +211,7 @@ def _window(log_means: Floats, horizon: int) -> Floats:
 def _slope(x: Floats, y: Floats) -> Floats:
     """Least-squares slope of y against x along the last axis."""
     centred = x - x.mean()
-    return np.asarray(y @ centred / (centred @ centred))
+    return np.asarray(np.sum(y * centred, axis=-1) / np.sum(centred * centred))
 
 
 @dataclass
@@ -278,12 +301,12 @@ class _Job:
 
         rng = np.random.default_rng([self.seed, *self.setting.encode(), *self.schedule.name.encode()])
         windows, values, errors = measure(self.size.horizon, self.rho * self.eta_star, self.replicates)
-        log_worst, index = _peak(np.log(values))
+        log_worst, place = _peak(np.log(values))
         resampled, _ = _peak(np.log(values) + errors * rng.standard_normal((BOOTSTRAPS, *values.shape)))
         log_rho = np.log(self.rho)
         slopes = _slope(log_rho[self.fitted], resampled[:, self.fitted])
         worst = np.exp(log_worst)
-        parameter = windows[:, WINDOW // 2] * WINDOW_RATIO ** (WINDOW // 2 * _FINE[index])
+        parameter = windows[:, _END] * WINDOW_RATIO**place
 
         pieces = [
             measure(horizon, np.array([base_lr]), [self.size.horizon_replicates]) for horizon, base_lr in self.horizons
