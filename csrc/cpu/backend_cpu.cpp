@@ -36,6 +36,17 @@ const std::vector<Isa>& isas() {
     return list;
 }
 
+// MemoryError in Python, with a text.
+struct OutOfScratch : std::bad_alloc {
+    explicit OutOfScratch(std::int64_t bytes)
+        : text("a worker thread needs " + std::to_string(bytes) +
+               " bytes for the state of its trajectories, which cannot be allocated; fewer recorded steps or "
+               "coordinates, or "
+               "fewer threads, take less") {}
+    const char* what() const noexcept override { return text.c_str(); }
+    std::string text;
+};
+
 class Scratch {
 public:
     Scratch() = default;
@@ -46,7 +57,8 @@ public:
     void* ensure(std::int64_t bytes) {
         if (bytes > size_) {
             release();
-            data_ = ::operator new(std::size_t(bytes), std::align_val_t(64));
+            data_ = ::operator new(std::size_t(bytes), std::align_val_t(64), std::nothrow);
+            if (data_ == nullptr) throw OutOfScratch(bytes);
             size_ = bytes;
         }
         return data_;

@@ -43,21 +43,33 @@ ASGD_FN std::int64_t tail_window_start(std::int64_t k, double tail_frac) {
     return k - (n < 1 ? 1 : n);
 }
 
+// Windows begin and end in the order of the records, so the open ones are consecutive and can share slots cyclically.
+ASGD_FN std::int64_t most_open_windows(const EnsembleSpec& e) {
+    if (e.iterate != Iterate::tail_average) return 0;
+    std::int64_t most = 0, first = 0;
+    for (std::int64_t r = 0; r < e.record_count; ++r) {
+        while (e.record_at[first] < tail_window_start(e.record_at[r], e.tail_frac)) ++first;
+        if (r - first + 1 > most) most = r - first + 1;
+    }
+    return most;
+}
+
 template <class R>
 struct Buffers {
     using Real = typename Lane<R>::Real;
     using BitsReal = typename Constants<Real>::Integer;  // one lane of Lane<R>::Bits
 
     std::int64_t configs, dimension, padded;  // padded: replicates rounded up to whole strips
+    std::int64_t open_windows;                // tail averages whose window has begun and not ended, at most
     int ball_steps;                           // steps of drawn values that a ball projection buffers per coordinate
 
-    Real* x;                       // [config, coordinate, replicate]
-    Real* segment;                 // [config, coordinate, replicate]: sum of iterates in the open segment
-    double* total;                 // [config, coordinate, replicate]: sum of iterates in finished segments
-    double* window_start;          // [record, config, coordinate, replicate]: P at the start of a tail average
-    Real* averaged;                // [coordinate, replicate]
-    double* h;                     // [config, step]: only the first config of each schedule in the range uses its row
-    Real* minus_lr;                // [config, step]
+    Real* x;               // [config, coordinate, replicate]
+    Real* segment;         // [config, coordinate, replicate]: sum of iterates in the open segment
+    double* total;         // [config, coordinate, replicate]: sum of iterates in finished segments
+    double* window_start;  // [record mod open_windows, config, coordinate, replicate]: P where a tail average begins
+    Real* averaged;        // [coordinate, replicate]
+    double* h;             // [config, step]: only the first config of each schedule in the range uses its row
+    Real* minus_lr;        // [config, step]
     std::int64_t* schedule_row;    // [config]: the config whose h row holds its schedule
     Coordinate<Real>* parameters;  // [config, coordinate]
     Real* noise_values;
@@ -75,7 +87,8 @@ struct Buffers {
         x = arena.take<Real>(state);
         segment = arena.take<Real>(averaging ? state : 0);
         total = arena.take<double>(averaging ? state : 0);
-        window_start = arena.take<double>(e.iterate == Iterate::tail_average ? state * e.record_count : 0);
+        open_windows = most_open_windows(e);
+        window_start = arena.take<double>(state * open_windows);
         averaged = arena.take<Real>(averaging ? dimension * padded : 0);
         h = arena.take<double>(configs * segment_steps);
         minus_lr = arena.take<Real>(configs * segment_steps);
@@ -90,8 +103,9 @@ struct Buffers {
                                              : value_tile_steps + 2 * value_draws_per_call<Real>;
         const std::int64_t bit_rows = ball ? dimension * 4 : 4;
         const NoiseForm form = noise_form(e.problems.noise);
-        noise_values = arena.take<Real>(form == NoiseForm::values ? value_rows * strip_lanes : 0);
-        noise_bits = arena.take<BitsReal>(form == NoiseForm::bits ? bit_rows * strip_lanes : 0);
+        const std::int64_t noise_lanes = ball ? narrow_strip * Lane<R>::width : strip_lanes;
+        noise_values = arena.take<Real>(form == NoiseForm::values ? value_rows * noise_lanes : 0);
+        noise_bits = arena.take<BitsReal>(form == NoiseForm::bits ? bit_rows * noise_lanes : 0);
         recorded = arena.take<Real>(padded);
     }
 
@@ -421,7 +435,8 @@ private:
     void save_window_start(std::int64_t r) {
         if (e.iterate != Iterate::tail_average) return;
         const std::int64_t state = b.configs * b.dimension * b.padded;
-        for (std::int64_t l = 0; l < state; ++l) b.window_start[r * state + l] = b.total[l] + double(b.segment[l]);
+        for (std::int64_t l = 0; l < state; ++l)
+            b.window_start[r % b.open_windows * state + l] = b.total[l] + double(b.segment[l]);
     }
 
     void report(std::int64_t record, std::int64_t k, const Listener& listener) {
@@ -442,8 +457,8 @@ private:
 
     void average(std::int64_t c, std::int64_t record, std::int64_t k) {
         const std::int64_t n = b.dimension * b.padded, at = b.offset(c, 0);
-        const double* before = b.window_start + (record * b.configs * n + at);
         const bool tail = e.iterate == Iterate::tail_average;
+        const double* before = b.window_start + (tail ? record % b.open_windows : 0) * b.configs * n + at;
         const double window = double(tail ? k - tail_window_start(k, e.tail_frac) : k);
         for (std::int64_t l = 0; l < n; ++l) {
             const double sum = b.total[at + l] + double(b.segment[at + l]);
