@@ -213,8 +213,9 @@ class TileRunner {
     const EnsembleSpec& e;
     const Range& range;
     Buffers<R> b;
+    const Listener& listener;
     PhiloxKeys keys;
-    bool averaging;
+    bool averaging, stopped = false;
 
     std::int64_t schedule_of(std::int64_t c) const {
         return (range.first_config + c) / e.base_lr_count % e.schedule_count;
@@ -231,32 +232,38 @@ class TileRunner {
     std::int64_t sharing_stop(std::int64_t c) const { return e.common_random_numbers ? b.configs : c + 1; }
 
 public:
-    TileRunner(const EnsembleSpec& ensemble, const Range& r, Arena& arena)
+    TileRunner(const EnsembleSpec& ensemble, const Range& r, Arena& arena, const Listener& l)
         : e(ensemble),
           range(r),
           b(ensemble, r, arena),
+          listener(l),
           keys(philox_keys(ensemble.seed)),
           averaging(ensemble.iterate != Iterate::last) {}
 
-    bool run(const Listener& listener) {
+    // False if the listener stopped it.
+    bool run() {
         start();
         std::int64_t t = 0, record = 0, window = 0;
         for (;;) {
             for (; window < e.record_count && window_start(window) <= t; ++window) save_window_start(window);
-            for (; record < e.record_count && e.record_at[record] == t; ++record) report(record, t, listener);
+            for (; record < e.record_count && e.record_at[record] == t; ++record) report(record, t);
             if (t == e.horizon || record == e.record_count) return true;
             std::int64_t stop = t - t % segment_steps + segment_steps;
             if (stop > e.record_at[record]) stop = e.record_at[record];
             if (window < e.record_count && stop > window_start(window)) stop = window_start(window);
             compute_learning_rates(t, int(stop - t));
             advance(t, int(stop - t));
+            if (stopped || !listener.advanced(listener.context, (stop - t) * b.configs * range.replicates))
+                return false;
             if (averaging && stop % segment_steps == 0) close_segments();
-            if (!listener.advanced(listener.context, (stop - t) * b.configs * range.replicates)) return false;
             t = stop;
         }
     }
 
 private:
+    // A tile of many coordinates and configs takes seconds, so they ask in between.
+    bool asked_to_stop() { return stopped = stopped || !listener.advanced(listener.context, 0); }
+
     // Step at which record r's tail average begins; past the horizon when there is none.
     std::int64_t window_start(std::int64_t r) const {
         return e.iterate == Iterate::tail_average && e.record_at[r] > 0 ? tail_window_start(e.record_at[r], e.tail_frac)
@@ -317,11 +324,11 @@ private:
     template <ProblemKind kind, NoiseKind noise>
     void advance_noise(std::int64_t t, int n) {
         if (e.problems.projection == ProjectionKind::ball) {
-            for (std::int64_t first = 0; first < range.replicates; first += narrow_strip * width)
+            for (std::int64_t first = 0; first < range.replicates && !stopped; first += narrow_strip * width)
                 advance_ball<kind, noise>(t, n, first);
             return;
         }
-        for (std::int64_t i = 0; i < b.dimension; ++i) {
+        for (std::int64_t i = 0; i < b.dimension && !asked_to_stop(); ++i) {
             std::int64_t first = 0;
             for (; range.replicates - first > narrow_strip * width; first += Lane<R>::strip * width)
                 advance_coordinate<kind, noise, Lane<R>::strip>(t, n, i, first);
@@ -377,7 +384,7 @@ private:
                     for (std::int64_t i = 0; i < b.dimension; ++i)
                         fill_values<R, noise, V>(keys, stream_of(begin), uint32_t(i), replicate, t + j, t + j + m,
                                                  b.noise_values + i * value_rows * row);
-                for (std::int64_t c = begin; c < end; ++c)
+                for (std::int64_t c = begin; c < end && !asked_to_stop(); ++c)
                     for (int s = 0; s < m; ++s)
                         ball_step<kind, form>(c, t + j + s, j + s, s + int((t + j) % per_call), value_rows, first);
                 j += m;
@@ -439,7 +446,7 @@ private:
             b.window_start[r % b.open_windows * state + l] = b.total[l] + double(b.segment[l]);
     }
 
-    void report(std::int64_t record, std::int64_t k, const Listener& listener) {
+    void report(std::int64_t record, std::int64_t k) {
         for (std::int64_t c = 0; c < b.configs; ++c) {
             const Real* x = b.x + b.offset(c, 0);
             if (averaging && k > 0) {
@@ -493,7 +500,7 @@ ASGD_FN std::int64_t scratch_bytes_of(const EnsembleSpec& e, const Range& range)
 template <class R>
 static bool run_range(const EnsembleSpec& e, const Range& range, void* scratch, const Listener& listener) {
     Arena arena{static_cast<char*>(scratch)};
-    return TileRunner<R>(e, range, arena).run(listener);
+    return TileRunner<R>(e, range, arena, listener).run();
 }
 
 ASGD_ISA_NAMESPACE_END
