@@ -194,6 +194,7 @@ def anneal_sgd(*arguments):
         (["validate", "--quick", "--threads", "0"], ["threads", "0"]),
         (["validate", "--json", "/no/such/folder/x.json"], ["--json", "/no/such/folder"]),
         (["validate", "--frobnicate"], ["--frobnicate"]),
+        (["validate", "--quick", "--full"], ["--quick", "--full"]),
         (["explode"], ["explode"]),
     ],
 )
@@ -203,6 +204,12 @@ def test_bad_command_lines_get_one_line_and_status_2(arguments, words):
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
     assert all(word in done.stderr for word in words)
+
+
+def test_without_a_command_it_helps():
+    done = anneal_sgd()
+    assert done.returncode == 0
+    assert "validate" in done.stdout
 
 
 def test_info():

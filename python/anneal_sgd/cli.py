@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .experiments import RateReport, RateRow
+    from .experiments.validate import Preset
 
 try:
     import click
@@ -24,10 +25,16 @@ except ImportError as error:  # the library itself needs NumPy only
 from . import __version__, runtime, schedules
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="anneal-sgd")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Millions of independent SGD trajectories: what learning-rate schedules do, measured."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @cli.command()
@@ -47,8 +54,8 @@ def _text(value: Any) -> str:
 
 
 @cli.command()
-@click.option("--quick", "preset", flag_value="quick", help="T = 10^4: under a minute on two cores.")
-@click.option("--full", "preset", flag_value="full", help="T = 10^6: the small exponents to 0.01; under 30 minutes.")
+@click.option("--quick", is_flag=True, help="T = 10^4: under a minute on two cores.")
+@click.option("--full", is_flag=True, help="T = 10^6: exponents to 0.01; under 30 minutes on two cores.")
 @click.option("--setting", "settings", multiple=True, help="nonsmooth or smooth; repeatable. Default: both.")
 @click.option(
     "--schedule",
@@ -67,7 +74,8 @@ def _text(value: Any) -> str:
     help="Write validate.json, validate.txt and the pictures (PNG and SVG) to this folder.",
 )
 def validate(
-    preset: str | None,
+    quick: bool,
+    full: bool,
     settings: Sequence[str],
     schedule_names: Sequence[str],
     seed: int,
@@ -81,7 +89,9 @@ def validate(
     """
     from .experiments.validate import DEFAULT_SCHEDULES, PRESETS, SETTINGS, RateReport, validate_rates
 
-    preset = preset or "default"
+    if quick and full:
+        raise ValueError("--quick: cannot go with --full; give one of them, or none for the default")
+    preset: Preset = "quick" if quick else "full" if full else "default"
     chosen = [schedules.by_name(name) for name in schedule_names] or list(DEFAULT_SCHEDULES)
     if json_file is not None and not json_file.parent.is_dir():
         raise ValueError(f"--json: folder '{json_file.parent}' does not exist")
@@ -108,7 +118,7 @@ def validate(
                 bar.update(task, description=label, completed=done, total=total, rate=rate)
 
             report = validate_rates(
-                preset=preset,  # type: ignore[arg-type]
+                preset=preset,
                 settings=settings or SETTINGS,
                 schedules=chosen,
                 seed=seed,
