@@ -90,6 +90,14 @@ void* sample_memory(const std::optional<py::array>& samples, const EnsembleSpec&
     return const_cast<void*>(samples->data());
 }
 
+bool finalizing() {
+#if PY_VERSION_HEX >= 0x030D0000
+    return Py_IsFinalizing() != 0;
+#else
+    return _Py_IsFinalizing() != 0;
+#endif
+}
+
 std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ensemble, std::int64_t first_replicate,
                                            std::int64_t replicates, const std::string& isa, int threads,
                                            const std::optional<py::array>& samples,
@@ -103,6 +111,9 @@ std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ense
                              threads,
                              sample_memory(samples, ensemble->spec, replicates),
                              [&](double fraction_done) {
+                                 // A daemon thread may outlive the interpreter: then there is no GIL to be had, and
+                                 // asking for it would unwind this thread from under its workers.
+                                 if (finalizing()) return;
                                  const py::gil_scoped_acquire locked;
                                  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
                                  if (poll) (*poll)(fraction_done);

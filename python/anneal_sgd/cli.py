@@ -5,6 +5,7 @@ Exit status: 0 done (for ``validate``: every row agrees with theory), 1 it does 
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,8 +96,12 @@ def validate(
     chosen = [schedules.by_name(name) for name in schedule_names] or list(DEFAULT_SCHEDULES)
     if json_file is not None and not json_file.parent.is_dir():
         raise ValueError(f"--json: folder '{json_file.parent}' does not exist")
+    # What cannot be written must be known before the run, not after it.
+    if json_file is not None:
+        json_file.open("a").close()
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
+        (output / "validate.json").open("a").close()
     rows: list[RateRow] = []
     console = Console(stderr=True)
     try:
@@ -131,11 +136,11 @@ def validate(
             size = PRESETS[preset]
             allowances = {"allowance": size.allowance, "horizon_allowance": size.horizon_allowance}
             partial = RateReport(rows, {"preset": preset, "seed": seed, **allowances, "interrupted": True})
-            _write(partial, json_file, output, pictures=False)
             _print_table(partial, Console())
+            _write(partial, json_file, output, pictures=False)
         raise
-    _write(report, json_file, output, pictures=output is not None)
     _print_table(report, Console())
+    _write(report, json_file, output, pictures=output is not None)
     return 0 if report.passed else 1
 
 
@@ -188,6 +193,9 @@ def _print_table(report: RateReport, console: Console) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Greek letters must not cost the results
     try:
         status = cli.main(arguments, prog_name="anneal-sgd", standalone_mode=False)
     except click.exceptions.Exit as exit_:

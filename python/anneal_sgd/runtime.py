@@ -141,7 +141,7 @@ def _threads_from_environment() -> int | None:
     if not text:
         return None
     try:
-        return _validate.integer("ANNEAL_SGD_THREADS", int(text), lowest=1)
+        return _validate.integer("ANNEAL_SGD_THREADS", int(text), lowest=1, highest=2**31 - 1)
     except ValueError:
         raise ValueError(f"ANNEAL_SGD_THREADS must be an integer >= 1, got {text!r}") from None
 
