@@ -54,11 +54,12 @@ def test_a_simulator_gives_what_simulate_gives():
 
 
 def test_what_changes_no_bit(isa):
-    expected = samples(replicates=3000, isa="scalar", threads=1)
+    # 3000 x 1000 steps: more than what a call does on its own thread.
+    expected = samples(replicates=3000, horizon=1000, isa="scalar", threads=1)
     for threads in (1, 2, 5):
-        np.testing.assert_array_equal(samples(replicates=3000, isa=isa, threads=threads), expected)
+        np.testing.assert_array_equal(samples(replicates=3000, horizon=1000, isa=isa, threads=threads), expected)
     for first, n in [(0, 1), (1, 2), (17, 33), (2999, 1)]:
-        part = samples(first_replicate=first, replicates=n, isa=isa)
+        part = samples(first_replicate=first, replicates=n, horizon=1000, isa=isa)
         np.testing.assert_array_equal(part, expected[first : first + n])
 
 
@@ -213,14 +214,25 @@ def test_interrupt_stops_the_run():
 
 
 def test_calls_from_many_threads_agree():
-    expected = run(replicates=2000).mean
+    size = {"replicates": 2000, "horizon": 2000, "threads": 2}  # enough for worker threads to be started
+    expected = run(**size).mean
     found = []
-    workers = [threading.Thread(target=lambda: found.append(run(replicates=2000).mean)) for _ in range(4)]
+    workers = [threading.Thread(target=lambda: found.append(run(**size).mean)) for _ in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     assert [float(mean) for mean in found] == [float(expected)] * 4
+
+
+def test_a_daemon_thread_may_outlive_the_interpreter():
+    code = (
+        "import threading, time, anneal_sgd as s; p = s.problems.AbsoluteValue(slope=0.1);"
+        "run = lambda: s.simulate(p, s.schedules.Linear(), base_lr=0.1, horizon=10**7, replicates=10**5);"
+        "threading.Thread(target=run, daemon=True).start(); time.sleep(0.4)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # --- backends and the runtime module ----------------------------------------------------------------------------------
