@@ -66,7 +66,7 @@ def test_wrong_arguments(name, values, allowed):
     for value in values:
         if name == "dtype" and value == "f":
             continue  # NumPy's short name of float32
-        with pytest.raises(ValueError, match=f"^{name} {allowed}"):
+        with pytest.raises(ValueError, match=rf"^{name} {allowed}"):
             call(**{name: value})
 
 
@@ -80,6 +80,58 @@ def test_the_value_is_shown():
     for name, value in [("horizon", -17), ("base_lr", -0.25), ("iterate", "best"), ("seed", 2**70)]:
         with pytest.raises(ValueError, match=str(value)):
             call(**{name: value})
+
+
+def test_long_values_are_shown_short():
+    for name, value in [
+        ("base_lr", np.full(10**6, -1.0)),
+        ("record_at", [1.5] * 10**6),
+        ("iterate", "x" * 10**6),
+        ("schedule", [1] * 10**6),
+        ("problem", [problems.AbsoluteValue(np.arange(1.0, 10**5)), problems.AbsoluteValue(1.0)]),
+    ]:
+        with pytest.raises(ValueError, match=rf"^{name} must") as caught:
+            call(**{name: value})
+        assert len(str(caught.value)) < 400
+    with pytest.raises(ValueError, match=r"^projection must") as caught:
+        problems.AbsoluteValue(np.ones(10**5), projection=["box", list(range(10**5))])
+    assert len(str(caught.value)) < 400
+    assert len(repr(problems.AbsoluteValue(np.arange(1.0, 10**5)))) < 400
+
+
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        (problems.AbsoluteValue(1e-60), "slope must be 0 or of size 1.175e-38 to 3.403e.38 in float32, got 1e-60$"),
+        (problems.Quadratic([1.0, 1e-60]), "curvature must be .* got 1e-60 at index 1$"),
+        ([problems.AbsoluteValue(1.0), problems.AbsoluteValue(1e39)], "slope must be .*got 1e.39 of problem 1$"),
+        (problems.AbsoluteValue(1.0, x0=1e39), "x0 must be"),
+        (problems.AbsoluteValue(1.0, noise="gaussian", noise_std=1e-39), "noise_std must be"),
+        (problems.AbsoluteValue(1.0, projection=("box", -1e300, 2.0)), "projection lower end must be"),
+        (problems.AbsoluteValue(1.0, projection=("box", -1.0, 1e-40), x0=0.0), "projection upper end must be"),
+        (problems.AbsoluteValue(1.0, projection=("box", 1.0, 1.0 + 1e-9)), "projection must be a box with lower"),
+        (problems.Quadratic(1.0, projection=("ball", 1e-22), x0=0.0), "projection radius must be .* got 1e-22"),
+        (problems.Quadratic(1.0, projection=("ball", 1e20)), "projection radius must be .*1.845e.19 in float32"),
+        (problems.Huber(1e-30, width=1e30), "slope / width must be"),
+        (problems.Huber(1.0, width=1e-45), "width must be"),
+    ],
+)
+def test_parameters_that_float32_would_lose_are_refused_there(problem, message):
+    with pytest.raises(ValueError, match=rf"^{message}"):
+        call(problem=problem)
+    assert np.isfinite(call(problem=problem, dtype="float64").mean).all()
+
+
+def test_learning_rates_that_float32_would_lose_are_refused_there():
+    for value, got in [(1e-50, "1e-50$"), (1e39, "1e.39$"), ([0.0, 0.1, 1e-40], "1e-40 at index 2$")]:
+        with pytest.raises(ValueError, match=rf"^base_lr must be 0 or 1.175e-38 to 3.403e.38 in float32, got {got}"):
+            call(base_lr=value)
+        call(base_lr=value, dtype="float64")
+
+
+def test_float64_has_its_range_too():
+    with pytest.raises(ValueError, match=r"^projection radius must be .* in float64, got 1e.200"):
+        call(problem=problems.Quadratic(1.0, projection=("ball", 1e200)), dtype="float64")
 
 
 def test_keywords_only():

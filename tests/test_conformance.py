@@ -258,6 +258,33 @@ def test_high_dimension(isa, noise, projection):
     np.testing.assert_array_equal(got[0], expected)
 
 
+@pytest.mark.parametrize("iterate", ITERATES)
+def test_groups_of_coordinates_change_no_bit(isa, iterate):
+    """A state too large for a worker's memory goes through the horizon in groups of coordinates.
+
+    Forty replicates of the last iterate make groups and one does not; averages make groups of different sizes.
+    """
+    core, _ = problem_pair("huber", "gaussian", "box", 400_000)
+    size = {"isa": isa, "horizon": 3, "record_at": [0, 2, 3], "iterate": iterate}
+    got, _ = run(core, [COSINE[0]], replicates=40, **size)
+    for replicate in (0, 39):
+        alone, _ = run(core, [COSINE[0]], replicates=1, first=replicate, **size)
+        np.testing.assert_array_equal(got[..., replicate : replicate + 1], alone)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_norm_out_of_range_is_divergence(isa, dtype):
+    """Not a projection onto the origin: the square of the iterate is infinite."""
+    core, slow = problem_pair("quadratic", "gaussian", "ball", 2)
+    size = {"horizon": 1, "seed": SEED, "dtype": dtype}
+    base_lr = 1e25 if dtype == "float32" else 1e180
+    got, moments = run(core, [COSINE[0]], replicates=5, isa=isa, base_lr=[base_lr], **size)
+    expected = reference.simulate(problem=slow, schedule=COSINE[1], base_lr=base_lr, replicates=np.arange(5), **size)
+    np.testing.assert_array_equal(got[0], expected)
+    assert np.isnan(got).all()
+    assert moments.diverged.sum() == 5
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_sweeps_are_the_single_runs(isa, shared):
     """Configs in C order; with common random numbers all see stream 0, else config c has stream c."""

@@ -285,8 +285,8 @@ def make(cls=AbsoluteValue, weight=1.0, **arguments):
             "upper must be one number or have 2 elements like lower",
         ),
         ({"projection": ("ball", 0.0)}, "projection radius must be one number, finite and > 0, got 0.0"),
-        ({"projection": ("box", -1.0, 0.5)}, r"x0 must lie in the box \('box', -1, 0.5\), got 1 in coordinate 0"),
-        ({"projection": BOX, "x0": [0.0, 2.0]}, "x0 must lie in the box .*got 2 in coordinate 1"),
+        ({"projection": ("box", -1.0, 0.5)}, "x0 must lie in the box, -1 to 0.5 in coordinate 0, got 1"),
+        ({"projection": BOX, "x0": [0.0, 2.0]}, "x0 must lie in the box, .* in coordinate 1, got 2"),
         ({"projection": ("ball", 1.0), "dimension": 2}, "x0 must lie in the ball of radius 1, got norm 1.41"),
     ],
 )

@@ -362,7 +362,7 @@ def test_bad_tables(arguments, message):
         (lambda: Cosine(floor=1.5), r"floor must be one number, in \[0, 1\], got 1.5"),
         (lambda: Cosine(floor=math.nan), "floor must be"),
         (lambda: Linear(warmup_frac=1.0), r"warmup_frac must be one number, in \[0, 1\), got 1.0"),
-        (lambda: InverseSqrt(0.0), "timescale_frac must be one number, finite and > 0, got 0.0"),
+        (lambda: InverseSqrt(0.0), "timescale_frac must be one number, finite and >= 2.22507e-308, got 0.0"),
         (lambda: Exponential(0.0), r"final must be one number, in \(0, 1\], got 0.0"),
         (lambda: StepDecay(0.0), "factor must be"),
         (lambda: StepDecay(milestones=(0.5, 0.5)), "milestones must be strictly increasing"),

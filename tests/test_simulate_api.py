@@ -69,6 +69,16 @@ def test_what_changes_the_draws():
         assert (samples(**change) != base).mean() > 0.9
 
 
+def test_suboptimality_is_never_negative():
+    """Rounding of f near an f* > 0 would make it so."""
+    problem = problems.AbsoluteValue(0.1, noise="gaussian", noise_std=1.0, projection=("box", 0.7, 1.1))
+    for iterate in ("last", "average"):
+        values = samples(problem=problem, base_lr=1.0, horizon=300, iterate=iterate, record_at=range(301))
+        assert values.min() >= 0.0
+        if iterate == "last":
+            assert values.min() == 0.0
+
+
 def test_common_random_numbers():
     for common in (True, False):
         twice = samples(base_lr=[0.1, 0.1], common_random_numbers=common)
@@ -165,11 +175,80 @@ def test_out_must_fit(out):
         run(out=out)
 
 
+def test_out_must_be_writable():
+    array = np.zeros(100, dtype=np.float32)
+    array.flags.writeable = False
+    with pytest.raises(ValueError, match=r"^out must be writable, got a read-only array"):
+        run(out=array)
+
+
 def test_samples_that_do_not_fit_in_memory():
     n = 2**32 - 1
     message = rf"^keep_samples must fit in memory: {n} replicates x 300 configs x 2 records take {n * 2400} bytes"
     with pytest.raises(ValueError, match=message):
         run(base_lr=np.full(300, 0.1), record_at=[1, 2], replicates=n, keep_samples=True)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        {"problem": problems.Quadratic(np.full(2**22, 1.0), projection=("ball", 3e3)), "replicates": 4096},
+        {"base_lr": np.full(10**6, 0.1), "record_at": np.arange(1, 10**5), "horizon": 10**5, "replicates": 1025},
+    ],
+    ids=["state", "statistics"],
+)
+def test_what_does_not_fit_in_memory_is_refused_before_it_runs(size):
+    start = time.perf_counter()
+    with pytest.raises(MemoryError, match=r"replicates x .* records in .* coordinates need about \d+ bytes"):
+        run(threads=64, **size)
+    assert time.perf_counter() - start < 5.0
+
+
+def test_memory_limits_of_control_groups(tmp_path, monkeypatch):
+    """Both versions of the kernel's interface; the tightest of a group and those around it counts."""
+    from anneal_sgd import _arrays
+
+    for name, text in {
+        "memory.limit_in_bytes": "5000000",
+        "memory.usage_in_bytes": "1000000",
+        "memory.stat": "inactive_file 1\ntotal_inactive_file 300",
+    }.items():
+        (tmp_path / name).write_text(text)
+    assert _arrays._available_to_group(tmp_path) == 4_000_300
+    (tmp_path / "memory.max").write_text("2000000")
+    (tmp_path / "memory.current").write_text("1500000")
+    (tmp_path / "memory.stat").write_text("inactive_file 200")
+    assert _arrays._available_to_group(tmp_path) == 500_200
+    (tmp_path / "memory.max").write_text("max")
+    (tmp_path / "memory.limit_in_bytes").unlink()
+    assert _arrays._available_to_group(tmp_path) is None
+    monkeypatch.setattr(_arrays, "_memory_groups", lambda: [tmp_path, tmp_path / "missing"])
+    machine = _arrays.available_memory()
+    (tmp_path / "memory.max").write_text("2000000")
+    assert _arrays.available_memory() == min(500_200, machine or 500_200)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory is read from /proc")
+@pytest.mark.parametrize(
+    ("size", "allowed"),
+    [
+        ("dimension=10**5, record_at=range(10, 101, 10), iterate='tail_average', horizon=100, replicates=1", 100e6),
+        ("dimension=1, record_at=[100], iterate='last', horizon=100, replicates=10**7", 50e6),
+        ("dimension=10**6, record_at=[3], iterate='average', horizon=3, replicates=64", 250e6),
+    ],
+)
+def test_peak_memory(size, allowed):
+    """What a call adds to the process; a million coordinates are 40 MB of parameters already."""
+    code = (
+        "import anneal_sgd as s\n"
+        "def peak(): return [int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('VmHWM')][0] * 1024\n"
+        "def call(dimension, **size):\n"
+        "    p = s.problems.Quadratic(0.5, noise='rademacher', noise_std=0.1, dimension=dimension)\n"
+        "    s.simulate(p, s.schedules.Linear(), base_lr=0.1, threads=2, **size)\n"
+        f"before = peak(); call({size}); print(peak() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert int(done.stdout) < allowed
 
 
 # --- progress and interruption ----------------------------------------------------------------------------------------
@@ -211,6 +290,24 @@ def test_interrupt_stops_the_run():
         run(horizon=2**32 - 1, replicates=100_000)
     timer.join()
     assert time.perf_counter() - start < 5.0
+
+
+@pytest.mark.parametrize("projection", [None, ("ball", 3e3)])
+def test_interrupt_is_heard_in_a_large_dimension(projection):
+    problem = problems.Quadratic(0.5, noise="gaussian", noise_std=1.0, projection=projection, dimension=2**20)
+    sent = []
+
+    def interrupt():
+        sent.append(time.perf_counter())
+        interrupt_main()
+
+    for delay in (0.1, 0.5):
+        timer = threading.Timer(delay, interrupt)
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            run(problem, horizon=10**6, replicates=8, iterate="tail_average")
+        timer.join()
+        assert time.perf_counter() - sent.pop() < 2.0  # a second is what is promised, on a machine of one's own
 
 
 def test_calls_from_many_threads_agree():

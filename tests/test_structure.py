@@ -41,7 +41,7 @@ def test_includes_point_down():
     ("pattern", "home"),
     [
         (r"pybind11", r"bindings/"),
-        (r"_mm\d*_|immintrin", r"cpu/(lanes_|isa_kernels)"),
+        (r"_mm\d*_|immintrin", r"cpu/(lanes_|floating_point)"),
         (r"__CUDACC__|__GNUC__|__clang__|__device__", r"core/portable\.hpp"),
         (r"<cuda|cudaError", r"cuda/"),
         (r"std::thread|std::atomic|std::mutex", r"cpu/backend_cpu|engine/simulate"),

@@ -149,11 +149,15 @@ def make_report():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"preset": "slow"}, "preset: 'slow'"),
-        ({"settings": ["rough"]}, "settings: 'rough'"),
-        ({"settings": []}, "settings: at least one"),
-        ({"schedules": []}, "schedules: at least one"),
-        ({"seed": -1}, "seed: -1"),
+        ({"preset": "slow"}, "preset must be one of .*, got 'slow'"),
+        ({"settings": ["rough"]}, "settings must be one of .*, got 'rough'"),
+        ({"settings": []}, "settings must be one or more of nonsmooth, smooth, got"),
+        ({"settings": "smooth"}, "settings must be one or more of nonsmooth, smooth, got 'smooth'"),
+        ({"schedules": []}, "schedules must be a sequence of schedules, got"),
+        ({"schedules": ["linear"]}, "schedules must be a sequence of schedules, got"),
+        ({"schedules": schedules.Linear()}, "schedules must be a sequence of schedules, got"),
+        ({"seed": -1}, "seed must be an integer in .*, got -1"),
+        ({"seed": 1.5}, "seed must be an integer in .*, got 1.5"),
     ],
 )
 def test_bad_input(options, message):
@@ -246,6 +250,29 @@ def test_validate_writes_everything(tmp_path, capsys):
     assert "1 of 1 rows agree with theory" in table
     assert "1 of 1 rows agree with theory" in (output / "validate.txt").read_text(encoding="utf-8")
     assert (output / "robustness.png").exists()
+
+
+@pytest.mark.usefixtures("cheap")
+def test_an_interrupt_keeps_finished_rows_and_what_repeats_them(tmp_path, monkeypatch, capsys):
+    from anneal_sgd.cli import main
+
+    whole = validate._Job.run
+
+    def interrupted(job, *arguments):
+        if job.schedule == schedules.Cosine():
+            raise KeyboardInterrupt
+        return whole(job, *arguments)
+
+    monkeypatch.setattr(validate._Job, "run", interrupted)
+    file = tmp_path / "rates.json"
+    options = ["--setting", "smooth", "--schedule", "linear", "--schedule", "cosine", "--seed", "3"]
+    assert main(["validate", "--quick", *options, "--json", str(file)]) == 130
+    written = json.loads(file.read_text())
+    assert [row["schedule"] for row in written["rows"]] == ["linear"]
+    assert written["meta"]["interrupted"] is True
+    assert written["meta"]["schedules"] == ["linear", "cosine"]
+    assert {"anneal_sgd", "stream_version", "seed", "settings", "preset"} <= set(written["meta"])
+    assert "linear" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("cheap")

@@ -98,13 +98,23 @@ bool finalizing() {
 #endif
 }
 
+void check_run(std::int64_t first_replicate, std::int64_t replicates, int threads) {
+    require(first_replicate >= 0 && replicates >= 1 && first_replicate + replicates <= (std::int64_t(1) << 32),
+            "replicates: first_replicate .. first_replicate + replicates - 1 must lie in 0 .. 2**32 - 1");
+    require(threads >= 1, "threads: " + std::to_string(threads) + " is not >= 1");
+}
+
+double memory_needed_by(const Ensemble& ensemble, std::int64_t first_replicate, std::int64_t replicates,
+                        const std::string& isa, int threads) {
+    check_run(first_replicate, replicates, threads);
+    return memory_needed(ensemble.spec, {first_replicate, replicates, isa, threads, nullptr, {}});
+}
+
 std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ensemble, std::int64_t first_replicate,
                                            std::int64_t replicates, const std::string& isa, int threads,
                                            const std::optional<py::array>& samples,
                                            const std::optional<py::function>& poll) {
-    require(first_replicate >= 0 && replicates >= 1 && first_replicate + replicates <= (std::int64_t(1) << 32),
-            "replicates: first_replicate .. first_replicate + replicates - 1 must lie in 0 .. 2**32 - 1");
-    require(threads >= 1, "threads: " + std::to_string(threads) + " is not >= 1");
+    check_run(first_replicate, replicates, threads);
     const RunOptions options{first_replicate,
                              replicates,
                              isa,
@@ -142,6 +152,8 @@ void bind_simulate(py::module_& m) {
         .def_property_readonly("maximum", [](const Moments& a) { return field(a, &Moment::maximum); })
         .def("merged", &merged, py::arg("other"))
         .def("total", &total);
+    m.def("memory_needed", &memory_needed_by, py::arg("ensemble"), py::kw_only(), py::arg("first_replicate"),
+          py::arg("replicates"), py::arg("isa"), py::arg("threads"));
     m.def("simulate", &simulate_ensemble, py::arg("ensemble"), py::kw_only(), py::arg("first_replicate"),
           py::arg("replicates"), py::arg("isa"), py::arg("threads"), py::arg("samples"), py::arg("poll"));
 }

@@ -55,13 +55,16 @@ ASGD_FN R clamp_to_box(const Coordinate<Real>& p, R y) {
     return min_keep_nan(set1<R>(p.upper), max_keep_nan(set1<R>(p.lower), y));
 }
 
-// The factor that brings a point of squared norm q into the ball.
+// The factor that brings a point of squared norm q into the ball; NaN where q left the range of the dtype, so that the
+// trajectory counts as diverged rather than as one at the origin.
 template <class R, class Real>
 ASGD_FN R ball_factor(Real radius, Real radius_squared, R q) {
-    return select_less(set1<R>(radius_squared), q, set1<R>(radius) / sqrt(q), set1<R>(Real(1)));
+    const R infinity = set1<R>(Real(__builtin_inf()));
+    const R outside = select_less(q, infinity, set1<R>(radius) / sqrt(q), set1<R>(Real(__builtin_nan(""))));
+    return select_less(set1<R>(radius_squared), q, outside, set1<R>(Real(1)));
 }
 
-// acc plus one coordinate's share of f(x), up to the factor that `objective_scale` returns.
+// acc plus one coordinate's share of f(x), up to the factor of `suboptimality`.
 template <ProblemKind kind, class R, class Real>
 ASGD_FN R add_objective_term(const Coordinate<Real>& p, R x, R acc) {
     const R weight = set1<R>(p.weight);
@@ -73,9 +76,11 @@ ASGD_FN R add_objective_term(const Coordinate<Real>& p, R x, R acc) {
     }
 }
 
-template <class Real>
-constexpr Real objective_scale(ProblemKind kind) {
-    return kind == ProblemKind::quadratic ? Real(0.5) : Real(1);
+// f(x) - f* from the sum of all terms. Rounding can take a value near f* > 0 below it; then it is 0.
+template <ProblemKind kind, class R, class Real>
+ASGD_FN R suboptimality(R sum, Real minimum) {
+    const R f = kind == ProblemKind::quadratic ? set1<R>(Real(0.5)) * sum : sum;
+    return max_keep_nan(set1<R>(Real(0)), f - set1<R>(minimum));
 }
 
 inline constexpr int accumulators = 32;  // of every sum over coordinates: one per thread of a GPU warp

@@ -10,6 +10,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "floating_point.hpp"
+
 namespace anneal_sgd::cpu {
 namespace {
 
@@ -40,9 +42,8 @@ const std::vector<Isa>& isas() {
 struct OutOfScratch : std::bad_alloc {
     explicit OutOfScratch(std::int64_t bytes)
         : text("a worker thread needs " + std::to_string(bytes) +
-               " bytes for the state of its trajectories, which cannot be allocated; fewer recorded steps or "
-               "coordinates, or "
-               "fewer threads, take less") {}
+               " bytes for the state of its trajectories, which cannot be allocated; fewer recorded steps, coordinates "
+               "or threads take less") {}
     const char* what() const noexcept override { return text.c_str(); }
     std::string text;
 };
@@ -96,9 +97,9 @@ struct TaskContext {
     std::exception_ptr error;  // an exception of the sink must not cross the kernel
 };
 
-bool advanced(void* context, std::int64_t steps) {
+bool advanced(void* context, std::int64_t coordinate_steps) {
     Run& run = static_cast<TaskContext*>(context)->run;
-    run.steps_done.fetch_add(steps, std::memory_order_relaxed);
+    if (coordinate_steps > 0) run.steps_done.fetch_add(coordinate_steps, std::memory_order_relaxed);
     return !run.stop.load(std::memory_order_relaxed);
 }
 
@@ -114,6 +115,7 @@ void recorded(void* context, std::int64_t config, std::int64_t record, const voi
 }
 
 void work(Run& run) {
+    const DefaultFloatingPoint guard;
     Scratch scratch;
     for (std::size_t i; !run.stop && (i = run.next.fetch_add(1)) < run.tasks.size();) {
         TaskContext context{run, i, nullptr};
@@ -137,10 +139,10 @@ void work_in_thread(Run& run) {
     if (--run.working == 0) run.all_left.notify_all();
 }
 
-double trajectory_steps(const EnsembleSpec& ensemble, const std::vector<Range>& tasks) {
+double coordinates_of_all(const EnsembleSpec& ensemble, const std::vector<Range>& tasks) {
     double trajectories = 0;
     for (const Range& t : tasks) trajectories += double(t.stop_config - t.first_config) * double(t.replicates);
-    return trajectories * double(ensemble.record_at[ensemble.record_count - 1]);
+    return trajectories * double(ensemble.problems.dimension);
 }
 
 }  // namespace
@@ -171,8 +173,9 @@ const Kernels& kernels(const std::string& name) {
 void run_tasks(const EnsembleSpec& ensemble, const Kernels& kernels, const std::vector<Range>& tasks, int threads,
                Sink& sink, const Poll& poll) {
     Run run{ensemble, kernels, tasks, sink};
-    const double total = trajectory_steps(ensemble, tasks);
-    if (total * double(ensemble.problems.dimension) <= small_run_steps) {
+    const double coordinates = coordinates_of_all(ensemble, tasks);
+    const double total = coordinates * double(ensemble.record_at[ensemble.record_count - 1]);
+    if (total + coordinates <= small_run_steps) {  // setting a coordinate up costs about a step
         work(run);
         return;
     }

@@ -1,21 +1,11 @@
 // Fills the table of kernels.hpp from two lane types. Included by isa_*.cpp only.
 #pragma once
 
+#include "../core/block_moment.hpp"
+#include "floating_point.hpp"
 #include "tile_runner.hpp"
-#if ASGD_X86
-#include <xmmintrin.h>
-#endif
 
 ASGD_ISA_NAMESPACE_BEGIN
-
-// A host program may have switched the processor to flush subnormals or to another rounding: not while we compute.
-struct DefaultFloatingPoint {
-#if ASGD_X86
-    unsigned saved = _mm_getcsr();
-    DefaultFloatingPoint() { _mm_setcsr(0x1F80); }
-    ~DefaultFloatingPoint() { _mm_setcsr(saved); }
-#endif
-};
 
 // Applies an array function in full vectors; the last one is padded with copies of the last element.
 template <class R, class Function>
@@ -80,6 +70,12 @@ struct KernelFunctions {
         const DefaultFloatingPoint guard;
         return e.precision == Precision::float32 ? run_range<F>(e, range, scratch, listener)
                                                  : run_range<D>(e, range, scratch, listener);
+    }
+    static Moment block_moment(Precision precision, const void* values, std::int64_t first_slot, std::int64_t n) {
+        const DefaultFloatingPoint guard;
+        return precision == Precision::float32
+                   ? anneal_sgd::ASGD_ISA::block_moment(static_cast<const float*>(values), first_slot, n)
+                   : anneal_sgd::ASGD_ISA::block_moment(static_cast<const double*>(values), first_slot, n);
     }
     static void schedule_at(const ScheduleSpec& s, std::int64_t horizon, const double* u, std::int64_t n, double* h) {
         const DefaultFloatingPoint guard;
@@ -160,9 +156,8 @@ struct KernelFunctions {
 template <class F, class D>
 constexpr Kernels make_kernels(const char* name) {
     using K = KernelFunctions<F, D>;
-    return {name,      K::scratch_bytes, K::run,           K::schedule_at,   K::schedule_values,
-            K::philox, K::draws,         K::minus_two_log, K::sincos_octant, K::log2,
-            K::exp2};
+    return {name,      K::scratch_bytes, K::run,           K::block_moment,  K::schedule_at, K::schedule_values,
+            K::philox, K::draws,         K::minus_two_log, K::sincos_octant, K::log2,        K::exp2};
 }
 
 ASGD_ISA_NAMESPACE_END

@@ -2,6 +2,7 @@
 // the isa_*.cpp files; plain declarations only.
 #pragma once
 
+#include "../core/moments.hpp"
 #include "../core/spec.hpp"
 
 namespace anneal_sgd {
@@ -11,13 +12,16 @@ namespace anneal_sgd {
 struct Range {
     std::int64_t first_config, stop_config;
     std::int64_t first_replicate, replicates;
+    // So many coordinates go through the whole horizon together, one group after another, which bounds the memory: all
+    // of them, or, where no ball couples them, a multiple of `accumulators` (trajectory.hpp).
+    std::int64_t coordinates;
 };
 
-// How a kernel reports. `advanced` gets trajectory-steps done and returns false to stop the run; `recorded` gets the
+// How a kernel reports. `advanced` gets coordinate-steps done and returns false to stop the run; `recorded` gets the
 // suboptimality of every replicate of the range, in the ensemble's precision.
 struct Listener {
     void* context;
-    bool (*advanced)(void* context, std::int64_t trajectory_steps);
+    bool (*advanced)(void* context, std::int64_t coordinate_steps);
     void (*recorded)(void* context, std::int64_t config, std::int64_t record, const void* values);
 };
 
@@ -27,6 +31,9 @@ struct Kernels {
     std::int64_t (*scratch_bytes)(const EnsembleSpec&, const Range&);
     // Returns false if the listener stopped it.
     bool (*run)(const EnsembleSpec&, const Range&, void* scratch, const Listener&);
+
+    // Moments of the values of replicates in slots first_slot .. first_slot + n - 1 of one block.
+    Moment (*block_moment)(Precision, const void* values, std::int64_t first_slot, std::int64_t n);
 
     // Pieces of the core on arrays, for schedules called from Python and for tests.
     void (*schedule_at)(const ScheduleSpec&, std::int64_t horizon, const double* u, std::int64_t n, double* h);

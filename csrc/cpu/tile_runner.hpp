@@ -1,11 +1,12 @@
 // Advances a range of trajectories on one core: written once over lane types, compiled once per instruction set.
 // Included by isa_*.cpp only.
 //
-// Time runs in tiles of up to 128 steps, cut where something is recorded. For a tile the learning rates of all configs
-// are computed once; then every coordinate takes the whole tile on its own (coordinates meet only in a ball
-// projection), strip by strip: `strip` vectors of replicates whose state stays in registers. A strip's noise is drawn
-// into an L1 buffer and used by every config of the range that shares the stream, so with common random numbers the
-// generator is paid once for all configs.
+// Coordinates meet only in a ball projection and in the objective, so a group of them may go through the whole horizon
+// before the next (Range::coordinates); between groups only the objective's partial sums are kept. Time runs in tiles
+// of up to 128 steps, cut where something is recorded. For a tile the learning rates of all configs are computed once;
+// then every coordinate takes the whole tile on its own, strip by strip: `strip` vectors of replicates whose state
+// stays in registers. A strip's noise is drawn into an L1 buffer and used by every config of the range that shares the
+// stream, so with common random numbers the generator is paid once for all configs.
 #pragma once
 
 #include "../core/trajectory.hpp"
@@ -13,10 +14,10 @@
 
 ASGD_ISA_NAMESPACE_BEGIN
 
-inline constexpr int value_tile_steps =
-    32;                                 // a strip of drawn values for so many steps stays in L1: 16 KiB at 512 bits
-inline constexpr int narrow_strip = 2;  // vectors, for what a whole strip would waste
+inline constexpr int value_tile_steps = 32;  // drawn together: a strip's values stay in L1, 16 KiB at 512 bits
+inline constexpr int narrow_strip = 2;       // vectors, for what a whole strip would waste
 inline constexpr std::int64_t ball_buffer_bytes = 1 << 17;
+inline constexpr std::int64_t uninterrupted_elements = 1 << 20;  // of state that pass between two questions to stop
 
 template <class T>
 ASGD_FN T round_up(T x, T multiple) {
@@ -54,63 +55,73 @@ ASGD_FN std::int64_t most_open_windows(const EnsembleSpec& e) {
     return most;
 }
 
+// Configs are in C order over problems, schedules, learning rates.
+ASGD_FN std::int64_t problem_of(const EnsembleSpec& e, std::int64_t config) {
+    return config / e.base_lr_count / e.schedule_count;
+}
+
 template <class R>
 struct Buffers {
     using Real = typename Lane<R>::Real;
     using BitsReal = typename Constants<Real>::Integer;  // one lane of Lane<R>::Bits
 
-    std::int64_t configs, dimension, padded;  // padded: replicates rounded up to whole strips
-    std::int64_t open_windows;                // tail averages whose window has begun and not ended, at most
-    int ball_steps;                           // steps of drawn values that a ball projection buffers per coordinate
+    std::int64_t configs, group, padded;  // group: coordinates; padded: replicates rounded up to whole strips
+    bool grouped;                         // there is more than one group
+    std::int64_t open_windows;            // tail averages whose window has begun and not ended, at most
+    int ball_steps;                       // steps of drawn values that a ball projection buffers per coordinate
 
-    Real* x;               // [config, coordinate, replicate]
-    Real* segment;         // [config, coordinate, replicate]: sum of iterates in the open segment
-    double* total;         // [config, coordinate, replicate]: sum of iterates in finished segments
-    double* window_start;  // [record mod open_windows, config, coordinate, replicate]: P where a tail average begins
-    Real* averaged;        // [coordinate, replicate]
-    double* h;             // [config, step]: only the first config of each schedule in the range uses its row
-    Real* minus_lr;        // [config, step]
+    // coordinate: in the group
+    Real* x;                       // [config, coordinate, replicate]
+    Real* segment;                 // [config, coordinate, replicate]: sum of iterates in the open segment
+    double* total;                 // [config, coordinate, replicate]: sum of iterates in finished segments
+    double* window_start;          // [record mod open_windows, config, coordinate, replicate]: P where a tail begins
+    Real* averaged;                // [coordinate, replicate]
+    Real* objective;               // [config, record, accumulator, replicate]: sums over the groups done
+    double* h;                     // [config, step]: only the first config of each schedule in the range uses its row
+    Real* minus_lr;                // [config, step]
     std::int64_t* schedule_row;    // [config]: the config whose h row holds its schedule
-    Coordinate<Real>* parameters;  // [config, coordinate]
+    Coordinate<Real>* parameters;  // [problem in the range, coordinate]
     Real* noise_values;
     BitsReal* noise_bits;
     Real* recorded;  // [replicate]
 
     Buffers(const EnsembleSpec& e, const Range& range, Arena& arena) {
         const bool averaging = e.iterate != Iterate::last, ball = e.problems.projection == ProjectionKind::ball;
-        const std::int64_t strip_lanes = Lane<R>::strip * Lane<R>::width;
+        const std::int64_t strip_lanes = Lane<R>::strip * Lane<R>::width, narrow_lanes = narrow_strip * Lane<R>::width;
+        const std::int64_t rest = range.replicates % strip_lanes;
         configs = range.stop_config - range.first_config;
-        dimension = e.problems.dimension;
-        padded = round_up(range.replicates, strip_lanes);
-        const std::int64_t state = configs * dimension * padded;
+        group = e.problems.dimension < range.coordinates ? e.problems.dimension : range.coordinates;
+        grouped = group < e.problems.dimension;
+        padded = range.replicates - rest + (rest == 0 ? 0 : rest <= narrow_lanes ? narrow_lanes : strip_lanes);
+        const std::int64_t state = configs * group * padded;
 
         x = arena.take<Real>(state);
         segment = arena.take<Real>(averaging ? state : 0);
         total = arena.take<double>(averaging ? state : 0);
         open_windows = most_open_windows(e);
         window_start = arena.take<double>(state * open_windows);
-        averaged = arena.take<Real>(averaging ? dimension * padded : 0);
+        averaged = arena.take<Real>(averaging ? group * padded : 0);
+        objective = arena.take<Real>(grouped ? configs * e.record_count * accumulators * padded : 0);
         h = arena.take<double>(configs * segment_steps);
         minus_lr = arena.take<Real>(configs * segment_steps);
         schedule_row = arena.take<std::int64_t>(configs);
-        parameters = arena.take<Coordinate<Real>>(configs * dimension);
+        parameters = arena.take<Coordinate<Real>>(
+            (problem_of(e, range.stop_config - 1) - problem_of(e, range.first_config) + 1) * group);
 
         ball_steps = value_tile_steps;
-        while (ball_steps > 4 &&
-               dimension * ball_steps * narrow_strip * Lane<R>::width * std::int64_t(sizeof(Real)) > ball_buffer_bytes)
+        while (ball_steps > 4 && group * ball_steps * narrow_lanes * std::int64_t(sizeof(Real)) > ball_buffer_bytes)
             ball_steps /= 2;
-        const std::int64_t value_rows = ball ? dimension * (ball_steps + 2 * value_draws_per_call<Real>)
-                                             : value_tile_steps + 2 * value_draws_per_call<Real>;
-        const std::int64_t bit_rows = ball ? dimension * 4 : 4;
+        const std::int64_t value_rows = ball ? group * ball_steps : value_tile_steps;
+        const std::int64_t bit_rows = ball ? group * 4 : 4;
         const NoiseForm form = noise_form(e.problems.noise);
-        const std::int64_t noise_lanes = ball ? narrow_strip * Lane<R>::width : strip_lanes;
+        const std::int64_t noise_lanes = ball ? narrow_lanes : strip_lanes;
         noise_values = arena.take<Real>(form == NoiseForm::values ? value_rows * noise_lanes : 0);
         noise_bits = arena.take<BitsReal>(form == NoiseForm::bits ? bit_rows * noise_lanes : 0);
         recorded = arena.take<Real>(padded);
     }
 
     std::int64_t offset(std::int64_t config, std::int64_t coordinate) const {
-        return (config * dimension + coordinate) * padded;
+        return (config * group + coordinate) * padded;
     }
 };
 
@@ -216,18 +227,20 @@ class TileRunner {
     const Listener& listener;
     PhiloxKeys keys;
     bool averaging, stopped = false;
+    std::int64_t first_coordinate = 0, coordinates = 0;  // the group at work
 
     std::int64_t schedule_of(std::int64_t c) const {
         return (range.first_config + c) / e.base_lr_count % e.schedule_count;
     }
-    std::int64_t problem_of(std::int64_t c) const {
-        return (range.first_config + c) / e.base_lr_count / e.schedule_count;
-    }
+    std::int64_t problem_of(std::int64_t c) const { return ASGD_ISA::problem_of(e, range.first_config + c); }
     uint32_t stream_of(std::int64_t c) const { return e.common_random_numbers ? 0 : uint32_t(range.first_config + c); }
-    const Coordinate<Real>& parameters(std::int64_t c, std::int64_t i) const {
-        return b.parameters[c * b.dimension + i];
+    uint32_t block_of(std::int64_t i) const { return uint32_t(first_coordinate + i); }
+    Coordinate<Real>& parameters(std::int64_t c, std::int64_t i) const {
+        return b.parameters[(problem_of(c) - problem_of(0)) * b.group + i];
     }
-    int used_accumulators() const { return b.dimension < accumulators ? int(b.dimension) : accumulators; }
+    int used_accumulators() const {
+        return e.problems.dimension < accumulators ? int(e.problems.dimension) : accumulators;
+    }
     // Configs c .. sharing_stop(c) - 1 see the same noise.
     std::int64_t sharing_stop(std::int64_t c) const { return e.common_random_numbers ? b.configs : c + 1; }
 
@@ -242,27 +255,51 @@ public:
 
     // False if the listener stopped it.
     bool run() {
+        for (; first_coordinate < e.problems.dimension && !stopped; first_coordinate += b.group) {
+            const std::int64_t left = e.problems.dimension - first_coordinate;
+            coordinates = left < b.group ? left : b.group;
+            run_group();
+        }
+        return !stopped;
+    }
+
+private:
+    void run_group() {
         start();
         std::int64_t t = 0, record = 0, window = 0;
-        for (;;) {
+        while (!stopped) {
             for (; window < e.record_count && window_start(window) <= t; ++window) save_window_start(window);
-            for (; record < e.record_count && e.record_at[record] == t; ++record) report(record, t);
-            if (t == e.horizon || record == e.record_count) return true;
+            for (; record < e.record_count && e.record_at[record] == t && !stopped; ++record) report(record, t);
+            if (stopped || t == e.horizon || record == e.record_count) return;
             std::int64_t stop = t - t % segment_steps + segment_steps;
             if (stop > e.record_at[record]) stop = e.record_at[record];
             if (window < e.record_count && stop > window_start(window)) stop = window_start(window);
             compute_learning_rates(t, int(stop - t));
             advance(t, int(stop - t));
-            if (stopped || !listener.advanced(listener.context, (stop - t) * b.configs * range.replicates))
-                return false;
             if (averaging && stop % segment_steps == 0) close_segments();
             t = stop;
         }
     }
 
-private:
-    // A tile of many coordinates and configs takes seconds, so they ask in between.
-    bool asked_to_stop() { return stopped = stopped || !listener.advanced(listener.context, 0); }
+    // Tells the work done; a tile of many coordinates and configs takes seconds, so it is told in pieces.
+    bool stopped_after(std::int64_t coordinate_steps) {
+        return stopped = stopped || !listener.advanced(listener.context, coordinate_steps);
+    }
+
+    // f(begin, end) over n elements, in pieces short enough to be stopped in between.
+    template <class F>
+    void in_pieces(std::int64_t n, F f) {
+        for (std::int64_t begin = 0; begin < n && !stopped_after(0); begin += uninterrupted_elements)
+            f(begin, n - begin < uninterrupted_elements ? n : begin + uninterrupted_elements);
+    }
+    std::int64_t state_size() const { return b.configs * b.group * b.padded; }
+
+    // Steps that are drawn together from step t on: up to the next multiple of `tile`, so that a piece's draws begin at
+    // row t mod draws_per_call of the buffer and end within it.
+    static int piece_steps(NoiseForm form, std::int64_t t, int n, int tile) {
+        const int to_multiple = tile - int(t % tile);
+        return form != NoiseForm::values || n < to_multiple ? n : to_multiple;
+    }
 
     // Step at which record r's tail average begins; past the horizon when there is none.
     std::int64_t window_start(std::int64_t r) const {
@@ -279,17 +316,19 @@ private:
                     break;
                 }
             const MatrixView& x0 = e.problems.x0;
-            for (std::int64_t i = 0; i < b.dimension; ++i) {
-                const Real value = Real(x0.data[problem_of(c) * x0.row_stride + i * x0.column_stride]);
+            for (std::int64_t i = 0; i < coordinates && !stopped_after(0); ++i) {
+                const std::int64_t at = problem_of(c) * x0.row_stride + (first_coordinate + i) * x0.column_stride;
+                const Real value = Real(x0.data[at]);
                 Real* x = b.x + b.offset(c, i);
                 for (std::int64_t l = 0; l < b.padded; ++l) x[l] = value;
-                b.parameters[c * b.dimension + i] = coordinate_parameters<Real>(e.problems, problem_of(c), i);
+                parameters(c, i) = coordinate_parameters<Real>(e.problems, problem_of(c), first_coordinate + i);
             }
         }
-        if (averaging) {
-            memset(b.segment, 0, sizeof(Real) * std::size_t(b.configs * b.dimension * b.padded));
-            memset(b.total, 0, sizeof(double) * std::size_t(b.configs * b.dimension * b.padded));
-        }
+        if (averaging)
+            in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
+                memset(b.segment + begin, 0, sizeof(Real) * std::size_t(end - begin));
+                memset(b.total + begin, 0, sizeof(double) * std::size_t(end - begin));
+            });
     }
 
     void compute_learning_rates(std::int64_t first, int n) {
@@ -326,13 +365,15 @@ private:
         if (e.problems.projection == ProjectionKind::ball) {
             for (std::int64_t first = 0; first < range.replicates && !stopped; first += narrow_strip * width)
                 advance_ball<kind, noise>(t, n, first);
+            stopped_after(n * b.configs * range.replicates * coordinates);
             return;
         }
-        for (std::int64_t i = 0; i < b.dimension && !asked_to_stop(); ++i) {
+        for (std::int64_t i = 0; i < coordinates && !stopped; ++i) {
             std::int64_t first = 0;
             for (; range.replicates - first > narrow_strip * width; first += Lane<R>::strip * width)
                 advance_coordinate<kind, noise, Lane<R>::strip>(t, n, i, first);
             if (first < range.replicates) advance_coordinate<kind, noise, narrow_strip>(t, n, i, first);
+            stopped_after(n * b.configs * range.replicates);
         }
     }
 
@@ -345,13 +386,13 @@ private:
                                : (averaging ? advance_strip<R, kind, form, false, true, V>
                                             : advance_strip<R, kind, form, false, false, V>);
         constexpr int row = V * width, per_call = value_draws_per_call<Real>;
-        const uint32_t replicate = uint32_t(range.first_replicate + first), block = uint32_t(i);
+        const uint32_t replicate = uint32_t(range.first_replicate + first), block = block_of(i);
         for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
             end = sharing_stop(begin);
             if constexpr (form == NoiseForm::bits)
                 fill_bits<R, V>(keys, stream_of(begin), block, replicate, t, b.noise_bits);
             for (int j = 0; j < n;) {
-                const int m = form != NoiseForm::values || n - j < value_tile_steps ? n - j : value_tile_steps;
+                const int m = piece_steps(form, t + j, n - j, value_tile_steps);
                 if constexpr (form == NoiseForm::values)
                     fill_values<R, noise, V>(keys, stream_of(begin), block, replicate, t + j, t + j + m,
                                              b.noise_values);
@@ -371,36 +412,35 @@ private:
     void advance_ball(std::int64_t t, int n, std::int64_t first) {
         constexpr NoiseForm form = noise_form(noise);
         constexpr int V = narrow_strip, row = V * width, per_call = value_draws_per_call<Real>;
-        const std::int64_t value_rows = b.ball_steps + 2 * per_call;
         const uint32_t replicate = uint32_t(range.first_replicate + first);
         for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
             end = sharing_stop(begin);
             if constexpr (form == NoiseForm::bits)
-                for (std::int64_t i = 0; i < b.dimension; ++i)
-                    fill_bits<R, V>(keys, stream_of(begin), uint32_t(i), replicate, t, b.noise_bits + i * 4 * row);
-            for (int j = 0; j < n;) {
-                const int m = form != NoiseForm::values || n - j < b.ball_steps ? n - j : b.ball_steps;
+                for (std::int64_t i = 0; i < coordinates && !stopped_after(0); ++i)
+                    fill_bits<R, V>(keys, stream_of(begin), block_of(i), replicate, t, b.noise_bits + i * 4 * row);
+            for (int j = 0; j < n && !stopped;) {
+                const int m = piece_steps(form, t + j, n - j, b.ball_steps);
                 if constexpr (form == NoiseForm::values)
-                    for (std::int64_t i = 0; i < b.dimension; ++i)
-                        fill_values<R, noise, V>(keys, stream_of(begin), uint32_t(i), replicate, t + j, t + j + m,
-                                                 b.noise_values + i * value_rows * row);
-                for (std::int64_t c = begin; c < end && !asked_to_stop(); ++c)
-                    for (int s = 0; s < m; ++s)
-                        ball_step<kind, form>(c, t + j + s, j + s, s + int((t + j) % per_call), value_rows, first);
+                    for (std::int64_t i = 0; i < coordinates && !stopped_after(0); ++i)
+                        fill_values<R, noise, V>(keys, stream_of(begin), block_of(i), replicate, t + j, t + j + m,
+                                                 b.noise_values + i * b.ball_steps * row);
+                for (std::int64_t c = begin; c < end; ++c)
+                    for (int s = 0; s < m && !stopped_after(0); ++s)
+                        ball_step<kind, form>(c, t + j + s, j + s, s + int((t + j) % per_call), first);
                 j += m;
             }
         }
     }
 
     template <ProblemKind kind, NoiseForm form>
-    void ball_step(std::int64_t c, std::int64_t t, int j, int value_row, std::int64_t value_rows, std::int64_t first) {
+    void ball_step(std::int64_t c, std::int64_t t, int j, int value_row, std::int64_t first) {
         constexpr int V = narrow_strip, row = V * width;
         const R lr = set1<R>(b.minus_lr[c * segment_steps + j]);
         const int bit = int(t % rademacher_draws_per_call);
         R norm[V][accumulators];
         for (int v = 0; v < V; ++v)
             for (int k = 0; k < used_accumulators(); ++k) norm[v][k] = set1<R>(Real(0));
-        for (std::int64_t i = 0; i < b.dimension; ++i) {
+        for (std::int64_t i = 0; i < coordinates; ++i) {
             const Coordinate<Real>& p = parameters(c, i);
             Real* x = b.x + b.offset(c, i) + first;
             for (int v = 0; v < V; ++v) {
@@ -408,7 +448,7 @@ private:
                 R y;
                 if constexpr (form == NoiseForm::values)
                     y = step<kind, form>(p, lr, x_v,
-                                         load<R>(b.noise_values + (i * value_rows + value_row) * row + v * width));
+                                         load<R>(b.noise_values + (i * b.ball_steps + value_row) * row + v * width));
                 else if constexpr (form == NoiseForm::bits)
                     y = step<kind, form>(
                         p, lr, x_v, load_bits(b.noise_bits + (i * 4 + bit / 32) * row + v * width, R()) << (bit % 32));
@@ -423,7 +463,7 @@ private:
         for (int v = 0; v < V; ++v) {
             const R factor =
                 ball_factor(Real(radius), Real(radius * radius), fold_accumulators(norm[v], used_accumulators()));
-            for (std::int64_t i = 0; i < b.dimension; ++i) {
+            for (std::int64_t i = 0; i < coordinates; ++i) {
                 const std::int64_t at = b.offset(c, i) + first + v * width;
                 const R x = load<R>(b.x + at) * factor;
                 store(b.x + at, x);
@@ -433,59 +473,72 @@ private:
     }
 
     void close_segments() {
-        for (std::int64_t l = 0; l < b.configs * b.dimension * b.padded; ++l) {
-            b.total[l] += double(b.segment[l]);
-            b.segment[l] = Real(0);
-        }
+        in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t l = begin; l < end; ++l) {
+                b.total[l] += double(b.segment[l]);
+                b.segment[l] = Real(0);
+            }
+        });
     }
 
     void save_window_start(std::int64_t r) {
         if (e.iterate != Iterate::tail_average) return;
-        const std::int64_t state = b.configs * b.dimension * b.padded;
-        for (std::int64_t l = 0; l < state; ++l)
-            b.window_start[r % b.open_windows * state + l] = b.total[l] + double(b.segment[l]);
+        double* const window_start = b.window_start + r % b.open_windows * state_size();
+        in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t l = begin; l < end; ++l) window_start[l] = b.total[l] + double(b.segment[l]);
+        });
     }
 
     void report(std::int64_t record, std::int64_t k) {
-        for (std::int64_t c = 0; c < b.configs; ++c) {
+        const bool last_group = first_coordinate + coordinates == e.problems.dimension;
+        for (std::int64_t c = 0; c < b.configs && !stopped_after(0); ++c) {
             const Real* x = b.x + b.offset(c, 0);
             if (averaging && k > 0) {
                 average(c, record, k);
                 x = b.averaged;
             }
             switch (e.problems.kind) {
-                case ProblemKind::absolute_value: suboptimality<ProblemKind::absolute_value>(c, x); break;
-                case ProblemKind::quadratic: suboptimality<ProblemKind::quadratic>(c, x); break;
-                case ProblemKind::huber: suboptimality<ProblemKind::huber>(c, x); break;
+                case ProblemKind::absolute_value: add_objective<ProblemKind::absolute_value>(c, record, x); break;
+                case ProblemKind::quadratic: add_objective<ProblemKind::quadratic>(c, record, x); break;
+                case ProblemKind::huber: add_objective<ProblemKind::huber>(c, record, x); break;
             }
-            listener.recorded(listener.context, range.first_config + c, record, b.recorded);
+            if (last_group && !stopped) listener.recorded(listener.context, range.first_config + c, record, b.recorded);
         }
     }
 
     void average(std::int64_t c, std::int64_t record, std::int64_t k) {
-        const std::int64_t n = b.dimension * b.padded, at = b.offset(c, 0);
+        const std::int64_t n = b.group * b.padded, at = b.offset(c, 0);
         const bool tail = e.iterate == Iterate::tail_average;
-        const double* before = b.window_start + (tail ? record % b.open_windows : 0) * b.configs * n + at;
+        const double* before = b.window_start + (tail ? record % b.open_windows : 0) * state_size() + at;
         const double window = double(tail ? k - tail_window_start(k, e.tail_frac) : k);
-        for (std::int64_t l = 0; l < n; ++l) {
-            const double sum = b.total[at + l] + double(b.segment[at + l]);
-            b.averaged[l] = Real((tail ? sum - before[l] : sum) / window);
-        }
+        in_pieces(n, [&](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t l = begin; l < end; ++l) {
+                const double sum = b.total[at + l] + double(b.segment[at + l]);
+                b.averaged[l] = Real((tail ? sum - before[l] : sum) / window);
+            }
+        });
     }
 
+    // Adds the group's share; after the last group `recorded` has the suboptimality.
     template <ProblemKind kind>
-    void suboptimality(std::int64_t c, const Real* x) {
+    void add_objective(std::int64_t c, std::int64_t record, const Real* x) {
+        const bool last_group = first_coordinate + coordinates == e.problems.dimension;
+        const int used = used_accumulators();
         const Real minimum = Real(e.problems.minimum.data[problem_of(c) * e.problems.minimum.stride]);
-        const R scale = set1<R>(objective_scale<Real>(kind));
+        Real* partial = b.objective + (c * e.record_count + record) * accumulators * b.padded;
         for (std::int64_t l = 0; l < range.replicates; l += width) {
+            if (coordinates * width > uninterrupted_elements && stopped_after(0)) return;
             R acc[accumulators];
-            for (int k = 0; k < used_accumulators(); ++k) acc[k] = set1<R>(Real(0));
-            for (std::int64_t i = 0; i < b.dimension; ++i) {
-                const Coordinate<Real>& p = parameters(c, i);
+            for (int k = 0; k < used; ++k)
+                acc[k] = first_coordinate > 0 ? load<R>(partial + k * b.padded + l) : set1<R>(Real(0));
+            for (std::int64_t i = 0; i < coordinates; ++i) {
                 R& a = acc[i % accumulators];
-                a = add_objective_term<kind>(p, load<R>(x + i * b.padded + l), a);
+                a = add_objective_term<kind>(parameters(c, i), load<R>(x + i * b.padded + l), a);
             }
-            store(b.recorded + l, scale * fold_accumulators(acc, used_accumulators()) - set1<R>(minimum));
+            if (last_group)
+                store(b.recorded + l, suboptimality<kind>(fold_accumulators(acc, used), minimum));
+            else
+                for (int k = 0; k < used; ++k) store(partial + k * b.padded + l, acc[k]);
         }
     }
 };

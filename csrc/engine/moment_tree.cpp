@@ -1,7 +1,10 @@
 #include "moment_tree.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
+
+#include "../cpu/floating_point.hpp"
 
 namespace anneal_sgd {
 namespace {
@@ -26,6 +29,7 @@ void merge_into(MomentTree::Cells& left, const MomentTree::Cells& right) {
 }  // namespace
 
 void MomentTree::insert(std::int64_t start, std::int64_t stop, Cells cells) {
+    const DefaultFloatingPoint guard;
     auto next = nodes_.lower_bound(start);
     const bool overlaps_next = next != nodes_.end() && next->first < stop;
     const bool overlaps_previous = next != nodes_.begin() && std::prev(next)->second.stop > start;
@@ -61,6 +65,7 @@ void MomentTree::insert(std::int64_t start, std::int64_t stop, Cells cells) {
 }
 
 MomentTree::Cells MomentTree::total() const {
+    const DefaultFloatingPoint guard;
     Cells cells;
     for (const auto& [start, node] : nodes_) {
         if (cells.empty())
@@ -69,6 +74,28 @@ MomentTree::Cells MomentTree::total() const {
             merge_into(cells, node.cells);
     }
     return cells;
+}
+
+std::pair<std::int64_t, std::int64_t> MomentTree::take_first(Cells& cells) {
+    const auto first = nodes_.begin();
+    const std::pair<std::int64_t, std::int64_t> range{first->first, first->second.stop};
+    cells = std::move(first->second.cells);
+    nodes_.erase(first);
+    return range;
+}
+
+std::int64_t node_count(std::int64_t start, std::int64_t stop) {
+    std::int64_t nodes = 0;
+    while (start < stop) {
+        std::int64_t size = block_replicates;
+        if (!full_block(start, std::min(stop, start + size)))
+            size -= start % block_replicates;  // to the end of the block, or of the range
+        else
+            while (start % (2 * size) == 0 && start + 2 * size <= stop) size *= 2;
+        start += size;
+        ++nodes;
+    }
+    return nodes;
 }
 
 }  // namespace anneal_sgd

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "../core/moments.hpp"
@@ -27,8 +28,14 @@ public:
     // All nodes merged from left to right.
     Cells total() const;
 
+    // Removes the first node; returns its range.
+    std::pair<std::int64_t, std::int64_t> take_first(Cells& cells);
+
 private:
     std::map<std::int64_t, Node> nodes_;
 };
+
+// Nodes that the tree of replicates [start, stop) has.
+std::int64_t node_count(std::int64_t start, std::int64_t stop);
 
 }  // namespace anneal_sgd

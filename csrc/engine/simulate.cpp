@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <tuple>
 
 #include "../cpu/backend_cpu.hpp"
+#include "../cpu/floating_point.hpp"
 
 namespace anneal_sgd {
 namespace {
@@ -14,9 +17,12 @@ namespace {
 constexpr std::int64_t preferred_configs = 16;       // that share one drawing of noise
 constexpr std::int64_t preferred_replicates = 4096;  // that share one computation of learning rates
 constexpr std::int64_t smallest_range = 128;         // replicates: one AVX-512 strip
+constexpr std::int64_t narrowest_range = 32;         // replicates, where memory would not do for more
 constexpr std::int64_t tasks_per_thread = 4;         // so that threads end together
 constexpr std::int64_t scratch_limit = 64 << 20;     // bytes per thread
 constexpr std::int64_t cells_limit = 1 << 18;        // moments that one group of blocks holds before they merge
+constexpr std::int64_t coordinate_multiple = 32;     // of groups of coordinates: the accumulators of their sums
+constexpr std::int64_t task_bytes = sizeof(Range) + sizeof(void*) + 64;  // what the list of tasks takes for each
 
 // A set of whole blocks x configs whose tasks (replicate ranges) together yield one contribution to the tree.
 struct Group {
@@ -30,16 +36,20 @@ struct Group {
 
 struct Shape {
     std::int64_t configs, group_replicates, task_replicates;
+    std::int64_t coordinates;  // of a task's Range
 };
 
+std::int64_t bytes_of_real(const EnsembleSpec& e) { return e.precision == Precision::float32 ? 4 : 8; }
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+std::int64_t scratch_bytes(const EnsembleSpec& e, const RunOptions& o, const Kernels& kernels, const Shape& s) {
+    return kernels.scratch_bytes(e, {0, s.configs, 0, std::min(s.task_replicates, o.replicates), s.coordinates});
+}
 
 Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& kernels) {
     const std::int64_t configs = config_count(e);
-    Shape s{std::min(configs, preferred_configs), preferred_replicates, preferred_replicates};
-    const auto scratch = [&] {
-        return kernels.scratch_bytes(e, {0, s.configs, 0, std::min(s.task_replicates, o.replicates)});
-    };
+    Shape s{std::min(configs, preferred_configs), preferred_replicates, preferred_replicates, e.problems.dimension};
+    const auto scratch = [&] { return scratch_bytes(e, o, kernels, s); };
     const auto cells = [&] { return s.configs * e.record_count * (s.group_replicates / block_replicates); };
     while (s.group_replicates > block_replicates && cells() > cells_limit) s.group_replicates /= 2;
     while (s.configs > 1 && cells() > cells_limit) s.configs /= 2;
@@ -52,19 +62,23 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
     const std::int64_t smallest = may_cut ? smallest_range : block_replicates;
     while (s.task_replicates > smallest && (too_few() || scratch() > scratch_limit)) s.task_replicates /= 2;
     while (s.configs > 1 && (too_few() || scratch() > scratch_limit)) s.configs /= 2;
+    // What is left is one config of a large dimension: its coordinates in groups, then fewer replicates.
+    while (e.problems.projection != ProjectionKind::ball && s.coordinates > coordinate_multiple &&
+           scratch() > scratch_limit) {
+        Shape fewer = s;
+        fewer.coordinates = ceil_div(s.coordinates / 2, coordinate_multiple) * coordinate_multiple;
+        if (scratch_bytes(e, o, kernels, fewer) >= scratch()) break;  // the records' partial sums are what is large
+        s = fewer;
+    }
+    while (may_cut && s.task_replicates > narrowest_range && scratch() > scratch_limit) s.task_replicates /= 2;
     s.group_replicates = std::max(s.task_replicates, std::min(s.group_replicates, block_replicates));
     return s;
 }
 
-template <class Real>
-Moment moment_of(const void* values, std::int64_t offset, std::int64_t first_replicate, std::int64_t n) {
-    return block_moment(static_cast<const Real*>(values) + offset, first_replicate % block_replicates, n);
-}
-
 class Collector final : public cpu::Sink {
 public:
-    Collector(const EnsembleSpec& ensemble, const RunOptions& options, const Shape& shape)
-        : e_(ensemble), o_(options), real_bytes_(ensemble.precision == Precision::float32 ? 4 : 8) {
+    Collector(const EnsembleSpec& ensemble, const RunOptions& options, const Kernels& kernels, const Shape& shape)
+        : e_(ensemble), o_(options), kernels_(kernels), real_bytes_(bytes_of_real(ensemble)) {
         const std::int64_t configs = config_count(e_), stop = o_.first_replicate + o_.replicates;
         trees_.resize(std::size_t(ceil_div(configs, shape.configs)));
         configs_per_tree_ = shape.configs;
@@ -79,7 +93,7 @@ public:
                 group->replicates = group_stop - r;
                 for (std::int64_t first = r, task_stop; first < group_stop; first = task_stop) {
                     task_stop = std::min(group_stop, (first / shape.task_replicates + 1) * shape.task_replicates);
-                    tasks_.push_back({c, stop_config, first, task_stop - first});
+                    tasks_.push_back({c, stop_config, first, task_stop - first, shape.coordinates});
                     group_of_task_.push_back(group.get());
                     ++group->tasks_left;
                 }
@@ -131,21 +145,24 @@ public:
             const std::lock_guard<std::mutex> lock(mutex_);
             trees_[std::size_t(group.first_config / configs_per_tree_)].insert(start, stop, std::move(moments));
         }
-        group.moments = {};
-        group.values = {};
+        group.moments = std::vector<Moment>();  // `= {}` would keep the memory
+        group.values = std::vector<unsigned char>();
     }
 
-    // One tree for all configs.
-    MomentTree joined() const {
+    // One tree for all configs; takes the nodes out of the trees of the parts.
+    MomentTree joined() {
+        const DefaultFloatingPoint guard;
         MomentTree all;
-        for (const auto& [start, node] : trees_.front().nodes()) {
+        while (!trees_.front().nodes().empty()) {
             MomentTree::Cells cells;
             cells.reserve(std::size_t(config_count(e_) * e_.record_count));
-            for (const MomentTree& tree : trees_) {
-                const MomentTree::Cells& part = tree.nodes().at(start).cells;
+            std::int64_t start = 0, stop = 0;
+            for (MomentTree& tree : trees_) {
+                MomentTree::Cells part;
+                std::tie(start, stop) = tree.take_first(part);
                 cells.insert(cells.end(), part.begin(), part.end());
             }
-            all.insert(start, node.stop, std::move(cells));
+            all.insert(start, stop, std::move(cells));
         }
         return all;
     }
@@ -166,13 +183,14 @@ private:
     // `values`: one cell's, of all replicates of the group.
     Moment reduce(const Group& g, std::int64_t b, const void* values) const {
         const auto [start, stop] = block_range(g, b);
-        const std::int64_t offset = start - g.first_replicate;
-        return real_bytes_ == 4 ? moment_of<float>(values, offset, start, stop - start)
-                                : moment_of<double>(values, offset, start, stop - start);
+        return kernels_.block_moment(e_.precision,
+                                     static_cast<const char*>(values) + (start - g.first_replicate) * real_bytes_,
+                                     start % block_replicates, stop - start);
     }
 
     const EnsembleSpec& e_;
     const RunOptions& o_;
+    const Kernels& kernels_;
     const std::int64_t real_bytes_;
     std::int64_t configs_per_tree_;
     std::vector<Range> tasks_;
@@ -186,9 +204,26 @@ private:
 
 std::int64_t config_count(const EnsembleSpec& e) { return e.problems.count * e.schedule_count * e.base_lr_count; }
 
+double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
+    const Kernels& kernels = cpu::kernels(o.isa);
+    const Shape s = choose_shape(e, o, kernels);
+    const double configs = double(config_count(e)), replicates = double(o.replicates);
+    const double tasks = std::ceil(configs / double(s.configs)) * std::ceil(replicates / double(s.task_replicates));
+    const double workers = std::min(tasks, double(o.threads));
+    // A group in work holds the moments of its blocks, or the values of a block that is cut.
+    const double cells = double(s.configs * e.record_count);
+    const double per_group = s.task_replicates < block_replicates
+                                 ? cells * double(std::min(s.group_replicates, o.replicates) * bytes_of_real(e))
+                                 : cells * double(sizeof(Moment) * (s.group_replicates / block_replicates));
+    // The nodes of the parts, and of the whole while they are joined.
+    const double nodes = 2 * double(node_count(o.first_replicate, o.first_replicate + o.replicates));
+    return workers * (double(scratch_bytes(e, o, kernels, s)) + 2 * per_group) +
+           configs * double(e.record_count) * nodes * double(sizeof(Moment)) + tasks * double(task_bytes);
+}
+
 MomentTree simulate(const EnsembleSpec& ensemble, const RunOptions& options) {
     const Kernels& kernels = cpu::kernels(options.isa);
-    Collector collector(ensemble, options, choose_shape(ensemble, options, kernels));
+    Collector collector(ensemble, options, kernels, choose_shape(ensemble, options, kernels));
     cpu::run_tasks(ensemble, kernels, collector.tasks(), options.threads, collector, options.poll);
     return collector.joined();
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,6 +14,18 @@ from numpy.typing import ArrayLike
 from ._arrays import FloatArray
 
 LARGEST_UINT32 = 2**32 - 1
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 120
+
+
+def shown(value: object) -> str:
+    """`repr(value)`, shortened where it is long, as messages show it.
+
+    >>> shown(list(range(10**6)))
+    '[0, 1, 2, 3, 4, 5, ...]'
+    """
+    return _SHORT.repr(value)
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,7 @@ def integer(name: str, value: object, *, lowest: int, highest: int | None = None
             number = None
     if number is None or number < lowest or (highest is not None and number > highest):
         allowed = f">= {lowest}" if highest is None else f"in {lowest} .. {highest}"
-        raise ValueError(f"{name} must be an integer {allowed}, got {value!r}")
+        raise ValueError(f"{name} must be an integer {allowed}, got {shown(value)}")
     return number
 
 
@@ -76,28 +89,37 @@ def real(name: str, value: object, interval: Interval) -> float:
     else:
         number = math.nan
     if not interval.contains(number):
-        raise ValueError(f"{name} must be one number, {interval}, got {value!r}")
+        raise ValueError(f"{name} must be one number, {interval}, got {shown(value)}")
     return number
 
 
 def real_array(
-    name: str, value: ArrayLike, interval: Interval, *, ndim: int | None = None, infinite: bool = False
+    name: str,
+    value: ArrayLike,
+    interval: Interval,
+    *,
+    ndim: int | None = None,
+    max_ndim: int | None = None,
+    infinite: bool = False,
 ) -> FloatArray:
-    """`value` as a new float64 array, not empty, with every element in the interval (`infinite`: or infinite)."""
+    """`value` as a new float64 array, not empty, all in the interval (`infinite`: or at an infinite end of it)."""
     shape = "" if ndim is None else {0: "one number, ", 1: "one-dimensional, "}[ndim]
+    if max_ndim is not None:
+        shape = {0: "one number, ", 1: "one number or one-dimensional, "}[max_ndim]
     allowed = f"{shape}{interval}"
     try:
         given = np.asarray(value)
     except ValueError:
         given = np.empty(0, dtype=object)
     if given.dtype.kind not in "iuf":
-        raise ValueError(f"{name} must be numbers, {allowed}, got {value!r}")
-    if given.size == 0 or (ndim is not None and given.ndim != ndim):
+        raise ValueError(f"{name} must be numbers, {allowed}, got {shown(value)}")
+    wrong_shape = (ndim is not None and given.ndim != ndim) or (max_ndim is not None and given.ndim > max_ndim)
+    if given.size == 0 or wrong_shape:
         raise ValueError(f"{name} must be {allowed} and not empty, got shape {given.shape}")
     array = given.astype(np.float64)
     inside = interval.mask(array)
     if infinite:
-        inside |= np.isinf(array)
+        inside |= (array == interval.high) | (array == interval.low)
     if not inside.all():
         raise ValueError(f"{name} must be {allowed}, got {_first_outside(array, inside)}")
     return array
@@ -107,14 +129,14 @@ def choice(name: str, value: object, allowed: Iterable[str]) -> str:
     """`value` where it is one of the allowed words."""
     words = tuple(allowed)
     if not isinstance(value, str) or value not in words:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, words))}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, words))}, got {shown(value)}")
     return value
 
 
 def flag(name: str, value: object) -> bool:
     """`value` where it is True or False."""
     if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"{name} must be True or False, got {value!r}")
+        raise ValueError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
 

@@ -88,12 +88,14 @@ def validate(
 
     Prints one row per setting and schedule and exits with 0 if all agree with theory within the preset's allowance.
     """
-    from .experiments.validate import DEFAULT_SCHEDULES, PRESETS, SETTINGS, RateReport, validate_rates
+    from .experiments.validate import DEFAULT_SCHEDULES, SETTINGS, RateReport, run_meta, validate_rates
 
     if quick and full:
         raise ValueError("--quick: cannot go with --full; give one of them, or none for the default")
     preset: Preset = "quick" if quick else "full" if full else "default"
     chosen = [schedules.by_name(name) for name in schedule_names] or list(DEFAULT_SCHEDULES)
+    settings = settings or SETTINGS
+    meta = run_meta(preset=preset, settings=settings, schedules=chosen, seed=seed)
     if json_file is not None and not json_file.parent.is_dir():
         raise ValueError(f"--json: folder '{json_file.parent}' does not exist")
     # What cannot be written must be known before the run, not after it.
@@ -124,7 +126,7 @@ def validate(
 
             report = validate_rates(
                 preset=preset,
-                settings=settings or SETTINGS,
+                settings=settings,
                 schedules=chosen,
                 seed=seed,
                 threads=threads,
@@ -133,9 +135,7 @@ def validate(
             )
     except KeyboardInterrupt:
         if rows:
-            size = PRESETS[preset]
-            allowances = {"allowance": size.allowance, "horizon_allowance": size.horizon_allowance}
-            partial = RateReport(rows, {"preset": preset, "seed": seed, **allowances, "interrupted": True})
+            partial = RateReport(rows, {**meta, "interrupted": True})
             _print_table(partial, Console())
             _write(partial, json_file, output, pictures=False)
         raise
@@ -202,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_.exit_code
     except click.ClickException as error:
         return _fail(error.format_message())
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError) as error:
         return _fail(str(error))
     except (click.Abort, KeyboardInterrupt):
         print("anneal-sgd: interrupted", file=sys.stderr)

@@ -29,11 +29,11 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from . import _core, _validate
 from ._arrays import FloatArray, frozen, short
-from ._validate import FINITE, NON_NEGATIVE, POSITIVE, Interval
+from ._validate import FINITE, NON_NEGATIVE, POSITIVE, Interval, shown
 
 __all__ = ["AbsoluteValue", "Huber", "Problem", "Quadratic"]
 
@@ -42,6 +42,7 @@ Projection: TypeAlias = tuple[str, ArrayLike, ArrayLike] | tuple[str, float] | N
 
 _NOISES = ("none", "rademacher", "gaussian", "uniform")
 _LARGEST_DIMENSION = 2**24 - 1
+_SHOWN_ELEMENTS = 1000  # of an array in a text; like NumPy, more are summarised
 _ROUNDING = 1e-12  # of a norm or a sum of squares, relative
 
 
@@ -191,13 +192,13 @@ class Problem(ABC):
         """Take over a checked row: the fields are views of it."""
         d = (row.size - 3) // 5
         p = _Columns(frozen(row), d)
-        shown = {"none": None, "box": ("box", p.lower, p.upper), "ball": ("ball", float(p.radius))}[set_kind]
+        projection = {"none": None, "box": ("box", p.lower, p.upper), "ball": ("ball", float(p.radius))}[set_kind]
         self.__dict__.update(
             {
                 self._weight_name: p.weight,
                 "noise": noise,
                 "noise_std": p.noise_std,
-                "projection": shown,
+                "projection": projection,
                 "x0": p.x0,
                 "_columns": p,
                 "_common": (type(self), d, noise, set_kind),
@@ -210,11 +211,11 @@ class Problem(ABC):
         if noise == "none":
             if second_moment is not None or (noise_std is not None and np.any(noise_std)):
                 name, value = ("second_moment", second_moment) if noise_std is None else ("noise_std", noise_std)
-                raise ValueError(f"{name} must be left out where noise is 'none', got {value!r}")
+                raise ValueError(f"{name} must be left out where noise is 'none', got {shown(value)}")
             return 0.0
         if noise_std is not None:
             if second_moment is not None:
-                raise ValueError(f"second_moment must be left out where noise_std is given, got {second_moment!r}")
+                raise ValueError(f"second_moment must be left out where noise_std is given, got {shown(second_moment)}")
             return noise_std
         if second_moment is None:
             raise ValueError(f"noise_std or second_moment must be given where noise is {noise!r}")
@@ -230,6 +231,10 @@ class Problem(ABC):
     @cached_property
     def _core(self) -> _core.Problems:
         return _stack((self,))
+
+    @cached_property
+    def _refusals(self) -> dict[str, str]:
+        return {}
 
     def _arguments(self) -> dict[str, Any]:
         """What makes the same problem again."""
@@ -253,15 +258,15 @@ class Problem(ABC):
         return self._columns.rows.tobytes()
 
     def __repr__(self) -> str:
-        """The call that makes the problem; an array of equal numbers as one number."""
+        """The call that makes the problem; an array of equal numbers as one number, a very long one summarised."""
         arguments = self._arguments()
-        shown = [f"{name}={_shown(value)}" for name, value in arguments.items()]
+        texts = [f"{name}={_shown(value)}" for name, value in arguments.items()]
         one_number = all(
             np.ndim(_collapsed(value)) == 0 for value in arguments.values() if isinstance(value, np.ndarray)
         )
         if self.dimension > 1 and one_number:
-            shown.append(f"dimension={self.dimension}")
-        return f"{type(self).__name__}({', '.join(shown)})"
+            texts.append(f"dimension={self.dimension}")
+        return f"{type(self).__name__}({', '.join(texts)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by content."""
@@ -436,14 +441,14 @@ def _as_sequence(problem: Problem | Sequence[Problem]) -> tuple[Problem, ...]:
     if isinstance(problem, Problem):
         return (problem,)
     if isinstance(problem, str) or not hasattr(problem, "__iter__"):
-        raise ValueError(f"problem must be a problem or a sequence of problems, got {problem!r}")
+        raise ValueError(f"problem must be a problem or a sequence of problems, got {shown(problem)}")
     problems = tuple(problem)
     if not problems:
         raise ValueError("problem must be a problem or a sequence of problems, got an empty one")
     common = getattr(problems[0], "_common", None)
     for i, other in enumerate(problems):
         if not isinstance(other, Problem):
-            raise ValueError(f"problem must be a problem or a sequence of problems, got {other!r} at index {i}")
+            raise ValueError(f"problem must be a problem or a sequence of problems, got {shown(other)} at index {i}")
         if other._common is not common and other._common != common:
             raise ValueError(f"problem must {_difference(problems[0], other)} at index {i}")
     return problems
@@ -482,6 +487,47 @@ def _stack(problem: Problem | Sequence[Problem]) -> _core.Problems:
         x0=columns.x0,
         minimum=columns.minimum,
     )
+
+
+def _refusal(problems: Sequence[Problem], dtype: str) -> str:
+    """Why the problems cannot be simulated in the dtype, in words; empty where they can."""
+    p, limits = _rows(problems), np.finfo(dtype)
+    size = np.abs(p.rows)
+    ordinary = (size == 0.0) | (size >= 1e-15) & (size <= 1e15) | (size == math.inf)
+    if ordinary.all() and (p.lower.astype(dtype) < p.upper.astype(dtype)).all():
+        return ""
+    tiny, huge = float(limits.tiny), float(limits.max)
+    weight_name = problems[0]._weight_name
+    for name, values, low, high in (
+        (weight_name, p.weight, tiny, huge),
+        ("noise_std", p.noise_std, tiny, huge),
+        ("x0", p.x0, tiny, huge),
+        ("projection lower end", p.lower, tiny, huge),
+        ("projection upper end", p.upper, tiny, huge),
+        ("projection radius", p.radius[:, None], math.sqrt(tiny), math.sqrt(huge)),  # its square is computed with
+        ("width", p.width[:, None], tiny, huge),
+        (f"{weight_name} / width", p.weight / p.width[:, None], tiny, huge),
+        ("f*, the smallest value on the set,", p.minimum[:, None], tiny, huge),
+    ):
+        size = np.abs(values)
+        outside = (size > 0.0) & (size < low) | (size > high) & (size < math.inf)
+        if np.any(outside):
+            got = _place(problems, values, outside)
+            return f"{name} must be 0 or of size {low:.4g} to {high:.4g} in {dtype}, got {got}"
+    collapsed = p.lower.astype(dtype) >= p.upper.astype(dtype)
+    if np.any(collapsed):
+        got = f"{_place(problems, p.lower, collapsed)} with upper end {short(p.upper[collapsed][0])}"
+        return f"projection must be a box with lower < upper in {dtype}, got lower end {got}"
+    return ""
+
+
+def _place(problems: Sequence[Problem], values: FloatArray, where: NDArray[np.bool_]) -> str:
+    """The first value marked in an array of shape (problems, coordinates), and where it is."""
+    row, column = (int(i) for i in np.argwhere(where)[0])
+    text = short(values[row, column])
+    if values.shape[1] > 1:
+        text += f" at index {column}"
+    return text + (f" of problem {row}" if len(problems) > 1 else "")
 
 
 def _varying(problems: Sequence[Problem]) -> dict[str, FloatArray]:
@@ -524,7 +570,7 @@ def _parsed_set(projection: Projection) -> tuple[str, float | FloatArray, float 
             return "box", lower, upper, math.inf
         if projection[0] == "ball" and len(projection) == 2:
             return "ball", -math.inf, math.inf, _validate.real("projection radius", projection[1], POSITIVE)
-    raise ValueError(f"projection must be None, ('box', lower, upper) or ('ball', radius), got {projection!r}")
+    raise ValueError(f"projection must be None, ('box', lower, upper) or ('ball', radius), got {shown(projection)}")
 
 
 def _dimension(dimension: int | None, parameters: dict[str, float | FloatArray]) -> int:
@@ -550,8 +596,8 @@ def _check_set(p: _Columns, projection: Projection) -> None:
     inside = (p.lower <= p.x0) & (p.x0 <= p.upper)
     if not np.all(inside):
         where = int(np.argmin(inside))
-        got = f"{short(p.x0[where])} in coordinate {where}"
-        raise ValueError(f"x0 must lie in the box {_shown(projection)}, got {got}")
+        ends = f"{short(p.lower[where])} to {short(p.upper[where])}"
+        raise ValueError(f"x0 must lie in the box, {ends} in coordinate {where}, got {short(p.x0[where])}")
     radius = float(p.radius)
     if radius < math.inf:
         norm = float(np.linalg.norm(p.x0))
@@ -566,7 +612,12 @@ def _collapsed(value: FloatArray) -> FloatArray:
 def _shown(value: object) -> str:
     if isinstance(value, np.ndarray):
         collapsed = _collapsed(np.atleast_1d(value))
-        return short(float(collapsed)) if collapsed.ndim == 0 else f"[{', '.join(map(short, collapsed))}]"
+        if collapsed.ndim == 0:
+            return short(float(collapsed))
+        texts = [short(x) for x in (collapsed if collapsed.size <= _SHOWN_ELEMENTS else collapsed[:3])]
+        if collapsed.size > _SHOWN_ELEMENTS:
+            texts += ["...", short(collapsed[-1])]
+        return f"[{', '.join(texts)}]"
     if isinstance(value, tuple | list):
         return f"({', '.join(map(_shown, value))})"
     if isinstance(value, float | int):

@@ -466,7 +466,7 @@ def suboptimality(problem: Problem, x: FloatArray) -> FloatArray:
         f = _sum(_bend(problem, x.dtype) * m, fma(F(-0.5), m, size))
     else:
         raise ValueError(f"kind must be 'absolute_value', 'quadratic' or 'huber', got {problem.kind!r}")
-    return np.asarray(f - F(problem.minimum))
+    return _greater(F(0), f - F(problem.minimum))
 
 
 def _gradient(problem: Problem, x: FloatArray) -> FloatArray:
@@ -485,7 +485,8 @@ def _project(problem: Problem, y: FloatArray) -> FloatArray:
         return _lesser(_column(problem, "upper", y.dtype), _greater(_column(problem, "lower", y.dtype), y))
     if problem.projection == "ball":
         F, R, q = y.dtype.type, problem.radius, _sum(y, y)
-        return np.where(q > F(R * R), y * (F(R) / np.sqrt(q)), y)
+        factor = np.where(q < F(np.inf), F(R) / np.sqrt(q), F(np.nan))
+        return np.where(q > F(R * R), y * factor, y)
     raise ValueError(f"projection must be 'none', 'box' or 'ball', got {problem.projection!r}")
 
 

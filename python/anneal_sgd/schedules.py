@@ -30,7 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _core, _validate
 from ._arrays import FloatArray, frozen, short
-from ._validate import Interval
+from ._validate import Interval, shown
 
 __all__ = [
     "Constant",
@@ -52,6 +52,7 @@ Cooldown: TypeAlias = Literal["linear", "cosine", "one_minus_sqrt"]
 
 _COOLDOWN_DEGREE = {"linear": 1.0, "cosine": 2.0, "one_minus_sqrt": 1.0}
 _BELOW_ONE = Interval(low=0.0, high=1.0, open_high=True)
+_INVERTIBLE = Interval(low=2.0**-1022)  # whose reciprocal is finite
 _POINTS = 65537  # samples of a callable: 2^16 cells, whose ends are exact in binary
 _INSIDE = Interval(low=0.0, high=1.0, open_low=True, open_high=True)
 
@@ -144,9 +145,9 @@ class _Shape(Schedule):
     @property
     def name(self) -> str:
         """A short text that identifies the schedule: `by_name` reads it back."""
-        shown = [_text(getattr(self, f.name)) for f in _parameters(type(self)) if getattr(self, f.name) is not None]
-        shown += [f"{key}={short(getattr(self, key))}" for key in ("floor", "warmup_frac") if getattr(self, key) != 0.0]
-        return _NAMES[type(self)] + (f"({', '.join(shown)})" if shown else "")
+        texts = [_text(getattr(self, f.name)) for f in _parameters(type(self)) if getattr(self, f.name) is not None]
+        texts += [f"{key}={short(getattr(self, key))}" for key in ("floor", "warmup_frac") if getattr(self, key) != 0.0]
+        return _NAMES[type(self)] + (f"({', '.join(texts)})" if texts else "")
 
     def _make(self, kind: _core.ScheduleKind, parameter: float = 0.0, **special: Any) -> _core.Schedule:
         return _core.Schedule(kind, parameter=parameter, floor=self.floor, warmup_frac=self.warmup_frac, **special)
@@ -174,7 +175,7 @@ class InverseSqrt(_Shape):
     """h(u) = 1 / sqrt(1 + u / s), s = `timescale_frac` > 0; without it s is one step: h = 1 / sqrt(t + 1) at step t.
 
     Tail degree 0. The form without `timescale_frac` depends on the horizon, so `schedule(u)` needs `horizon=`; that is
-    the classical 1 / sqrt(t) with the paper's t = 1, 2, ... ValueError: `timescale_frac` not > 0, `floor` outside
+    the classical 1 / sqrt(t) with the paper's t = 1, 2, ... ValueError: `timescale_frac` below 2^-1022, `floor` outside
     [0, 1] or `warmup_frac` outside [0, 1).
 
     >>> InverseSqrt(timescale_frac=0.125)([0, 0.375, 1]).tolist()
@@ -191,7 +192,7 @@ class InverseSqrt(_Shape):
         """Check the parameters and make them plain floats."""
         super().__post_init__()
         if self.timescale_frac is not None:
-            self._coerce("timescale_frac", _validate.POSITIVE)
+            self._coerce("timescale_frac", _INVERTIBLE)
 
     @cached_property
     def _core(self) -> _core.Schedule:
@@ -326,7 +327,7 @@ class StepDecay(_Shape):
         self._coerce("factor", _validate.POSITIVE_FRACTION)
         given = _validate.real_array("milestones", np.atleast_1d(np.asarray(self.milestones)), _INSIDE, ndim=1)
         if np.any(np.diff(given) <= 0.0):
-            raise ValueError(f"milestones must be strictly increasing, got {self.milestones!r}")
+            raise ValueError(f"milestones must be strictly increasing, got {shown(self.milestones)}")
         object.__setattr__(self, "milestones", tuple(given.tolist()))
 
     @cached_property
@@ -402,11 +403,11 @@ class Tabulated(Schedule):
         """Check the values, or sample the callable."""
         n = _validate.integer("points", points, lowest=2)
         if n != _POINTS and not callable(values):
-            raise ValueError(f"points must be left out where values are given and not sampled, got {points!r}")
+            raise ValueError(f"points must be left out where values are given and not sampled, got {shown(points)}")
         table = _table(_sampled(values, n) if callable(values) else values)
         degree = _estimated_degree(table) if tail_degree is None else _tail_degree(tail_degree)
         if name is not None and (not isinstance(name, str) or not name):
-            raise ValueError(f"name must be a text that is not empty, got {name!r}")
+            raise ValueError(f"name must be a text that is not empty, got {shown(name)}")
         object.__setattr__(self, "table", frozen(table))
         object.__setattr__(self, "_tail_degree", degree)
         object.__setattr__(self, "_name", name or f"tabulated({table.size}, {zlib.crc32(table.tobytes()):08x})")
@@ -470,10 +471,10 @@ def by_name(name: str, **parameters: Any) -> Schedule:
     (0.3, 0.6, 0.9)
     """
     if not isinstance(name, str):
-        raise ValueError(f"name must be a text like 'cosine:floor=0.1', got {name!r}")
+        raise ValueError(f"name must be a text like 'cosine:floor=0.1', got {shown(name)}")
     head, texts = _split(name)
     if head not in _CLASSES:
-        raise ValueError(f"name must be one of {', '.join(_CLASSES)}, got {head!r}")
+        raise ValueError(f"name must be one of {', '.join(_CLASSES)}, got {shown(head)}")
     cls = _CLASSES[head]
     positional = [f.name for f in _parameters(cls)]
     known = (*positional, "floor", "warmup_frac")
@@ -482,14 +483,15 @@ def by_name(name: str, **parameters: Any) -> Schedule:
         key, separator, value = text.partition("=")
         if not separator:
             if place >= len(positional):
-                raise ValueError(f"name must give {head} at most {len(positional)} parameters by place, got {name!r}")
+                most = f"at most {len(positional)} parameters by place"
+                raise ValueError(f"name must give {head} {most}, got {shown(name)}")
             key, value = positional[place], text
         _add(found, key.strip(), value.strip(), head, known)
     for key, given in parameters.items():
         _add(found, key, given, head, known)
     missing = [f.name for f in _parameters(cls) if f.default is MISSING and f.name not in found]
     if missing:
-        raise ValueError(f"{missing[0]} must be given for {head}, as in '{head}:2', got {name!r}")
+        raise ValueError(f"{missing[0]} must be given for {head}, as in '{head}:2', got {shown(name)}")
     return cls(**found)
 
 
@@ -524,7 +526,7 @@ def _split(text: str) -> tuple[str, list[str]]:
     if parenthesis:
         inner, end, after = rest.rpartition(")")
         if not end or after:
-            raise ValueError(f"name must end with its closing parenthesis, got {text!r}")
+            raise ValueError(f"name must end with its closing parenthesis, got {shown(text)}")
         parts = inner.split(",") if inner.strip() else []
     else:
         head, *parts = text.split(":")
@@ -544,7 +546,7 @@ def _parsed(key: str, text: str) -> float | tuple[float, ...]:
         return tuple(map(float, text.split("/"))) if key == "milestones" else float(text)
     except ValueError:
         wanted = "numbers with / between" if key == "milestones" else "a number"
-        raise ValueError(f"{key} must be {wanted}, got {text!r}") from None
+        raise ValueError(f"{key} must be {wanted}, got {shown(text)}") from None
 
 
 def _table(values: ArrayLike) -> FloatArray:

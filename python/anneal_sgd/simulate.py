@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _core, _validate, runtime
 from ._arrays import FloatArray, IntArray, available_memory, frozen
-from .problems import Problem, _as_sequence, _stack
+from ._validate import shown
+from .problems import Problem, _as_sequence, _refusal, _stack
 from .results import Result, Spec
 from .schedules import Schedule
 
@@ -23,6 +24,7 @@ Backend: TypeAlias = Literal["auto", "cpu", "cuda"]
 _ITERATES = {kind.name: kind for kind in _core.Iterate}
 _PRECISIONS = {kind.name: kind for kind in _core.Precision}
 _DTYPES = {name: np.dtype(name) for name in _PRECISIONS}
+_RANGES = {name: (float(np.finfo(name).tiny), float(np.finfo(name).max)) for name in _DTYPES}
 _BACKENDS = ("auto", "cpu", "cuda")
 _REPLICATE_NUMBERS = 2**32
 _LARGEST_SEED = 2**64 - 1
@@ -75,12 +77,13 @@ def simulate(
     - `dtype`: "float32" or "float64", of the trajectories; statistics are always float64.
     - `backend`: "auto", "cpu" or "cuda"; `isa`, `threads`: default as `anneal_sgd.runtime` says. None changes a bit.
     - `keep_samples`: keep the suboptimality of every trajectory as `result.samples`, of shape dims + (replicates,).
-      `out`: a C-contiguous, writable array of that shape and dtype to keep them in.
+      `out`: a C-contiguous, writable array of that shape and dtype to keep them in; `result.samples` is a view of it.
     - `progress`: called now and then on the calling thread with the fraction done, the last time with 1.0. An exception
       it raises stops the run; so does Ctrl-C.
 
-    ValueError: an argument out of its range (the message starts with its name), or samples that do not fit in memory.
-    RuntimeError: a backend that is not available here.
+    ValueError: an argument out of its range (the message starts with its name) or of the range of `dtype`, or samples
+    that do not fit in memory. MemoryError: the statistics or the state of the trajectories do not; nothing has run
+    then. RuntimeError: a backend that is not available here.
 
     >>> from anneal_sgd import problems, schedules
     >>> problem = problems.AbsoluteValue(slope=1.0, x0=1.0)  # no noise: 1, 0.5, 0.25, 0.125
@@ -122,16 +125,16 @@ class Simulator:
     [0.375, 0.5]
     """
 
-    __slots__ = ("_core", "_problem")
+    __slots__ = ("_core", "_problem", "_refusals")
 
     def __init__(self, problem: Problem | Sequence[Problem]) -> None:
         """Check and stack the problems."""
         if isinstance(problem, Problem):
             self._problem: Problem | tuple[Problem, ...] = problem
-            self._core = problem._core
+            self._core, self._refusals = problem._core, problem._refusals
         else:
             self._problem = _as_sequence(problem)
-            self._core = _stack(self._problem)
+            self._core, self._refusals = _stack(self._problem), {}
 
     def run(
         self,
@@ -169,6 +172,8 @@ class Simulator:
         repeats = _validate.integer("replicates", replicates, lowest=1, highest=_REPLICATE_NUMBERS - first)
         kept_records, records = _records(record_at, steps)
         name = _dtype_name(dtype)
+        self._check_dtype(name)
+        _check_range("base_lr", rates, name)
         spec = Spec(
             problem=self._problem,
             schedule=kept_schedule,
@@ -204,6 +209,9 @@ class Simulator:
             precision=_PRECISIONS[name],
             seed=spec.seed,
         )
+        needed = _core.memory_needed(ensemble, first_replicate=first, replicates=repeats, isa=used_isa, threads=workers)
+        if needed > _UNCHECKED_BYTES:
+            _check_memory(spec, repeats, workers, needed)
         moments = _core.simulate(
             ensemble,
             first_replicate=first,
@@ -217,13 +225,21 @@ class Simulator:
             poll.finish()
         return Result(spec, used_backend, used_isa, None if samples is None else frozen(samples[...]), moments)
 
+    def _check_dtype(self, dtype: str) -> None:
+        """ValueError where a parameter of the problems leaves the range of the dtype; looked at once per dtype."""
+        if dtype not in self._refusals:
+            problems = (self._problem,) if isinstance(self._problem, Problem) else self._problem
+            self._refusals[dtype] = _refusal(problems, dtype)
+        if self._refusals[dtype]:
+            raise ValueError(self._refusals[dtype])
+
 
 class _Progress:
     """Calls back with the fraction done; with `finish` at the end, exactly one call, the last, says 1."""
 
     def __init__(self, callback: Callable[[float], object]) -> None:
         if not callable(callback):
-            raise ValueError(f"progress must be None or a callable that takes the fraction done, got {callback!r}")
+            raise ValueError(f"progress must be None or a callable that takes the fraction done, got {shown(callback)}")
         self._callback = callback
         self._last = 0.0
 
@@ -246,13 +262,13 @@ def _backend(backend: str) -> str:
 def _schedules(schedule: Sequence[Schedule]) -> tuple[Schedule, ...]:
     allowed = "be a schedule or a sequence of schedules"
     if isinstance(schedule, str) or not hasattr(schedule, "__iter__"):
-        raise ValueError(f"schedule must {allowed}, got {schedule!r}")
+        raise ValueError(f"schedule must {allowed}, got {shown(schedule)}")
     schedules = tuple(schedule)
     if not schedules:
         raise ValueError(f"schedule must {allowed}, got an empty one")
     for i, one in enumerate(schedules):
         if not isinstance(one, Schedule):
-            raise ValueError(f"schedule must {allowed}, got {one!r} at index {i}")
+            raise ValueError(f"schedule must {allowed}, got {shown(one)} at index {i}")
     return schedules
 
 
@@ -267,6 +283,18 @@ def _base_lr(base_lr: ArrayLike) -> tuple[float | tuple[float, ...], FloatArray]
     return (float(rates), rates.reshape(1)) if rates.ndim == 0 else (tuple(rates.tolist()), rates)
 
 
+def _check_range(name: str, values: FloatArray, dtype: str) -> None:
+    """ValueError where a value >= 0 would be lost, or infinite, in the dtype."""
+    low, high = _RANGES[dtype]
+    if values.size == 1 and low <= values[0] <= high:  # the common case, without the array operations
+        return
+    outside = (values > 0.0) & (values < low) | (values > high)
+    if outside.any():
+        where = int(np.argmax(outside))
+        at = f" at index {where}" if values.size > 1 else ""
+        raise ValueError(f"{name} must be 0 or {low:.4g} to {high:.4g} in {dtype}, got {float(values[where])!r}{at}")
+
+
 def _records(record_at: object, horizon: int) -> tuple[int | tuple[int, ...], IntArray]:
     """What the spec keeps, and the 1-D array."""
     if record_at is None:
@@ -275,12 +303,12 @@ def _records(record_at: object, horizon: int) -> tuple[int | tuple[int, ...], In
     try:
         given = np.asarray(record_at)
     except ValueError:  # nested lists of different lengths
-        raise ValueError(f"record_at must {allowed}, got {record_at!r}") from None
+        raise ValueError(f"record_at must {allowed}, got {shown(record_at)}") from None
     if given.ndim == 0:
         step = _validate.integer("record_at", given[()], lowest=0, highest=horizon)
         return step, np.array((step,))
     if given.ndim != 1 or given.size == 0 or given.dtype.kind not in "iu":
-        raise ValueError(f"record_at must {allowed}, got {record_at!r}")
+        raise ValueError(f"record_at must {allowed}, got {shown(record_at)}")
     inside = (given >= 0) & (given <= horizon)
     inside[1:] &= given[1:] > given[:-1]
     if not inside.all():
@@ -298,7 +326,7 @@ def _dtype_name(dtype: DTypeLike) -> str:
     except TypeError:
         name = ""
     if name not in _DTYPES:
-        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {shown(dtype)}")
     return name
 
 
@@ -309,15 +337,34 @@ def _samples(spec: Spec, replicates: int, out: NDArray[Any] | None) -> NDArray[A
         if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
             got = f"{out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else repr(out)
             raise ValueError(f"out must be an array of {dtype} and shape {shape}, got {got}")
-        if not (out.flags.c_contiguous and out.flags.writeable):
-            raise ValueError(f"out must be C-contiguous and writable, got strides {out.strides}")
+        if not out.flags.c_contiguous:
+            raise ValueError(f"out must be C-contiguous, got strides {out.strides}")
+        if not out.flags.writeable:
+            raise ValueError("out must be writable, got a read-only array")
         return out
     needed = prod(shape) * dtype.itemsize
     available = available_memory() if needed > _UNCHECKED_BYTES else None
     if available is not None and needed > available:
-        records = len(spec.record_at) if isinstance(spec.record_at, tuple) else 1
         raise ValueError(
-            f"keep_samples must fit in memory: {replicates} replicates x {prod(spec.shape) // records} configs x "
-            f"{records} records take {needed} bytes in {spec.dtype}, and {available} are available"
+            f"keep_samples must fit in memory: {_size(spec, replicates)} take {needed} bytes in {spec.dtype}, and "
+            f"{available} are available"
         )
     return np.empty(shape, dtype)
+
+
+def _check_memory(spec: Spec, replicates: int, threads: int, needed: float) -> None:
+    available = available_memory()
+    if available is not None and needed > available:
+        raise MemoryError(
+            f"{_size(spec, replicates)} in {_dimension(spec)} coordinates need about {needed:.0f} bytes on {threads} "
+            f"threads, and {available} are available: fewer threads, records, configs or coordinates take less"
+        )
+
+
+def _size(spec: Spec, replicates: int) -> str:
+    records = len(spec.record_at) if isinstance(spec.record_at, tuple) else 1
+    return f"{replicates} replicates x {prod(spec.shape) // records} configs x {records} records"
+
+
+def _dimension(spec: Spec) -> int:
+    return (spec.problem[0] if isinstance(spec.problem, tuple) else spec.problem).dimension

@@ -32,13 +32,16 @@ the theorem's own sum over T weights a bound changes by a fraction that vanishes
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import _validate
+from ._arrays import FloatArray
+from ._validate import FINITE, NON_NEGATIVE, POSITIVE, shown
 
 __all__ = [
     "Bound",
@@ -52,8 +55,6 @@ __all__ = [
     "tuned_base_lr",
     "tuned_rate",
 ]
-
-FloatArray = NDArray[np.float64]
 
 
 class ScheduleLike(Protocol):
@@ -116,13 +117,15 @@ def last_iterate_bound(
             f"got base_lr={base_lr!r} and misspecification={misspecification!r}"
         )
     weights = _weights(schedule, horizon)
-    d = _positive_scalar("distance", distance)
-    g = _positive_scalar("gradient_bound", gradient_bound)
+    d = _validate.real("distance", distance, POSITIVE)
+    g = _validate.real("gradient_bound", gradient_bound, POSITIVE)
     if base_lr is not None:
-        rates = _numbers("base_lr", base_lr, above=0.0)
+        rates = _validate.real_array("base_lr", base_lr, POSITIVE, max_ndim=1)
     else:
-        rates = np.asarray(_numbers("misspecification", misspecification, above=0.0) * (weights.tuned * d / g))
-    fixed = None if start is None else _integer("start", start, lowest=1, highest=weights.sums.size) - 1
+        assert misspecification is not None  # one of the two is given
+        rho = _validate.real_array("misspecification", misspecification, POSITIVE, max_ndim=1)
+        rates = np.asarray(rho * (weights.tuned * d / g))
+    fixed = None if start is None else _validate.integer("start", start, lowest=1, highest=weights.sums.size) - 1
 
     best = np.empty(rates.shape, dtype=np.int64)
     distance_term, noise_term = np.empty(rates.shape), np.empty(rates.shape)
@@ -145,7 +148,7 @@ def tuned_base_lr(schedule: ScheduleLike, horizon: int, *, distance: float = 1.0
     >>> round(tuned_base_lr(schedules.Polynomial(degree=2), 20_000), 4)
     0.01
     """
-    d, g = _positive_scalar("distance", distance), _positive_scalar("gradient_bound", gradient_bound)
+    d, g = _validate.real("distance", distance, POSITIVE), _validate.real("gradient_bound", gradient_bound, POSITIVE)
     return _weights(schedule, horizon).tuned * d / g
 
 
@@ -174,7 +177,7 @@ def asymptotic_exponent(tail_degree: ArrayLike) -> FloatArray:
     >>> asymptotic_exponent([0, 0.5, 1, 2]).tolist()
     [1.0, 0.5, 0.3333333333333333, 0.2]
     """
-    degree = _numbers("tail_degree", tail_degree, at_least=0.0, max_ndim=None, finite=False)
+    degree = _validate.real_array("tail_degree", tail_degree, NON_NEGATIVE, infinite=True)
     return np.asarray(1.0 / (2.0 * degree + 1.0))
 
 
@@ -208,7 +211,7 @@ def tolerated_misspecification(schedule: ScheduleLike, horizon: int, *, loss: fl
     """
     weights = _weights(schedule, horizon)
     a, b = weights.terms(weights.tuned, 1.0, 1.0)
-    target = (1.0 + _positive_scalar("loss", loss)) * np.min(a + b)
+    target = (1.0 + _validate.real("loss", loss, POSITIVE)) * np.min(a + b)
     with np.errstate(over="ignore", invalid="ignore"):
         discriminant = target * target - 4.0 * a * b
         reached = discriminant >= 0.0
@@ -266,7 +269,7 @@ def quadratic_moments(
     [32.0, 8.5, 2.625]
     """
     h = _values(schedule, horizon)
-    rates = _numbers("base_lr", base_lr, above=0.0)
+    rates = _validate.real_array("base_lr", base_lr, POSITIVE, max_ndim=1)
     lam, start, sigma = _coordinates(curvature=curvature, x0=x0, noise_std=noise_std)
     records = _records(record_at, h.size)
 
@@ -337,7 +340,7 @@ def _sums_to_end(values: FloatArray) -> FloatArray:
 
 
 def _values(schedule: ScheduleLike, horizon: int) -> FloatArray:
-    steps = _integer("horizon", horizon, lowest=1)
+    steps = _validate.integer("horizon", horizon, lowest=1)
     h = np.asarray(schedule.values(steps), dtype=np.float64)
     if h.shape != (steps,):
         raise ValueError(f"schedule must give values of shape ({steps},), got shape {h.shape}")
@@ -353,7 +356,7 @@ def _records(record_at: Sequence[int] | NDArray[np.int64] | None, horizon: int) 
     records = np.asarray(record_at)
     allowed = f"be a 1-D sequence of strictly increasing integers in 0..{horizon}"
     if records.ndim != 1 or records.size == 0 or not np.issubdtype(records.dtype, np.integer):
-        raise ValueError(f"record_at must {allowed}, got {record_at!r}")
+        raise ValueError(f"record_at must {allowed}, got {shown(record_at)}")
     later = np.diff(records.astype(np.int64), prepend=-1) > 0
     _require("record_at", records, later & (records >= 0) & (records <= horizon), allowed)
     return records.astype(np.int64)
@@ -361,58 +364,15 @@ def _records(record_at: Sequence[int] | NDArray[np.int64] | None, horizon: int) 
 
 def _coordinates(*, curvature: ArrayLike, x0: ArrayLike, noise_std: ArrayLike) -> tuple[FloatArray, ...]:
     given = {
-        "curvature": _numbers("curvature", curvature, at_least=0.0),
-        "x0": _numbers("x0", x0),
-        "noise_std": _numbers("noise_std", noise_std, at_least=0.0),
+        "curvature": _validate.real_array("curvature", curvature, NON_NEGATIVE, max_ndim=1),
+        "x0": _validate.real_array("x0", x0, FINITE, max_ndim=1),
+        "noise_std": _validate.real_array("noise_std", noise_std, NON_NEGATIVE, max_ndim=1),
     }
     dimension = max(array.size for array in given.values())
     for name, array in given.items():
         if array.ndim == 1 and array.size != dimension:
             raise ValueError(f"{name} must be a scalar or of length {dimension} like the longest, got {array.size}")
     return tuple(np.broadcast_to(array, (dimension,)) for array in given.values())
-
-
-def _integer(name: str, value: int, *, lowest: int, highest: int | None = None) -> int:
-    allowed = f">= {lowest}" if highest is None else f"in {lowest}..{highest}"
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = lowest - 1
-    if isinstance(value, bool) or number < lowest or (highest is not None and number > highest):
-        raise ValueError(f"{name} must be an integer {allowed}, got {value!r}")
-    return number
-
-
-def _positive_scalar(name: str, value: float) -> float:
-    return float(_numbers(name, value, above=0.0, max_ndim=0))
-
-
-def _numbers(
-    name: str,
-    value: ArrayLike | None,
-    *,
-    at_least: float | None = None,
-    above: float | None = None,
-    max_ndim: int | None = 1,
-    finite: bool = True,
-) -> FloatArray:
-    """`value` as float64, checked: at most `max_ndim` dimensions, not empty, no NaN, within the range."""
-    form = {None: "", 0: ", one number", 1: ", a scalar or 1-D"}[max_ndim]
-    limit = f" >= {at_least:g}" if at_least is not None else f" > {above:g}" if above is not None else ""
-    allowed = f"be {'finite' if finite else 'a number'}{limit}{form}"
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must {allowed}, got {value!r}") from None
-    if array.size == 0 or (max_ndim is not None and array.ndim > max_ndim):
-        raise ValueError(f"{name} must {allowed}, got shape {array.shape}")
-    inside = np.isfinite(array) if finite else ~np.isnan(array)
-    if at_least is not None:
-        inside &= array >= at_least
-    if above is not None:
-        inside &= array > above
-    _require(name, array, inside, allowed)
-    return array
 
 
 def _require(name: str, array: NDArray[np.generic], inside: NDArray[np.bool_], allowed: str) -> None:

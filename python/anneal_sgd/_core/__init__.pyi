@@ -166,6 +166,9 @@ def simulate(
     calling thread with the fraction done; what it raises stops the run, and so does Ctrl-C.
     """
 
+def memory_needed(ensemble: Ensemble, *, first_replicate: int, replicates: int, isa: str, threads: int) -> float:
+    """Bytes that `simulate` takes at its peak, samples not counted."""
+
 def supported_isas() -> list[str]:
     """ISAs that this build has and this processor runs, slowest first."""
 

@@ -32,7 +32,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import STREAM_VERSION, __version__, problems, schedules, theory
+from .. import STREAM_VERSION, __version__, _validate, problems, schedules, theory
+from ..schedules import Schedule
 from ..simulate import simulate
 
 Setting = Literal["nonsmooth", "smooth"]
@@ -40,7 +41,7 @@ Preset = Literal["quick", "default", "full"]
 Floats = NDArray[np.float64]
 
 SETTINGS: tuple[Setting, ...] = ("nonsmooth", "smooth")
-DEFAULT_SCHEDULES: tuple[schedules.Schedule, ...] = (
+DEFAULT_SCHEDULES: tuple[Schedule, ...] = (
     schedules.Constant(),
     schedules.InverseSqrt(),
     schedules.Polynomial(0.5),
@@ -158,7 +159,7 @@ def _gradient_bound(setting: str, parameter: float) -> float:
     return 1.0 if setting == "nonsmooth" else math.hypot(1.0, parameter)
 
 
-def _critical_step(schedule: schedules.Schedule, horizon: int, base_lr: float, rho: float) -> float:
+def _critical_step(schedule: Schedule, horizon: int, base_lr: float, rho: float) -> float:
     """The step size when the stationary spread of the worst problem comes to fit the set."""
     h = schedule.values(horizon)
     p = schedule.tail_degree
@@ -219,7 +220,7 @@ class _Job:
     """The work of one row: learning rates at one horizon for the exponent in rho, and one per horizon for that in T."""
 
     setting: str
-    schedule: schedules.Schedule
+    schedule: Schedule
     size: _Size
     seed: int
 
@@ -364,7 +365,7 @@ def validate_rates(
     *,
     preset: Preset = "default",
     settings: Sequence[str] = SETTINGS,
-    schedules: Sequence[schedules.Schedule] = DEFAULT_SCHEDULES,
+    schedules: Sequence[Schedule] = DEFAULT_SCHEDULES,
     seed: int = 0,
     threads: int | None = None,
     progress: Callable[[str, float, float], None] | None = None,
@@ -389,17 +390,7 @@ def validate_rates(
     >>> report.rows[0].exponent, report.rows[0].theory  # doctest: +SKIP
     (0.3377, 0.3333)
     """
-    if preset not in PRESETS:
-        raise ValueError(f"preset: {preset!r} is not one of {', '.join(PRESETS)}")
-    if not settings:
-        raise ValueError("settings: at least one of nonsmooth, smooth is needed")
-    for setting in settings:
-        if setting not in SETTINGS:
-            raise ValueError(f"settings: {setting!r} is not one of {', '.join(SETTINGS)}")
-    if not schedules:
-        raise ValueError("schedules: at least one is needed")
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"seed: {seed} is not in [0, 2**64)")
+    meta = run_meta(preset=preset, settings=settings, schedules=schedules, seed=seed)
     size = PRESETS[preset]
     jobs = [_Job(setting, schedule, size, seed) for setting in settings for schedule in schedules]
     total = float(sum(job.trajectory_steps() for job in jobs))
@@ -417,18 +408,25 @@ def validate_rates(
         rows.append(job.run(threads, advance))
         if on_row is not None:
             on_row(rows[-1])
-    return RateReport(
-        rows=rows,
-        meta={
-            "experiment": "validate",
-            "preset": preset,
-            "seed": seed,
-            "settings": list(settings),
-            "schedules": [schedule.name for schedule in schedules],
-            "allowance": size.allowance,
-            "horizon_allowance": size.horizon_allowance,
-            "dtype": "float32",
-            "anneal_sgd": __version__,
-            "stream_version": STREAM_VERSION,
-        },
-    )
+    return RateReport(rows, meta)
+
+
+def run_meta(*, preset: str, settings: Sequence[str], schedules: Sequence[Schedule], seed: int) -> dict[str, Any]:
+    """Check the arguments of a run and say what is needed to repeat it; ValueError as for ``validate_rates``."""
+    size = PRESETS[_validate.choice("preset", preset, PRESETS)]
+    if isinstance(settings, str) or not settings:
+        raise ValueError(f"settings must be one or more of {', '.join(SETTINGS)}, got {_validate.shown(settings)}")
+    if not isinstance(schedules, Sequence) or not schedules or not all(isinstance(s, Schedule) for s in schedules):
+        raise ValueError(f"schedules must be a sequence of schedules, got {_validate.shown(schedules)}")
+    return {
+        "experiment": "validate",
+        "preset": preset,
+        "seed": _validate.integer("seed", seed, lowest=0, highest=2**64 - 1),
+        "settings": [_validate.choice("settings", setting, SETTINGS) for setting in settings],
+        "schedules": [schedule.name for schedule in schedules],
+        "allowance": size.allowance,
+        "horizon_allowance": size.horizon_allowance,
+        "dtype": "float32",
+        "anneal_sgd": __version__,
+        "stream_version": STREAM_VERSION,
+    }
