@@ -37,12 +37,12 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	find csrc -name '*.[ch]pp' | xargs $(BIN)/clang-format --dry-run --Werror
+	find csrc -name '*.[ch]pp' -o -name '*.cu*' | xargs $(BIN)/clang-format --dry-run --Werror
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	find csrc -name '*.[ch]pp' | xargs $(BIN)/clang-format -i
+	find csrc -name '*.[ch]pp' -o -name '*.cu*' | xargs $(BIN)/clang-format -i
 
 # A sanitized core in an environment of its own. The interpreter is not instrumented, hence the preload; CPython's own
 # deliberate leaks at exit are not looked for.

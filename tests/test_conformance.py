@@ -7,45 +7,7 @@ import pytest
 
 from anneal_sgd import _core, reference
 from anneal_sgd._core import Iterate, NoiseKind, Precision, ProblemKind, ProjectionKind, ScheduleKind
-
-SEED = 2**40 + 12345
-KINDS = [kind.name for kind in ProblemKind]
-NOISES = [kind.name for kind in NoiseKind]
-PROJECTIONS = [kind.name for kind in ProjectionKind]
-ITERATES = [kind.name for kind in Iterate]
-DTYPES = ["float32", "float64"]
-
-
-def problem_pair(kind, noise, projection, dimension, rng_seed=0):
-    """The same problem for the core and for the reference, with a parameter of its own in every coordinate."""
-    rng = np.random.default_rng([rng_seed, dimension])
-    parameters = {
-        "weight": rng.uniform(0.1, 0.9, dimension),
-        "noise_std": rng.uniform(0.2, 1.0, dimension),
-        "lower": rng.uniform(-0.8, -0.4, dimension),
-        "upper": rng.uniform(0.3, 0.9, dimension),
-        "x0": rng.uniform(-0.3, 0.3, dimension),
-    }
-    width, radius, minimum = 0.15, 0.4 * dimension**0.5, 0.01
-    core = _core.Problems(
-        kind=ProblemKind[kind],
-        noise=NoiseKind[noise],
-        projection=ProjectionKind[projection],
-        huber_width=np.array([width]),
-        radius=np.array([radius]),
-        minimum=np.array([minimum]),
-        **{name: value[None, :] for name, value in parameters.items()},
-    )
-    slow = reference.Problem(
-        kind,
-        noise=noise,
-        projection=projection,
-        huber_width=width,
-        radius=radius,
-        minimum=minimum,
-        **parameters,
-    )
-    return core, slow
+from core_cases import DTYPES, ITERATES, KINDS, NOISES, PROJECTIONS, SCHEDULES, SEED, assert_same, problem_pair
 
 
 def run(
@@ -143,26 +105,6 @@ def test_averages_equal_the_reference(isa, iterate, projection, dtype):
         dtype=dtype,
     )
     np.testing.assert_array_equal(got[0], expected)
-
-
-SCHEDULES = [
-    ("constant", 0.0, "linear", ()),
-    ("inverse_sqrt", 0.0, "linear", ()),
-    ("inverse_sqrt", 0.03, "linear", ()),
-    ("polynomial", 2.0, "linear", ()),
-    ("polynomial", 0.5, "linear", ()),
-    ("polynomial", 2.5, "linear", ()),
-    ("polynomial", 1.7, "linear", ()),
-    ("polynomial", 40.3, "linear", ()),
-    ("linear", 0.0, "linear", ()),
-    ("cosine", 0.0, "linear", ()),
-    ("one_minus_sqrt", 0.0, "linear", ()),
-    ("exponential", 0.001, "linear", ()),
-    ("step_decay", 0.3, "linear", (0.3, 0.5, 0.77)),
-    ("warmup_stable_decay", 0.4, "linear", ()),
-    ("warmup_stable_decay", 0.4, "cosine", ()),
-    ("warmup_stable_decay", 0.4, "one_minus_sqrt", ()),
-]
 
 
 @pytest.mark.parametrize(("floor", "warmup_frac"), [(0.0, 0.0), (0.1, 0.0), (0.0, 0.25), (0.05, 0.2)])
@@ -327,17 +269,6 @@ def test_sweeps_are_the_single_runs(isa, shared):
             record_at=[20, 50],
         )
         np.testing.assert_array_equal(got[c], expected)
-
-
-def fields(moments):
-    return {
-        name: getattr(moments, name) for name in ("ranges", "count", "diverged", "mean", "m2", "minimum", "maximum")
-    }
-
-
-def assert_same(a, b):
-    for name, value in fields(a).items():
-        np.testing.assert_array_equal(value, fields(b)[name], err_msg=name)
 
 
 @pytest.mark.parametrize("first", [0, 1000, 3 * 1024])

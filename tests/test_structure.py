@@ -42,10 +42,13 @@ def test_includes_point_down():
     [
         (r"pybind11", r"bindings/"),
         (r"_mm\d*_|immintrin", r"cpu/(lanes_|floating_point)"),
-        (r"__CUDACC__|__GNUC__|__clang__|__device__", r"core/portable\.hpp"),
-        (r"<cuda|cudaError", r"cuda/"),
-        (r"std::thread|std::atomic|std::mutex", r"cpu/backend_cpu|engine/simulate"),
-        (r"#include <(vector|string|map|functional)>", r"cpu/backend_cpu|engine/|bindings/|cuda/backend_cuda"),
+        (r"__CUDACC__|__GNUC__|__clang__|__device__", r"core/portable\.hpp|cuda/(block|kernels)"),
+        (r"<cuda_|cudaError", r"cuda/"),
+        (r"std::thread|std::atomic|std::mutex", r"cpu/backend_cpu|engine/(simulate|moment_tree)|cuda/backend_cuda"),
+        (
+            r"#include <(vector|string|map|functional)>",
+            r"cpu/backend_cpu|engine/|bindings/|cuda/(backend_cuda|block|device|driver|kernels_emulated)",
+        ),
     ],
 )
 def test_each_technology_has_one_home(pattern, home):

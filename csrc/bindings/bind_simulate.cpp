@@ -107,13 +107,15 @@ void check_run(std::int64_t first_replicate, std::int64_t replicates, int thread
 double memory_needed_by(const Ensemble& ensemble, std::int64_t first_replicate, std::int64_t replicates,
                         const std::string& isa, int threads) {
     check_run(first_replicate, replicates, threads);
-    return memory_needed(ensemble.spec, {first_replicate, replicates, isa, threads, nullptr, {}});
+    return memory_needed(ensemble.spec, {first_replicate, replicates, isa, threads, nullptr, {}, nullptr, nullptr, 0});
 }
 
 std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ensemble, std::int64_t first_replicate,
                                            std::int64_t replicates, const std::string& isa, int threads,
                                            const std::optional<py::array>& samples,
-                                           const std::optional<py::function>& poll) {
+                                           const std::optional<py::function>& poll,
+                                           const std::shared_ptr<DeviceHandle>& device, std::uintptr_t device_samples,
+                                           std::int64_t steps_per_launch) {
     check_run(first_replicate, replicates, threads);
     const RunOptions options{first_replicate,
                              replicates,
@@ -127,7 +129,10 @@ std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ense
                                  const py::gil_scoped_acquire locked;
                                  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
                                  if (poll) (*poll)(fraction_done);
-                             }};
+                             },
+                             device ? device->device.get() : nullptr,
+                             reinterpret_cast<void*>(device_samples),
+                             steps_per_launch};
     auto m = std::make_shared<Moments>();
     m->configs = config_count(ensemble->spec);
     m->records = ensemble->spec.record_count;
@@ -140,6 +145,7 @@ std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ense
 }  // namespace
 
 void bind_simulate(py::module_& m) {
+    py::class_<DeviceHandle, std::shared_ptr<DeviceHandle>>(m, "Device");
     py::class_<Moments, std::shared_ptr<Moments>>(m, "Moments")
         .def(py::init(&make_moments), py::kw_only(), py::arg("ranges"), py::arg("count"), py::arg("diverged"),
              py::arg("mean"), py::arg("m2"), py::arg("minimum"), py::arg("maximum"))
@@ -155,7 +161,8 @@ void bind_simulate(py::module_& m) {
     m.def("memory_needed", &memory_needed_by, py::arg("ensemble"), py::kw_only(), py::arg("first_replicate"),
           py::arg("replicates"), py::arg("isa"), py::arg("threads"));
     m.def("simulate", &simulate_ensemble, py::arg("ensemble"), py::kw_only(), py::arg("first_replicate"),
-          py::arg("replicates"), py::arg("isa"), py::arg("threads"), py::arg("samples"), py::arg("poll"));
+          py::arg("replicates"), py::arg("isa"), py::arg("threads"), py::arg("samples"), py::arg("poll"),
+          py::arg("device") = nullptr, py::arg("device_samples") = 0, py::arg("steps_per_launch") = 0);
 }
 
 }  // namespace anneal_sgd::bindings

@@ -71,6 +71,10 @@ Array exp2(const std::string& isa, const Doubles& x) {
     return out;
 }
 
+std::shared_ptr<DeviceHandle> emulated_device(std::int64_t memory, int fail_at) {
+    return std::make_shared<DeviceHandle>(DeviceHandle{cuda::emulated_device(memory, fail_at)});
+}
+
 }  // namespace
 
 void bind_testing(py::module_& m) {
@@ -79,6 +83,8 @@ void bind_testing(py::module_& m) {
     t.def("draws", &draws, py::arg("isa"), py::arg("precision"), py::arg("noise"), py::kw_only(), py::arg("seed"),
           py::arg("stream"), py::arg("first_replicate"), py::arg("replicates"), py::arg("coordinate"),
           py::arg("first_step"), py::arg("steps"));
+    t.def("emulated_device", &emulated_device, py::kw_only(), py::arg("memory") = std::int64_t(1) << 32,
+          py::arg("fail_at") = 0);
     t.def("minus_two_log", &minus_two_log, py::arg("isa"), py::arg("u"));
     t.def("sincos_octant", &sincos_octant, py::arg("isa"), py::arg("t"));
     t.def("log2", &log2, py::arg("isa"), py::arg("x"));

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "../core/spec.hpp"
+#include "../cuda/device.hpp"
 
 namespace anneal_sgd::bindings {
 
@@ -62,9 +63,15 @@ struct Ensemble {
     std::vector<std::int64_t> record_at;
 };
 
+// A device that a call may name, such as a GPU.
+struct DeviceHandle {
+    std::unique_ptr<cuda::Device> device;
+};
+
 void bind_spec(py::module_& m);
 void bind_schedule(py::module_& m);
 void bind_simulate(py::module_& m);
+void bind_cuda(py::module_& m);
 void bind_testing(py::module_& m);
 
 }  // namespace anneal_sgd::bindings

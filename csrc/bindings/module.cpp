@@ -1,6 +1,5 @@
 // Table of contents of anneal_sgd._core; python/anneal_sgd/_core/__init__.pyi describes it.
 #include "../cpu/backend_cpu.hpp"
-#include "../cuda/backend_cuda.hpp"
 #include "bindings.hpp"
 
 PYBIND11_MODULE(_core, m) {
@@ -15,5 +14,5 @@ PYBIND11_MODULE(_core, m) {
     bindings::bind_testing(m);
     m.def("built_isas", &cpu::built_isas);
     m.def("supported_isas", &cpu::supported_isas);
-    m.def("cuda_why_unavailable", &cuda::why_unavailable);
+    bindings::bind_cuda(m);
 }

@@ -23,7 +23,7 @@ inline constexpr int value_draws_per_call = 16 / int(sizeof(Real));
 template <class R>
 ASGD_FN void gaussian_pair(R u, R t, typename Lane<R>::Bits b, R& z_even, R& z_odd) {
     using Bits = typename Lane<R>::Bits;
-    const R radius = sqrt(minus_two_log(u));
+    const R radius = sqrt_normal(minus_two_log(u));
     R sine, cosine;
     sincos_octant(t, sine, cosine);
     constexpr int to_sign = int(sizeof(typename Lane<R>::Real)) * 8 - 2;  // bit 1 to the sign bit

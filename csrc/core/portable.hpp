@@ -22,6 +22,38 @@
 #define ASGD_FN [[maybe_unused]] static inline
 #endif
 
+// Kernel code: for the GPU where a CUDA compiler compiles, for the emulation elsewhere.
+#if defined(__CUDACC__)
+#define ASGD_KERNEL_FN static __device__ __forceinline__
+#define ASGD_KERNEL_MEMBER __device__ __forceinline__
+#define ASGD_KERNEL_CALL [[maybe_unused]] static __device__ __noinline__
+#else
+#define ASGD_KERNEL_FN [[maybe_unused]] static inline
+#define ASGD_KERNEL_MEMBER
+#define ASGD_KERNEL_CALL [[maybe_unused]] static
+#endif
+
+// 1 where a CUDA compiler compiles; in its pass for the GPU, the architecture, such as 900, else 0.
+#if defined(__CUDACC__)
+#define ASGD_CUDA_COMPILER 1
+#else
+#define ASGD_CUDA_COMPILER 0
+#endif
+#if defined(__CUDA_ARCH__)
+#define ASGD_DEVICE_CODE __CUDA_ARCH__
+#else
+#define ASGD_DEVICE_CODE 0
+#endif
+
+// Member functions: any, and static constexpr ones.
+#if defined(__CUDACC__)
+#define ASGD_MEMBER __host__ __device__ __forceinline__
+#define ASGD_CONSTEXPR static constexpr __host__ __device__
+#else
+#define ASGD_MEMBER
+#define ASGD_CONSTEXPR static constexpr
+#endif
+
 // An explicit specialization takes its linkage from the primary template and may not repeat `static`.
 #if defined(__CUDACC__)
 #define ASGD_SPECIALIZATION \
@@ -44,7 +76,9 @@
     }                          \
     }
 
-#if defined(__GNUC__) && !defined(__clang__)
+#if defined(__CUDA_ARCH__)
+#define ASGD_UNROLL _Pragma("unroll")
+#elif defined(__GNUC__) && !defined(__clang__)
 #define ASGD_UNROLL _Pragma("GCC unroll 16")
 #elif defined(__clang__)
 #define ASGD_UNROLL _Pragma("clang loop unroll(full)")

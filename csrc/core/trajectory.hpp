@@ -44,9 +44,15 @@ ASGD_FN R gradient(const Coordinate<Real>& p, R x) {
 // x - lr * (gradient + noise), before the projection; `noise` is a draw, or bits whose top bit is the sign.
 template <ProblemKind kind, NoiseForm form, class R, class Real, class Noise>
 ASGD_FN R step(const Coordinate<Real>& p, R minus_lr, R x, Noise noise) {
-    R g = gradient<kind>(p, x);
-    if constexpr (form == NoiseForm::values) g = fma(set1<R>(p.noise_std), noise, g);
-    if constexpr (form == NoiseForm::bits) g = g + signed_by_top_bit(noise, set1<R>(p.noise_std));
+    R g;
+    if constexpr (form == NoiseForm::bits && kind == ProblemKind::absolute_value)
+        g = add_sign_times(signed_by_top_bit(noise, set1<R>(p.noise_std)), x, set1<R>(p.weight));
+    else if constexpr (form == NoiseForm::bits)
+        g = gradient<kind>(p, x) + signed_by_top_bit(noise, set1<R>(p.noise_std));
+    else if constexpr (form == NoiseForm::values)
+        g = fma(set1<R>(p.noise_std), noise, gradient<kind>(p, x));
+    else
+        g = gradient<kind>(p, x);
     return fma(minus_lr, g, x);
 }
 
@@ -62,6 +68,25 @@ ASGD_FN R ball_factor(Real radius, Real radius_squared, R q) {
     const R infinity = set1<R>(Real(__builtin_inf()));
     const R outside = select_less(q, infinity, set1<R>(radius) / sqrt(q), set1<R>(Real(__builtin_nan(""))));
     return select_less(set1<R>(radius_squared), q, outside, set1<R>(Real(1)));
+}
+
+// P(k) - P(start) is the sum over the tail window of k.
+ASGD_FN std::int64_t tail_window_start(std::int64_t k, double tail_frac) {
+    const double exact = tail_frac * double(k);
+    std::int64_t n = std::int64_t(exact);
+    if (double(n) < exact) ++n;
+    return k - (n < 1 ? 1 : n);
+}
+
+// Windows begin and end in the order of the records, so the open ones are consecutive and can share slots cyclically.
+ASGD_FN std::int64_t most_open_windows(const EnsembleSpec& e) {
+    if (e.iterate != Iterate::tail_average) return 0;
+    std::int64_t most = 0, first = 0;
+    for (std::int64_t r = 0; r < e.record_count; ++r) {
+        while (e.record_at[first] < tail_window_start(e.record_at[r], e.tail_frac)) ++first;
+        if (r - first + 1 > most) most = r - first + 1;
+    }
+    return most;
 }
 
 // acc plus one coordinate's share of f(x), up to the factor of `suboptimality`.

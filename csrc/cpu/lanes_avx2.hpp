@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-#include "lanes_plain.hpp"
+#include "../core/lanes_plain.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
 

@@ -37,24 +37,6 @@ struct Arena {
     }
 };
 
-ASGD_FN std::int64_t tail_window_start(std::int64_t k, double tail_frac) {
-    const double exact = tail_frac * double(k);
-    std::int64_t n = std::int64_t(exact);
-    if (double(n) < exact) ++n;
-    return k - (n < 1 ? 1 : n);
-}
-
-// Windows begin and end in the order of the records, so the open ones are consecutive and can share slots cyclically.
-ASGD_FN std::int64_t most_open_windows(const EnsembleSpec& e) {
-    if (e.iterate != Iterate::tail_average) return 0;
-    std::int64_t most = 0, first = 0;
-    for (std::int64_t r = 0; r < e.record_count; ++r) {
-        while (e.record_at[first] < tail_window_start(e.record_at[r], e.tail_frac)) ++first;
-        if (r - first + 1 > most) most = r - first + 1;
-    }
-    return most;
-}
-
 // Configs are in C order over problems, schedules, learning rates.
 ASGD_FN std::int64_t problem_of(const EnsembleSpec& e, std::int64_t config) {
     return config / e.base_lr_count / e.schedule_count;

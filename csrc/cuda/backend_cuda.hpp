@@ -1,11 +1,31 @@
-// The CUDA backend's border: the engine and the bindings see nothing else of it.
+// The CUDA backend's border: what the bindings see of GPUs.
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <string>
+#include <vector>
+
+#include "device.hpp"
 
 namespace anneal_sgd::cuda {
 
-// Why the backend cannot be used in this build on this machine; empty where it can.
+struct DeviceInfo {
+    std::string name;
+    int compute_capability;  // 90 for 9.0
+    std::int64_t memory;     // bytes
+    int multiprocessors;
+    double clock_hz;
+};
+
+// Why the backend cannot be used in this build on this machine; empty where it can. Touches the driver, so the first
+// call may take a while.
 std::string why_unavailable();
+
+std::vector<DeviceInfo> devices();
+
+// The device of that number, whose work goes to `stream`: a cudaStream_t as a number, where 0 is the default stream of
+// the calling thread. Throws std::invalid_argument if there is none of that number, and what opening it reports.
+std::unique_ptr<Device> open_device(int number, std::uintptr_t stream);
 
 }  // namespace anneal_sgd::cuda

@@ -1,8 +1,14 @@
 // Stands in where no CUDA backend is compiled.
+#include <stdexcept>
+
 #include "backend_cuda.hpp"
 
 namespace anneal_sgd::cuda {
 
-std::string why_unavailable() { return "this build of anneal_sgd has no CUDA backend"; }
+std::string why_unavailable() { return "this build of anneal_sgd has no CUDA backend: it was compiled without nvcc"; }
+
+std::vector<DeviceInfo> devices() { return {}; }
+
+std::unique_ptr<Device> open_device(int, std::uintptr_t) { throw std::runtime_error(why_unavailable()); }
 
 }  // namespace anneal_sgd::cuda

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 
 #include "../cpu/floating_point.hpp"
 
@@ -82,6 +83,31 @@ std::pair<std::int64_t, std::int64_t> MomentTree::take_first(Cells& cells) {
     cells = std::move(first->second.cells);
     nodes_.erase(first);
     return range;
+}
+
+void ConfigParts::insert(std::int64_t part, std::int64_t start, std::int64_t stop, MomentTree::Cells cells) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    trees_[std::size_t(part)].insert(start, stop, std::move(cells));
+}
+
+MomentTree ConfigParts::joined() {
+    if (trees_.size() == 1) return std::move(trees_.front());
+    const DefaultFloatingPoint guard;
+    MomentTree all;
+    while (!trees_.front().nodes().empty()) {
+        MomentTree::Cells cells;
+        std::size_t size = 0;
+        for (const MomentTree& tree : trees_) size += tree.nodes().begin()->second.cells.size();
+        cells.reserve(size);
+        std::int64_t start = 0, stop = 0;
+        for (MomentTree& tree : trees_) {
+            MomentTree::Cells part;
+            std::tie(start, stop) = tree.take_first(part);
+            cells.insert(cells.end(), part.begin(), part.end());
+        }
+        all.insert(start, stop, std::move(cells));
+    }
+    return all;
 }
 
 std::int64_t node_count(std::int64_t start, std::int64_t stop) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,19 @@ public:
 
 private:
     std::map<std::int64_t, Node> nodes_;
+};
+
+// Trees of ranges of configs that fill one by one, in any order and from any thread, and become one in the end.
+class ConfigParts {
+public:
+    explicit ConfigParts(std::int64_t parts) : trees_(std::size_t(parts)) {}
+    void insert(std::int64_t part, std::int64_t start, std::int64_t stop, MomentTree::Cells cells);
+    // One tree for all configs; takes the nodes out of the parts.
+    MomentTree joined();
+
+private:
+    std::vector<MomentTree> trees_;
+    std::mutex mutex_;
 };
 
 // Nodes that the tree of replicates [start, stop) has.

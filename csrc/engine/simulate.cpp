@@ -6,10 +6,9 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
-#include <tuple>
 
 #include "../cpu/backend_cpu.hpp"
-#include "../cpu/floating_point.hpp"
+#include "../cuda/driver.hpp"
 
 namespace anneal_sgd {
 namespace {
@@ -78,10 +77,13 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
 class Collector final : public cpu::Sink {
 public:
     Collector(const EnsembleSpec& ensemble, const RunOptions& options, const Kernels& kernels, const Shape& shape)
-        : e_(ensemble), o_(options), kernels_(kernels), real_bytes_(bytes_of_real(ensemble)) {
+        : e_(ensemble),
+          o_(options),
+          kernels_(kernels),
+          real_bytes_(bytes_of_real(ensemble)),
+          configs_per_part_(shape.configs),
+          parts_(ceil_div(config_count(ensemble), shape.configs)) {
         const std::int64_t configs = config_count(e_), stop = o_.first_replicate + o_.replicates;
-        trees_.resize(std::size_t(ceil_div(configs, shape.configs)));
-        configs_per_tree_ = shape.configs;
         for (std::int64_t c = 0; c < configs; c += shape.configs) {
             const std::int64_t stop_config = std::min(configs, c + shape.configs);
             for (std::int64_t r = o_.first_replicate, group_stop; r < stop; r = group_stop) {
@@ -142,30 +144,13 @@ public:
                     group.whole ? group.moments[cell_index(group, b, cell)]
                                 : reduce(group, b, group.values.data() + cell * group.replicates * real_bytes_);
             const auto [start, stop] = block_range(group, b);
-            const std::lock_guard<std::mutex> lock(mutex_);
-            trees_[std::size_t(group.first_config / configs_per_tree_)].insert(start, stop, std::move(moments));
+            parts_.insert(group.first_config / configs_per_part_, start, stop, std::move(moments));
         }
         group.moments = std::vector<Moment>();  // `= {}` would keep the memory
         group.values = std::vector<unsigned char>();
     }
 
-    // One tree for all configs; takes the nodes out of the trees of the parts.
-    MomentTree joined() {
-        const DefaultFloatingPoint guard;
-        MomentTree all;
-        while (!trees_.front().nodes().empty()) {
-            MomentTree::Cells cells;
-            cells.reserve(std::size_t(config_count(e_) * e_.record_count));
-            std::int64_t start = 0, stop = 0;
-            for (MomentTree& tree : trees_) {
-                MomentTree::Cells part;
-                std::tie(start, stop) = tree.take_first(part);
-                cells.insert(cells.end(), part.begin(), part.end());
-            }
-            all.insert(start, stop, std::move(cells));
-        }
-        return all;
-    }
+    MomentTree joined() { return parts_.joined(); }
 
 private:
     static std::int64_t first_block(const Group& g) { return g.first_replicate / block_replicates; }
@@ -192,13 +177,24 @@ private:
     const RunOptions& o_;
     const Kernels& kernels_;
     const std::int64_t real_bytes_;
-    std::int64_t configs_per_tree_;
+    const std::int64_t configs_per_part_;
+    ConfigParts parts_;
     std::vector<Range> tasks_;
     std::vector<Group*> group_of_task_;
     std::vector<std::unique_ptr<Group>> groups_;
-    std::vector<MomentTree> trees_;
-    std::mutex mutex_;
 };
+
+MomentTree simulate_on(cuda::Device& device, const EnsembleSpec& ensemble, const RunOptions& options) {
+    const cuda::DriverOptions driver{options.first_replicate, options.replicates,       options.samples,
+                                     options.device_samples,  options.steps_per_launch, options.poll};
+    const cuda::Plan plan = cuda::make_plan(device, ensemble, driver);
+    ConfigParts parts(ceil_div(config_count(ensemble), plan.configs));
+    cuda::run(device, ensemble, driver, plan,
+              [&](std::int64_t part, std::int64_t start, std::int64_t stop, MomentTree::Cells cells) {
+                  parts.insert(part, start, stop, std::move(cells));
+              });
+    return parts.joined();
+}
 
 }  // namespace
 
@@ -222,6 +218,7 @@ double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
 }
 
 MomentTree simulate(const EnsembleSpec& ensemble, const RunOptions& options) {
+    if (options.device != nullptr) return simulate_on(*options.device, ensemble, options);
     const Kernels& kernels = cpu::kernels(options.isa);
     Collector collector(ensemble, options, kernels, choose_shape(ensemble, options, kernels));
     cpu::run_tasks(ensemble, kernels, collector.tasks(), options.threads, collector, options.poll);

@@ -7,6 +7,10 @@
 #include "../core/spec.hpp"
 #include "moment_tree.hpp"
 
+namespace anneal_sgd::cuda {
+class Device;
+}
+
 namespace anneal_sgd {
 
 struct RunOptions {
@@ -15,6 +19,9 @@ struct RunOptions {
     int threads;
     void* samples;  // [config, record, replicate] in the ensemble's precision, or null
     std::function<void(double fraction_done)> poll;
+    cuda::Device* device = nullptr;     // runs it there; isa and threads are for this processor
+    void* device_samples = nullptr;     // like samples, in the device's memory
+    std::int64_t steps_per_launch = 0;  // 0: chosen by time
 };
 
 std::int64_t config_count(const EnsembleSpec& ensemble);
@@ -22,7 +29,7 @@ std::int64_t config_count(const EnsembleSpec& ensemble);
 // Bytes that `simulate` takes at its peak, to within a few per cent once they are many.
 double memory_needed(const EnsembleSpec& ensemble, const RunOptions& options);
 
-// Throws std::invalid_argument on an unknown isa, std::bad_alloc, and whatever `poll` throws.
+// Throws std::invalid_argument on an unknown isa, std::bad_alloc, and whatever `poll` throws or the device reports.
 MomentTree simulate(const EnsembleSpec& ensemble, const RunOptions& options);
 
 }  // namespace anneal_sgd

@@ -117,6 +117,9 @@ class Ensemble:
         seed: int,
     ) -> None: ...
 
+class Device:
+    """A device that a call may run on."""
+
 class Moments:
     """Moments of disjoint replicate ranges. Node arrays have shape (nodes, configs, records)."""
 
@@ -159,11 +162,15 @@ def simulate(
     threads: int,
     samples: NDArray[Any] | None,
     poll: Callable[[float], None] | None,
+    device: Device | None = None,
+    device_samples: int = 0,
+    steps_per_launch: int = 0,
 ) -> Moments:
-    """Run the ensemble on `isa` ("scalar", "avx2", "avx512").
+    """Run the ensemble on `isa` ("scalar", "avx2", "avx512"), or on a device.
 
-    `samples`: C-contiguous, of shape (configs, records, replicates), of the precision. `poll` is called on the
-    calling thread with the fraction done; what it raises stops the run, and so does Ctrl-C.
+    `samples`: C-contiguous, of shape (configs, records, replicates), of the precision; `device_samples`: address of the
+    same in the device's memory. `poll` is called on the calling thread with the fraction done; what it raises stops
+    the run, and so does Ctrl-C. `steps_per_launch`: of a device; 0 chooses by time.
     """
 
 def memory_needed(ensemble: Ensemble, *, first_replicate: int, replicates: int, isa: str, threads: int) -> float:
@@ -175,3 +182,9 @@ def supported_isas() -> list[str]:
 def built_isas() -> list[str]: ...
 def cuda_why_unavailable() -> str:
     """Empty where the CUDA backend can be used."""
+
+def cuda_devices() -> list[dict[str, Any]]:
+    """Of each GPU: name, compute_capability, memory (bytes), multiprocessors, clock_hz."""
+
+def open_cuda_device(number: int, stream: int) -> Device:
+    """A GPU whose work goes to `stream`, a cudaStream_t as a number; 0: the calling thread's default stream."""

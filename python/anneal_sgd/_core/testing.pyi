@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import NoiseKind, Precision
+from . import Device, NoiseKind, Precision
 
 def philox(isa: str, counter: NDArray[np.uint32], key: tuple[int, int]) -> NDArray[np.uint32]:
     """Words of shape (n, 4) for counters of shape (n, 4)."""
@@ -24,6 +24,9 @@ def draws(
     steps: int,
 ) -> NDArray[Any]:
     """Draws of shape (steps, replicates), of the precision's dtype."""
+
+def emulated_device(*, memory: int = ..., fail_at: int = 0) -> Device:
+    """A device played by the CPU, with so many bytes; the launch number `fail_at` reports an error."""
 
 def minus_two_log(isa: str, u: NDArray[Any]) -> NDArray[Any]: ...
 def sincos_octant(isa: str, t: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]: ...

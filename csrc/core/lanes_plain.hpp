@@ -1,8 +1,9 @@
-// Lanes of width one: float and double themselves. The scalar instruction set, other processors, and single values
-// inside vector code. The vector lanes (lanes_avx2.hpp, lanes_avx512.hpp) offer exactly these functions.
+// Lanes of width one: float and double themselves. The scalar instruction set, other processors, GPU threads, and
+// single values inside vector code. The vector lanes (cpu/lanes_avx2.hpp, cpu/lanes_avx512.hpp) offer exactly these
+// functions.
 #pragma once
 
-#include "../core/portable.hpp"
+#include "portable.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
 
@@ -60,21 +61,44 @@ ASGD_FN void store_bits(uint64_t* p, uint64_t x) { *p = x; }
 ASGD_FN uint32_t load_bits(const uint32_t* p, float) { return *p; }
 ASGD_FN uint64_t load_bits(const uint64_t* p, double) { return *p; }
 
+#if ASGD_DEVICE_CODE
+ASGD_FN float fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+ASGD_FN double fma(double a, double b, double c) { return __fma_rn(a, b, c); }
+ASGD_FN float sqrt(float x) { return __fsqrt_rn(x); }
+ASGD_FN double sqrt(double x) { return __dsqrt_rn(x); }
+ASGD_FN float absolute(float x) { return fabsf(x); }
+ASGD_FN double absolute(double x) { return fabs(x); }
+#else
 ASGD_FN float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 ASGD_FN double fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
 ASGD_FN float sqrt(float x) { return __builtin_sqrtf(x); }
 ASGD_FN double sqrt(double x) { return __builtin_sqrt(x); }
+ASGD_FN float absolute(float x) { return __builtin_fabsf(x); }
+ASGD_FN double absolute(double x) { return __builtin_fabs(x); }
+#endif
 
 ASGD_FN uint32_t as_bits(float x) { return bit_cast<uint32_t>(x); }
 ASGD_FN uint64_t as_bits(double x) { return bit_cast<uint64_t>(x); }
 ASGD_FN float as_real(uint32_t x) { return bit_cast<float>(x); }
 ASGD_FN double as_real(uint64_t x) { return bit_cast<double>(x); }
 
-ASGD_FN float absolute(float x) { return __builtin_fabsf(x); }
-ASGD_FN double absolute(double x) { return __builtin_fabs(x); }
+#if ASGD_DEVICE_CODE >= 800
+// One instruction; they differ from the comparisons below in the sign of a zero only, which no recorded value shows.
+ASGD_FN float max_keep_nan(float bound, float y) {
+    float z;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(z) : "f"(bound), "f"(y));
+    return z;
+}
+ASGD_FN float min_keep_nan(float bound, float y) {
+    float z;
+    asm("min.NaN.f32 %0, %1, %2;" : "=f"(z) : "f"(bound), "f"(y));
+    return z;
+}
+#else
 ASGD_FN float max_keep_nan(float bound, float y) { return bound > y ? bound : y; }
-ASGD_FN double max_keep_nan(double bound, double y) { return bound > y ? bound : y; }
 ASGD_FN float min_keep_nan(float bound, float y) { return bound < y ? bound : y; }
+#endif
+ASGD_FN double max_keep_nan(double bound, double y) { return bound > y ? bound : y; }
 ASGD_FN double min_keep_nan(double bound, double y) { return bound < y ? bound : y; }
 ASGD_FN float select_less(float a, float b, float x, float y) { return a < b ? x : y; }
 ASGD_FN double select_less(double a, double b, double x, double y) { return a < b ? x : y; }
@@ -84,6 +108,32 @@ ASGD_FN float sign_times(float x, float a) { return x == 0 ? 0.0f : as_real((as_
 ASGD_FN double sign_times(double x, double a) {
     return x == 0 ? 0.0 : as_real((as_bits(x) & 0x8000000000000000u) | as_bits(a));
 }
+// g + sign(x) * a.
+template <class R>
+ASGD_FN R add_sign_times(R g, R x, R a) {
+    return g + sign_times(x, a);
+}
+// For x = 0 or normal.
+template <class R>
+ASGD_FN R sqrt_normal(R x) {
+    return sqrt(x);
+}
+#if ASGD_DEVICE_CODE
+// One instruction less: no zero is selected, the addition is left out. Differs in the sign of a zero only, like max
+// above.
+ASGD_FN float add_sign_times(float g, float x, float a) {
+    const float term = as_real((as_bits(x) & 0x80000000u) | as_bits(a));
+    asm("{ .reg .pred p; setp.neu.f32 p, %1, 0f00000000; @p add.rn.f32 %0, %0, %2; }" : "+f"(g) : "f"(x), "f"(term));
+    return g;
+}
+// What __fsqrt_rn does for such numbers, correctly rounded, without its branch for others.
+ASGD_FN float sqrt_normal(float x) {
+    float r;
+    asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(fmaxf(x, 0x1p-126f)));
+    const float s = x * r, half = 0.5f * r;
+    return __fmaf_rn(__fmaf_rn(-s, s, x), half, s);
+}
+#endif
 // s >= 0 with the sign that the top bit of w holds.
 ASGD_FN float signed_by_top_bit(uint32_t w, float s) { return as_real((w & 0x80000000u) | as_bits(s)); }
 ASGD_FN double signed_by_top_bit(uint64_t w, double s) { return as_real((w & 0x8000000000000000u) | as_bits(s)); }

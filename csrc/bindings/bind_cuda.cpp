@@ -1,0 +1,36 @@
+// GPUs: which there are, and handles to them.
+#include "../cuda/backend_cuda.hpp"
+#include "bindings.hpp"
+
+namespace anneal_sgd::bindings {
+namespace {
+
+std::shared_ptr<DeviceHandle> open(int number, std::uintptr_t stream) {
+    const py::gil_scoped_release unlocked;  // the first call sets up the driver
+    return std::make_shared<DeviceHandle>(DeviceHandle{cuda::open_device(number, stream)});
+}
+
+py::list devices() {
+    py::list list;
+    for (const cuda::DeviceInfo& d : cuda::devices()) {
+        py::dict info;
+        info["name"] = d.name;
+        info["compute_capability"] =
+            std::to_string(d.compute_capability / 10) + "." + std::to_string(d.compute_capability % 10);
+        info["memory"] = d.memory;
+        info["multiprocessors"] = d.multiprocessors;
+        info["clock_hz"] = d.clock_hz;
+        list.append(info);
+    }
+    return list;
+}
+
+}  // namespace
+
+void bind_cuda(py::module_& m) {
+    m.def("cuda_why_unavailable", &cuda::why_unavailable, py::call_guard<py::gil_scoped_release>());
+    m.def("cuda_devices", &devices);
+    m.def("open_cuda_device", &open, py::arg("number"), py::arg("stream"));
+}
+
+}  // namespace anneal_sgd::bindings

@@ -1,0 +1,59 @@
+// What the driver asks of a device: a GPU (device_cuda.cu), or the emulation that tests run (device_emulated.cpp).
+// Included by those and by the driver.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <string>
+
+#include "launch.hpp"
+
+namespace anneal_sgd::cuda {
+
+// MemoryError in Python, with a text.
+struct OutOfDeviceMemory : std::bad_alloc {
+    explicit OutOfDeviceMemory(std::string message) : text(std::move(message)) {}
+    const char* what() const noexcept override { return text.c_str(); }
+    std::string text;
+};
+
+// Work is enqueued in order; what the device reports as an error is thrown as std::runtime_error with its text.
+class Device {
+public:
+    virtual ~Device() = default;
+    virtual void* allocate(std::int64_t bytes) = 0;  // throws OutOfDeviceMemory
+    virtual void release(void* memory) noexcept = 0;
+    virtual void upload(void* to, const void* from, std::int64_t bytes) = 0;  // `from` may go as soon as it returns
+    // Rows of row_bytes; waits for all work enqueued before.
+    virtual void download(void* to, std::int64_t to_pitch, const void* from, std::int64_t from_pitch,
+                          std::int64_t row_bytes, std::int64_t rows) = 0;
+    virtual void launch(const KernelKind& kind, const EnsembleLaunch& launch, std::int64_t shared_bytes) = 0;
+    virtual void launch(Precision precision, const MomentsLaunch& launch) = 0;
+    virtual bool idle() = 0;  // all work enqueued is done
+    virtual std::int64_t free_bytes() = 0;
+    virtual std::int64_t dynamic_shared_limit() = 0;  // bytes that a block may have besides what kernels declare
+};
+
+// Device memory that is given back.
+class DeviceMemory {
+public:
+    DeviceMemory(Device& device, std::int64_t bytes) : device_(device), data_(device.allocate(bytes)) {}
+    DeviceMemory(const DeviceMemory&) = delete;
+    DeviceMemory& operator=(const DeviceMemory&) = delete;
+    ~DeviceMemory() { device_.release(data_); }
+
+    template <class T>
+    T* as() const {
+        return static_cast<T*>(data_);
+    }
+
+private:
+    Device& device_;
+    void* data_;
+};
+
+// The emulation: `memory` bytes in all; with fail_at > 0 the launch of that number reports an error.
+std::unique_ptr<Device> emulated_device(std::int64_t memory, int fail_at);
+
+}  // namespace anneal_sgd::cuda

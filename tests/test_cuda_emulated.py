@@ -1,0 +1,258 @@
+"""The CUDA kernels and their driver, run thread after thread on the CPU: the bits of the CPU backend, on any machine.
+
+The emulation (csrc/cuda/block.hpp) also throws where threads share memory without a barrier between them.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from anneal_sgd import _core
+from anneal_sgd._core import Iterate, NoiseKind, Precision, ProblemKind, ProjectionKind, ScheduleKind
+from core_cases import DTYPES, ITERATES, KINDS, NOISES, PROJECTIONS, SCHEDULES, SEED, assert_same, problem_pair
+
+COSINE = _core.Schedule(ScheduleKind.cosine)
+GIB = 2**30
+
+
+def both(problems, schedules=(COSINE,), *, memory=4 * GIB, **size):
+    """Samples and moments from the CPU backend and from the emulated device."""
+    device = _core.testing.emulated_device(memory=memory)
+    return run(problems, schedules, device=None, **size), run(problems, schedules, device=device, **size)
+
+
+def run(
+    problems,
+    schedules,
+    *,
+    device,
+    horizon=40,
+    replicates=9,
+    first=0,
+    base_lr=(0.3,),
+    dtype="float32",
+    record_at=None,
+    iterate="last",
+    shared=True,
+    steps_per_launch=0,
+    keep=True,
+    poll=None,
+):
+    base_lr, record_at = np.array(base_lr), np.array([horizon] if record_at is None else record_at)
+    ensemble = _core.Ensemble(
+        problems=problems,
+        schedules=list(schedules),
+        base_lr=base_lr,
+        horizon=horizon,
+        record_at=record_at,
+        iterate=Iterate[iterate],
+        tail_frac=0.3,
+        common_random_numbers=shared,
+        precision=Precision[dtype],
+        seed=SEED,
+    )
+    configs = problems.count * len(schedules) * base_lr.size
+    samples = np.full((configs, record_at.size, replicates), -1.0, dtype) if keep else None
+    moments = _core.simulate(
+        ensemble,
+        first_replicate=first,
+        replicates=replicates,
+        isa=_core.supported_isas()[-1],
+        threads=1,
+        samples=samples,
+        poll=poll,
+        device=device,
+        steps_per_launch=steps_per_launch,
+    )
+    return samples, moments
+
+
+def assert_equal(pair):
+    (samples, moments), (emulated_samples, emulated_moments) = pair
+    np.testing.assert_array_equal(emulated_samples, samples)
+    assert_same(emulated_moments, moments)
+
+
+RECORDS = [0, 1, 2, 127, 128, 131, 140]
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3, 33])
+@pytest.mark.parametrize("projection", PROJECTIONS)
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kernel_has_the_bits_of_the_cpu(kind, noise, projection, dimension):
+    core, _ = problem_pair(kind, noise, projection, dimension)
+    for dtype, iterate in itertools.product(DTYPES, ITERATES):
+        size = {"dtype": dtype, "iterate": iterate, "first": 1010, "replicates": 19, "base_lr": (0.1, 0.3)}
+        assert_equal(both(core, horizon=140, record_at=RECORDS, **size))
+
+
+@pytest.mark.parametrize("steps", [1, 3, 37, 128])
+@pytest.mark.parametrize("iterate", ITERATES)
+@pytest.mark.parametrize("projection", PROJECTIONS)
+@pytest.mark.parametrize("noise", ["rademacher", "gaussian"])
+def test_where_launches_are_cut_changes_no_bit(noise, projection, iterate, steps):
+    core, _ = problem_pair("quadratic", noise, projection, 3)
+    assert_equal(both(core, horizon=140, record_at=RECORDS, iterate=iterate, steps_per_launch=steps))
+
+
+@pytest.mark.parametrize("dimension", [31, 64, 200, 1000])
+@pytest.mark.parametrize("projection", PROJECTIONS)
+@pytest.mark.parametrize("noise", ["rademacher", "gaussian"])
+def test_large_dimensions(noise, projection, dimension):
+    """A ball of 64 dimensions keeps its state in shared memory, one of 1 000 in the device's."""
+    for dtype in DTYPES:
+        core, _ = problem_pair("huber", noise, projection, dimension)
+        assert_equal(both(core, horizon=9, record_at=[0, 5, 9], replicates=6, dtype=dtype, iterate="average"))
+
+
+@pytest.mark.parametrize("replicates", [1, 3, 4, 5, 31, 255, 256, 257, 1023, 1024, 1025, 2500])
+@pytest.mark.parametrize("first", [0, 1000])
+def test_every_number_of_replicates(replicates, first):
+    core, _ = problem_pair("absolute_value", "gaussian", "box", 1)
+    assert_equal(both(core, horizon=7, replicates=replicates, first=first, record_at=[3, 7]))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("configs", [1, 2, 3, 17, 300])
+@pytest.mark.parametrize("replicates", [2, 70])
+def test_every_number_of_configs(configs, replicates, shared):
+    """A block holds up to 256 configs, whose learning rates then come in shorter tiles."""
+    core, _ = problem_pair("quadratic", "gaussian", "none", 1)
+    schedules = [COSINE, _core.Schedule(ScheduleKind.linear), _core.Schedule(ScheduleKind.polynomial, parameter=1.7)]
+    size = {"base_lr": np.geomspace(0.01, 1.0, configs), "replicates": replicates, "shared": shared}
+    assert_equal(both(core, schedules, horizon=45, record_at=[20, 45], **size))
+
+
+def test_problems_are_an_axis():
+    pairs = [problem_pair("huber", "uniform", "box", 5, rng_seed=k) for k in range(3)]
+    arrays = {
+        name: np.concatenate([np.asarray(getattr(slow, name), float)[None] for _, slow in pairs])
+        for name in ("weight", "noise_std", "lower", "upper", "x0")
+    }
+    stacked = _core.Problems(
+        kind=ProblemKind.huber,
+        noise=NoiseKind.uniform,
+        projection=ProjectionKind.box,
+        huber_width=np.array([0.1, 0.2, 0.3]),
+        radius=np.ones(3),
+        minimum=np.array([0.0, 0.01, 0.02]),
+        **arrays,
+    )
+    assert_equal(both(stacked, [COSINE, _core.Schedule(ScheduleKind.linear)], base_lr=[0.1, 0.2], replicates=70))
+
+
+@pytest.mark.parametrize(("kind", "parameter", "cooldown", "table"), SCHEDULES)
+def test_schedules(kind, parameter, cooldown, table):
+    core, _ = problem_pair("absolute_value", "none", "none", 1)
+    schedule = _core.Schedule(
+        ScheduleKind[kind],
+        parameter=parameter,
+        cooldown=_core.CooldownShape[cooldown],
+        floor=0.05,
+        warmup_frac=0.2,
+        table=np.array(table, float),
+    )
+    tabulated = _core.Schedule(ScheduleKind.tabulated, table=np.linspace(1, 0, 7) ** 2)
+    assert_equal(both(core, [schedule, tabulated], horizon=131, record_at=range(132), dtype="float64"))
+
+
+@pytest.mark.parametrize("noise", ["none", "gaussian"])
+def test_little_memory_means_chunks_of_the_same_bits(noise):
+    """Replicates in groups, configs in parts: down to one config and the replicates of one block."""
+    core, _ = problem_pair("quadratic", noise, "box", 40)
+    size = {"base_lr": np.geomspace(0.1, 1, 5), "replicates": 3000, "first": 500, "horizon": 3, "record_at": [1, 3]}
+    for memory in (4 * GIB, 3 * 2**20, 2**20, 2**18):
+        assert_equal(both(core, memory=memory, **size))
+
+
+def test_without_samples():
+    core, _ = problem_pair("quadratic", "gaussian", "box", 2)
+    (_, moments), (_, emulated) = both(core, replicates=1500, keep=False)
+    assert_same(emulated, moments)
+
+
+def test_divergence_is_counted():
+    core = _core.Problems(
+        kind=ProblemKind.quadratic,
+        noise=NoiseKind.gaussian,
+        projection=ProjectionKind.none,
+        weight=np.full((1, 1), 3e38),
+        huber_width=np.ones(1),
+        noise_std=np.full((1, 1), 3e38),
+        lower=np.zeros((1, 1)),
+        upper=np.zeros((1, 1)),
+        radius=np.ones(1),
+        x0=np.full((1, 1), 1e38),
+        minimum=np.zeros(1),
+    )
+    pair = both(core, horizon=50, replicates=100, base_lr=[1e-30, 1.0], record_at=[0, 50])
+    assert_equal(pair)
+    assert pair[1][1].diverged[0, 1, 1] == 100
+
+
+def test_what_fits_no_device_says_how_much_it_needs():
+    core, _ = problem_pair("quadratic", "none", "none", 10**5)
+    with pytest.raises(MemoryError, match=r"the state of 4 trajectories takes \d+ bytes on the device, which has 6"):
+        run(core, [COSINE], device=_core.testing.emulated_device(memory=65536))
+    core, _ = problem_pair("quadratic", "none", "none", 1)
+    size = {"replicates": 1024, "horizon": 50, "record_at": range(51)}
+    with pytest.raises(MemoryError, match=r"the suboptimality of 1024 replicates at 51 records takes \d+ bytes"):
+        run(core, [COSINE], device=_core.testing.emulated_device(memory=65536), **size)
+
+
+@pytest.mark.parametrize("fail_at", [1, 2, 3])
+def test_an_error_of_the_device_is_an_exception_and_the_next_call_works(fail_at):
+    core, _ = problem_pair("quadratic", "gaussian", "box", 2)
+    device = _core.testing.emulated_device(fail_at=fail_at)
+    with pytest.raises(RuntimeError, match="emulated device: launch failed"):
+        run(core, [COSINE], device=device, steps_per_launch=20)
+    got, _ = run(core, [COSINE], device=device, steps_per_launch=20)
+    np.testing.assert_array_equal(got, run(core, [COSINE], device=None)[0])
+
+
+def test_what_poll_raises_stops_the_run():
+    class Enough(Exception):
+        pass
+
+    def stop(_fraction):
+        raise Enough
+
+    core, _ = problem_pair("quadratic", "gaussian", "box", 2)
+    with pytest.raises(Enough):
+        run(core, [COSINE], device=_core.testing.emulated_device(), horizon=10**6, poll=stop, steps_per_launch=128)
+
+
+def test_configs_past_the_numbers_of_a_kernel_are_refused():
+    core, _ = problem_pair("quadratic", "none", "none", 1)
+    many = np.full(2**16, 0.1)
+    with pytest.raises(ValueError, match=r"^backend 'cuda' takes at most 2\*\*31 - 1 configs in one call, got 2147"):
+        run(core, [COSINE] * 2**15, device=_core.testing.emulated_device(), base_lr=many, keep=False)
+
+
+def test_two_threads_may_emulate_at_once():
+    import threading
+
+    core, _ = problem_pair("quadratic", "gaussian", "ball", 3)
+    expected, _ = run(core, [COSINE], device=None, replicates=100)
+    found = []
+
+    def work():
+        found.append(run(core, [COSINE], device=_core.testing.emulated_device(), replicates=100)[0])
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    for samples in found:
+        np.testing.assert_array_equal(samples, expected)
+
+
+def test_projection_kinds_are_all_covered():
+    """A new kind must come to the kernels too: the tests above run over what the core names."""
+    assert {kind.name for kind in ProjectionKind} == {"none", "box", "ball"}
+    assert {kind.name for kind in ProblemKind} == set(KINDS)
+    assert {kind.name for kind in NoiseKind} == set(NOISES)
