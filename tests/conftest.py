@@ -39,8 +39,18 @@ def isa(request: pytest.FixtureRequest) -> str:
 def backend(request: pytest.FixtureRequest) -> str:
     """Every backend by turns; one that is missing skips the test, or fails it under --require-backend."""
     name = str(request.param)
-    reason = runtime.why_unavailable(name)
-    if reason:
-        report = pytest.fail if name in request.config.getoption("--require-backend") else pytest.skip
-        report(f"backend {name}: {reason}")
+    need(name, request)
     return name
+
+
+@pytest.fixture
+def need_cuda(request: pytest.FixtureRequest) -> None:
+    """For tests of the CUDA backend alone; skips or fails like `backend`."""
+    need("cuda", request)
+
+
+def need(backend: str, request: pytest.FixtureRequest) -> None:
+    reason = runtime.why_unavailable(backend)
+    if reason:
+        report = pytest.fail if backend in request.config.getoption("--require-backend") else pytest.skip
+        report(f"backend {backend}: {reason}")

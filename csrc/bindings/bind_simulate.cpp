@@ -105,9 +105,11 @@ void check_run(std::int64_t first_replicate, std::int64_t replicates, int thread
 }
 
 double memory_needed_by(const Ensemble& ensemble, std::int64_t first_replicate, std::int64_t replicates,
-                        const std::string& isa, int threads) {
+                        const std::string& isa, int threads, const std::shared_ptr<DeviceHandle>& device) {
     check_run(first_replicate, replicates, threads);
-    return memory_needed(ensemble.spec, {first_replicate, replicates, isa, threads, nullptr, {}, nullptr, nullptr, 0});
+    return memory_needed(
+        ensemble.spec,
+        {first_replicate, replicates, isa, threads, nullptr, {}, device ? device->device.get() : nullptr});
 }
 
 std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ensemble, std::int64_t first_replicate,
@@ -159,7 +161,7 @@ void bind_simulate(py::module_& m) {
         .def("merged", &merged, py::arg("other"))
         .def("total", &total);
     m.def("memory_needed", &memory_needed_by, py::arg("ensemble"), py::kw_only(), py::arg("first_replicate"),
-          py::arg("replicates"), py::arg("isa"), py::arg("threads"));
+          py::arg("replicates"), py::arg("isa"), py::arg("threads"), py::arg("device") = nullptr);
     m.def("simulate", &simulate_ensemble, py::arg("ensemble"), py::kw_only(), py::arg("first_replicate"),
           py::arg("replicates"), py::arg("isa"), py::arg("threads"), py::arg("samples"), py::arg("poll"),
           py::arg("device") = nullptr, py::arg("device_samples") = 0, py::arg("steps_per_launch") = 0);

@@ -211,8 +211,7 @@ std::unique_ptr<Device> open_device(int number, std::uintptr_t stream) {
     if (number < 0 || number >= count)
         throw std::invalid_argument("device must be in 0 .. " + std::to_string(count - 1) + ", got " +
                                     std::to_string(number));
-    return std::make_unique<CudaDevice>(number,
-                                        stream == 0 ? cudaStreamPerThread : reinterpret_cast<cudaStream_t>(stream));
+    return std::make_unique<CudaDevice>(number, reinterpret_cast<cudaStream_t>(stream));
 }
 
 }  // namespace anneal_sgd::cuda

@@ -24,8 +24,8 @@ std::string why_unavailable();
 
 std::vector<DeviceInfo> devices();
 
-// The device of that number, whose work goes to `stream`: a cudaStream_t as a number, where 0 is the default stream of
-// the calling thread. Throws std::invalid_argument if there is none of that number, and what opening it reports.
+// The device of that number, whose work goes to `stream`, a cudaStream_t as a number. Throws std::invalid_argument if
+// there is none of that number, and what opening it reports.
 std::unique_ptr<Device> open_device(int number, std::uintptr_t stream);
 
 }  // namespace anneal_sgd::cuda

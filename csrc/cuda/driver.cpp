@@ -22,10 +22,12 @@ using host::philox_keys;
 using host::tail_window_start;
 
 constexpr int block_slots = 1024;
-constexpr int most_learning_rates = 1024;             // of ensemble_kernel.hpp
-constexpr std::int64_t state_limit = 1 << 30;         // bytes of one chunk
-constexpr std::int64_t values_limit = 1 << 29;        // bytes of one group
-constexpr std::int64_t chunk_coordinates = 1 << 26;   // so that even a tile of 128 steps is short
+constexpr int most_learning_rates = 1024;            // of ensemble_kernel.hpp
+constexpr std::int64_t state_limit = 1 << 30;        // bytes of one chunk
+constexpr std::int64_t values_limit = 1 << 29;       // bytes of one group
+constexpr std::int64_t chunk_coordinates = 1 << 26;  // so that even a tile of 128 steps is short
+constexpr std::int64_t few_blocks = 1 << 12;
+constexpr std::int64_t unasked_bytes = 1 << 16;       // that any device has
 constexpr double first_launch_work = 1e9;             // coordinate-steps, before the device's speed is known
 constexpr std::int64_t first_launch_steps = 1 << 20;  // one thread's steps follow each other, whatever the device
 constexpr double launch_seconds = 0.05;               // far below a display's watchdog and a user's patience
@@ -302,9 +304,14 @@ private:
 
 Plan make_plan(Device& device, const EnsembleSpec& e, const DriverOptions& o) {
     check_numbers(e);
+    Plan plan{config_total(e), o.replicates, o.replicates};
+    const Layout whole = make_layout(e, plan.configs, plan.group_replicates);
+    const std::int64_t whole_blocks = block_count(whole, plan.configs, plan.group_replicates);
+    if (whole_blocks <= few_blocks && State(e, whole, whole_blocks, nullptr).used <= unasked_bytes &&
+        plan.configs * e.record_count * plan.group_replicates <= unasked_bytes / std::int64_t(sizeof(double)))
+        return plan;  // asking for the free memory takes longer than such a run
     const std::int64_t free = device.free_bytes();
     const std::int64_t state_budget = std::min(state_limit, free / 2), values_budget = std::min(values_limit, free / 4);
-    Plan plan{config_total(e), o.replicates, 0};
     const auto values_bytes = [&] {
         const std::int64_t per_replicate = o.device_samples != nullptr ? 0 : real_bytes(e);
         return plan.configs * e.record_count *

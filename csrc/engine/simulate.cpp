@@ -201,6 +201,10 @@ MomentTree simulate_on(cuda::Device& device, const EnsembleSpec& ensemble, const
 std::int64_t config_count(const EnsembleSpec& e) { return e.problems.count * e.schedule_count * e.base_lr_count; }
 
 double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
+    // The nodes of the parts, and of the whole while they are joined.
+    const double nodes = 2 * double(node_count(o.first_replicate, o.first_replicate + o.replicates));
+    const double of_moments = double(config_count(e)) * double(e.record_count) * nodes * double(sizeof(Moment));
+    if (o.device != nullptr) return of_moments;
     const Kernels& kernels = cpu::kernels(o.isa);
     const Shape s = choose_shape(e, o, kernels);
     const double configs = double(config_count(e)), replicates = double(o.replicates);
@@ -211,10 +215,8 @@ double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
     const double per_group = s.task_replicates < block_replicates
                                  ? cells * double(std::min(s.group_replicates, o.replicates) * bytes_of_real(e))
                                  : cells * double(sizeof(Moment) * (s.group_replicates / block_replicates));
-    // The nodes of the parts, and of the whole while they are joined.
-    const double nodes = 2 * double(node_count(o.first_replicate, o.first_replicate + o.replicates));
-    return workers * (double(scratch_bytes(e, o, kernels, s)) + 2 * per_group) +
-           configs * double(e.record_count) * nodes * double(sizeof(Moment)) + tasks * double(task_bytes);
+    return workers * (double(scratch_bytes(e, o, kernels, s)) + 2 * per_group) + of_moments +
+           tasks * double(task_bytes);
 }
 
 MomentTree simulate(const EnsembleSpec& ensemble, const RunOptions& options) {

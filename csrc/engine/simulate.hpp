@@ -26,7 +26,7 @@ struct RunOptions {
 
 std::int64_t config_count(const EnsembleSpec& ensemble);
 
-// Bytes that `simulate` takes at its peak, to within a few per cent once they are many.
+// Bytes of this machine's memory that `simulate` takes at its peak, to within a few per cent once they are many.
 double memory_needed(const EnsembleSpec& ensemble, const RunOptions& options);
 
 // Throws std::invalid_argument on an unknown isa, std::bad_alloc, and whatever `poll` throws or the device reports.

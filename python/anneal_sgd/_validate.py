@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._arrays import FloatArray
+from ._cupy import to_host
 
 LARGEST_UINT32 = 2**32 - 1
 
@@ -103,6 +104,7 @@ def real_array(
     infinite: bool = False,
 ) -> FloatArray:
     """`value` as a new float64 array, not empty, all in the interval (`infinite`: or at an infinite end of it)."""
+    value = to_host(value)
     shape = "" if ndim is None else {0: "one number, ", 1: "one-dimensional, "}[ndim]
     if max_ndim is not None:
         shape = {0: "one number, ", 1: "one number or one-dimensional, "}[max_ndim]

@@ -44,6 +44,8 @@ def info() -> None:
     console = Console()
     table = Table(show_header=False, box=None, pad_edge=False)
     for key, value in runtime.info().items():
+        if value == ():
+            continue
         table.add_row(f"[bold]{key.replace('_', ' ')}", _text(value))
     console.print(table)
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _core, _validate
 from ._arrays import FloatArray, IntArray, frozen
+from ._cupy import to_host
 from .problems import Problem, _varying
 from .schedules import Schedule
 
@@ -97,7 +98,7 @@ class Result:
     isa: str
     samples: NDArray[Any] | None
     """Kept suboptimality, dims then replicates, in the dtype of the call: `samples[..., i]` is that of replicate
-    `first_replicate + i`. None where not kept."""
+    `first_replicate + i`. None where not kept; a CuPy array where they stay on a GPU."""
     _moments: _core.Moments
 
     @property
@@ -179,7 +180,8 @@ class Result:
         if self.samples is None:
             raise ValueError("samples must be kept for quantiles: simulate(..., keep_samples=True)")
         fractions = _validate.real_array("q", q, _validate.FRACTION)
-        ordered = np.where(np.isfinite(self.samples), self.samples, np.inf)
+        samples = to_host(self.samples)
+        ordered = np.where(np.isfinite(samples), samples, np.inf)
         ordered.sort(axis=-1)
         place = fractions.ravel() * (ordered.shape[-1] - 1)
         below = np.floor(place).astype(np.int64)
@@ -213,7 +215,7 @@ class Result:
             along = (name,) if name in self.dims else ("problem", "coordinate")[: values.ndim]
             coords[name] = (along, values)
         if self.samples is not None:
-            variables["samples"] = ((*self.dims, "replicate"), self.samples)
+            variables["samples"] = ((*self.dims, "replicate"), to_host(self.samples))
             coords["replicate"] = self.first_replicate + np.arange(self.replicates)
         return xarray.Dataset(variables, coords=coords, attrs=self._attributes())
 
@@ -295,7 +297,7 @@ class Result:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the moments as arrays."""
         arrays = {name: getattr(self._moments, name) for name in _MOMENT_FIELDS}
-        return _rebuilt, (self.spec, self.backend, self.isa, self.samples, arrays)
+        return _rebuilt, (self.spec, self.backend, self.isa, to_host(self.samples), arrays)
 
     @cached_property
     def _total(self) -> _core.Moments:
@@ -356,7 +358,7 @@ def _joined_samples(a: Result, b: Result) -> NDArray[Any] | None:
     first, second = (a, b) if a.first_replicate < b.first_replicate else (b, a)
     if first.replicate_ranges[-1][1] != second.first_replicate:
         return None
-    return frozen(np.concatenate([first.samples, second.samples], axis=-1))
+    return frozen(np.concatenate([to_host(first.samples), to_host(second.samples)], axis=-1))
 
 
 def _rebuilt(

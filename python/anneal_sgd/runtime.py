@@ -17,6 +17,7 @@ from . import _core, _validate
 __all__ = [
     "available_backends",
     "cpu_count",
+    "cuda_devices",
     "force_isa",
     "info",
     "isa",
@@ -109,14 +110,23 @@ def why_unavailable(backend: str) -> str:
     ''
     """
     name = _validate.choice("backend", backend, _BACKENDS)
-    return _core.cuda_why_unavailable() if name == "cuda" else ""
+    return _why_no_cuda() if name == "cuda" else ""
+
+
+def cuda_devices() -> list[dict[str, Any]]:
+    """The GPUs that the CUDA backend can use, by number: name, compute_capability, memory in bytes, multiprocessors.
+
+    >>> bool(cuda_devices()) == ("cuda" in available_backends())
+    True
+    """
+    return [] if why_unavailable("cuda") else [dict(device) for device in _cuda_devices()]
 
 
 def info() -> dict[str, Any]:
     """What a bug report needs: versions, instruction sets, threads, backends and why one is missing.
 
     >>> sorted(info())
-    ['backends', 'isa', 'isas_built', 'isas_supported', 'stream_version', 'threads', 'version']
+    ['backends', 'cuda_devices', 'isa', 'isas_built', 'isas_supported', 'stream_version', 'threads', 'version']
     """
     return {
         "version": _core.__version__,
@@ -126,7 +136,21 @@ def info() -> dict[str, Any]:
         "isas_built": tuple(_core.built_isas()),
         "threads": cpu_count(),
         "backends": {name: why_unavailable(name) or "available" for name in _BACKENDS},
+        "cuda_devices": tuple(
+            f"{d['name']}, compute capability {d['compute_capability']}, {d['memory'] / 2**30:.0f} GiB"
+            for d in cuda_devices()
+        ),
     }
+
+
+@cache
+def _why_no_cuda() -> str:
+    return _core.cuda_why_unavailable()
+
+
+@cache
+def _cuda_devices() -> tuple[dict[str, Any], ...]:
+    return tuple(_core.cuda_devices())
 
 
 @cache

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _core, _validate, runtime
 from ._arrays import FloatArray, IntArray, available_memory, frozen
+from ._cupy import empty, is_device_array, to_host, writable_address
+from ._target import choose_backend, open_target
 from ._validate import shown
 from .problems import Problem, _as_sequence, _refusal, _stack
 from .results import Result, Spec
@@ -25,7 +27,6 @@ _ITERATES = {kind.name: kind for kind in _core.Iterate}
 _PRECISIONS = {kind.name: kind for kind in _core.Precision}
 _DTYPES = {name: np.dtype(name) for name in _PRECISIONS}
 _RANGES = {name: (float(np.finfo(name).tiny), float(np.finfo(name).max)) for name in _DTYPES}
-_BACKENDS = ("auto", "cpu", "cuda")
 _REPLICATE_NUMBERS = 2**32
 _LARGEST_SEED = 2**64 - 1
 _LARGEST_THREADS = 2**31 - 1
@@ -51,6 +52,9 @@ def simulate(
     isa: str | None = None,
     keep_samples: bool = False,
     out: NDArray[Any] | None = None,
+    device: int | None = None,
+    stream: object = None,
+    device_output: bool = False,
     progress: Callable[[float], object] | None = None,
 ) -> Result:
     """Simulate `replicates` SGD trajectories of every config and return statistics of their suboptimality.
@@ -62,6 +66,8 @@ def simulate(
     the paper's x_{t+2} from x_{t+1}. What is recorded after k steps is f(x) - f*, x the last iterate, the average of
     the last k or of the last ceil(tail_frac * k) iterates. Configs are the outer product of problems, schedules and
     base_lr; the result has a dimension for each that is given as a sequence, and for `record_at`.
+
+    Arrays on a GPU are taken wherever arrays are; parameters among them are copied to the host once, to be checked.
 
     - `problem`: one, or a sequence of one class, dimension, kind of noise and kind of projection.
     - `schedule`: one, or a sequence.
@@ -75,9 +81,16 @@ def simulate(
     - `common_random_numbers`: every config sees the same noise, so that differences between configs are sharp; False:
       its own.
     - `dtype`: "float32" or "float64", of the trajectories; statistics are always float64.
-    - `backend`: "auto", "cpu" or "cuda"; `isa`, `threads`: default as `anneal_sgd.runtime` says. None changes a bit.
+    - `backend`: "cpu", "cuda" or "auto", which takes a GPU where there is one, unless `threads` or `isa` say otherwise.
+      None changes a bit.
+    - `threads`, `isa`: of the CPU; default as `anneal_sgd.runtime` says.
+    - `device`, `stream`: the GPU's number and the stream (of CuPy or PyTorch, or a handle) that its work goes to; by
+      default CuPy's current ones where CuPy is in use, else device 0 and the calling thread's own stream. The call
+      returns when the statistics are on the host: it waits for that stream and for nothing else.
     - `keep_samples`: keep the suboptimality of every trajectory as `result.samples`, of shape dims + (replicates,).
       `out`: a C-contiguous, writable array of that shape and dtype to keep them in; `result.samples` is a view of it.
+      With the CUDA backend `out` may lie on the device (CuPy, `__cuda_array_interface__` or DLPack), and
+      `device_output=True` makes a CuPy array there.
     - `progress`: called now and then on the calling thread with the fraction done, the last time with 1.0. An exception
       it raises stops the run; so does Ctrl-C.
 
@@ -110,6 +123,9 @@ def simulate(
         isa=isa,
         keep_samples=keep_samples,
         out=out,
+        device=device,
+        stream=stream,
+        device_output=device_output,
         progress=progress,
     )
 
@@ -155,6 +171,9 @@ class Simulator:
         isa: str | None = None,
         keep_samples: bool = False,
         out: NDArray[Any] | None = None,
+        device: int | None = None,
+        stream: object = None,
+        device_output: bool = False,
         progress: Callable[[float], object] | None = None,
     ) -> Result:
         """`simulate` with the simulator's problems; arguments, result and errors are the same.
@@ -164,7 +183,10 @@ class Simulator:
         >>> [float(simulator.run(schedules.Linear(), base_lr=lr, horizon=2, replicates=1).mean) for lr in (0.5, 1.0)]
         [0.25, 0.0]
         """
-        used_backend = _backend(backend)
+        on_gpu = _validate.flag("device_output", device_output) or is_device_array(out)
+        used_backend = choose_backend(
+            backend, threads=threads, isa=isa, on_gpu=on_gpu or device is not None or stream is not None
+        )
         kept_schedule = schedule if isinstance(schedule, Schedule) else _schedules(schedule)
         kept_lr, rates = _base_lr(base_lr)
         steps = _validate.integer("horizon", horizon, lowest=1, highest=_validate.LARGEST_UINT32)
@@ -187,6 +209,7 @@ class Simulator:
             seed=_validate.integer("seed", seed, lowest=0, highest=_LARGEST_SEED),
             stream_version=_core.STREAM_VERSION,
         )
+        target = open_target(device, stream) if used_backend == "cuda" else None
         used_isa = runtime.isa() if isa is None else _validate.choice("isa", isa, runtime.supported_isas())
         workers = (
             runtime.cpu_count()
@@ -195,7 +218,11 @@ class Simulator:
         )
         poll = None if progress is None else _Progress(progress)
         keep = _validate.flag("keep_samples", keep_samples)
-        samples = _samples(spec, repeats, out) if keep or out is not None else None
+        samples, address = None, 0
+        if target is not None and on_gpu:
+            samples, address = _device_samples(spec, repeats, out, target.number)
+        elif keep or out is not None:
+            samples = _samples(spec, repeats, out)
         schedules = (kept_schedule,) if isinstance(kept_schedule, Schedule) else kept_schedule
         ensemble = _core.Ensemble(
             problems=self._core,
@@ -209,7 +236,10 @@ class Simulator:
             precision=_PRECISIONS[name],
             seed=spec.seed,
         )
-        needed = _core.memory_needed(ensemble, first_replicate=first, replicates=repeats, isa=used_isa, threads=workers)
+        handle = None if target is None else target.handle
+        needed = _core.memory_needed(
+            ensemble, first_replicate=first, replicates=repeats, isa=used_isa, threads=workers, device=handle
+        )
         if needed > _UNCHECKED_BYTES:
             _check_memory(spec, repeats, workers, needed)
         moments = _core.simulate(
@@ -218,12 +248,16 @@ class Simulator:
             replicates=repeats,
             isa=used_isa,
             threads=workers,
-            samples=samples,
+            samples=None if address else samples,
             poll=poll,
+            device=handle,
+            device_samples=address,
         )
         if poll is not None:
             poll.finish()
-        return Result(spec, used_backend, used_isa, None if samples is None else frozen(samples[...]), moments)
+        if samples is not None and not address:
+            samples = frozen(samples[...])
+        return Result(spec, used_backend, used_isa if target is None else target.architecture, samples, moments)
 
     def _check_dtype(self, dtype: str) -> None:
         """ValueError where a parameter of the problems leaves the range of the dtype; looked at once per dtype."""
@@ -250,13 +284,6 @@ class _Progress:
 
     def finish(self) -> None:
         self(1.0)
-
-
-def _backend(backend: str) -> str:
-    if backend == "auto" or backend == "cpu":
-        return "cpu"
-    _validate.choice("backend", backend, _BACKENDS)
-    raise RuntimeError(f"backend 'cuda' is not available: {runtime.why_unavailable('cuda')}")
 
 
 def _schedules(schedule: Sequence[Schedule]) -> tuple[Schedule, ...]:
@@ -301,7 +328,7 @@ def _records(record_at: object, horizon: int) -> tuple[int | tuple[int, ...], In
         return horizon, np.array((horizon,))
     allowed = f"be one integer or strictly increasing integers in 0 .. {horizon}"
     try:
-        given = np.asarray(record_at)
+        given = np.asarray(to_host(record_at))
     except ValueError:  # nested lists of different lengths
         raise ValueError(f"record_at must {allowed}, got {shown(record_at)}") from None
     if given.ndim == 0:
@@ -350,6 +377,16 @@ def _samples(spec: Spec, replicates: int, out: NDArray[Any] | None) -> NDArray[A
             f"{available} are available"
         )
     return np.empty(shape, dtype)
+
+
+def _device_samples(spec: Spec, replicates: int, out: object, number: int) -> tuple[NDArray[Any], int]:
+    """The device array to keep samples in, the caller's or a new one, and its address."""
+    shape = (*spec.shape, replicates)
+    if out is None:
+        out = empty(shape, spec.dtype, number)
+    elif not is_device_array(out):
+        raise ValueError(f"out must lie on the device where device_output is True, got {type(out).__name__}")
+    return cast("NDArray[Any]", out), writable_address(out, shape, spec.dtype, number)
 
 
 def _check_memory(spec: Spec, replicates: int, threads: int, needed: float) -> None:

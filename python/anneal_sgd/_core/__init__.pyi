@@ -173,8 +173,16 @@ def simulate(
     the run, and so does Ctrl-C. `steps_per_launch`: of a device; 0 chooses by time.
     """
 
-def memory_needed(ensemble: Ensemble, *, first_replicate: int, replicates: int, isa: str, threads: int) -> float:
-    """Bytes that `simulate` takes at its peak, samples not counted."""
+def memory_needed(
+    ensemble: Ensemble,
+    *,
+    first_replicate: int,
+    replicates: int,
+    isa: str,
+    threads: int,
+    device: Device | None = None,
+) -> float:
+    """Bytes of the host's memory that `simulate` takes at its peak, samples not counted."""
 
 def supported_isas() -> list[str]:
     """ISAs that this build has and this processor runs, slowest first."""
@@ -187,4 +195,4 @@ def cuda_devices() -> list[dict[str, Any]]:
     """Of each GPU: name, compute_capability, memory (bytes), multiprocessors, clock_hz."""
 
 def open_cuda_device(number: int, stream: int) -> Device:
-    """A GPU whose work goes to `stream`, a cudaStream_t as a number; 0: the calling thread's default stream."""
+    """A GPU whose work goes to `stream`, a cudaStream_t as a number."""

@@ -1,6 +1,7 @@
-"""The CUDA kernels and their driver, run thread after thread on the CPU: the bits of the CPU backend, on any machine.
+"""The CUDA kernels and their driver have the bits of the CPU backend: on a GPU, and emulated on any machine.
 
-The emulation (csrc/cuda/block.hpp) also throws where threads share memory without a barrier between them.
+The emulation runs the kernels' own code thread after thread (csrc/cuda/block.hpp); it also throws where threads share
+memory without a barrier between them.
 """
 
 import itertools
@@ -13,12 +14,20 @@ from anneal_sgd._core import Iterate, NoiseKind, Precision, ProblemKind, Project
 from core_cases import DTYPES, ITERATES, KINDS, NOISES, PROJECTIONS, SCHEDULES, SEED, assert_same, problem_pair
 
 COSINE = _core.Schedule(ScheduleKind.cosine)
-GIB = 2**30
+PER_THREAD_STREAM = 2
 
 
-def both(problems, schedules=(COSINE,), *, memory=4 * GIB, **size):
-    """Samples and moments from the CPU backend and from the emulated device."""
-    device = _core.testing.emulated_device(memory=memory)
+@pytest.fixture(params=["emulated", "gpu"])
+def device(request):
+    """A device to compare with the CPU backend; where there is no GPU the second is skipped, or fails if required."""
+    if request.param == "emulated":
+        return _core.testing.emulated_device()
+    request.getfixturevalue("need_cuda")
+    return _core.open_cuda_device(0, PER_THREAD_STREAM)
+
+
+def both(device, problems, schedules=(COSINE,), **size):
+    """Samples and moments from the CPU backend and from the device."""
     return run(problems, schedules, device=None, **size), run(problems, schedules, device=device, **size)
 
 
@@ -81,51 +90,51 @@ RECORDS = [0, 1, 2, 127, 128, 131, 140]
 @pytest.mark.parametrize("projection", PROJECTIONS)
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kernel_has_the_bits_of_the_cpu(kind, noise, projection, dimension):
+def test_every_kernel_has_the_bits_of_the_cpu(device, kind, noise, projection, dimension):
     core, _ = problem_pair(kind, noise, projection, dimension)
     for dtype, iterate in itertools.product(DTYPES, ITERATES):
         size = {"dtype": dtype, "iterate": iterate, "first": 1010, "replicates": 19, "base_lr": (0.1, 0.3)}
-        assert_equal(both(core, horizon=140, record_at=RECORDS, **size))
+        assert_equal(both(device, core, horizon=140, record_at=RECORDS, **size))
 
 
 @pytest.mark.parametrize("steps", [1, 3, 37, 128])
 @pytest.mark.parametrize("iterate", ITERATES)
 @pytest.mark.parametrize("projection", PROJECTIONS)
 @pytest.mark.parametrize("noise", ["rademacher", "gaussian"])
-def test_where_launches_are_cut_changes_no_bit(noise, projection, iterate, steps):
+def test_where_launches_are_cut_changes_no_bit(device, noise, projection, iterate, steps):
     core, _ = problem_pair("quadratic", noise, projection, 3)
-    assert_equal(both(core, horizon=140, record_at=RECORDS, iterate=iterate, steps_per_launch=steps))
+    assert_equal(both(device, core, horizon=140, record_at=RECORDS, iterate=iterate, steps_per_launch=steps))
 
 
 @pytest.mark.parametrize("dimension", [31, 64, 200, 1000])
 @pytest.mark.parametrize("projection", PROJECTIONS)
 @pytest.mark.parametrize("noise", ["rademacher", "gaussian"])
-def test_large_dimensions(noise, projection, dimension):
+def test_large_dimensions(device, noise, projection, dimension):
     """A ball of 64 dimensions keeps its state in shared memory, one of 1 000 in the device's."""
     for dtype in DTYPES:
         core, _ = problem_pair("huber", noise, projection, dimension)
-        assert_equal(both(core, horizon=9, record_at=[0, 5, 9], replicates=6, dtype=dtype, iterate="average"))
+        assert_equal(both(device, core, horizon=9, record_at=[0, 5, 9], replicates=6, dtype=dtype, iterate="average"))
 
 
 @pytest.mark.parametrize("replicates", [1, 3, 4, 5, 31, 255, 256, 257, 1023, 1024, 1025, 2500])
 @pytest.mark.parametrize("first", [0, 1000])
-def test_every_number_of_replicates(replicates, first):
+def test_every_number_of_replicates(device, replicates, first):
     core, _ = problem_pair("absolute_value", "gaussian", "box", 1)
-    assert_equal(both(core, horizon=7, replicates=replicates, first=first, record_at=[3, 7]))
+    assert_equal(both(device, core, horizon=7, replicates=replicates, first=first, record_at=[3, 7]))
 
 
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("configs", [1, 2, 3, 17, 300])
 @pytest.mark.parametrize("replicates", [2, 70])
-def test_every_number_of_configs(configs, replicates, shared):
+def test_every_number_of_configs(device, configs, replicates, shared):
     """A block holds up to 256 configs, whose learning rates then come in shorter tiles."""
     core, _ = problem_pair("quadratic", "gaussian", "none", 1)
     schedules = [COSINE, _core.Schedule(ScheduleKind.linear), _core.Schedule(ScheduleKind.polynomial, parameter=1.7)]
     size = {"base_lr": np.geomspace(0.01, 1.0, configs), "replicates": replicates, "shared": shared}
-    assert_equal(both(core, schedules, horizon=45, record_at=[20, 45], **size))
+    assert_equal(both(device, core, schedules, horizon=45, record_at=[20, 45], **size))
 
 
-def test_problems_are_an_axis():
+def test_problems_are_an_axis(device):
     pairs = [problem_pair("huber", "uniform", "box", 5, rng_seed=k) for k in range(3)]
     arrays = {
         name: np.concatenate([np.asarray(getattr(slow, name), float)[None] for _, slow in pairs])
@@ -140,11 +149,13 @@ def test_problems_are_an_axis():
         minimum=np.array([0.0, 0.01, 0.02]),
         **arrays,
     )
-    assert_equal(both(stacked, [COSINE, _core.Schedule(ScheduleKind.linear)], base_lr=[0.1, 0.2], replicates=70))
+    assert_equal(
+        both(device, stacked, [COSINE, _core.Schedule(ScheduleKind.linear)], base_lr=[0.1, 0.2], replicates=70)
+    )
 
 
 @pytest.mark.parametrize(("kind", "parameter", "cooldown", "table"), SCHEDULES)
-def test_schedules(kind, parameter, cooldown, table):
+def test_schedules(device, kind, parameter, cooldown, table):
     core, _ = problem_pair("absolute_value", "none", "none", 1)
     schedule = _core.Schedule(
         ScheduleKind[kind],
@@ -155,7 +166,7 @@ def test_schedules(kind, parameter, cooldown, table):
         table=np.array(table, float),
     )
     tabulated = _core.Schedule(ScheduleKind.tabulated, table=np.linspace(1, 0, 7) ** 2)
-    assert_equal(both(core, [schedule, tabulated], horizon=131, record_at=range(132), dtype="float64"))
+    assert_equal(both(device, core, [schedule, tabulated], horizon=131, record_at=range(132), dtype="float64"))
 
 
 @pytest.mark.parametrize("noise", ["none", "gaussian"])
@@ -163,17 +174,17 @@ def test_little_memory_means_chunks_of_the_same_bits(noise):
     """Replicates in groups, configs in parts: down to one config and the replicates of one block."""
     core, _ = problem_pair("quadratic", noise, "box", 40)
     size = {"base_lr": np.geomspace(0.1, 1, 5), "replicates": 3000, "first": 500, "horizon": 3, "record_at": [1, 3]}
-    for memory in (4 * GIB, 3 * 2**20, 2**20, 2**18):
-        assert_equal(both(core, memory=memory, **size))
+    for memory in (2**32, 3 * 2**20, 2**20, 2**18):
+        assert_equal(both(_core.testing.emulated_device(memory=memory), core, **size))
 
 
-def test_without_samples():
+def test_without_samples(device):
     core, _ = problem_pair("quadratic", "gaussian", "box", 2)
-    (_, moments), (_, emulated) = both(core, replicates=1500, keep=False)
+    (_, moments), (_, emulated) = both(device, core, replicates=1500, keep=False)
     assert_same(emulated, moments)
 
 
-def test_divergence_is_counted():
+def test_divergence_is_counted(device):
     core = _core.Problems(
         kind=ProblemKind.quadratic,
         noise=NoiseKind.gaussian,
@@ -187,7 +198,7 @@ def test_divergence_is_counted():
         x0=np.full((1, 1), 1e38),
         minimum=np.zeros(1),
     )
-    pair = both(core, horizon=50, replicates=100, base_lr=[1e-30, 1.0], record_at=[0, 50])
+    pair = both(device, core, horizon=50, replicates=100, base_lr=[1e-30, 1.0], record_at=[0, 50])
     assert_equal(pair)
     assert pair[1][1].diverged[0, 1, 1] == 100
 

@@ -1,0 +1,242 @@
+"""Calls on a GPU from Python: arrays on the device, streams, contradictions.
+
+An emulated device and a stand-in for CuPy, whose "device memory" is the host's, show what goes where on any machine.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from anneal_sgd import _core, _target, problems, runtime, schedules, simulate
+
+PROBLEM = problems.AbsoluteValue(0.5, noise="gaussian", noise_std=1.0, projection=("box", -1.0, 1.0))
+
+
+def run(problem=PROBLEM, **changes):
+    arguments = {"base_lr": [0.1, 0.2], "horizon": 20, "replicates": 100, "seed": 7, **changes}
+    return simulate(problem, schedules.Linear(), **arguments)
+
+
+class DeviceArray:
+    """What simulate may ask of a CuPy array."""
+
+    def __init__(self, host, writable=True, device=0):
+        self.host = host
+        self.shape, self.dtype, self.flags, self.strides = host.shape, host.dtype, host.flags, host.strides
+        self.device = types.SimpleNamespace(id=device)
+        self.data = types.SimpleNamespace(ptr=host.ctypes.data)
+        interface = {"shape": host.shape, "typestr": host.dtype.str, "data": (self.data.ptr, not writable)}
+        self.__cuda_array_interface__ = {**interface, "version": 3}
+
+    def __array__(self, *_):
+        raise TypeError("implicit conversion to a NumPy array")
+
+    def get(self):
+        return self.host.copy()
+
+
+class DlpackTensor:
+    """An array of another library, in the memory of a CUDA device or of the host."""
+
+    def __init__(self, host, kind):
+        self.host, self.kind = host, kind
+
+    def __dlpack_device__(self):
+        return self.kind, 0
+
+    def __array__(self, *_args, **_options):
+        if self.kind == 2:
+            raise TypeError("implicit conversion to a NumPy array")
+        return self.host
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A GPU for simulate, with the streams that were opened on it."""
+    opened = []
+
+    def open_device(number, stream):
+        opened.append((number, stream))
+        return _core.testing.emulated_device()
+
+    info = {"name": "emulated", "compute_capability": "9.0", "memory": 2**32, "multiprocessors": 1, "clock_hz": 1e9}
+    monkeypatch.setattr(runtime, "_why_no_cuda", lambda: "")
+    monkeypatch.setattr(runtime, "_cuda_devices", lambda: (info, info))
+    monkeypatch.setattr(_core, "open_cuda_device", open_device)
+    _target._opened.cache_clear()
+    yield opened
+    _target._opened.cache_clear()
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    """The stand-in, as if CuPy had been imported; current device 1, current stream 77."""
+    module = types.ModuleType("cupy")
+    module.asarray = lambda x: x if isinstance(x, DeviceArray) else DeviceArray(np.asarray(x))
+    module.from_dlpack = lambda x: DeviceArray(x.host)
+    module.empty = lambda shape, dtype: DeviceArray(np.full(shape, -1.0, dtype), device=module.current)
+    module.stream, module.current = 77, 1
+
+    class Device:
+        def __init__(self, number=1):
+            self.id = number
+
+        def __enter__(self):
+            module.current = self.id
+
+        def __exit__(self, *_):
+            return None
+
+    module.cuda = types.SimpleNamespace(
+        Device=Device, get_current_stream=lambda: types.SimpleNamespace(ptr=module.stream)
+    )
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    return module
+
+
+def test_auto_takes_the_gpu_and_the_bits_are_the_cpus(gpu):
+    expected, got = run(backend="cpu", keep_samples=True), run(keep_samples=True)
+    assert (got.backend, got.isa) == ("cuda", "sm_90")
+    np.testing.assert_array_equal(got.samples, expected.samples)
+    np.testing.assert_array_equal(got.stderr, expected.stderr)
+    assert gpu == [(0, 2)]
+    assert (got + run(backend="cpu", first_replicate=100)).backend == "cuda+cpu"
+
+
+@pytest.mark.usefixtures("gpu")
+def test_arguments_of_the_cpu_mean_the_cpu():
+    assert run(threads=1).backend == "cpu"
+    assert run(isa="scalar").backend == "cpu"
+
+
+@pytest.mark.usefixtures("gpu")
+def test_contradictions_are_refused():
+    device_only = "^device, stream, device_output and an out on a GPU must be left out where "
+    for changes, message in [
+        ({"backend": "cuda", "threads": 2}, "^threads must be left out where backend is 'cuda'"),
+        ({"backend": "cuda", "isa": "scalar"}, "^isa must be left out where backend is 'cuda'"),
+        ({"backend": "cpu", "device": 0}, device_only + "backend is 'cpu'"),
+        ({"backend": "cpu", "stream": 1}, device_only + "backend is 'cpu'"),
+        ({"device_output": True, "threads": 1}, device_only + "threads is given"),
+        ({"device": 2}, "^device must be an integer in 0 .. 1, got 2"),
+        ({"device": "0"}, "^device must be an integer in 0 .. 1, got '0'"),
+        ({"stream": "main"}, "^stream must be a CUDA stream or the handle of one, got 'main'"),
+        ({"stream": -1}, "^stream must be"),
+        ({"device_output": 1}, "^device_output must be True or False"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            run(**changes)
+
+
+def test_where_there_is_no_gpu_its_arguments_say_so(monkeypatch):
+    monkeypatch.setattr(runtime, "_why_no_cuda", lambda: "no driver, no luck")
+    assert run().backend == "cpu"
+    for changes in ({"device": 0}, {"stream": 0}, {"device_output": True}, {"backend": "cuda"}):
+        with pytest.raises(RuntimeError, match=r"^backend 'cuda' is not available: no driver, no luck"):
+            run(**changes)
+
+
+def test_device_and_stream_are_those_asked_for(gpu, cupy):
+    class Pytorch:
+        cuda_stream = 5
+
+    class Protocol:
+        def __cuda_stream__(self):
+            return 0, 9
+
+    run()
+    run(stream=11)
+    run(stream=types.SimpleNamespace(ptr=13), device=0)
+    run(stream=Pytorch())
+    run(stream=Protocol())
+    cupy.stream = 0  # the default stream, whose handle is cudaStreamLegacy
+    run()
+    assert gpu == [(1, 77), (1, 11), (0, 13), (1, 5), (1, 9), (1, 1)]
+
+
+@pytest.mark.usefixtures("gpu", "cupy")
+def test_arrays_on_the_device_are_parameters():
+    rates, slopes = np.array([0.1, 0.2]), np.array([0.5, 0.7])
+    expected = run(problems.AbsoluteValue(slopes, x0=[0.1, 0.2]), record_at=[3, 20], backend="cpu")
+    for wrap in (DeviceArray, lambda host: DlpackTensor(host, 2), lambda host: DlpackTensor(host, 1)):
+        problem = problems.AbsoluteValue(wrap(slopes), x0=wrap(np.array([0.1, 0.2])))
+        got = run(problem, base_lr=wrap(rates), record_at=wrap(np.array([3, 20])))
+        assert got.spec == expected.spec
+        np.testing.assert_array_equal(got.mean, expected.mean)
+    with pytest.raises(ValueError, match=r"^slope must be finite and > 0, got -1.0 at index 1"):
+        problems.AbsoluteValue(DeviceArray(np.array([1.0, -1.0])))
+
+
+@pytest.mark.usefixtures("gpu", "cupy")
+def test_samples_may_stay_on_the_device():
+    expected = run(backend="cpu", keep_samples=True)
+    got = run(device_output=True)
+    assert isinstance(got.samples, DeviceArray)
+    np.testing.assert_array_equal(got.samples.host, expected.samples)
+    np.testing.assert_array_equal(got.mean, expected.mean)
+    np.testing.assert_array_equal(got.quantile([0.1, 0.5]), expected.quantile([0.1, 0.5]))
+    out = DeviceArray(np.zeros((2, 100), np.float32), device=1)
+    assert run(out=out).samples is out
+    np.testing.assert_array_equal(out.host, expected.samples)
+    more = run(out=DeviceArray(np.zeros((2, 50), np.float32), device=1), first_replicate=100, replicates=50)
+    np.testing.assert_array_equal((got + more).samples[:, :100], expected.samples)
+
+
+@pytest.mark.usefixtures("gpu", "cupy")
+def test_an_output_on_the_device_must_fit():
+    good = np.zeros((2, 100), np.float32)
+    for out, message in [
+        (DeviceArray(np.zeros((100, 2), np.float32)), r"float32 and shape \(2, 100\), got float32 of shape \(100, 2\)"),
+        (DeviceArray(np.zeros((2, 100))), "array of float32"),
+        (DeviceArray(np.zeros((100, 2), np.float32).T, device=1), "C-contiguous, got strides"),
+        (DeviceArray(good, writable=False, device=1), "writable, got a read-only array"),
+        (DeviceArray(good, device=0), "on device 1, which computes, got device 0"),
+    ]:
+        with pytest.raises(ValueError, match=f"^out must .*{message}"):
+            run(out=out)
+    with pytest.raises(ValueError, match=r"^out must lie on the device where device_output is True, got ndarray"):
+        run(out=good, device_output=True)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_without_cupy_device_arrays_say_what_they_need(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(ImportError, match=r"anneal_sgd\[cuda\]"):
+        problems.AbsoluteValue(DeviceArray(np.ones(2)))
+    assert run().backend == "cuda"
+
+
+def test_cupy_is_not_imported_for_anything_else():
+    code = (
+        "import sys, anneal_sgd as s; p = s.problems.AbsoluteValue([0.5, 0.6]);"
+        "s.simulate(p, s.schedules.Linear(), base_lr=[0.1], horizon=3, replicates=2, keep_samples=True);"
+        "s.runtime.info(); assert 'cupy' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.usefixtures("need_cuda")
+def test_a_gpu_has_the_bits_of_the_cpu():
+    for dtype in ("float32", "float64"):
+        for iterate in ("last", "tail_average"):
+            size = {"dtype": dtype, "iterate": iterate, "record_at": [0, 10, 2000], "horizon": 2000, "replicates": 3000}
+            expected, got = (
+                run(backend="cpu", keep_samples=True, **size),
+                run(backend="cuda", keep_samples=True, **size),
+            )
+            np.testing.assert_array_equal(got.samples, expected.samples)
+            np.testing.assert_array_equal(got.stderr, expected.stderr)
+
+
+@pytest.mark.usefixtures("need_cuda")
+def test_a_gpu_with_cupy():
+    cupy = pytest.importorskip("cupy")
+    expected = run(backend="cpu", keep_samples=True)
+    with cupy.cuda.Stream():
+        got = run(base_lr=cupy.asarray([0.1, 0.2]), device_output=True)
+    np.testing.assert_array_equal(cupy.asnumpy(got.samples), expected.samples)
