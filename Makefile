@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -type f) CMakeLists.txt pyproject.toml
 
-.PHONY: help validate test lint format sanitize clean
+.PHONY: help validate test lint format sanitize gpu-check clean
 help:
 	@echo "make validate   measure the theorem: table, JSON and pictures in out/"
 	@echo "make test       the whole test suite"
 	@echo "make lint       formatter, linter and type checker, changing nothing"
 	@echo "make format     reformat C++ and Python"
 	@echo "make sanitize   the test suite under the address and undefined-behaviour sanitizers"
+	@echo "make gpu-check  on a machine with an NVIDIA GPU: build, tests, sanitizers, benchmark; report in out/gpu/"
 	@echo "make clean      remove .venv, build/ and out/"
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
@@ -56,6 +57,10 @@ sanitize:
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	$(SANITIZED)/bin/python -m pytest -p no:cacheprovider $(PYTEST_ARGS)
+
+# Uses PYTHON itself and no network: machines with a GPU often have neither pip's index nor a need for a .venv.
+gpu-check:
+	PYTHON=$(PYTHON) bench/gpu_check.sh out/gpu
 
 clean:
 	rm -rf $(VENV) build out

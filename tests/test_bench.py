@@ -1,8 +1,13 @@
-"""Every benchmark case runs, at tiny size, so that none rots."""
+"""Every benchmark case runs, at tiny size, so that none rots; the table of what the kernels take is current."""
 
+import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 BENCH = Path(__file__).parent.parent / "bench"
 
@@ -16,6 +21,45 @@ def test_every_case_runs():
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    for line in (BENCH / "cases.py").read_text(encoding="utf-8").splitlines():
+    cases = (BENCH / "cases.py").read_text(encoding="utf-8").split("GPU_CASES")[0]
+    for line in cases.splitlines():
         if line.strip().startswith('Case("'):
             assert f"| {line.split(chr(34))[1]} | 1 |" in done.stdout
+
+
+def test_every_case_for_gpus_runs_on_the_cpu(tmp_path):
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(BENCH / "gpu.py"),
+            "--tiny",
+            "--repeats",
+            "1",
+            "--backend",
+            "cpu",
+            "--output",
+            str(tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "gpu.json").read_text())
+    assert report["disagreeing"] == []
+    assert "| abs-gaussian | anneal_sgd |" in (tmp_path / "gpu.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
+def test_no_kernel_spills_and_the_table_is_current():
+    done = subprocess.run(
+        [sys.executable, str(BENCH / "kernel_resources.py"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_table_is_made_with_the_options_of_the_build():
+    text = (BENCH / "kernel_resources.py").read_text(encoding="utf-8")
+    options = re.findall(r'"(--[a-z=-]+)"', text.split("OPTIONS = ", 1)[1].splitlines()[0])
+    assert f"set(cuda_options {' '.join(options)} " in (BENCH.parent / "CMakeLists.txt").read_text(encoding="utf-8")

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Everything that a machine with an NVIDIA GPU can say about the CUDA backend: build, conformance, sanitizers, benchmark.
+# Needs no network: nvcc, cmake, and a Python with pybind11, NumPy and what the tests import. Called by `make gpu-check`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-python3}
+out=${1:-out/gpu}
+work=build/gpu-check
+mkdir -p "$out" "$work"
+
+echo "== build for the GPUs of this machine"
+cmake -S . -B "$work/core" -DANNEAL_SGD_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="${CUDAARCHS:-native}" \
+    -DPython_EXECUTABLE="$(command -v "$python")" -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)"
+cmake --build "$work/core" --parallel
+rm -rf "$work/site"
+mkdir -p "$work/site"
+cp -r python/anneal_sgd "$work/site/"
+cmake --install "$work/core" --prefix "$work/site"
+export PYTHONPATH="$PWD/$work/site"
+"$python" -c "from anneal_sgd import runtime; import json; print(json.dumps(runtime.info(), indent=1))" | tee "$out/info.json"
+
+echo "== the test suite, which must find the CUDA backend"
+"$python" -m pytest -p no:cacheprovider --require-backend=cuda 2>&1 | tee "$out/pytest.txt"
+
+echo "== compute-sanitizer on a short set"
+short="gpu and (every_kernel or large_dimensions or launches) and (33 or 64 or 37) and (gaussian or rademacher)"
+for tool in memcheck racecheck; do
+    compute-sanitizer --tool "$tool" --error-exitcode 9 --target-processes all \
+        "$python" -m pytest -p no:cacheprovider -q tests/test_cuda.py -k "$short" --require-backend=cuda \
+        2>&1 | tee "$out/$tool.txt"
+done
+
+echo "== benchmark"
+"$python" bench/gpu.py --output "$out"
