@@ -18,7 +18,11 @@ mkdir -p "$work/site"
 cp -r python/anneal_sgd "$work/site/"
 cmake --install "$work/core" --prefix "$work/site"
 export PYTHONPATH="$PWD/$work/site"
-"$python" -c "from anneal_sgd import runtime; import json; print(json.dumps(runtime.info(), indent=1))" | tee "$out/info.json"
+"$python" - "$PYTHONPATH" <<'END' | tee "$out/info.json"
+import json, sys, anneal_sgd
+assert anneal_sgd.__file__.startswith(sys.argv[1]), f"another anneal_sgd is installed: {anneal_sgd.__file__}"
+print(json.dumps(anneal_sgd.runtime.info(), indent=1))
+END
 
 echo "== the test suite, which must find the CUDA backend"
 "$python" -m pytest -p no:cacheprovider --require-backend=cuda 2>&1 | tee "$out/pytest.txt"

@@ -69,6 +69,7 @@ def gpu(monkeypatch):
     monkeypatch.setattr(runtime, "_cuda_devices", lambda: (info, info))
     monkeypatch.setattr(_core, "open_cuda_device", open_device)
     _target._opened.cache_clear()
+    monkeypatch.setattr(_target, "_distrusted", lambda number: False)
     yield opened
     _target._opened.cache_clear()
 
@@ -106,6 +107,37 @@ def test_auto_takes_the_gpu_and_the_bits_are_the_cpus(gpu):
     np.testing.assert_array_equal(got.stderr, expected.stderr)
     assert gpu == [(0, 2)]
     assert (got + run(backend="cpu", first_replicate=100)).backend == "cuda+cpu"
+
+
+TRUST = _target._distrusted
+
+
+@pytest.mark.usefixtures("gpu")
+def test_auto_takes_only_a_gpu_that_shows_the_bits_of_the_cpu(monkeypatch):
+    monkeypatch.setattr(_target, "_distrusted", TRUST)
+    simulate_core = _core.simulate
+
+    def other_bits(*arguments, first_replicate, device, **options):
+        first = first_replicate + (device is not None)
+        return simulate_core(*arguments, first_replicate=first, device=device, **options)
+
+    def broken(*arguments, device, **options):
+        if device is not None:
+            raise RuntimeError("CUDA: running kernels: an illegal memory access was encountered")
+        return simulate_core(*arguments, device=device, **options)
+
+    for replacement, trouble in [(other_bits, "its trajectories differ"), (broken, "CUDA: running kernels")]:
+        TRUST.cache_clear()
+        monkeypatch.setattr(_core, "simulate", replacement)
+        with pytest.warns(RuntimeWarning, match=f"^GPU 0 is not used: {trouble}.*insists on it"):
+            assert run().backend == "cpu"
+        assert run().backend == "cpu"  # and warns once
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        run(backend="cuda")
+    TRUST.cache_clear()
+    monkeypatch.setattr(_core, "simulate", simulate_core)
+    assert run().backend == "cuda"
+    TRUST.cache_clear()
 
 
 @pytest.mark.usefixtures("gpu")

@@ -20,7 +20,7 @@ def test_example_prints_what_is_shown():
 def test_commands_are_targets_of_the_makefile():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for document in ("README.md", "CONTRIBUTING.md"):
-        for target in re.findall(r"^    make (\w+)", (ROOT / document).read_text(encoding="utf-8"), re.MULTILINE):
+        for target in re.findall(r"^    make ([\w-]+)", (ROOT / document).read_text(encoding="utf-8"), re.MULTILINE):
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 

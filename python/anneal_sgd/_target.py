@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache, partial
+from typing import Any
+
+import numpy as np
 
 from . import _core, _validate, runtime
 from ._cupy import current_device, current_stream
@@ -37,11 +41,41 @@ def choose_backend(backend: object, *, threads: int | None, isa: str | None, on_
     if name == "cpu" or (name == "auto" and of_cpu):
         return "cpu"
     reason = runtime.why_unavailable("cuda")
+    unasked = name == "auto" and not on_gpu
     if not reason:
-        return "cuda"
-    if name == "auto" and not on_gpu:
+        return "cpu" if unasked and _distrusted(current_device()) else "cuda"
+    if unasked:
         return "cpu"
     raise RuntimeError(f"backend 'cuda' is not available: {reason}")
+
+
+@cache
+def _distrusted(number: int) -> bool:
+    """Whether a GPU is not to be taken unasked: once per process it must show the CPU's bits in a small run."""
+    from . import problems, schedules
+    from .simulate import Simulator
+
+    box, ball = ("box", -1.0, 1.0), ("ball", 2.0)
+    noisy = partial(problems.AbsoluteValue, [0.5, 0.7], noise_std=1.0)
+    cases = (
+        ("float32", noisy(noise="gaussian", projection=box)),
+        ("float32", noisy(noise="rademacher", projection=ball)),
+        ("float64", noisy(noise="gaussian", projection=box)),
+    )
+    size: dict[str, Any] = {"base_lr": [0.1, 0.3], "horizon": 300, "replicates": 40, "record_at": [7, 300]}
+    trouble = ""
+    try:
+        for dtype, problem in cases:
+            run = partial(Simulator(problem).run, schedules.Cosine(), dtype=dtype, keep_samples=True, **size)
+            results = run(backend="cuda", device=number), run(backend="cpu")
+            if not np.array_equal(*(np.asarray(result.samples) for result in results)):
+                trouble = "its trajectories differ from the CPU's"
+    except (RuntimeError, MemoryError) as error:
+        trouble = str(error)
+    if trouble:
+        text = f"GPU {number} is not used: {trouble}. backend='cuda' insists on it."
+        warnings.warn(text, RuntimeWarning, stacklevel=4)
+    return trouble != ""
 
 
 def open_target(device: object, stream: object) -> Target:

@@ -81,8 +81,8 @@ def simulate(
     - `common_random_numbers`: every config sees the same noise, so that differences between configs are sharp; False:
       its own.
     - `dtype`: "float32" or "float64", of the trajectories; statistics are always float64.
-    - `backend`: "cpu", "cuda" or "auto", which takes a GPU where there is one, unless `threads` or `isa` say otherwise.
-      None changes a bit.
+    - `backend`: "cpu", "cuda" or "auto", which takes a GPU where there is one that shows the CPU's bits in a small run
+      (once per process; else it warns), unless `threads` or `isa` say otherwise. None changes a bit.
     - `threads`, `isa`: of the CPU; default as `anneal_sgd.runtime` says.
     - `device`, `stream`: the GPU's number and the stream (of CuPy or PyTorch, or a handle) that its work goes to; by
       default CuPy's current ones where CuPy is in use, else device 0 and the calling thread's own stream. The call
