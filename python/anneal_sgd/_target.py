@@ -67,8 +67,8 @@ def _distrusted(number: int) -> bool:
     try:
         for dtype, problem in cases:
             run = partial(Simulator(problem).run, schedules.Cosine(), dtype=dtype, keep_samples=True, **size)
-            results = run(backend="cuda", device=number), run(backend="cpu")
-            if not np.array_equal(*(np.asarray(result.samples) for result in results)):
+            on_gpu, on_cpu = run(backend="cuda", device=number), run(backend="cpu")
+            if not np.array_equal(np.asarray(on_gpu.samples), np.asarray(on_cpu.samples)):
                 trouble = "its trajectories differ from the CPU's"
     except (RuntimeError, MemoryError) as error:
         trouble = str(error)
