@@ -9,8 +9,9 @@ out=${1:-out/gpu}
 work=build/gpu-check
 mkdir -p "$out" "$work"
 
-echo "== build for the GPUs of this machine"
-cmake -S . -B "$work/core" -DANNEAL_SGD_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="${CUDAARCHS:-native}" \
+echo "== build for the GPU of this machine"
+architecture=${CUDAARCHS:-$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)}
+cmake -S . -B "$work/core" -DANNEAL_SGD_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="$architecture" \
     -DPython_EXECUTABLE="$(command -v "$python")" -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)"
 cmake --build "$work/core" --parallel
 rm -rf "$work/site"
@@ -29,7 +30,7 @@ echo "== the test suite, which must find the CUDA backend"
 
 echo "== compute-sanitizer on a short set"
 short="gpu and (every_kernel or large_dimensions or launches) and (33 or 64 or 37) and (gaussian or rademacher)"
-for tool in memcheck racecheck; do
+for tool in memcheck racecheck initcheck synccheck; do
     compute-sanitizer --tool "$tool" --error-exitcode 9 --target-processes all \
         "$python" -m pytest -p no:cacheprovider -q tests/test_cuda.py -k "$short" --require-backend=cuda \
         2>&1 | tee "$out/$tool.txt"

@@ -26,6 +26,15 @@ def device(request):
     return _core.open_cuda_device(0, PER_THREAD_STREAM)
 
 
+@pytest.fixture(params=["emulated", "gpu"])
+def small_device(request):
+    """Makes devices with little memory."""
+    if request.param == "emulated":
+        return lambda memory: _core.testing.emulated_device(memory=memory)
+    request.getfixturevalue("need_cuda")
+    return lambda memory: _core.open_cuda_device(0, PER_THREAD_STREAM, most_memory=memory)
+
+
 def both(device, problems, schedules=(COSINE,), **size):
     """Samples and moments from the CPU backend and from the device."""
     return run(problems, schedules, device=None, **size), run(problems, schedules, device=device, **size)
@@ -46,6 +55,7 @@ def run(
     shared=True,
     steps_per_launch=0,
     keep=True,
+    device_samples=0,
     poll=None,
 ):
     base_lr, record_at = np.array(base_lr), np.array([horizon] if record_at is None else record_at)
@@ -72,6 +82,7 @@ def run(
         samples=samples,
         poll=poll,
         device=device,
+        device_samples=device_samples,
         steps_per_launch=steps_per_launch,
     )
     return samples, moments
@@ -106,11 +117,11 @@ def test_where_launches_are_cut_changes_no_bit(device, noise, projection, iterat
     assert_equal(both(device, core, horizon=140, record_at=RECORDS, iterate=iterate, steps_per_launch=steps))
 
 
-@pytest.mark.parametrize("dimension", [31, 64, 200, 1000])
+@pytest.mark.parametrize("dimension", [31, 64, 200, 1000, 2000])
 @pytest.mark.parametrize("projection", PROJECTIONS)
 @pytest.mark.parametrize("noise", ["rademacher", "gaussian"])
 def test_large_dimensions(device, noise, projection, dimension):
-    """A ball of 64 dimensions keeps its state in shared memory, one of 1 000 in the device's."""
+    """A ball of 64 dimensions keeps its state in shared memory, one of 2 000 in the device's, on every device."""
     for dtype in DTYPES:
         core, _ = problem_pair("huber", noise, projection, dimension)
         assert_equal(both(device, core, horizon=9, record_at=[0, 5, 9], replicates=6, dtype=dtype, iterate="average"))
@@ -170,12 +181,25 @@ def test_schedules(device, kind, parameter, cooldown, table):
 
 
 @pytest.mark.parametrize("noise", ["none", "gaussian"])
-def test_little_memory_means_chunks_of_the_same_bits(noise):
+def test_little_memory_means_chunks_of_the_same_bits(small_device, noise):
     """Replicates in groups, configs in parts: down to one config and the replicates of one block."""
     core, _ = problem_pair("quadratic", noise, "box", 40)
     size = {"base_lr": np.geomspace(0.1, 1, 5), "replicates": 3000, "first": 500, "horizon": 3, "record_at": [1, 3]}
     for memory in (2**32, 3 * 2**20, 2**20, 2**18):
-        assert_equal(both(_core.testing.emulated_device(memory=memory), core, **size))
+        assert_equal(both(small_device(memory), core, **size))
+
+
+def test_samples_in_device_memory_over_several_groups():
+    """The emulated device's memory is the host's, so a NumPy array plays the one on the device."""
+    core, _ = problem_pair("quadratic", "gaussian", "box", 40)
+    size = {"base_lr": np.geomspace(0.1, 1, 5), "replicates": 3000, "first": 500, "horizon": 3, "record_at": [1, 3]}
+    expected, moments = run(core, [COSINE], device=None, **size)
+    for memory in (2**32, 2**20, 2**18):
+        out = np.full_like(expected, -1.0)
+        device = _core.testing.emulated_device(memory=memory)
+        _, got = run(core, [COSINE], device=device, device_samples=out.ctypes.data, keep=False, **size)
+        np.testing.assert_array_equal(out, expected)
+        assert_same(got, moments)
 
 
 def test_without_samples(device):
@@ -223,7 +247,10 @@ def test_an_error_of_the_device_is_an_exception_and_the_next_call_works(fail_at)
     np.testing.assert_array_equal(got, run(core, [COSINE], device=None)[0])
 
 
-def test_what_poll_raises_stops_the_run():
+@pytest.mark.parametrize("busy_for", [0, 1000])
+def test_what_poll_raises_stops_the_run(busy_for):
+    """Between launches, and while one is at work."""
+
     class Enough(Exception):
         pass
 
@@ -231,8 +258,43 @@ def test_what_poll_raises_stops_the_run():
         raise Enough
 
     core, _ = problem_pair("quadratic", "gaussian", "box", 2)
+    size = {"horizon": 10**8, "steps_per_launch": 128, "replicates": 1}
+    device = _core.testing.emulated_device(busy_for=busy_for)
     with pytest.raises(Enough):
-        run(core, [COSINE], device=_core.testing.emulated_device(), horizon=10**6, poll=stop, steps_per_launch=128)
+        run(core, [COSINE], device=device, poll=stop, **size)
+    np.testing.assert_array_equal(run(core, [COSINE], device=device)[0], run(core, [COSINE], device=None)[0])
+
+
+def test_chunks_of_short_horizons_are_watched_too():
+    core, _ = problem_pair("quadratic", "gaussian", "box", 1000)
+    seen = []
+    device = _core.testing.emulated_device(memory=2**21, busy_for=1000)
+    run(core, [COSINE], device=device, horizon=10, replicates=20_000, keep=False, poll=seen.append)
+    assert len(seen) > 1
+    assert seen == sorted(seen)
+    assert seen[-1] < 1.0  # the call's end says 1
+
+
+def test_a_gpu_is_interrupted_within_a_second(need_cuda):
+    """A large dimension with few replicates has long steps on few blocks."""
+    import threading
+    import time
+    from _thread import interrupt_main
+
+    core, _ = problem_pair("quadratic", "gaussian", "ball", 2**20)
+    device = _core.open_cuda_device(0, PER_THREAD_STREAM)
+    sent = []
+
+    def interrupt():
+        sent.append(time.perf_counter())
+        interrupt_main()
+
+    timer = threading.Timer(0.5, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        run(core, [COSINE], device=device, horizon=10**6, replicates=8, keep=False)
+    timer.join()
+    assert time.perf_counter() - sent.pop() < 2.0
 
 
 def test_configs_past_the_numbers_of_a_kernel_are_refused():
@@ -242,24 +304,27 @@ def test_configs_past_the_numbers_of_a_kernel_are_refused():
         run(core, [COSINE] * 2**15, device=_core.testing.emulated_device(), base_lr=many, keep=False)
 
 
-def test_two_threads_may_emulate_at_once():
+def test_two_threads_may_use_one_device(small_device):
+    """With balls of dimensions that want different amounts of shared memory."""
     import threading
 
-    core, _ = problem_pair("quadratic", "gaussian", "ball", 3)
-    expected, _ = run(core, [COSINE], device=None, replicates=100)
-    found = []
+    cores = [problem_pair("quadratic", "gaussian", "ball", dimension)[0] for dimension in (3, 64, 300, 64)]
+    expected = [run(core, [COSINE], device=None, replicates=20)[0] for core in cores]
+    found = {}
 
-    def work():
-        found.append(run(core, [COSINE], device=_core.testing.emulated_device(), replicates=100)[0])
+    def work(i):
+        device = small_device(2**30)
+        found[i] = [run(cores[i], [COSINE], device=device, replicates=20)[0] for _ in range(5)]
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 4
-    for samples in found:
-        np.testing.assert_array_equal(samples, expected)
+    assert sorted(found) == [0, 1, 2, 3]
+    for i, runs in found.items():
+        for samples in runs:
+            np.testing.assert_array_equal(samples, expected[i])
 
 
 def test_projection_kinds_are_all_covered():

@@ -5,6 +5,7 @@ An emulated device and a stand-in for CuPy, whose "device memory" is the host's,
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import types
@@ -22,16 +23,23 @@ def run(problem=PROBLEM, **changes):
     return simulate(problem, schedules.Linear(), **arguments)
 
 
-class DeviceArray:
-    """What simulate may ask of a CuPy array."""
+DEVICES = {}  # of addresses
 
-    def __init__(self, host, writable=True, device=0):
-        self.host = host
-        self.shape, self.dtype, self.flags, self.strides = host.shape, host.dtype, host.flags, host.strides
-        self.device = types.SimpleNamespace(id=device)
-        self.data = types.SimpleNamespace(ptr=host.ctypes.data)
-        interface = {"shape": host.shape, "typestr": host.dtype.str, "data": (self.data.ptr, not writable)}
-        self.__cuda_array_interface__ = {**interface, "version": 3}
+
+class DeviceArray:
+    """What simulate may ask of an array in a GPU's memory."""
+
+    def __init__(self, host, writable=True, device=1, stream=None):
+        self.host, self.device = host, device
+        DEVICES[host.ctypes.data] = device
+        self.__cuda_array_interface__ = {
+            "shape": host.shape,
+            "typestr": host.dtype.str,
+            "data": (host.ctypes.data, not writable),
+            "strides": None if host.flags.c_contiguous else host.strides,
+            "stream": stream,
+            "version": 3,
+        }
 
     def __array__(self, *_):
         raise TypeError("implicit conversion to a NumPy array")
@@ -58,16 +66,18 @@ class DlpackTensor:
 @pytest.fixture
 def gpu(monkeypatch):
     """A GPU for simulate, with the streams that were opened on it."""
-    opened = []
+    opened, handles = [], []
 
     def open_device(number, stream):
         opened.append((number, stream))
-        return _core.testing.emulated_device()
+        handles.append(_core.testing.emulated_device())
+        return handles[-1]
 
     info = {"name": "emulated", "compute_capability": "9.0", "memory": 2**32, "multiprocessors": 1, "clock_hz": 1e9}
     monkeypatch.setattr(runtime, "_why_no_cuda", lambda: "")
     monkeypatch.setattr(runtime, "_cuda_devices", lambda: (info, info))
     monkeypatch.setattr(_core, "open_cuda_device", open_device)
+    monkeypatch.setattr(_core, "cuda_device_of", lambda address: DEVICES.get(address, -1))
     _target._opened.cache_clear()
     monkeypatch.setattr(_target, "_distrusted", lambda number: False)
     yield opened
@@ -76,25 +86,29 @@ def gpu(monkeypatch):
 
 @pytest.fixture
 def cupy(monkeypatch):
-    """The stand-in, as if CuPy had been imported; current device 1, current stream 77."""
+    """The stand-in, as if CuPy had been imported; current device 1, current stream 77 there and 66 on device 0."""
     module = types.ModuleType("cupy")
-    module.asarray = lambda x: x if isinstance(x, DeviceArray) else DeviceArray(np.asarray(x))
+    module.current, module.streams = 1, {0: 66, 1: 77}
+
+    def asarray(x):  # copies what is on another device than the current one, as CuPy does
+        return x if x.device == module.current else DeviceArray(x.host.copy(), device=module.current)
+
+    module.asarray = asarray
     module.from_dlpack = lambda x: DeviceArray(x.host)
     module.empty = lambda shape, dtype: DeviceArray(np.full(shape, -1.0, dtype), device=module.current)
-    module.stream, module.current = 77, 1
 
     class Device:
         def __init__(self, number=1):
             self.id = number
 
         def __enter__(self):
-            module.current = self.id
+            self.before, module.current = module.current, self.id
 
         def __exit__(self, *_):
-            return None
+            module.current = self.before
 
     module.cuda = types.SimpleNamespace(
-        Device=Device, get_current_stream=lambda: types.SimpleNamespace(ptr=module.stream)
+        Device=Device, get_current_stream=lambda device: types.SimpleNamespace(ptr=module.streams[device])
     )
     monkeypatch.setitem(sys.modules, "cupy", module)
     return module
@@ -115,6 +129,7 @@ TRUST = _target._distrusted
 @pytest.mark.usefixtures("gpu")
 def test_auto_takes_only_a_gpu_that_shows_the_bits_of_the_cpu(monkeypatch):
     monkeypatch.setattr(_target, "_distrusted", TRUST)
+    monkeypatch.setattr(_target, "_TROUBLE", trouble_by_device := {})
     simulate_core = _core.simulate
 
     def other_bits(*arguments, first_replicate, device, **options):
@@ -126,18 +141,24 @@ def test_auto_takes_only_a_gpu_that_shows_the_bits_of_the_cpu(monkeypatch):
             raise RuntimeError("CUDA: running kernels: an illegal memory access was encountered")
         return simulate_core(*arguments, device=device, **options)
 
+    def full(*arguments, device, **options):
+        if device is not None:
+            raise MemoryError("CUDA device 0 could not allocate 1 bytes")
+        return simulate_core(*arguments, device=device, **options)
+
     for replacement, trouble in [(other_bits, "its trajectories differ"), (broken, "CUDA: running kernels")]:
-        TRUST.cache_clear()
+        trouble_by_device.clear()
         monkeypatch.setattr(_core, "simulate", replacement)
         with pytest.warns(RuntimeWarning, match=f"^GPU 0 is not used: {trouble}.*insists on it"):
             assert run().backend == "cpu"
         assert run().backend == "cpu"  # and warns once
     with pytest.raises(RuntimeError, match="illegal memory access"):
         run(backend="cuda")
-    TRUST.cache_clear()
-    monkeypatch.setattr(_core, "simulate", simulate_core)
+    trouble_by_device.clear()
+    monkeypatch.setattr(_core, "simulate", full)
+    assert run().backend == "cpu"
+    monkeypatch.setattr(_core, "simulate", simulate_core)  # memory that was taken may be free again
     assert run().backend == "cuda"
-    TRUST.cache_clear()
 
 
 @pytest.mark.usefixtures("gpu")
@@ -182,13 +203,14 @@ def test_device_and_stream_are_those_asked_for(gpu, cupy):
             return 0, 9
 
     run()
+    run(device=0)
     run(stream=11)
     run(stream=types.SimpleNamespace(ptr=13), device=0)
     run(stream=Pytorch())
     run(stream=Protocol())
-    cupy.stream = 0  # the default stream, whose handle is cudaStreamLegacy
+    cupy.streams[1] = 0  # the default stream, whose handle is cudaStreamLegacy
     run()
-    assert gpu == [(1, 77), (1, 11), (0, 13), (1, 5), (1, 9), (1, 1)]
+    assert gpu == [(1, 77), (0, 66), (1, 11), (0, 13), (1, 5), (1, 9), (1, 1)]
 
 
 @pytest.mark.usefixtures("gpu", "cupy")
@@ -212,11 +234,35 @@ def test_samples_may_stay_on_the_device():
     np.testing.assert_array_equal(got.samples.host, expected.samples)
     np.testing.assert_array_equal(got.mean, expected.mean)
     np.testing.assert_array_equal(got.quantile([0.1, 0.5]), expected.quantile([0.1, 0.5]))
-    out = DeviceArray(np.zeros((2, 100), np.float32), device=1)
-    assert run(out=out).samples is out
-    np.testing.assert_array_equal(out.host, expected.samples)
-    more = run(out=DeviceArray(np.zeros((2, 50), np.float32), device=1), first_replicate=100, replicates=50)
+    more = run(out=DeviceArray(np.zeros((2, 50), np.float32)), first_replicate=100, replicates=50)
     np.testing.assert_array_equal((got + more).samples[:, :100], expected.samples)
+
+
+@pytest.mark.usefixtures("gpu", "cupy")
+@pytest.mark.parametrize("device", [0, 1])
+def test_an_output_is_written_where_it_lies(device):
+    """Also on a device that is not CuPy's current one, where CuPy would make a copy."""
+    expected = run(backend="cpu", keep_samples=True)
+    out = DeviceArray(np.zeros((2, 100), np.float32), device=device)
+    assert run(out=out, device=device).samples is out
+    np.testing.assert_array_equal(out.host, expected.samples)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_an_output_needs_no_cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    out = DeviceArray(np.zeros((2, 100), np.float32), device=0)
+    np.testing.assert_array_equal(run(out=out).samples.host, run(backend="cpu", keep_samples=True).samples)
+
+
+@pytest.mark.usefixtures("gpu", "cupy")
+def test_the_work_waits_for_what_the_owner_of_the_memory_has_enqueued(monkeypatch):
+    followed = []
+    monkeypatch.setattr(_core.Device, "follow", lambda _device, stream: followed.append(stream))
+    run(stream=5, device_output=True)  # CuPy's memory belongs to its current stream
+    run(stream=5, out=DeviceArray(np.zeros((2, 100), np.float32), stream=31))
+    run(stream=5)
+    assert followed == [77, 31, 77]
 
 
 @pytest.mark.usefixtures("gpu", "cupy")
@@ -225,8 +271,8 @@ def test_an_output_on_the_device_must_fit():
     for out, message in [
         (DeviceArray(np.zeros((100, 2), np.float32)), r"float32 and shape \(2, 100\), got float32 of shape \(100, 2\)"),
         (DeviceArray(np.zeros((2, 100))), "array of float32"),
-        (DeviceArray(np.zeros((100, 2), np.float32).T, device=1), "C-contiguous, got strides"),
-        (DeviceArray(good, writable=False, device=1), "writable, got a read-only array"),
+        (DeviceArray(np.zeros((100, 2), np.float32).T), r"C-contiguous, got strides \(4, 8\)"),
+        (DeviceArray(good, writable=False), "writable, got a read-only array"),
         (DeviceArray(good, device=0), "on device 1, which computes, got device 0"),
     ]:
         with pytest.raises(ValueError, match=f"^out must .*{message}"):
@@ -241,6 +287,19 @@ def test_without_cupy_device_arrays_say_what_they_need(monkeypatch):
     with pytest.raises(ImportError, match=r"anneal_sgd\[cuda\]"):
         problems.AbsoluteValue(DeviceArray(np.ones(2)))
     assert run().backend == "cuda"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_of_a_process_with_a_gpu_has_none():
+    code = (
+        "import os, sys; from anneal_sgd import _core, runtime;"
+        "_core.cuda_why_unavailable = lambda: ''; assert not runtime.why_unavailable('cuda');"
+        "pid = os.fork();"
+        "reason = runtime.why_unavailable('cuda');"
+        "os._exit(0 if 'spawn' in reason else 1) if pid == 0 else None;"
+        "assert not reason; sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
+    )
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
 
 
 def test_cupy_is_not_imported_for_anything_else():
@@ -272,3 +331,15 @@ def test_a_gpu_with_cupy():
     with cupy.cuda.Stream():
         got = run(base_lr=cupy.asarray([0.1, 0.2]), device_output=True)
     np.testing.assert_array_equal(cupy.asnumpy(got.samples), expected.samples)
+    out = cupy.zeros((2, 100), cupy.float32)
+    assert run(out=out, stream=cupy.cuda.Stream(non_blocking=True)).samples is out
+    np.testing.assert_array_equal(cupy.asnumpy(out), expected.samples)
+
+
+@pytest.mark.usefixtures("need_cuda")
+def test_a_gpu_with_pytorch():
+    torch = pytest.importorskip("torch")
+    expected = run(backend="cpu", keep_samples=True)
+    out = torch.zeros((2, 100), device="cuda")
+    run(out=out, stream=torch.cuda.Stream())
+    np.testing.assert_array_equal(out.cpu().numpy(), expected.samples)

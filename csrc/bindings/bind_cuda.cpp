@@ -5,9 +5,9 @@
 namespace anneal_sgd::bindings {
 namespace {
 
-std::shared_ptr<DeviceHandle> open(int number, std::uintptr_t stream) {
+std::shared_ptr<DeviceHandle> open(int number, std::uintptr_t stream, std::int64_t most_memory) {
     const py::gil_scoped_release unlocked;  // the first call sets up the driver
-    return std::make_shared<DeviceHandle>(DeviceHandle{cuda::open_device(number, stream)});
+    return std::make_shared<DeviceHandle>(DeviceHandle{cuda::open_device(number, stream, most_memory)});
 }
 
 py::list devices() {
@@ -30,7 +30,10 @@ py::list devices() {
 void bind_cuda(py::module_& m) {
     m.def("cuda_why_unavailable", &cuda::why_unavailable, py::call_guard<py::gil_scoped_release>());
     m.def("cuda_devices", &devices);
-    m.def("open_cuda_device", &open, py::arg("number"), py::arg("stream"));
+    m.def("open_cuda_device", &open, py::arg("number"), py::arg("stream"), py::arg("most_memory") = 0);
+    m.def(
+        "cuda_device_of", [](std::uintptr_t address) { return cuda::device_of(reinterpret_cast<void*>(address)); },
+        py::arg("address"));
 }
 
 }  // namespace anneal_sgd::bindings

@@ -147,7 +147,8 @@ std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ense
 }  // namespace
 
 void bind_simulate(py::module_& m) {
-    py::class_<DeviceHandle, std::shared_ptr<DeviceHandle>>(m, "Device");
+    py::class_<DeviceHandle, std::shared_ptr<DeviceHandle>>(m, "Device")
+        .def("follow", [](DeviceHandle& d, std::uintptr_t stream) { d.device->follow(stream); }, py::arg("stream"));
     py::class_<Moments, std::shared_ptr<Moments>>(m, "Moments")
         .def(py::init(&make_moments), py::kw_only(), py::arg("ranges"), py::arg("count"), py::arg("diverged"),
              py::arg("mean"), py::arg("m2"), py::arg("minimum"), py::arg("maximum"))

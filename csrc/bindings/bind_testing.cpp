@@ -71,8 +71,8 @@ Array exp2(const std::string& isa, const Doubles& x) {
     return out;
 }
 
-std::shared_ptr<DeviceHandle> emulated_device(std::int64_t memory, int fail_at) {
-    return std::make_shared<DeviceHandle>(DeviceHandle{cuda::emulated_device(memory, fail_at)});
+std::shared_ptr<DeviceHandle> emulated_device(std::int64_t memory, int fail_at, int busy_for) {
+    return std::make_shared<DeviceHandle>(DeviceHandle{cuda::emulated_device(memory, fail_at, busy_for)});
 }
 
 }  // namespace
@@ -84,7 +84,7 @@ void bind_testing(py::module_& m) {
           py::arg("stream"), py::arg("first_replicate"), py::arg("replicates"), py::arg("coordinate"),
           py::arg("first_step"), py::arg("steps"));
     t.def("emulated_device", &emulated_device, py::kw_only(), py::arg("memory") = std::int64_t(1) << 32,
-          py::arg("fail_at") = 0);
+          py::arg("fail_at") = 0, py::arg("busy_for") = 0);
     t.def("minus_two_log", &minus_two_log, py::arg("isa"), py::arg("u"));
     t.def("sincos_octant", &sincos_octant, py::arg("isa"), py::arg("t"));
     t.def("log2", &log2, py::arg("isa"), py::arg("x"));

@@ -113,7 +113,7 @@ template <class R>
 ASGD_FN R add_sign_times(R g, R x, R a) {
     return g + sign_times(x, a);
 }
-// For x = 0 or normal.
+// For x = 0 or in [2^-100, 2^126], as the squared radius of a Gaussian pair is.
 template <class R>
 ASGD_FN R sqrt_normal(R x) {
     return sqrt(x);

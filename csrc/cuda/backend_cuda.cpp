@@ -30,19 +30,43 @@ void check(cudaError_t error, const std::string& what) {
     if (error != cudaSuccess) fail(error, what);
 }
 
-// The calling thread's current device, for as long as it lives.
+// Whether anything of this process has used the device: making it current would set it up otherwise, at the cost of
+// hundreds of megabytes on a GPU that nobody asked for.
+bool in_use(int device) {
+    using State = int (*)(int device, unsigned* flags, int* active);  // cuDevicePrimaryCtxGetState
+    static const State state = [] {
+        void* found = nullptr;
+        cudaDriverEntryPointQueryResult status{};
+#if CUDART_VERSION >= 12050
+        const cudaError_t error =
+            cudaGetDriverEntryPointByVersion("cuDevicePrimaryCtxGetState", &found, 11000, cudaEnableDefault, &status);
+#else
+        const cudaError_t error =
+            cudaGetDriverEntryPoint("cuDevicePrimaryCtxGetState", &found, cudaEnableDefault, &status);
+#endif
+        if (error != cudaSuccess) cudaGetLastError();
+        return error == cudaSuccess && status == cudaDriverEntryPointSuccess ? reinterpret_cast<State>(found) : nullptr;
+    }();
+    unsigned flags = 0;
+    int active = 0;
+    return state == nullptr || state(device, &flags, &active) != 0 || active != 0;
+}
+
+// The calling thread's current device, for as long as this lives. One that was never used is not made current again.
 class CurrentDevice {
 public:
-    explicit CurrentDevice(int number) {
+    explicit CurrentDevice(int number) : number_(number) {
         check(cudaGetDevice(&before_), "asking for the current device");
-        if (before_ != number) check(cudaSetDevice(number), "choosing device " + std::to_string(number));
+        if (before_ != number_) check(cudaSetDevice(number_), "choosing device " + std::to_string(number_));
     }
-    ~CurrentDevice() { cudaSetDevice(before_); }
+    ~CurrentDevice() {
+        if (before_ != number_ && in_use(before_)) cudaSetDevice(before_);
+    }
     CurrentDevice(const CurrentDevice&) = delete;
     CurrentDevice& operator=(const CurrentDevice&) = delete;
 
 private:
-    int before_ = 0;
+    int number_, before_ = 0;
 };
 
 int attribute(cudaDeviceAttr name, int device) {
@@ -73,7 +97,8 @@ cudaMemPool_t pool_of(int device) {
 
 class CudaDevice final : public Device {
 public:
-    CudaDevice(int number, cudaStream_t stream) : number_(number), stream_(stream) {
+    CudaDevice(int number, cudaStream_t stream, std::int64_t most_memory)
+        : number_(number), stream_(stream), most_memory_(most_memory) {
         const CurrentDevice current(number_);
         pool_ = pool_of(number_);
     }
@@ -81,6 +106,7 @@ public:
     void* allocate(std::int64_t bytes) override {
         const CurrentDevice current(number_);
         void* memory = nullptr;
+        if (bytes < 0) throw std::invalid_argument("CUDA: a size of memory is past 2**63 bytes");
         const std::size_t size = std::size_t(std::max<std::int64_t>(bytes, 1));
         const cudaError_t error =
             pool_ != nullptr ? cudaMallocFromPoolAsync(&memory, size, pool_, stream_) : cudaMalloc(&memory, size);
@@ -93,21 +119,27 @@ public:
         return memory;
     }
     void release(void* memory) noexcept override {
-        int before = 0;
-        cudaGetDevice(&before);
-        cudaSetDevice(number_);
-        pool_ != nullptr ? cudaFreeAsync(memory, stream_) : cudaFree(memory);
-        cudaSetDevice(before);
+        try {
+            const CurrentDevice current(number_);
+            if (pool_ != nullptr)
+                cudaFreeAsync(memory, stream_);
+            else
+                cudaFree(memory);
+        } catch (const std::runtime_error&) {  // the device is lost, and its memory with it
+        }
     }
     void upload(void* to, const void* from, std::int64_t bytes) override {
         const CurrentDevice current(number_);
-        // From pageable memory: the runtime has read `from` when it returns.
         check(cudaMemcpyAsync(to, from, std::size_t(bytes), cudaMemcpyHostToDevice, stream_), "copying to the device");
     }
     void download(void* to, std::int64_t to_pitch, const void* from, std::int64_t from_pitch, std::int64_t row_bytes,
                   std::int64_t rows) override {
         const CurrentDevice current(number_);
         // Long rows that are not at a fixed pitch of at most 2^31 - 1 bytes go one by one.
+        if (to_pitch == row_bytes && from_pitch == row_bytes) {
+            row_bytes *= rows;
+            rows = 1;
+        }
         if (rows == 1 || std::max(to_pitch, from_pitch) >= (std::int64_t(1) << 31)) {
             for (std::int64_t r = 0; r < rows; ++r)
                 check(cudaMemcpyAsync(static_cast<char*>(to) + r * to_pitch,
@@ -126,8 +158,10 @@ public:
             kind.precision == Precision::float32 ? ensemble_kernel_float32(kind) : ensemble_kernel_float64(kind);
         const CurrentDevice current(number_);
         if (shared_bytes > 0)
-            check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes)),
-                  "asking for shared memory");
+            // Always the same figure: it belongs to the function, which another thread may be about to launch too.
+            check(
+                cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(dynamic_shared_limit())),
+                "asking for shared memory");
         start(kernel, launch, launch.blocks, std::size_t(shared_bytes));
     }
     void launch(Precision precision, const MomentsLaunch& launch) override {
@@ -151,7 +185,27 @@ public:
             check(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrReservedMemCurrent, &reserved), "asking a memory pool");
             check(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrUsedMemCurrent, &used), "asking a memory pool");
         }
-        return std::int64_t(free + (reserved > used ? reserved - used : 0));
+        const auto bytes = std::int64_t(free + (reserved > used ? reserved - used : 0));
+        return most_memory_ > 0 ? std::min(bytes, most_memory_) : bytes;
+    }
+    void drain() noexcept override {
+        try {
+            const CurrentDevice current(number_);
+            cudaStreamSynchronize(stream_);
+            cudaGetLastError();  // what failed has been thrown already
+        } catch (const std::runtime_error&) {
+        }
+    }
+    void follow(std::uintptr_t stream) override {
+        const auto other = reinterpret_cast<cudaStream_t>(stream);
+        if (other == stream_) return;
+        const CurrentDevice current(number_);
+        cudaEvent_t event = nullptr;
+        check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "creating an event");
+        cudaError_t error = cudaEventRecord(event, other);
+        if (error == cudaSuccess) error = cudaStreamWaitEvent(stream_, event, 0);
+        cudaEventDestroy(event);  // goes when it has happened
+        check(error, "waiting for another stream");
     }
     std::int64_t dynamic_shared_limit() override {
         return attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, number_) - most_static_shared;
@@ -167,15 +221,28 @@ private:
 
     int number_;
     cudaStream_t stream_;
+    std::int64_t most_memory_;
     cudaMemPool_t pool_ = nullptr;
 };
+
+int capability_of(int device) {
+    return 10 * attribute(cudaDevAttrComputeCapabilityMajor, device) +
+           attribute(cudaDevAttrComputeCapabilityMinor, device);
+}
 
 }  // namespace
 
 std::string why_unavailable() {
     int count = 0;
     const cudaError_t error = cudaGetDeviceCount(&count);
-    if (error == cudaSuccess && count > 0) return "";
+    if (error == cudaSuccess && count > 0) {
+        int newest = 0;
+        for (int i = 0; i < count; ++i) newest = std::max(newest, capability_of(i));
+        if (newest >= ANNEAL_SGD_CUDA_OLDEST) return "";
+        return "this build is for GPUs of compute capability " + std::to_string(ANNEAL_SGD_CUDA_OLDEST / 10) + "." +
+               std::to_string(ANNEAL_SGD_CUDA_OLDEST % 10) + " and later, and this machine's has " +
+               std::to_string(newest / 10) + "." + std::to_string(newest % 10);
+    }
     cudaGetLastError();
     if (error == cudaErrorInsufficientDriver) {
         int driver = 0;
@@ -198,20 +265,29 @@ std::vector<DeviceInfo> devices() {
     for (int i = 0; i < count; ++i) {
         cudaDeviceProp properties{};
         check(cudaGetDeviceProperties(&properties, i), "asking for a device's properties");
-        found.push_back({properties.name, properties.major * 10 + properties.minor,
-                         std::int64_t(properties.totalGlobalMem), properties.multiProcessorCount,
-                         1e3 * attribute(cudaDevAttrClockRate, i)});
+        found.push_back({properties.name, capability_of(i), std::int64_t(properties.totalGlobalMem),
+                         properties.multiProcessorCount, 1e3 * attribute(cudaDevAttrClockRate, i)});
     }
     return found;
 }
 
-std::unique_ptr<Device> open_device(int number, std::uintptr_t stream) {
+std::unique_ptr<Device> open_device(int number, std::uintptr_t stream, std::int64_t most_memory) {
     int count = 0;
     check(cudaGetDeviceCount(&count), "counting devices");
     if (number < 0 || number >= count)
         throw std::invalid_argument("device must be in 0 .. " + std::to_string(count - 1) + ", got " +
                                     std::to_string(number));
-    return std::make_unique<CudaDevice>(number, reinterpret_cast<cudaStream_t>(stream));
+    return std::make_unique<CudaDevice>(number, reinterpret_cast<cudaStream_t>(stream), most_memory);
+}
+
+int device_of(const void* address) {
+    cudaPointerAttributes attributes{};
+    if (cudaPointerGetAttributes(&attributes, address) != cudaSuccess) {
+        cudaGetLastError();
+        return -1;
+    }
+    const bool on_device = attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
+    return on_device ? attributes.device : -1;
 }
 
 }  // namespace anneal_sgd::cuda

@@ -24,8 +24,11 @@ std::string why_unavailable();
 
 std::vector<DeviceInfo> devices();
 
-// The device of that number, whose work goes to `stream`, a cudaStream_t as a number. Throws std::invalid_argument if
-// there is none of that number, and what opening it reports.
-std::unique_ptr<Device> open_device(int number, std::uintptr_t stream);
+// The device of that number, whose work goes to `stream`, a cudaStream_t as a number; most_memory > 0 limits what plans
+// may count on. Throws std::invalid_argument if there is none of that number, and what opening it reports.
+std::unique_ptr<Device> open_device(int number, std::uintptr_t stream, std::int64_t most_memory);
+
+// The device in whose memory an address lies; -1 where in none.
+int device_of(const void* address);
 
 }  // namespace anneal_sgd::cuda

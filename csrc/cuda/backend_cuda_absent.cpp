@@ -9,6 +9,8 @@ std::string why_unavailable() { return "this build of anneal_sgd has no CUDA bac
 
 std::vector<DeviceInfo> devices() { return {}; }
 
-std::unique_ptr<Device> open_device(int, std::uintptr_t) { throw std::runtime_error(why_unavailable()); }
+std::unique_ptr<Device> open_device(int, std::uintptr_t, std::int64_t) { throw std::runtime_error(why_unavailable()); }
+
+int device_of(const void*) { return -1; }
 
 }  // namespace anneal_sgd::cuda

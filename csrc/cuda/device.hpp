@@ -1,4 +1,4 @@
-// What the driver asks of a device: a GPU (device_cuda.cu), or the emulation that tests run (device_emulated.cpp).
+// What the driver asks of a device: a GPU (backend_cuda.cpp), or the emulation that tests run (device_emulated.cpp).
 // Included by those and by the driver.
 #pragma once
 
@@ -24,13 +24,15 @@ public:
     virtual ~Device() = default;
     virtual void* allocate(std::int64_t bytes) = 0;  // throws OutOfDeviceMemory
     virtual void release(void* memory) noexcept = 0;
-    virtual void upload(void* to, const void* from, std::int64_t bytes) = 0;  // `from` may go as soon as it returns
+    virtual void upload(void* to, const void* from, std::int64_t bytes) = 0;  // `from` must stay until it is done
     // Rows of row_bytes; waits for all work enqueued before.
     virtual void download(void* to, std::int64_t to_pitch, const void* from, std::int64_t from_pitch,
                           std::int64_t row_bytes, std::int64_t rows) = 0;
     virtual void launch(const KernelKind& kind, const EnsembleLaunch& launch, std::int64_t shared_bytes) = 0;
     virtual void launch(Precision precision, const MomentsLaunch& launch) = 0;
-    virtual bool idle() = 0;  // all work enqueued is done
+    virtual bool idle() = 0;                         // all work enqueued is done
+    virtual void drain() noexcept = 0;               // waits until it is, or has failed
+    virtual void follow(std::uintptr_t stream) = 0;  // what is enqueued from now on waits for that stream's work
     virtual std::int64_t free_bytes() = 0;
     virtual std::int64_t dynamic_shared_limit() = 0;  // bytes that a block may have besides what kernels declare
 };
@@ -53,7 +55,8 @@ private:
     void* data_;
 };
 
-// The emulation: `memory` bytes in all; with fail_at > 0 the launch of that number reports an error.
-std::unique_ptr<Device> emulated_device(std::int64_t memory, int fail_at);
+// The emulation: `memory` bytes in all; with fail_at > 0 the launch of that number reports an error; after every launch
+// it says busy_for times that it is not idle yet.
+std::unique_ptr<Device> emulated_device(std::int64_t memory, int fail_at, int busy_for);
 
 }  // namespace anneal_sgd::cuda

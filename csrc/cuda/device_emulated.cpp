@@ -12,7 +12,8 @@ namespace {
 // Host memory plays the device's; it is filled with garbage, as a GPU's is.
 class EmulatedDevice final : public Device {
 public:
-    EmulatedDevice(std::int64_t memory, int fail_at) : free_(memory), fail_at_(fail_at) {}
+    EmulatedDevice(std::int64_t memory, int fail_at, int busy_for)
+        : free_(memory), fail_at_(fail_at), busy_for_(busy_for) {}
     ~EmulatedDevice() override {
         for (const auto& [memory, bytes] : allocated_) std::free(memory);
     }
@@ -47,24 +48,27 @@ public:
         count_launch();
         emulate(precision, launch);
     }
-    bool idle() override { return true; }
+    bool idle() override { return busy_ == 0 || --busy_ == 0; }
+    void drain() noexcept override { busy_ = 0; }
+    void follow(std::uintptr_t) override {}
     std::int64_t free_bytes() override { return free_; }
     std::int64_t dynamic_shared_limit() override { return 32 << 10; }
 
 private:
     void count_launch() {
         if (++launches_ == fail_at_) throw std::runtime_error("emulated device: launch failed");
+        busy_ = busy_for_;
     }
 
     std::int64_t free_;
-    int fail_at_, launches_ = 0;
+    int fail_at_, busy_for_, launches_ = 0, busy_ = 0;
     std::unordered_map<void*, std::int64_t> allocated_;
 };
 
 }  // namespace
 
-std::unique_ptr<Device> emulated_device(std::int64_t memory, int fail_at) {
-    return std::make_unique<EmulatedDevice>(memory, fail_at);
+std::unique_ptr<Device> emulated_device(std::int64_t memory, int fail_at, int busy_for) {
+    return std::make_unique<EmulatedDevice>(memory, fail_at, busy_for);
 }
 
 }  // namespace anneal_sgd::cuda

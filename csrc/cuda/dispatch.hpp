@@ -1,4 +1,4 @@
-// From a KernelKind to its instantiation. Included by kernels_cuda.cu and kernels_emulated.cpp.
+// From a KernelKind to its instantiation. Included by kernels.cuh and kernels_emulated.cpp.
 #pragma once
 
 #include "launch.hpp"

@@ -22,15 +22,16 @@ using host::philox_keys;
 using host::tail_window_start;
 
 constexpr int block_slots = 1024;
-constexpr int most_learning_rates = 1024;            // of ensemble_kernel.hpp
-constexpr std::int64_t state_limit = 1 << 30;        // bytes of one chunk
-constexpr std::int64_t values_limit = 1 << 29;       // bytes of one group
-constexpr std::int64_t chunk_coordinates = 1 << 26;  // so that even a tile of 128 steps is short
-constexpr std::int64_t few_blocks = 1 << 12;
-constexpr std::int64_t unasked_bytes = 1 << 16;       // that any device has
-constexpr double first_launch_work = 1e9;             // coordinate-steps, before the device's speed is known
-constexpr std::int64_t first_launch_steps = 1 << 20;  // one thread's steps follow each other, whatever the device
-constexpr double launch_seconds = 0.05;               // far below a display's watchdog and a user's patience
+constexpr int most_learning_rates = 1024;       // of ensemble_kernel.hpp
+constexpr std::int64_t many_blocks = 1 << 12;   // beyond which a device is full, and a chunk need not grow
+constexpr double state_limit = 1 << 30;         // bytes of one chunk of many blocks
+constexpr double values_limit = 1 << 29;        // bytes of one group
+constexpr double chunk_coordinates = 1 << 26;   // of many blocks, so that launches can be short
+constexpr double unasked_bytes = 1 << 16;       // that any device has
+constexpr double first_launch_work = 1e9;       // coordinate-steps, before the device's speed is known,
+constexpr double first_launch_steps = 1 << 20;  // and steps of one thread, which follow each other on any device
+constexpr double launch_seconds = 0.05;         // far below a display's watchdog and a user's patience
+constexpr double brief_work = 1e8;              // coordinate-steps that any device does at once
 constexpr auto poll_interval = std::chrono::milliseconds(100);
 
 using Clock = std::chrono::steady_clock;
@@ -72,6 +73,14 @@ std::int64_t noise_bytes(const EnsembleSpec& e, const Layout& l) {
         case NoiseKind::uniform: return 16;
     }
     return 0;
+}
+
+// Bytes of a chunk's state; a double, because plans are tried that no integer holds.
+double state_bytes(const EnsembleSpec& e, const Layout& l, double blocks) {
+    const bool averaging = e.iterate != Iterate::last;
+    const double element = double(real_bytes(e)) * (averaging ? 2 : 1) +
+                           8.0 * double((averaging ? 1 : 0) + most_open_windows(e)) + double(noise_bytes(e, l));
+    return element * blocks * l.coordinates_per_thread * block_slots + 5 * 256;
 }
 
 std::int64_t elements(const Layout& l, std::int64_t blocks) { return blocks * l.coordinates_per_thread * block_slots; }
@@ -135,7 +144,6 @@ public:
         spec.schedules = reinterpret_cast<const ScheduleSpec*>(memory_->as<char>() + where);
         device.upload(memory_->as<void>(), bytes_.data(), std::int64_t(bytes_.size()));
         ensemble = spec;
-        bytes_ = {};
     }
 
     EnsembleSpec ensemble{};
@@ -166,7 +174,7 @@ private:
         v = {m.data, m.row_stride};
     }
 
-    std::vector<char> bytes_;
+    std::vector<char> bytes_;  // stay: the device may not have read them yet
     std::unique_ptr<DeviceMemory> memory_;
 };
 
@@ -194,19 +202,18 @@ public:
 
     void wait() {
         const auto start = Clock::now();
-        auto next_poll = start + poll_interval;
         while (!device_.idle()) {
             const auto now = Clock::now();
             if (now - start > std::chrono::milliseconds(1)) std::this_thread::sleep_for(std::chrono::microseconds(200));
-            if (now > next_poll) {
-                next_poll = now + poll_interval;
-                poll();
-            }
+            if (now > next_poll_) poll();
         }
     }
 
 private:
-    void poll() { o_.poll(total_ > 0 ? std::min(1.0, done_ / total_) : 0.0); }
+    void poll() {
+        next_poll_ = Clock::now() + poll_interval;
+        o_.poll(total_ > 0 ? std::min(0.999, done_ / total_) : 0.0);  // 1 is for the end
+    }
 
     void chunk(std::int64_t first_config, std::int64_t stop_config, std::int64_t first, std::int64_t stop, void* values,
                std::int64_t value_stride) {
@@ -249,38 +256,40 @@ private:
         }
         const KernelKind kind{e_.precision, e_.problems.kind, e_.problems.noise, is_ball(e_)};
         const double work = double(configs) * double(stop - first) * double(e_.problems.dimension);
+        // One short launch, or a few, that nobody needs to watch.
+        const bool brief =
+            total_ <= brief_work && double(last_step_) * layout.coordinates_per_thread <= first_launch_steps;
         std::int64_t t = 0, record = 0, window = 0;
         do {
             l.first_step = t;
-            l.stop_step = t = std::min(last_step_, t + steps_of_launch(work));
+            l.stop_step = t = std::min(last_step_, t + steps_of_launch(work, layout));
             l.first_record = record;
             l.first_window = window;
             while (record < e_.record_count && e_.record_at[record] <= t) ++record;
             while (window < e_.record_count && window_start(window) <= t) ++window;
             const auto start = Clock::now();
             device_.launch(kind, l, shared);
-            if (t < last_step_) {
-                wait();
-                const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-                speed_ = double(t - l.first_step) * work / std::max(seconds, 1e-6);
-                poll_now_and_then();
-            }
-            done_ += double(t - l.first_step) * work;
+            const double launched = double(t - l.first_step) * work;
+            done_ += launched;
+            if (brief) continue;
+            wait();
+            const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+            speed_ = launched / std::max(seconds, 1e-6);
+            speed_work_ = work;
+            if (Clock::now() > next_poll_) poll();
         } while (t < last_step_);
     }
 
-    void poll_now_and_then() {
-        if (Clock::now() < next_poll_) return;
-        next_poll_ = Clock::now() + poll_interval;
-        poll();
-    }
-
-    // Whole tiles, so that no launch but the last cuts one.
-    std::int64_t steps_of_launch(double work) const {
+    // Whole tiles, so that few launches cut one, but where a tile is too long. What was learnt of the speed counts for
+    // chunks that are not much smaller.
+    std::int64_t steps_of_launch(double work, const Layout& layout) const {
         if (o_.steps_per_launch > 0) return o_.steps_per_launch;
-        const double steps = speed_ > 0 ? launch_seconds * speed_ / work
-                                        : std::min(first_launch_work / work, double(first_launch_steps));
-        return std::int64_t(std::clamp(steps / segment_steps, 1.0, 1e9)) * segment_steps;
+        const double steps =
+            speed_ > 0 && work > speed_work_ / 2
+                ? launch_seconds * speed_ / work
+                : std::min(first_launch_work / work, first_launch_steps / layout.coordinates_per_thread);
+        if (steps < segment_steps) return std::max(std::int64_t(steps), std::int64_t(1));
+        return std::int64_t(std::min(steps, 1e12)) / segment_steps * segment_steps;
     }
 
     std::int64_t window_start(std::int64_t record) const {
@@ -294,7 +303,8 @@ private:
     const Plan& plan_;
     const Upload upload_;
     std::int64_t last_step_;
-    double total_, done_ = 0, speed_ = 0;  // coordinate-steps, and per second
+    double total_, done_ = 0;            // coordinate-steps
+    double speed_ = 0, speed_work_ = 0;  // coordinate-steps per second, and per step of the chunk that showed it
     Clock::time_point next_poll_ = Clock::now() + poll_interval;
     std::unique_ptr<DeviceMemory> state_;
     std::int64_t state_bytes_ = 0;
@@ -305,51 +315,58 @@ private:
 Plan make_plan(Device& device, const EnsembleSpec& e, const DriverOptions& o) {
     check_numbers(e);
     Plan plan{config_total(e), o.replicates, o.replicates};
-    const Layout whole = make_layout(e, plan.configs, plan.group_replicates);
-    const std::int64_t whole_blocks = block_count(whole, plan.configs, plan.group_replicates);
-    if (whole_blocks <= few_blocks && State(e, whole, whole_blocks, nullptr).used <= unasked_bytes &&
-        plan.configs * e.record_count * plan.group_replicates <= unasked_bytes / std::int64_t(sizeof(double)))
-        return plan;  // asking for the free memory takes longer than such a run
-    const std::int64_t free = device.free_bytes();
-    const std::int64_t state_budget = std::min(state_limit, free / 2), values_budget = std::min(values_limit, free / 4);
-    const auto values_bytes = [&] {
-        const std::int64_t per_replicate = o.device_samples != nullptr ? 0 : real_bytes(e);
-        return plan.configs * e.record_count *
-               (plan.group_replicates * per_replicate +
-                (plan.group_replicates / block_replicates + 1) * std::int64_t(sizeof(Moment)));
-    };
-    while (plan.group_replicates > block_replicates && values_bytes() > values_budget)
-        plan.group_replicates = ceil_div(plan.group_replicates / 2, block_replicates) * block_replicates;
-    while (plan.configs > 1 && values_bytes() > values_budget) plan.configs = ceil_div(plan.configs, 2);
-    if (values_bytes() > free)
-        throw OutOfDeviceMemory("the suboptimality of " + std::to_string(plan.group_replicates) + " replicates at " +
-                                std::to_string(e.record_count) + " records takes " + std::to_string(values_bytes()) +
-                                " bytes on the device, which has " + std::to_string(free) + " free");
-    plan.chunk_replicates = plan.group_replicates;
-    std::int64_t blocks = 0;
-    const auto state_bytes = [&] {
+    double blocks = 0;
+    const auto bytes_of_state = [&] {
         const Layout l = make_layout(e, plan.configs, plan.chunk_replicates);
-        blocks = block_count(l, plan.configs, plan.chunk_replicates);
-        return State(e, l, blocks, nullptr).used;
+        blocks = double(ceil_div(plan.configs, l.configs)) *
+                 double(ceil_div(plan.chunk_replicates, std::int64_t(1) << l.log2_replicates));
+        return state_bytes(e, l, blocks);
     };
+    const auto bytes_of_values = [&] {
+        const double per_replicate = o.device_samples != nullptr ? 0 : double(real_bytes(e));
+        return double(plan.configs) * double(e.record_count) *
+               (double(plan.group_replicates) * per_replicate +
+                double(plan.group_replicates / block_replicates + 2) * sizeof(Moment));
+    };
+    // Asking for the free memory takes longer than a small run.
+    if (bytes_of_state() <= unasked_bytes && bytes_of_values() <= unasked_bytes) return plan;
+
+    const auto free = double(device.free_bytes());
+    const double values_budget = std::min(values_limit, free / 4);
+    const auto halved = [](std::int64_t n, std::int64_t multiple) { return ceil_div(n / 2, multiple) * multiple; };
+    while (plan.group_replicates > block_replicates && bytes_of_values() > values_budget)
+        plan.group_replicates = halved(plan.group_replicates, block_replicates);
+    while (plan.configs > 1 && bytes_of_values() > values_budget) plan.configs = ceil_div(plan.configs, 2);
+    const auto refuse = [&](const std::string& what, double bytes) {
+        throw OutOfDeviceMemory(what + " takes " + std::to_string(std::int64_t(bytes)) +
+                                " bytes on the device, which has " + std::to_string(std::int64_t(free)) + " free");
+    };
+    if (bytes_of_values() > free)
+        refuse("the suboptimality of " + std::to_string(plan.group_replicates) + " replicates at " +
+                   std::to_string(e.record_count) + " records",
+               bytes_of_values());
+    plan.chunk_replicates = plan.group_replicates;
     const auto too_large = [&] {
-        const std::int64_t bytes = state_bytes();
-        const std::int64_t trajectories = plan.configs * plan.chunk_replicates;
-        return bytes > state_budget ||
-               (trajectories > block_slots && trajectories > chunk_coordinates / e.problems.dimension);
+        const double bytes = bytes_of_state();
+        const double coordinates = double(plan.configs) * double(plan.chunk_replicates) * double(e.problems.dimension);
+        return bytes > free / 2 || (blocks > many_blocks && (bytes > state_limit || coordinates > chunk_coordinates));
     };
     // Chunks end on a multiple of 4 replicates, which a thread takes together.
-    while (plan.chunk_replicates > 4 && too_large()) plan.chunk_replicates = ceil_div(plan.chunk_replicates / 2, 4) * 4;
+    while (plan.chunk_replicates > 4 && too_large()) plan.chunk_replicates = halved(plan.chunk_replicates, 4);
     while (plan.configs > 1 && too_large()) plan.configs = ceil_div(plan.configs, 2);
-    if (state_bytes() > free)
-        throw OutOfDeviceMemory("the state of " + std::to_string(plan.chunk_replicates) + " trajectories takes " +
-                                std::to_string(state_bytes()) + " bytes on the device, which has " +
-                                std::to_string(free) + " free");
+    if (bytes_of_state() > free)
+        refuse("the state of " + std::to_string(plan.chunk_replicates) + " trajectories", bytes_of_state());
     return plan;
 }
 
 void run(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Plan& plan, const BlockSink& sink) {
+    // Also on the way out of an exception: nothing may write to the caller's memory after that.
+    struct Drained {
+        Device& device;
+        ~Drained() { device.drain(); }
+    };
     Runner runner(device, e, o, plan);
+    const Drained drained{device};
     const std::int64_t stop_all = o.first_replicate + o.replicates, bytes = real_bytes(e);
     const std::int64_t most_cells = plan.configs * e.record_count;
     const std::int64_t most_blocks = plan.group_replicates / block_replicates + 2;

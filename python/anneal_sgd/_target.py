@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ._cupy import current_device, current_stream
 from ._validate import shown
 
 _BACKENDS = ("auto", "cpu", "cuda")
-_LEGACY_STREAM, _PER_THREAD_STREAM = 1, 2  # cudaStreamLegacy and cudaStreamPerThread, as handles
+LEGACY_STREAM, _PER_THREAD_STREAM = 1, 2  # cudaStreamLegacy and cudaStreamPerThread, as handles
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,23 @@ def choose_backend(backend: object, *, threads: int | None, isa: str | None, on_
     raise RuntimeError(f"backend 'cuda' is not available: {reason}")
 
 
-@cache
 def _distrusted(number: int) -> bool:
     """Whether a GPU is not to be taken unasked: once per process it must show the CPU's bits in a small run."""
+    if number not in _TROUBLE:
+        try:
+            _TROUBLE[number] = _trouble(number)
+        except MemoryError:  # another program has it all: that may change
+            return True
+        if _TROUBLE[number]:
+            text = f"GPU {number} is not used: {_TROUBLE[number]}. backend='cuda' insists on it."
+            warnings.warn(text, RuntimeWarning, stacklevel=4)
+    return _TROUBLE[number] != ""
+
+
+_TROUBLE: dict[int, str] = {}  # by device; empty text: none
+
+
+def _trouble(number: int) -> str:
     from . import problems, schedules
     from .simulate import Simulator
 
@@ -63,19 +77,15 @@ def _distrusted(number: int) -> bool:
         ("float64", noisy(noise="gaussian", projection=box)),
     )
     size: dict[str, Any] = {"base_lr": [0.1, 0.3], "horizon": 300, "replicates": 40, "record_at": [7, 300]}
-    trouble = ""
     try:
         for dtype, problem in cases:
             run = partial(Simulator(problem).run, schedules.Cosine(), dtype=dtype, keep_samples=True, **size)
             on_gpu, on_cpu = run(backend="cuda", device=number), run(backend="cpu")
             if not np.array_equal(np.asarray(on_gpu.samples), np.asarray(on_cpu.samples)):
-                trouble = "its trajectories differ from the CPU's"
-    except (RuntimeError, MemoryError) as error:
-        trouble = str(error)
-    if trouble:
-        text = f"GPU {number} is not used: {trouble}. backend='cuda' insists on it."
-        warnings.warn(text, RuntimeWarning, stacklevel=4)
-    return trouble != ""
+                return "its trajectories differ from the CPU's"
+    except RuntimeError as error:
+        return str(error)
+    return ""
 
 
 def open_target(device: object, stream: object) -> Target:
@@ -87,10 +97,8 @@ def open_target(device: object, stream: object) -> Target:
     number = (
         current_device() if device is None else _validate.integer("device", device, lowest=0, highest=len(devices) - 1)
     )
-    handle = current_stream() if stream is None else _stream_handle(stream)
-    if handle is None:
-        handle = _PER_THREAD_STREAM
-    return _opened(number, handle or _LEGACY_STREAM)
+    handle = current_stream(number) if stream is None else _stream_handle(stream)
+    return _opened(number, _PER_THREAD_STREAM if handle is None else handle or LEGACY_STREAM)
 
 
 @lru_cache(maxsize=256)

@@ -98,7 +98,7 @@ class Result:
     isa: str
     samples: NDArray[Any] | None
     """Kept suboptimality, dims then replicates, in the dtype of the call: `samples[..., i]` is that of replicate
-    `first_replicate + i`. None where not kept; a CuPy array where they stay on a GPU."""
+    `first_replicate + i`. None where not kept. On a GPU the array given as `out`, or CuPy's, not read-only."""
     _moments: _core.Moments
 
     @property

@@ -110,7 +110,7 @@ def why_unavailable(backend: str) -> str:
     ''
     """
     name = _validate.choice("backend", backend, _BACKENDS)
-    return _why_no_cuda() if name == "cuda" else ""
+    return (_lost_in_fork or _why_no_cuda()) if name == "cuda" else ""
 
 
 def cuda_devices() -> list[dict[str, Any]]:
@@ -141,6 +141,20 @@ def info() -> dict[str, Any]:
             for d in cuda_devices()
         ),
     }
+
+
+# CUDA does not survive a fork: a child of a process that had asked for a GPU has none.
+_lost_in_fork = ""
+
+
+def _after_fork() -> None:
+    global _lost_in_fork
+    if _why_no_cuda.cache_info().currsize > 0 and not _why_no_cuda():
+        _lost_in_fork = "this process was forked from one that had used CUDA; start it with 'spawn' instead"
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @cache

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _core, _validate, runtime
 from ._arrays import FloatArray, IntArray, available_memory, frozen
-from ._cupy import empty, is_device_array, to_host, writable_address
-from ._target import choose_backend, open_target
+from ._cupy import current_stream, empty, is_device_array, output, to_host
+from ._target import LEGACY_STREAM, Target, choose_backend, open_target
 from ._validate import shown
 from .problems import Problem, _as_sequence, _refusal, _stack
 from .results import Result, Spec
@@ -89,8 +89,8 @@ def simulate(
       returns when the statistics are on the host: it waits for that stream and for nothing else.
     - `keep_samples`: keep the suboptimality of every trajectory as `result.samples`, of shape dims + (replicates,).
       `out`: a C-contiguous, writable array of that shape and dtype to keep them in; `result.samples` is a view of it.
-      With the CUDA backend `out` may lie on the device (CuPy, `__cuda_array_interface__` or DLPack), and
-      `device_output=True` makes a CuPy array there.
+      With the CUDA backend `out` may lie on the device (CuPy, `__cuda_array_interface__` or DLPack) and is then
+      `result.samples` itself; `device_output=True` makes a CuPy array there.
     - `progress`: called now and then on the calling thread with the fraction done, the last time with 1.0. An exception
       it raises stops the run; so does Ctrl-C.
 
@@ -220,7 +220,7 @@ class Simulator:
         keep = _validate.flag("keep_samples", keep_samples)
         samples, address = None, 0
         if target is not None and on_gpu:
-            samples, address = _device_samples(spec, repeats, out, target.number)
+            samples, address = _device_samples(spec, repeats, out, target)
         elif keep or out is not None:
             samples = _samples(spec, repeats, out)
         schedules = (kept_schedule,) if isinstance(kept_schedule, Schedule) else kept_schedule
@@ -241,7 +241,7 @@ class Simulator:
             ensemble, first_replicate=first, replicates=repeats, isa=used_isa, threads=workers, device=handle
         )
         if needed > _UNCHECKED_BYTES:
-            _check_memory(spec, repeats, workers, needed)
+            _check_memory(spec, repeats, workers if target is None else None, needed)
         moments = _core.simulate(
             ensemble,
             first_replicate=first,
@@ -379,23 +379,38 @@ def _samples(spec: Spec, replicates: int, out: NDArray[Any] | None) -> NDArray[A
     return np.empty(shape, dtype)
 
 
-def _device_samples(spec: Spec, replicates: int, out: object, number: int) -> tuple[NDArray[Any], int]:
-    """The device array to keep samples in, the caller's or a new one, and its address."""
+def _device_samples(spec: Spec, replicates: int, out: object, target: Target) -> tuple[NDArray[Any], int]:
+    """The device array to keep samples in, the caller's or a new one, and its address.
+
+    What its owner has enqueued for that memory comes first: the target's stream waits for it.
+    """
     shape = (*spec.shape, replicates)
     if out is None:
-        out = empty(shape, spec.dtype, number)
+        out = empty(shape, spec.dtype, target.number)
     elif not is_device_array(out):
         raise ValueError(f"out must lie on the device where device_output is True, got {type(out).__name__}")
-    return cast("NDArray[Any]", out), writable_address(out, shape, spec.dtype, number)
+    place = output(out, shape, spec.dtype)
+    if place.device != target.number:
+        raise ValueError(f"out must lie on device {target.number}, which computes, got device {place.device}")
+    for stream in (place.stream, current_stream(target.number)):
+        if stream is not None:
+            target.handle.follow(stream or LEGACY_STREAM)
+    return cast("NDArray[Any]", out), place.address
 
 
-def _check_memory(spec: Spec, replicates: int, threads: int, needed: float) -> None:
+def _check_memory(spec: Spec, replicates: int, threads: int | None, needed: float) -> None:
+    """`threads`: of the CPU; None where a GPU computes, and the host holds the statistics alone."""
     available = available_memory()
-    if available is not None and needed > available:
-        raise MemoryError(
-            f"{_size(spec, replicates)} in {_dimension(spec)} coordinates need about {needed:.0f} bytes on {threads} "
-            f"threads, and {available} are available: fewer threads, records, configs or coordinates take less"
-        )
+    if available is None or needed <= available:
+        return
+    if threads is None:
+        where, advice = "of this machine's memory", "fewer records or configs take less"
+    else:
+        where, advice = f"on {threads} threads", "fewer threads, records, configs or coordinates take less"
+    raise MemoryError(
+        f"{_size(spec, replicates)} in {_dimension(spec)} coordinates need about {needed:.0f} bytes {where}, and "
+        f"{available} are available: {advice}"
+    )
 
 
 def _size(spec: Spec, replicates: int) -> str:

@@ -120,6 +120,9 @@ class Ensemble:
 class Device:
     """A device that a call may run on."""
 
+    def follow(self, stream: int) -> None:
+        """What the device is given from now on waits for what that stream, a cudaStream_t as a number, has by now."""
+
 class Moments:
     """Moments of disjoint replicate ranges. Node arrays have shape (nodes, configs, records)."""
 
@@ -194,5 +197,8 @@ def cuda_why_unavailable() -> str:
 def cuda_devices() -> list[dict[str, Any]]:
     """Of each GPU: name, compute_capability, memory (bytes), multiprocessors, clock_hz."""
 
-def open_cuda_device(number: int, stream: int) -> Device:
-    """A GPU whose work goes to `stream`, a cudaStream_t as a number."""
+def open_cuda_device(number: int, stream: int, most_memory: int = 0) -> Device:
+    """A GPU whose work goes to `stream`, a cudaStream_t as a number; `most_memory` > 0: at most so many bytes of it."""
+
+def cuda_device_of(address: int) -> int:
+    """The number of the GPU in whose memory the address lies; -1 where in none."""
