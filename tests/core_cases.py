@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from anneal_sgd import _core, reference
-from anneal_sgd._core import Iterate, NoiseKind, ProblemKind, ProjectionKind
+from anneal_sgd._core import Iterate, NoiseKind, Precision, ProblemKind, ProjectionKind
 
 SEED = 2**40 + 12345
 KINDS = [kind.name for kind in ProblemKind]
@@ -45,6 +45,69 @@ def problem_pair(kind, noise, projection, dimension, rng_seed=0):
         **parameters,
     )
     return core, slow
+
+
+def stacked_pairs(kind, noise, projection, dimension, count):
+    """Several problems as one axis for the core, and each in both forms."""
+    pairs = [problem_pair(kind, noise, projection, dimension, rng_seed=k) for k in range(count)]
+    arrays = {
+        name: np.concatenate([np.asarray(getattr(slow, name), float)[None] for _, slow in pairs])
+        for name in ("weight", "noise_std", "lower", "upper", "x0")
+    }
+    numbers = {
+        name: np.array([getattr(slow, name) for _, slow in pairs]) for name in ("huber_width", "radius", "minimum")
+    }
+    kinds = {"kind": ProblemKind[kind], "noise": NoiseKind[noise], "projection": ProjectionKind[projection]}
+    return _core.Problems(**kinds, **arrays, **numbers), pairs
+
+
+def run(
+    problems,
+    schedules,
+    *,
+    horizon=40,
+    replicates=9,
+    first=0,
+    base_lr=(0.3,),
+    dtype="float32",
+    record_at=None,
+    iterate="last",
+    tail_frac=0.3,
+    shared=True,
+    seed=SEED,
+    isa=None,
+    threads=1,
+    keep=True,
+    poll=None,
+    **on_device,
+):
+    """Samples (configs, records, replicates), or None, and the moments: of an instruction set, or of a device."""
+    base_lr, record_at = np.array(base_lr), np.array([horizon] if record_at is None else record_at)
+    ensemble = _core.Ensemble(
+        problems=problems,
+        schedules=list(schedules),
+        base_lr=base_lr,
+        horizon=horizon,
+        record_at=record_at,
+        iterate=Iterate[iterate],
+        tail_frac=tail_frac,
+        common_random_numbers=shared,
+        precision=Precision[dtype],
+        seed=seed,
+    )
+    configs = problems.count * len(schedules) * base_lr.size
+    samples = np.full((configs, record_at.size, replicates), np.nan, dtype) if keep else None
+    moments = _core.simulate(
+        ensemble,
+        first_replicate=first,
+        replicates=replicates,
+        isa=isa or _core.supported_isas()[-1],
+        threads=threads,
+        samples=samples,
+        poll=poll,
+        **on_device,
+    )
+    return samples, moments
 
 
 SCHEDULES = [

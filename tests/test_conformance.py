@@ -6,47 +6,20 @@ import numpy as np
 import pytest
 
 from anneal_sgd import _core, reference
-from anneal_sgd._core import Iterate, NoiseKind, Precision, ProblemKind, ProjectionKind, ScheduleKind
-from core_cases import DTYPES, ITERATES, KINDS, NOISES, PROJECTIONS, SCHEDULES, SEED, assert_same, problem_pair
-
-
-def run(
-    problems,
-    schedules,
-    *,
-    horizon,
-    replicates,
-    isa,
-    base_lr=(0.3,),
-    first=0,
-    dtype="float32",
-    record_at=None,
-    iterate="last",
-    tail_frac=0.3,
-    shared=True,
-    threads=1,
-    seed=SEED,
-):
-    """Samples (configs, records, replicates) and the moments."""
-    base_lr, record_at = np.array(base_lr), np.array([horizon] if record_at is None else record_at)
-    ensemble = _core.Ensemble(
-        problems=problems,
-        schedules=schedules,
-        base_lr=base_lr,
-        horizon=horizon,
-        record_at=record_at,
-        iterate=Iterate[iterate],
-        tail_frac=tail_frac,
-        common_random_numbers=shared,
-        precision=Precision[dtype],
-        seed=seed,
-    )
-    samples = np.full((problems.count * len(schedules) * base_lr.size, record_at.size, replicates), np.nan, dtype)
-    moments = _core.simulate(
-        ensemble, first_replicate=first, replicates=replicates, isa=isa, threads=threads, samples=samples, poll=None
-    )
-    return samples, moments
-
+from anneal_sgd._core import NoiseKind, ProblemKind, ProjectionKind, ScheduleKind
+from core_cases import (
+    DTYPES,
+    ITERATES,
+    KINDS,
+    NOISES,
+    PROJECTIONS,
+    SCHEDULES,
+    SEED,
+    assert_same,
+    problem_pair,
+    run,
+    stacked_pairs,
+)
 
 COSINE = _core.Schedule(ScheduleKind.cosine), reference.Schedule("cosine")
 
@@ -230,20 +203,7 @@ def test_a_norm_out_of_range_is_divergence(isa, dtype):
 @pytest.mark.parametrize("shared", [True, False])
 def test_sweeps_are_the_single_runs(isa, shared):
     """Configs in C order; with common random numbers all see stream 0, else config c has stream c."""
-    pairs = [problem_pair("huber", "gaussian", "box", 2, rng_seed=k) for k in range(3)]
-    arrays = {
-        name: np.concatenate([np.asarray(getattr(slow, name), float)[None] for _, slow in pairs])
-        for name in ("weight", "noise_std", "lower", "upper", "x0")
-    }
-    stacked = _core.Problems(
-        kind=ProblemKind.huber,
-        noise=NoiseKind.gaussian,
-        projection=ProjectionKind.box,
-        huber_width=np.full(3, 0.15),
-        radius=np.ones(3),
-        minimum=np.full(3, 0.01),
-        **arrays,
-    )
+    stacked, pairs = stacked_pairs("huber", "gaussian", "box", 2, count=3)
     schedules = [COSINE, (_core.Schedule(ScheduleKind.linear), reference.Schedule("linear"))]
     base_lr = [0.1, 0.2, 0.4, 0.8, 1.6]
     got, _ = run(

@@ -10,8 +10,19 @@ import numpy as np
 import pytest
 
 from anneal_sgd import _core
-from anneal_sgd._core import Iterate, NoiseKind, Precision, ProblemKind, ProjectionKind, ScheduleKind
-from core_cases import DTYPES, ITERATES, KINDS, NOISES, PROJECTIONS, SCHEDULES, SEED, assert_same, problem_pair
+from anneal_sgd._core import NoiseKind, ProblemKind, ProjectionKind, ScheduleKind
+from core_cases import (
+    DTYPES,
+    ITERATES,
+    KINDS,
+    NOISES,
+    PROJECTIONS,
+    SCHEDULES,
+    assert_same,
+    problem_pair,
+    run,
+    stacked_pairs,
+)
 
 COSINE = _core.Schedule(ScheduleKind.cosine)
 PER_THREAD_STREAM = 2
@@ -38,54 +49,6 @@ def small_device(request):
 def both(device, problems, schedules=(COSINE,), **size):
     """Samples and moments from the CPU backend and from the device."""
     return run(problems, schedules, device=None, **size), run(problems, schedules, device=device, **size)
-
-
-def run(
-    problems,
-    schedules,
-    *,
-    device,
-    horizon=40,
-    replicates=9,
-    first=0,
-    base_lr=(0.3,),
-    dtype="float32",
-    record_at=None,
-    iterate="last",
-    shared=True,
-    steps_per_launch=0,
-    keep=True,
-    device_samples=0,
-    poll=None,
-):
-    base_lr, record_at = np.array(base_lr), np.array([horizon] if record_at is None else record_at)
-    ensemble = _core.Ensemble(
-        problems=problems,
-        schedules=list(schedules),
-        base_lr=base_lr,
-        horizon=horizon,
-        record_at=record_at,
-        iterate=Iterate[iterate],
-        tail_frac=0.3,
-        common_random_numbers=shared,
-        precision=Precision[dtype],
-        seed=SEED,
-    )
-    configs = problems.count * len(schedules) * base_lr.size
-    samples = np.full((configs, record_at.size, replicates), -1.0, dtype) if keep else None
-    moments = _core.simulate(
-        ensemble,
-        first_replicate=first,
-        replicates=replicates,
-        isa=_core.supported_isas()[-1],
-        threads=1,
-        samples=samples,
-        poll=poll,
-        device=device,
-        device_samples=device_samples,
-        steps_per_launch=steps_per_launch,
-    )
-    return samples, moments
 
 
 def assert_equal(pair):
@@ -146,20 +109,7 @@ def test_every_number_of_configs(device, configs, replicates, shared):
 
 
 def test_problems_are_an_axis(device):
-    pairs = [problem_pair("huber", "uniform", "box", 5, rng_seed=k) for k in range(3)]
-    arrays = {
-        name: np.concatenate([np.asarray(getattr(slow, name), float)[None] for _, slow in pairs])
-        for name in ("weight", "noise_std", "lower", "upper", "x0")
-    }
-    stacked = _core.Problems(
-        kind=ProblemKind.huber,
-        noise=NoiseKind.uniform,
-        projection=ProjectionKind.box,
-        huber_width=np.array([0.1, 0.2, 0.3]),
-        radius=np.ones(3),
-        minimum=np.array([0.0, 0.01, 0.02]),
-        **arrays,
-    )
+    stacked, _ = stacked_pairs("huber", "uniform", "box", 5, count=3)
     assert_equal(
         both(device, stacked, [COSINE, _core.Schedule(ScheduleKind.linear)], base_lr=[0.1, 0.2], replicates=70)
     )
