@@ -4,9 +4,11 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <stdexcept>
+#include <thread>
 
 namespace anneal_sgd::cuda {
 
@@ -22,6 +24,9 @@ constexpr std::int64_t most_static_shared = 16 << 10;  // that an ensemble kerne
 constexpr std::uint64_t kept_bytes = 256 << 20;        // of freed memory, so that the next call need not ask the system
 
 [[noreturn]] void fail(cudaError_t error, const std::string& what) {
+    // The process is ending under a thread of its own; to return from here would be to meet an interpreter that is
+    // gone.
+    while (error == cudaErrorCudartUnloading) std::this_thread::sleep_for(std::chrono::seconds(1));
     cudaGetLastError();  // so that the next call does not find it
     throw std::runtime_error("CUDA: " + what + ": " + cudaGetErrorString(error) + " (" + cudaGetErrorName(error) + ")");
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
@@ -63,47 +64,29 @@ std::int64_t block_count(const Layout& l, std::int64_t configs, std::int64_t rep
     return ceil_div(configs, l.configs) * ceil_div(replicates, std::int64_t(1) << l.log2_replicates);
 }
 
-// Rows of noise that an element keeps.
-std::int64_t noise_bytes(const EnsembleSpec& e, const Layout& l) {
-    if (!is_ball(e) || l.coordinates_per_thread == 1) return 0;
-    switch (e.problems.noise) {
-        case NoiseKind::none: return 0;
-        case NoiseKind::rademacher: return 16;
-        case NoiseKind::gaussian:
-        case NoiseKind::uniform: return 16;
-    }
-    return 0;
-}
-
-// Bytes of a chunk's state; a double, because plans are tried that no integer holds.
-double state_bytes(const EnsembleSpec& e, const Layout& l, double blocks) {
-    const bool averaging = e.iterate != Iterate::last;
-    const double element = double(real_bytes(e)) * (averaging ? 2 : 1) +
-                           8.0 * double((averaging ? 1 : 0) + most_open_windows(e)) + double(noise_bytes(e, l));
-    return element * blocks * l.coordinates_per_thread * block_slots + 5 * 256;
-}
-
 std::int64_t elements(const Layout& l, std::int64_t blocks) { return blocks * l.coordinates_per_thread * block_slots; }
 
-// Where a chunk's state arrays lie in its memory.
+// Where a chunk's state arrays lie in its memory, or, without memory, how much they take. In doubles, because plans are
+// tried that no integer holds.
 struct State {
-    State(const EnsembleSpec& e, const Layout& l, std::int64_t blocks, char* memory) {
-        const std::int64_t n = elements(l, blocks);
+    State(const EnsembleSpec& e, const Layout& l, double blocks, char* memory = nullptr) {
+        const double n = blocks * l.coordinates_per_thread * block_slots, real = double(real_bytes(e));
         const bool averaging = e.iterate != Iterate::last;
-        const auto take = [&](std::int64_t bytes) {
-            void* p = memory == nullptr || bytes == 0 ? nullptr : memory + used;
-            used += ceil_div(bytes, 256) * 256;
+        const bool keeps_noise = is_ball(e) && l.coordinates_per_thread > 1 && e.problems.noise != NoiseKind::none;
+        const auto take = [&](double bytes) {
+            void* p = memory == nullptr || bytes == 0 ? nullptr : memory + std::int64_t(used);
+            used += std::ceil(bytes / 256) * 256;
             return p;
         };
         total = static_cast<double*>(take(averaging ? 8 * n : 0));
-        window_start = static_cast<double*>(take(8 * n * most_open_windows(e)));
-        noise = take(noise_bytes(e, l) * n);
-        x = take(real_bytes(e) * n);
-        segment = take(averaging ? real_bytes(e) * n : 0);
+        window_start = static_cast<double*>(take(8 * n * double(most_open_windows(e))));
+        noise = take(keeps_noise ? 16 * n : 0);  // the draws of a call, or its words
+        x = take(real * n);
+        segment = take(averaging ? real * n : 0);
     }
     double *total, *window_start;
     void *noise, *x, *segment;
-    std::int64_t used = 0;
+    double used = 0;
 };
 
 // The ensemble with everything it points to in device memory, packed into one upload.
@@ -235,13 +218,13 @@ private:
         l.values = values;
         l.value_stride = value_stride;
 
-        const std::int64_t bytes = State(e_, layout, l.blocks, nullptr).used;
+        const auto bytes = std::int64_t(State(e_, layout, double(l.blocks)).used);
         if (state_ == nullptr || state_bytes_ < bytes) {
             state_.reset();
             state_ = std::make_unique<DeviceMemory>(device_, bytes);
             state_bytes_ = bytes;
         }
-        const State state(e_, layout, l.blocks, state_->as<char>());
+        const State state(e_, layout, double(l.blocks), state_->as<char>());
         l.x = state.x;
         l.segment = state.segment;
         l.total = state.total;
@@ -320,7 +303,7 @@ Plan make_plan(Device& device, const EnsembleSpec& e, const DriverOptions& o) {
         const Layout l = make_layout(e, plan.configs, plan.chunk_replicates);
         blocks = double(ceil_div(plan.configs, l.configs)) *
                  double(ceil_div(plan.chunk_replicates, std::int64_t(1) << l.log2_replicates));
-        return state_bytes(e, l, blocks);
+        return State(e, l, blocks).used;
     };
     const auto bytes_of_values = [&] {
         const double per_replicate = o.device_samples != nullptr ? 0 : double(real_bytes(e));

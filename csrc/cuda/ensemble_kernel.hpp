@@ -34,8 +34,6 @@ struct EnsembleKernel {
     using Four = PerSlot<Real>;
     using Bits = typename Lane<Real>::Bits;
     static constexpr NoiseForm form = noise_form(noise);
-    static constexpr int draws_per_call =
-        form == NoiseForm::values ? value_draws_per_call<Real> : rademacher_draws_per_call;
     static constexpr int draws = value_draws_per_call<Real>;
 
     const cuda::EnsembleLaunch& p;
@@ -44,7 +42,6 @@ struct EnsembleKernel {
     Real* shared_state;  // dynamic shared memory, or null
 
     // --- where a thread stands
-    // ------------------------------------------------------------------------------------------
 
     // Worked out once per launch: divisions are slow on a GPU.
     struct Place {
@@ -111,7 +108,6 @@ struct EnsembleKernel {
     }
 
     // --- time
-    // -------------------------------------------------------------------------------------------------------------
 
     ASGD_KERNEL_MEMBER std::int64_t window_start(std::int64_t record) const {
         const std::int64_t k = p.ensemble.record_at[record];
@@ -197,7 +193,6 @@ struct EnsembleKernel {
     ASGD_KERNEL_MEMBER int learning_rate_row(int thread) { return config_in_block(thread) * p.layout.tile_steps; }
 
     // --- noise
-    // ------------------------------------------------------------------------------------------------------------
 
     ASGD_KERNEL_MEMBER PhiloxKeys keys() const {
         PhiloxKeys keys;
@@ -243,7 +238,6 @@ struct EnsembleKernel {
     }
 
     // --- steps
-    // ------------------------------------------------------------------------------------------------------------
 
     template <bool summing, class Noise>
     ASGD_KERNEL_MEMBER static void step_to(const Coordinate<Real>& c, Real minus_lr, Noise z, Real& x, Real& sum) {
@@ -512,7 +506,6 @@ struct EnsembleKernel {
     }
 
     // --- averages and records
-    // ---------------------------------------------------------------------------------------------
 
     ASGD_KERNEL_MEMBER void close_segments() {
         block.each([&](int thread) {

@@ -95,8 +95,9 @@ def simulate(
       it raises stops the run; so does Ctrl-C.
 
     ValueError: an argument out of its range (the message starts with its name) or of the range of `dtype`, or samples
-    that do not fit in memory. MemoryError: the statistics or the state of the trajectories do not; nothing has run
-    then. RuntimeError: a backend that is not available here.
+    that do not fit in memory. MemoryError: the statistics or the state of the trajectories do not, here or on the GPU,
+    and nothing has run. RuntimeError: a backend that is not available here, or what CUDA reports. ImportError: an array
+    on a GPU, but no CuPy.
 
     >>> from anneal_sgd import problems, schedules
     >>> problem = problems.AbsoluteValue(slope=1.0, x0=1.0)  # no noise: 1, 0.5, 0.25, 0.125
