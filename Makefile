@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find csrc -type f) CMakeLists.txt pyproject.toml
+# Folders of Python files too: an editable install knows the files that were there.
+SOURCES := $(shell find csrc -type f) $(shell find python -type d ! -name __pycache__) CMakeLists.txt pyproject.toml
 
 .PHONY: help validate test lint format sanitize gpu-check clean
 help:

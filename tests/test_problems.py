@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from anneal_sgd import problems, schedules, simulate
+from anneal_sgd import Simulator, problems, schedules, simulate
 from anneal_sgd.problems import AbsoluteValue, Huber, Quadratic
 
 BOX = ("box", -1.0, 1.0)
@@ -144,7 +144,7 @@ def test_second_moment_is_measured():
 
 @pytest.mark.parametrize("problem", EXAMPLES, ids=repr)
 def test_frozen_equal_by_content_and_portable(problem):
-    _ = problem._core  # the compiled twin exists now, and must not be copied
+    Simulator(problem)._core("float32", ("suboptimality",))  # the compiled twin exists now, and must not be copied
     namespace = {"AbsoluteValue": AbsoluteValue, "Quadratic": Quadratic, "Huber": Huber, "inf": math.inf}
     for other in (
         pickle.loads(pickle.dumps(problem)),
@@ -208,20 +208,20 @@ def test_repr():
 )
 def test_sequences_must_be_alike(second, message):
     with pytest.raises(ValueError, match=f"^problem must {message}"):
-        problems._stack([AbsoluteValue(1.0), second])
+        Simulator([AbsoluteValue(1.0), second])
 
 
 @pytest.mark.parametrize("problem", [[], (), "abs", None, 3])
 def test_no_problem(problem):
     with pytest.raises(ValueError, match=r"^problem must be a problem or a sequence of problems, got"):
-        problems._stack(problem)
+        Simulator(problem)
 
 
 def test_stacking_is_quick():
     """Goal: 10^4 problems in 10 ms."""
     many = [AbsoluteValue(a, noise="gaussian", noise_std=1.0) for a in np.linspace(0.1, 1.0, 10_000)]
     start = time.perf_counter()
-    stacked = problems._stack(many)
+    stacked = AbsoluteValue._stack(many, "float32", with_minimum=True)
     assert time.perf_counter() - start < 0.2
     assert (stacked.count, stacked.dimension) == (10_000, 1)
 

@@ -85,8 +85,8 @@ void* sample_memory(const std::optional<py::array>& samples, const EnsembleSpec&
             std::string("samples: dtype must be ") + (single ? "float32" : "float64"));
     require((samples->flags() & py::array::c_style) != 0 && samples->writeable(),
             "samples: must be C-contiguous and writable");
-    require(samples->size() == config_count(e) * e.record_count * replicates,
-            "samples: size must be configs x records x replicates");
+    require(samples->size() == config_count(e) * values_recorded(e) * replicates,
+            "samples: size must be configs x records x metrics x replicates");
     return const_cast<void*>(samples->data());
 }
 
@@ -137,7 +137,7 @@ std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ense
                              steps_per_launch};
     auto m = std::make_shared<Moments>();
     m->configs = config_count(ensemble->spec);
-    m->records = ensemble->spec.record_count;
+    m->records = values_recorded(ensemble->spec);
     // The ensemble and the sample array are kept alive by our references, and everything else read is ours.
     const py::gil_scoped_release unlocked;
     m->tree = simulate(ensemble->spec, options);

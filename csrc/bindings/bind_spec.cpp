@@ -1,4 +1,7 @@
 // Enumerations, Problems and Ensemble: what a call is made of.
+#include <algorithm>
+
+#include "../core/network.hpp"
 #include "bindings.hpp"
 
 namespace anneal_sgd::bindings {
@@ -14,7 +17,9 @@ std::shared_ptr<Problems> make_problems(ProblemKind kind, NoiseKind noise, Proje
     require(d < (std::int64_t(1) << 24), "dimension: " + std::to_string(d) + " is not below 2**24");
     auto p = std::make_shared<Problems>();
     p->arrays = {weight, huber_width, noise_std, lower, upper, radius, x0, minimum};
-    p->spec = {kind,
+    p->spec = {nullptr,
+               nullptr,
+               kind,
                noise,
                projection,
                n,
@@ -30,11 +35,95 @@ std::shared_ptr<Problems> make_problems(ProblemKind kind, NoiseKind noise, Proje
     return p;
 }
 
+// Rows as DataView wants them, and their targets.
+DataView data_view(const py::object& pair, const NetworkLayout& layout, Precision precision, const char* name,
+                   std::vector<py::array>& owners) {
+    if (pair.is_none()) return {};
+    const auto [features, targets] = pair.cast<std::pair<py::array, py::array>>();
+    const bool single = precision == Precision::float32;
+    const auto has_type = [&](const py::array& a) {
+        return single ? py::isinstance<py::array_t<float>>(a) : py::isinstance<py::array_t<double>>(a);
+    };
+    const std::string start = std::string(name) + ": ";
+    require(has_type(features) && has_type(targets), start + "dtype must be that of the precision");
+    require(features.ndim() == 2 && features.shape(0) > 0 && features.shape(1) == layout.row[0],
+            start + "shape must be (rows, " + std::to_string(layout.row[0]) + ")");
+    require(targets.ndim() == 1 && targets.shape(0) == features.shape(0), start + "one target for each row");
+    require((features.flags() & py::array::c_style) != 0 && (targets.flags() & py::array::c_style) != 0,
+            start + "must be C-contiguous");
+    require(reinterpret_cast<std::uintptr_t>(features.data()) % 64 == 0, start + "must be aligned to 64 bytes");
+    require(features.shape(0) < (std::int64_t(1) << 31), start + "must have fewer than 2**31 rows");
+    owners.push_back(features);
+    owners.push_back(targets);
+    return {features.data(), targets.data(), features.shape(0)};
+}
+
+// `problems`: for each (train, test or None, l2, radius, minimum, x0 or None), train and test as (features, targets).
+std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, Sampling sampling, bool intercept,
+                                             const std::vector<std::int64_t>& sizes, std::int64_t batch_size,
+                                             ProjectionKind projection, Precision precision, const py::list& problems) {
+    require(sizes.size() >= 2 && sizes.size() <= std::size_t(max_layers) + 1,
+            "sizes: inputs, up to two hidden layers, outputs");
+    for (const std::int64_t size : sizes)
+        require(size >= 1 && size < (std::int64_t(1) << 24), "sizes: every one must be in 1 .. 2**24 - 1");
+    require(batch_size >= 1 && batch_size < (std::int64_t(1) << 24), "batch_size: must be in 1 .. 2**24 - 1");
+    require(projection != ProjectionKind::box, "projection: must be none or ball");
+    require(!problems.empty(), "problems: at least one is needed");
+    auto p = std::make_shared<Problems>();
+    p->precision = precision;
+    p->network = {loss, activation, sampling, intercept, int(sizes.size()) - 1, {}, batch_size};
+    std::copy(sizes.begin(), sizes.end(), p->network.sizes);
+    const NetworkLayout layout = network_layout(p->network);
+    std::int64_t dimension = 0;
+    for_each_coordinate(layout, [&](std::int64_t, std::int64_t, int, bool) { ++dimension; });
+    for (const py::handle item : problems) {
+        const auto fields = item.cast<py::tuple>();
+        require(fields.size() == 6, "problems: each must be (train, test, l2, radius, minimum, x0)");
+        DataProblem data{};
+        data.train = data_view(fields[0], layout, precision, "train", p->data_arrays);
+        require(data.train.rows > 0, "train: must be given");
+        data.test = data_view(fields[1], layout, precision, "test", p->data_arrays);
+        data.l2 = fields[2].cast<double>();
+        data.radius = fields[3].cast<double>();
+        data.minimum = fields[4].cast<double>();
+        if (!fields[5].is_none()) {
+            const auto x0 = py::array_t<double, py::array::c_style | py::array::forcecast>(fields[5]);
+            require(x0.ndim() == 1 && x0.shape(0) == dimension,
+                    "x0: shape must be (" + std::to_string(dimension) + ",)");
+            p->data_arrays.push_back(x0);
+            data.x0 = x0.data();
+        }
+        p->data.push_back(data);
+    }
+    p->spec = {};
+    p->spec.network = &p->network;
+    p->spec.data = p->data.data();
+    p->spec.projection = projection;
+    p->spec.count = std::int64_t(p->data.size());
+    p->spec.dimension = dimension;
+    return p;
+}
+
+void check_metrics(const EnsembleSpec& e) {
+    require(e.metric_count >= 1, "metrics: at least one is needed");
+    for (std::int64_t m = 0; m < e.metric_count; ++m)
+        for (std::int64_t other = 0; other < m; ++other)
+            require(e.metrics[m] != e.metrics[other], "metrics: each must be named once");
+    if (e.problems.network == nullptr) {
+        require(e.metric_count == 1 && e.metrics[0] == Metric::suboptimality,
+                "metrics: only suboptimality, for a separable problem");
+        return;
+    }
+    for (std::int64_t p = 0; p < e.problems.count; ++p)
+        require(!records_test(e) || e.problems.data[p].test.rows > 0, "metrics: test metrics need a test set");
+}
+
 std::shared_ptr<Ensemble> make_ensemble(std::shared_ptr<Problems> problems,
                                         std::vector<std::shared_ptr<Schedule>> schedules, std::vector<double> base_lr,
                                         std::int64_t horizon, std::vector<std::int64_t> record_at, Iterate iterate,
                                         double tail_frac, bool common_random_numbers, Precision precision,
-                                        std::uint64_t seed) {
+                                        std::uint64_t seed, double momentum, bool nesterov, double weight_decay,
+                                        std::vector<Metric> metrics) {
     require(!schedules.empty(), "schedules: at least one is needed");
     require(!base_lr.empty(), "base_lr: at least one is needed");
     require(horizon >= 1 && horizon < (std::int64_t(1) << 32),
@@ -62,7 +151,22 @@ std::shared_ptr<Ensemble> make_ensemble(std::shared_ptr<Problems> problems,
                tail_frac,
                common_random_numbers,
                precision,
-               seed};
+               seed,
+               momentum,
+               weight_decay,
+               nesterov,
+               nullptr,
+               0};
+    e->metrics = std::move(metrics);
+    e->spec.metrics = e->metrics.data();
+    e->spec.metric_count = std::int64_t(e->metrics.size());
+    check_metrics(e->spec);
+    require(momentum >= 0 && momentum < 1, "momentum: " + std::to_string(momentum) + " is not in [0, 1)");
+    require(weight_decay >= 0, "weight_decay: " + std::to_string(weight_decay) + " is not >= 0");
+    require(e->spec.problems.network != nullptr || (momentum == 0 && weight_decay == 0),
+            "momentum, weight_decay: for problems on data only");
+    require(e->spec.problems.network == nullptr || e->problems->precision == precision,
+            "precision: must be that of the data");
     require(common_random_numbers ||
                 e->spec.problems.count * e->spec.schedule_count * e->spec.base_lr_count < (std::int64_t(1) << 32),
             "common_random_numbers: independent streams are for fewer than 2**32 configs");
@@ -93,6 +197,26 @@ void bind_spec(py::module_& m) {
         .value("average", Iterate::average)
         .value("tail_average", Iterate::tail_average)
         .finalize();
+    py::native_enum<Loss>(m, "Loss", "enum.Enum")
+        .value("squared", Loss::squared)
+        .value("logistic", Loss::logistic)
+        .value("hinge", Loss::hinge)
+        .value("softmax", Loss::softmax)
+        .finalize();
+    py::native_enum<Activation>(m, "Activation", "enum.Enum")
+        .value("relu", Activation::relu)
+        .value("tanh", Activation::tanh)
+        .finalize();
+    py::native_enum<Sampling>(m, "Sampling", "enum.Enum")
+        .value("with_replacement", Sampling::with_replacement)
+        .value("reshuffling", Sampling::reshuffling)
+        .finalize();
+    py::native_enum<Metric>(m, "Metric", "enum.Enum")
+        .value("suboptimality", Metric::suboptimality)
+        .value("loss", Metric::loss)
+        .value("test_loss", Metric::test_loss)
+        .value("test_accuracy", Metric::test_accuracy)
+        .finalize();
     py::native_enum<Precision>(m, "Precision", "enum.Enum")
         .value("float32", Precision::float32)
         .value("float64", Precision::float64)
@@ -101,12 +225,17 @@ void bind_spec(py::module_& m) {
         .def(py::init(&make_problems), py::kw_only(), py::arg("kind"), py::arg("noise"), py::arg("projection"),
              py::arg("weight"), py::arg("huber_width"), py::arg("noise_std"), py::arg("lower"), py::arg("upper"),
              py::arg("radius"), py::arg("x0"), py::arg("minimum"))
+        .def(py::init(&make_data_problems), py::kw_only(), py::arg("loss"), py::arg("activation"), py::arg("sampling"),
+             py::arg("intercept"), py::arg("sizes"), py::arg("batch_size"), py::arg("projection"), py::arg("precision"),
+             py::arg("problems"))
         .def_property_readonly("count", [](const Problems& p) { return p.spec.count; })
         .def_property_readonly("dimension", [](const Problems& p) { return p.spec.dimension; });
     py::class_<Ensemble, std::shared_ptr<Ensemble>>(m, "Ensemble")
         .def(py::init(&make_ensemble), py::kw_only(), py::arg("problems"), py::arg("schedules"), py::arg("base_lr"),
              py::arg("horizon"), py::arg("record_at"), py::arg("iterate"), py::arg("tail_frac"),
-             py::arg("common_random_numbers"), py::arg("precision"), py::arg("seed"));
+             py::arg("common_random_numbers"), py::arg("precision"), py::arg("seed"), py::arg("momentum") = 0.0,
+             py::arg("nesterov") = false, py::arg("weight_decay") = 0.0,
+             py::arg("metrics") = std::vector<Metric>{Metric::suboptimality});
 }
 
 }  // namespace anneal_sgd::bindings

@@ -47,6 +47,10 @@ inline MatrixView matrix_view(const Array& array, std::int64_t rows, std::int64_
 struct Problems {
     ProblemSpec spec;
     std::vector<Array> arrays;
+    NetworkSpec network{};
+    std::vector<DataProblem> data;
+    std::vector<py::array> data_arrays;
+    Precision precision{};  // of the data
 };
 
 struct Schedule {
@@ -61,6 +65,7 @@ struct Ensemble {
     std::vector<ScheduleSpec> schedules;
     std::vector<double> base_lr;
     std::vector<std::int64_t> record_at;
+    std::vector<Metric> metrics;
 };
 
 // A device that a call may name, such as a GPU.

@@ -8,6 +8,9 @@
 //                       float64  [-1, 1]             1.6 (sine), 1.1 (cosine)
 //   log2(x)             float64  normal, > 0         3.0; at most 2^-52 absolute for x in [1/2, 2]
 //   exp2(x)             float64  [-1021, 1023]       0.9; 0 below -1021.5
+//   exp_clamped(x)      float32  any                 1.4 within its range
+//                       float64  any                 1.2
+//   natural_log(x)      both     as minus_two_log, and [1, 2^32]
 //
 // Outside the domain the result is unspecified (never a trap). Coefficients: minimax in relative error, Remez exchange
 // in 60 digits, rounded to the dtype.
@@ -42,6 +45,12 @@ struct Constants<float> {
     ASGD_CONSTEXPR Coefficients<float, 4> cos() {
         return {{0x1.fffffep-1f, -0x1.3bd38cp-2f, 0x1.03ae64p-6f, -0x1.4e35dap-12f}};
     }
+    ASGD_CONSTEXPR Coefficients<float, 6> exp2() {
+        return {{0x1.62e432p-1f, 0x1.ebfbe6p-3f, 0x1.c6ada8p-5f, 0x1.3b21cap-7f, 0x1.5fb504p-10f, 0x1.4b107ep-13f}};
+    }
+    static constexpr float round_to_integer = 0x1.8p+23f;
+    static constexpr float log2e_high = 0x1.715476p+0f, log2e_low = 0x1.4ae0cp-26f;  // 1 / ln 2
+    static constexpr float lowest_exponent = -86.0f, highest_exponent = 88.0f;
 };
 
 template <>
@@ -63,6 +72,9 @@ struct Constants<double> {
                  0x1.e1f5068919874p-19, -0x1.a6d1f29ef910fp-26, 0x1.f9d3851e6530cp-34, -0x1.b6dd536ed9f6bp-42,
                  0x1.1e240ce2c5267p-50}};
     }
+    static constexpr double round_to_integer = 0x1.8p+52;
+    static constexpr double log2e_high = 0x1.71547652b82fep+0, log2e_low = 0x1.777d0ffda0d24p-56;
+    static constexpr double lowest_exponent = -700.0, highest_exponent = 700.0;
     ASGD_CONSTEXPR Coefficients<double, 12> exp2() {
         return {{0x1.62e42fefa39efp-1, 0x1.ebfbdff82c58fp-3, 0x1.c6b08d704a0d1p-5, 0x1.3b2ab6fba4e81p-7,
                  0x1.5d87fe78a22dap-10, 0x1.430912f868d6ap-13, 0x1.ffcbfc75e1fbap-17, 0x1.62c0224da096fp-20,
@@ -143,6 +155,32 @@ ASGD_FN R exp2(R x) {
     const R y = fma(r, horner(Constants<double>::exp2(), r), set1<R>(1.0));
     const Bits scale = (as_bits(shifted) - as_bits(magic)) << 52;
     return select_less(n, set1<R>(-1021.0), set1<R>(0.0), as_real(as_bits(y) + scale));
+}
+
+// e^x, x first brought into [-86, 88] ([-700, 700] in float64); NaN for NaN.
+template <class R>
+ASGD_FN R exp_clamped(R x) {
+    using C = Constants<typename Lane<R>::Real>;
+    const R y = min_keep_nan(set1<R>(C::highest_exponent), max_keep_nan(set1<R>(C::lowest_exponent), x));
+    const R magic = set1<R>(C::round_to_integer);
+    const R shifted = fma(y, set1<R>(C::log2e_high), magic);
+    const R n = shifted - magic;
+    const R r = fma(y, set1<R>(C::log2e_low), fma(y, set1<R>(C::log2e_high), -n));
+    const R mantissa = fma(r, horner(C::exp2(), r), set1<R>(1));
+    return as_real(as_bits(mantissa) + ((as_bits(shifted) - as_bits(magic)) << C::mantissa_bits)) + (y - y);
+}
+
+// ln x for positive normal x.
+template <class R>
+ASGD_FN R natural_log(R x) {
+    return set1<R>(typename Lane<R>::Real(-0.5)) * minus_two_log(x);
+}
+
+// tanh x to within 2 ulp of 1.
+template <class R>
+ASGD_FN R tanh(R x) {
+    const R one = set1<R>(1), two = set1<R>(2);
+    return one - two / (exp_clamped(x + x) + one);
 }
 
 ASGD_ISA_NAMESPACE_END

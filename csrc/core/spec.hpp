@@ -30,6 +30,15 @@ enum class CooldownShape { linear, cosine, one_minus_sqrt };
 enum class Iterate { last, average, tail_average };
 enum class Precision { float32, float64 };
 
+// Of problems on data.
+enum class Loss { squared, logistic, hinge, softmax };
+enum class Activation { relu, tanh };
+enum class Sampling { with_replacement, reshuffling };
+enum class Metric { suboptimality, loss, test_loss, test_accuracy };
+
+inline constexpr int row_multiple = 16;  // elements to which rows of data and of weights are padded with zeros
+inline constexpr int max_layers = 3;     // of weights: two hidden layers
+
 struct VectorView {
     const double* data;
     std::ptrdiff_t stride;  // in elements
@@ -40,7 +49,36 @@ struct MatrixView {
     std::ptrdiff_t row_stride, column_stride;  // in elements
 };
 
+// Rows of features and their targets, in the precision of the ensemble; rows are padded and begin on 64-byte boundaries.
+// Targets are numbers, labels -1 and +1, or classes 0, 1, ....
+struct DataView {
+    const void* features;  // [row, padded input]
+    const void* targets;   // [row]
+    std::int64_t rows;
+};
+
+// A feed-forward network on data; one layer is a linear model. Problems of one call share it.
+struct NetworkSpec {
+    Loss loss;
+    Activation activation;
+    Sampling sampling;
+    bool intercept;
+    int layers;                          // of weights
+    std::int64_t sizes[max_layers + 1];  // inputs, hidden units, outputs
+    std::int64_t batch_size;
+};
+
+struct DataProblem {
+    DataView train, test;
+    double l2;
+    double radius;     // of the ball about the origin
+    double minimum;    // f* over the set
+    const double* x0;  // [coordinate], or null: drawn
+};
+
 struct ProblemSpec {
+    const NetworkSpec* network;  // null: a separable problem, which `kind` and the arrays below describe
+    const DataProblem* data;     // [problem], with a network
     ProblemKind kind;
     NoiseKind noise;
     ProjectionKind projection;
@@ -75,6 +113,13 @@ struct EnsembleSpec {
     bool common_random_numbers;
     Precision precision;
     std::uint64_t seed;
+    double momentum, weight_decay;
+    bool nesterov;
+    const Metric* metrics;  // what is recorded at every step of record_at
+    std::int64_t metric_count;
 };
+
+// Values recorded per trajectory, in C order over steps and metrics; one of them is a "record" below.
+inline std::int64_t values_recorded(const EnsembleSpec& e) { return e.record_count * e.metric_count; }
 
 }  // namespace anneal_sgd

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "../core/network.hpp"
 #include "floating_point.hpp"
 
 namespace anneal_sgd::cpu {
@@ -139,10 +140,24 @@ void work_in_thread(Run& run) {
     if (--run.working == 0) run.all_left.notify_all();
 }
 
-double coordinates_of_all(const EnsembleSpec& ensemble, const std::vector<Range>& tasks) {
-    double trajectories = 0;
-    for (const Range& t : tasks) trajectories += double(t.stop_config - t.first_config) * double(t.replicates);
-    return trajectories * double(ensemble.problems.dimension);
+double trajectories(const std::vector<Range>& tasks) {
+    double sum = 0;
+    for (const Range& t : tasks) sum += double(t.stop_config - t.first_config) * double(t.replicates);
+    return sum;
+}
+
+// Coordinate-steps as the kernels report them: for problems on data, times the samples of a step; a recorded loss counts
+// as a step with all its rows.
+double work_per_trajectory(const EnsembleSpec& e) {
+    const double d = double(e.problems.dimension), steps = double(e.record_at[e.record_count - 1]);
+    if (e.problems.network == nullptr) return d * steps;
+    double rows = 0;  // of the largest problem
+    for (std::int64_t p = 0; p < e.problems.count; ++p) {
+        const DataProblem& data = e.problems.data[p];
+        rows = std::max(rows, (records_training(e) ? double(data.train.rows) : 0.0) +
+                                  (records_test(e) ? double(data.test.rows) : 0.0));
+    }
+    return d * (steps * double(e.problems.network->batch_size) + double(e.record_count) * rows);
 }
 
 }  // namespace
@@ -173,8 +188,8 @@ const Kernels& kernels(const std::string& name) {
 void run_tasks(const EnsembleSpec& ensemble, const Kernels& kernels, const std::vector<Range>& tasks, int threads,
                Sink& sink, const Poll& poll) {
     Run run{ensemble, kernels, tasks, sink};
-    const double coordinates = coordinates_of_all(ensemble, tasks);
-    const double total = coordinates * double(ensemble.record_at[ensemble.record_count - 1]);
+    const double total = trajectories(tasks) * work_per_trajectory(ensemble);
+    const double coordinates = trajectories(tasks) * double(ensemble.problems.dimension);
     if (total + coordinates <= small_run_steps) {  // setting a coordinate up costs about a step
         work(run);
         return;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../core/block_moment.hpp"
+#include "data_runner.hpp"
 #include "floating_point.hpp"
 #include "tile_runner.hpp"
 
@@ -64,12 +65,18 @@ ASGD_FN void draws_of(NoiseKind noise, std::uint64_t seed, std::uint32_t stream,
 template <class F, class D>
 struct KernelFunctions {
     static std::int64_t scratch_bytes(const EnsembleSpec& e, const Range& range) {
-        return e.precision == Precision::float32 ? scratch_bytes_of<F>(e, range) : scratch_bytes_of<D>(e, range);
+        const bool single = e.precision == Precision::float32;
+        if (e.problems.network != nullptr)
+            return single ? data_scratch_bytes<F>(e, range) : data_scratch_bytes<D>(e, range);
+        return single ? scratch_bytes_of<F>(e, range) : scratch_bytes_of<D>(e, range);
     }
     static bool run(const EnsembleSpec& e, const Range& range, void* scratch, const Listener& listener) {
         const DefaultFloatingPoint guard;
-        return e.precision == Precision::float32 ? run_range<F>(e, range, scratch, listener)
-                                                 : run_range<D>(e, range, scratch, listener);
+        const bool single = e.precision == Precision::float32;
+        if (e.problems.network != nullptr)
+            return single ? run_data_range<F, F>(e, range, scratch, listener)
+                          : run_data_range<D, F>(e, range, scratch, listener);
+        return single ? run_range<F>(e, range, scratch, listener) : run_range<D>(e, range, scratch, listener);
     }
     static Moment block_moment(Precision precision, const void* values, std::int64_t first_slot, std::int64_t n) {
         const DefaultFloatingPoint guard;

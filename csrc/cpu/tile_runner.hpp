@@ -9,38 +9,14 @@
 // stream, so with common random numbers the generator is paid once for all configs.
 #pragma once
 
-#include "../core/trajectory.hpp"
-#include "kernels.hpp"
+#include "horizon.hpp"
+#include "noise.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
 
 inline constexpr int value_tile_steps = 32;  // drawn together: a strip's values stay in L1, 16 KiB at 512 bits
 inline constexpr int narrow_strip = 2;       // vectors, for what a whole strip would waste
 inline constexpr std::int64_t ball_buffer_bytes = 1 << 17;
-inline constexpr std::int64_t uninterrupted_elements = 1 << 20;  // of state that pass between two questions to stop
-
-template <class T>
-ASGD_FN T round_up(T x, T multiple) {
-    return (x + multiple - 1) / multiple * multiple;
-}
-
-// Hands out 64-byte-aligned arrays from one block; with no block it only counts, so size and layout cannot disagree.
-struct Arena {
-    char* base;
-    std::int64_t used = 0;
-
-    template <class T>
-    [[maybe_unused]] T* take(std::int64_t n) {
-        T* p = base != nullptr ? reinterpret_cast<T*>(base + used) : nullptr;
-        used += round_up<std::int64_t>(n * std::int64_t(sizeof(T)), 64);
-        return p;
-    }
-};
-
-// Configs are in C order over problems, schedules, learning rates.
-ASGD_FN std::int64_t problem_of(const EnsembleSpec& e, std::int64_t config) {
-    return config / e.base_lr_count / e.schedule_count;
-}
 
 template <class R>
 struct Buffers {
@@ -59,9 +35,6 @@ struct Buffers {
     double* window_start;          // [record mod open_windows, config, coordinate, replicate]: P where a tail begins
     Real* averaged;                // [coordinate, replicate]
     Real* objective;               // [config, record, accumulator, replicate]: sums over the groups done
-    double* h;                     // [config, step]: only the first config of each schedule in the range uses its row
-    Real* minus_lr;                // [config, step]
-    std::int64_t* schedule_row;    // [config]: the config whose h row holds its schedule
     Coordinate<Real>* parameters;  // [problem in the range, coordinate]
     Real* noise_values;
     BitsReal* noise_bits;
@@ -84,9 +57,6 @@ struct Buffers {
         window_start = arena.take<double>(state * open_windows);
         averaged = arena.take<Real>(averaging ? group * padded : 0);
         objective = arena.take<Real>(grouped ? configs * e.record_count * accumulators * padded : 0);
-        h = arena.take<double>(configs * segment_steps);
-        minus_lr = arena.take<Real>(configs * segment_steps);
-        schedule_row = arena.take<std::int64_t>(configs);
         parameters = arena.take<Coordinate<Real>>(
             (problem_of(e, range.stop_config - 1) - problem_of(e, range.first_config) + 1) * group);
 
@@ -106,43 +76,6 @@ struct Buffers {
         return (config * group + coordinate) * padded;
     }
 };
-
-// Draws for steps [first, stop) of V vectors of replicates; row j of `out` is step first - first % draws_per_call + j.
-template <class R, NoiseKind kind, int V>
-ASGD_FN void fill_values(const PhiloxKeys& keys, uint32_t stream, uint32_t block, uint32_t first_replicate,
-                         std::int64_t first, std::int64_t stop, typename Lane<R>::Real* out) {
-    using Real = typename Lane<R>::Real;
-    constexpr int n = value_draws_per_call<Real>;
-    constexpr int row = V * Lane<R>::width;
-    const std::int64_t first_call = first / n, calls = (stop - 1) / n - first_call + 1;
-    for (int v = 0; v < V; ++v) {
-        const auto lanes =
-            philox_lanes(replicate_words<R>(first_replicate + uint32_t(v * Lane<R>::width)), block, keys);
-        for (std::int64_t q = 0; q < calls; ++q) {
-            typename Lane<R>::Word words[4];
-            philox_words(lanes, philox_call(stream, uint32_t(first_call + q), keys), keys, words);
-            R z[n];
-            draw_values<R, kind>(words, z);
-            ASGD_UNROLL
-            for (int j = 0; j < n; ++j) store(out + (q * n + j) * row + v * Lane<R>::width, z[j]);
-        }
-    }
-}
-
-// The four words of the call that holds `step`, for V vectors of replicates, aligned to the top of a lane.
-template <class R, int V, class BitsReal>
-ASGD_FN void fill_bits(const PhiloxKeys& keys, uint32_t stream, uint32_t block, uint32_t first_replicate,
-                       std::int64_t step, BitsReal* out) {
-    const PhiloxCall call = philox_call(stream, uint32_t(step / rademacher_draws_per_call), keys);
-    for (int v = 0; v < V; ++v) {
-        const auto lanes =
-            philox_lanes(replicate_words<R>(first_replicate + uint32_t(v * Lane<R>::width)), block, keys);
-        typename Lane<R>::Word words[4];
-        philox_words(lanes, call, keys, words);
-        ASGD_UNROLL
-        for (int k = 0; k < 4; ++k) store_bits(out + (k * V + v) * Lane<R>::width, top_aligned(words[k], R()));
-    }
-}
 
 // One coordinate of V vectors through n steps without leaving registers. `noise` begins at the first of the n steps
 // (values), or at the call's four words with the first step's place `bit` in them (bits).
@@ -206,19 +139,16 @@ class TileRunner {
     const EnsembleSpec& e;
     const Range& range;
     Buffers<R> b;
+    LearningRates<R> rates;
+    const Configs configs;
     const Listener& listener;
     PhiloxKeys keys;
     bool averaging, stopped = false;
     std::int64_t first_coordinate = 0, coordinates = 0;  // the group at work
 
-    std::int64_t schedule_of(std::int64_t c) const {
-        return (range.first_config + c) / e.base_lr_count % e.schedule_count;
-    }
-    std::int64_t problem_of(std::int64_t c) const { return ASGD_ISA::problem_of(e, range.first_config + c); }
-    uint32_t stream_of(std::int64_t c) const { return e.common_random_numbers ? 0 : uint32_t(range.first_config + c); }
     uint32_t block_of(std::int64_t i) const { return uint32_t(first_coordinate + i); }
     Coordinate<Real>& parameters(std::int64_t c, std::int64_t i) const {
-        return b.parameters[(problem_of(c) - problem_of(0)) * b.group + i];
+        return b.parameters[(configs.problem(c) - configs.problem(0)) * b.group + i];
     }
     int used_accumulators() const {
         return e.problems.dimension < accumulators ? int(e.problems.dimension) : accumulators;
@@ -231,6 +161,8 @@ public:
         : e(ensemble),
           range(r),
           b(ensemble, r, arena),
+          rates(b.configs, arena),
+          configs(ensemble, r),
           listener(l),
           keys(philox_keys(ensemble.seed)),
           averaging(ensemble.iterate != Iterate::last) {}
@@ -240,29 +172,57 @@ public:
         for (; first_coordinate < e.problems.dimension && !stopped; first_coordinate += b.group) {
             const std::int64_t left = e.problems.dimension - first_coordinate;
             coordinates = left < b.group ? left : b.group;
-            run_group();
+            start();
+            take_horizon(e, segment_steps, *this);
         }
         return !stopped;
     }
 
-private:
-    void run_group() {
-        start();
-        std::int64_t t = 0, record = 0, window = 0;
-        while (!stopped) {
-            for (; window < e.record_count && window_start(window) <= t; ++window) save_window_start(window);
-            for (; record < e.record_count && e.record_at[record] == t && !stopped; ++record) report(record, t);
-            if (stopped || t == e.horizon || record == e.record_count) return;
-            std::int64_t stop = t - t % segment_steps + segment_steps;
-            if (stop > e.record_at[record]) stop = e.record_at[record];
-            if (window < e.record_count && stop > window_start(window)) stop = window_start(window);
-            compute_learning_rates(t, int(stop - t));
-            advance(t, int(stop - t));
-            if (averaging && stop % segment_steps == 0) close_segments();
-            t = stop;
+    // For take_horizon.
+    bool is_stopped() const { return stopped; }
+    void advance(std::int64_t t, int n) {
+        rates.compute(configs, t, n);
+        switch (e.problems.kind) {
+            case ProblemKind::absolute_value: return advance_kind<ProblemKind::absolute_value>(t, n);
+            case ProblemKind::quadratic: return advance_kind<ProblemKind::quadratic>(t, n);
+            case ProblemKind::huber: return advance_kind<ProblemKind::huber>(t, n);
         }
     }
 
+    void close_segments() {
+        in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t l = begin; l < end; ++l) {
+                b.total[l] += double(b.segment[l]);
+                b.segment[l] = Real(0);
+            }
+        });
+    }
+
+    void save_window_start(std::int64_t r) {
+        double* const window_start = b.window_start + r % b.open_windows * state_size();
+        in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t l = begin; l < end; ++l) window_start[l] = b.total[l] + double(b.segment[l]);
+        });
+    }
+
+    void report(std::int64_t record, std::int64_t k) {
+        const bool last_group = first_coordinate + coordinates == e.problems.dimension;
+        for (std::int64_t c = 0; c < b.configs && !stopped_after(0); ++c) {
+            const Real* x = b.x + b.offset(c, 0);
+            if (averaging && k > 0) {
+                average(c, record, k);
+                x = b.averaged;
+            }
+            switch (e.problems.kind) {
+                case ProblemKind::absolute_value: add_objective<ProblemKind::absolute_value>(c, record, x); break;
+                case ProblemKind::quadratic: add_objective<ProblemKind::quadratic>(c, record, x); break;
+                case ProblemKind::huber: add_objective<ProblemKind::huber>(c, record, x); break;
+            }
+            if (last_group && !stopped) listener.recorded(listener.context, range.first_config + c, record, b.recorded);
+        }
+    }
+
+private:
     // Tells the work done; a tile of many coordinates and configs takes seconds, so it is told in pieces.
     bool stopped_after(std::int64_t coordinate_steps) {
         return stopped = stopped || !listener.advanced(listener.context, coordinate_steps);
@@ -283,27 +243,16 @@ private:
         return form != NoiseForm::values || n < to_multiple ? n : to_multiple;
     }
 
-    // Step at which record r's tail average begins; past the horizon when there is none.
-    std::int64_t window_start(std::int64_t r) const {
-        return e.iterate == Iterate::tail_average && e.record_at[r] > 0 ? tail_window_start(e.record_at[r], e.tail_frac)
-                                                                        : -1;
-    }
-
     void start() {
+        rates.start(configs);
         for (std::int64_t c = 0; c < b.configs; ++c) {
-            b.schedule_row[c] = c;
-            for (std::int64_t other = 0; other < c; ++other)
-                if (schedule_of(other) == schedule_of(c)) {
-                    b.schedule_row[c] = other;
-                    break;
-                }
             const MatrixView& x0 = e.problems.x0;
             for (std::int64_t i = 0; i < coordinates && !stopped_after(0); ++i) {
-                const std::int64_t at = problem_of(c) * x0.row_stride + (first_coordinate + i) * x0.column_stride;
+                const std::int64_t at = configs.problem(c) * x0.row_stride + (first_coordinate + i) * x0.column_stride;
                 const Real value = Real(x0.data[at]);
                 Real* x = b.x + b.offset(c, i);
                 for (std::int64_t l = 0; l < b.padded; ++l) x[l] = value;
-                parameters(c, i) = coordinate_parameters<Real>(e.problems, problem_of(c), first_coordinate + i);
+                parameters(c, i) = coordinate_parameters<Real>(e.problems, configs.problem(c), first_coordinate + i);
             }
         }
         if (averaging)
@@ -311,25 +260,6 @@ private:
                 memset(b.segment + begin, 0, sizeof(Real) * std::size_t(end - begin));
                 memset(b.total + begin, 0, sizeof(double) * std::size_t(end - begin));
             });
-    }
-
-    void compute_learning_rates(std::int64_t first, int n) {
-        for (std::int64_t c = 0; c < b.configs; ++c) {
-            double* h = b.h + b.schedule_row[c] * segment_steps;
-            if (b.schedule_row[c] == c)
-                schedule_tile<typename Lane<R>::Schedule>(e.schedules[schedule_of(c)], e.horizon, first, n, h);
-            const double base_lr = e.base_lr[(range.first_config + c) % e.base_lr_count];
-            Real* minus_lr = b.minus_lr + c * segment_steps;
-            for (int j = 0; j < n; ++j) minus_lr[j] = -Real(base_lr * h[j]);
-        }
-    }
-
-    void advance(std::int64_t t, int n) {
-        switch (e.problems.kind) {
-            case ProblemKind::absolute_value: return advance_kind<ProblemKind::absolute_value>(t, n);
-            case ProblemKind::quadratic: return advance_kind<ProblemKind::quadratic>(t, n);
-            case ProblemKind::huber: return advance_kind<ProblemKind::huber>(t, n);
-        }
     }
 
     template <ProblemKind kind>
@@ -372,16 +302,16 @@ private:
         for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
             end = sharing_stop(begin);
             if constexpr (form == NoiseForm::bits)
-                fill_bits<R, V>(keys, stream_of(begin), block, replicate, t, b.noise_bits);
+                fill_bits<R, V>(keys, configs.stream(begin), block, replicate, t, b.noise_bits);
             for (int j = 0; j < n;) {
                 const int m = piece_steps(form, t + j, n - j, value_tile_steps);
                 if constexpr (form == NoiseForm::values)
-                    fill_values<R, noise, V>(keys, stream_of(begin), block, replicate, t + j, t + j + m,
+                    fill_values<R, noise, V>(keys, configs.stream(begin), block, replicate, t + j, t + j + m,
                                              b.noise_values);
                 const Real* values = b.noise_values + (t + j) % per_call * row;
                 for (std::int64_t c = begin; c < end; ++c) {
                     const std::int64_t at = b.offset(c, i) + first;
-                    strip(parameters(c, i), b.minus_lr + c * segment_steps + j, m, values, b.noise_bits,
+                    strip(parameters(c, i), rates.minus_lr + c * segment_steps + j, m, values, b.noise_bits,
                           int((t + j) % rademacher_draws_per_call), b.x + at, averaging ? b.segment + at : nullptr);
                 }
                 j += m;
@@ -399,12 +329,12 @@ private:
             end = sharing_stop(begin);
             if constexpr (form == NoiseForm::bits)
                 for (std::int64_t i = 0; i < coordinates && !stopped_after(0); ++i)
-                    fill_bits<R, V>(keys, stream_of(begin), block_of(i), replicate, t, b.noise_bits + i * 4 * row);
+                    fill_bits<R, V>(keys, configs.stream(begin), block_of(i), replicate, t, b.noise_bits + i * 4 * row);
             for (int j = 0; j < n && !stopped;) {
                 const int m = piece_steps(form, t + j, n - j, b.ball_steps);
                 if constexpr (form == NoiseForm::values)
                     for (std::int64_t i = 0; i < coordinates && !stopped_after(0); ++i)
-                        fill_values<R, noise, V>(keys, stream_of(begin), block_of(i), replicate, t + j, t + j + m,
+                        fill_values<R, noise, V>(keys, configs.stream(begin), block_of(i), replicate, t + j, t + j + m,
                                                  b.noise_values + i * b.ball_steps * row);
                 for (std::int64_t c = begin; c < end; ++c)
                     for (int s = 0; s < m && !stopped_after(0); ++s)
@@ -417,7 +347,7 @@ private:
     template <ProblemKind kind, NoiseForm form>
     void ball_step(std::int64_t c, std::int64_t t, int j, int value_row, std::int64_t first) {
         constexpr int V = narrow_strip, row = V * width;
-        const R lr = set1<R>(b.minus_lr[c * segment_steps + j]);
+        const R lr = set1<R>(rates.minus_lr[c * segment_steps + j]);
         const int bit = int(t % rademacher_draws_per_call);
         R norm[V][accumulators];
         for (int v = 0; v < V; ++v)
@@ -441,7 +371,7 @@ private:
                 store(x + v * width, y);
             }
         }
-        const double radius = e.problems.radius.data[problem_of(c) * e.problems.radius.stride];
+        const double radius = e.problems.radius.data[configs.problem(c) * e.problems.radius.stride];
         for (int v = 0; v < V; ++v) {
             const R factor =
                 ball_factor(Real(radius), Real(radius * radius), fold_accumulators(norm[v], used_accumulators()));
@@ -451,40 +381,6 @@ private:
                 store(b.x + at, x);
                 if (averaging) store(b.segment + at, load<R>(b.segment + at) + x);
             }
-        }
-    }
-
-    void close_segments() {
-        in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t l = begin; l < end; ++l) {
-                b.total[l] += double(b.segment[l]);
-                b.segment[l] = Real(0);
-            }
-        });
-    }
-
-    void save_window_start(std::int64_t r) {
-        if (e.iterate != Iterate::tail_average) return;
-        double* const window_start = b.window_start + r % b.open_windows * state_size();
-        in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t l = begin; l < end; ++l) window_start[l] = b.total[l] + double(b.segment[l]);
-        });
-    }
-
-    void report(std::int64_t record, std::int64_t k) {
-        const bool last_group = first_coordinate + coordinates == e.problems.dimension;
-        for (std::int64_t c = 0; c < b.configs && !stopped_after(0); ++c) {
-            const Real* x = b.x + b.offset(c, 0);
-            if (averaging && k > 0) {
-                average(c, record, k);
-                x = b.averaged;
-            }
-            switch (e.problems.kind) {
-                case ProblemKind::absolute_value: add_objective<ProblemKind::absolute_value>(c, record, x); break;
-                case ProblemKind::quadratic: add_objective<ProblemKind::quadratic>(c, record, x); break;
-                case ProblemKind::huber: add_objective<ProblemKind::huber>(c, record, x); break;
-            }
-            if (last_group && !stopped) listener.recorded(listener.context, range.first_config + c, record, b.recorded);
         }
     }
 
@@ -506,7 +402,7 @@ private:
     void add_objective(std::int64_t c, std::int64_t record, const Real* x) {
         const bool last_group = first_coordinate + coordinates == e.problems.dimension;
         const int used = used_accumulators();
-        const Real minimum = Real(e.problems.minimum.data[problem_of(c) * e.problems.minimum.stride]);
+        const Real minimum = Real(e.problems.minimum.data[configs.problem(c) * e.problems.minimum.stride]);
         Real* partial = b.objective + (c * e.record_count + record) * accumulators * b.padded;
         for (std::int64_t l = 0; l < range.replicates; l += width) {
             if (coordinates * width > uninterrupted_elements && stopped_after(0)) return;
@@ -528,7 +424,8 @@ private:
 template <class R>
 ASGD_FN std::int64_t scratch_bytes_of(const EnsembleSpec& e, const Range& range) {
     Arena arena{nullptr};
-    Buffers<R>(e, range, arena);
+    const Buffers<R> buffers(e, range, arena);
+    const LearningRates<R> rates(buffers.configs, arena);
     return arena.used;
 }
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 
 #include "../cpu/backend_cpu.hpp"
 #include "../cuda/driver.hpp"
@@ -16,6 +17,7 @@ namespace {
 constexpr std::int64_t preferred_configs = 16;       // that share one drawing of noise
 constexpr std::int64_t preferred_replicates = 4096;  // that share one computation of learning rates
 constexpr std::int64_t smallest_range = 128;         // replicates: one AVX-512 strip
+constexpr std::int64_t smallest_data_range = 16;     // of a problem on data: their samples are drawn together
 constexpr std::int64_t narrowest_range = 32;         // replicates, where memory would not do for more
 constexpr std::int64_t tasks_per_thread = 4;         // so that threads end together
 constexpr std::int64_t scratch_limit = 64 << 20;     // bytes per thread
@@ -49,7 +51,7 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
     const std::int64_t configs = config_count(e);
     Shape s{std::min(configs, preferred_configs), preferred_replicates, preferred_replicates, e.problems.dimension};
     const auto scratch = [&] { return scratch_bytes(e, o, kernels, s); };
-    const auto cells = [&] { return s.configs * e.record_count * (s.group_replicates / block_replicates); };
+    const auto cells = [&] { return s.configs * values_recorded(e) * (s.group_replicates / block_replicates); };
     while (s.group_replicates > block_replicates && cells() > cells_limit) s.group_replicates /= 2;
     while (s.configs > 1 && cells() > cells_limit) s.configs /= 2;
     s.task_replicates = s.group_replicates;
@@ -57,19 +59,21 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
     // is cut keeps its values until all of it is done; where records are many that is too much, and blocks stay whole.
     const auto tasks = [&] { return ceil_div(configs, s.configs) * ceil_div(o.replicates, s.task_replicates); };
     const auto too_few = [&] { return o.threads > 1 && tasks() < o.threads * tasks_per_thread; };
-    const bool may_cut = s.configs * e.record_count * block_replicates * std::int64_t(sizeof(double)) <= scratch_limit;
-    const std::int64_t smallest = may_cut ? smallest_range : block_replicates;
+    const bool may_cut = s.configs * values_recorded(e) * block_replicates * std::int64_t(sizeof(double)) <= scratch_limit;
+    const bool on_data = e.problems.network != nullptr;
+    const std::int64_t smallest = !may_cut ? block_replicates : on_data ? smallest_data_range : smallest_range;
     while (s.task_replicates > smallest && (too_few() || scratch() > scratch_limit)) s.task_replicates /= 2;
     while (s.configs > 1 && (too_few() || scratch() > scratch_limit)) s.configs /= 2;
     // What is left is one config of a large dimension: its coordinates in groups, then fewer replicates.
-    while (e.problems.projection != ProjectionKind::ball && s.coordinates > coordinate_multiple &&
+    while (!on_data && e.problems.projection != ProjectionKind::ball && s.coordinates > coordinate_multiple &&
            scratch() > scratch_limit) {
         Shape fewer = s;
         fewer.coordinates = ceil_div(s.coordinates / 2, coordinate_multiple) * coordinate_multiple;
         if (scratch_bytes(e, o, kernels, fewer) >= scratch()) break;  // the records' partial sums are what is large
         s = fewer;
     }
-    while (may_cut && s.task_replicates > narrowest_range && scratch() > scratch_limit) s.task_replicates /= 2;
+    const std::int64_t narrowest = on_data ? 1 : narrowest_range;
+    while (may_cut && s.task_replicates > narrowest && scratch() > scratch_limit) s.task_replicates /= 2;
     s.group_replicates = std::max(s.task_replicates, std::min(s.group_replicates, block_replicates));
     return s;
 }
@@ -112,18 +116,18 @@ public:
         Group& group = *group_of_task_[task];
         if (o_.samples != nullptr) {
             const std::int64_t at =
-                (config * e_.record_count + record) * o_.replicates + range.first_replicate - o_.first_replicate;
+                (config * values_recorded(e_) + record) * o_.replicates + range.first_replicate - o_.first_replicate;
             std::memcpy(static_cast<unsigned char*>(o_.samples) + at * real_bytes_, values,
                         std::size_t(range.replicates * real_bytes_));
         }
         std::call_once(group.allocated, [&] {
-            const std::int64_t cells = (group.stop_config - group.first_config) * e_.record_count;
+            const std::int64_t cells = (group.stop_config - group.first_config) * values_recorded(e_);
             if (group.whole)
                 group.moments.resize(std::size_t(block_count(group) * cells));
             else
                 group.values.resize(std::size_t(cells * group.replicates * real_bytes_));
         });
-        const std::int64_t cell = (config - group.first_config) * e_.record_count + record;
+        const std::int64_t cell = (config - group.first_config) * values_recorded(e_) + record;
         if (group.whole) {
             for (std::int64_t b = 0; b < block_count(group); ++b)
                 group.moments[cell_index(group, b, cell)] = reduce(group, b, values);
@@ -136,7 +140,7 @@ public:
     void finished(std::size_t task) override {
         Group& group = *group_of_task_[task];
         if (--group.tasks_left > 0) return;
-        const std::int64_t cells = (group.stop_config - group.first_config) * e_.record_count;
+        const std::int64_t cells = (group.stop_config - group.first_config) * values_recorded(e_);
         for (std::int64_t b = 0; b < block_count(group); ++b) {
             MomentTree::Cells moments(static_cast<std::size_t>(cells));
             for (std::int64_t cell = 0; cell < cells; ++cell)
@@ -163,7 +167,7 @@ private:
                 std::min(g.first_replicate + g.replicates, block + block_replicates)};
     }
     std::size_t cell_index(const Group& g, std::int64_t b, std::int64_t cell) const {
-        return std::size_t(b * (g.stop_config - g.first_config) * e_.record_count + cell);
+        return std::size_t(b * (g.stop_config - g.first_config) * values_recorded(e_) + cell);
     }
     // `values`: one cell's, of all replicates of the group.
     Moment reduce(const Group& g, std::int64_t b, const void* values) const {
@@ -185,6 +189,8 @@ private:
 };
 
 MomentTree simulate_on(cuda::Device& device, const EnsembleSpec& ensemble, const RunOptions& options) {
+    if (ensemble.problems.network != nullptr)
+        throw std::invalid_argument("device: problems on data run on the CPU");
     const cuda::DriverOptions driver{options.first_replicate, options.replicates,       options.samples,
                                      options.device_samples,  options.steps_per_launch, options.poll};
     const cuda::Plan plan = cuda::make_plan(device, ensemble, driver);
@@ -203,7 +209,7 @@ std::int64_t config_count(const EnsembleSpec& e) { return e.problems.count * e.s
 double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
     // The nodes of the parts, and of the whole while they are joined.
     const double nodes = 2 * double(node_count(o.first_replicate, o.first_replicate + o.replicates));
-    const double of_moments = double(config_count(e)) * double(e.record_count) * nodes * double(sizeof(Moment));
+    const double of_moments = double(config_count(e)) * double(values_recorded(e)) * nodes * double(sizeof(Moment));
     if (o.device != nullptr) return of_moments;
     const Kernels& kernels = cpu::kernels(o.isa);
     const Shape s = choose_shape(e, o, kernels);
@@ -211,7 +217,7 @@ double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
     const double tasks = std::ceil(configs / double(s.configs)) * std::ceil(replicates / double(s.task_replicates));
     const double workers = std::min(tasks, double(o.threads));
     // A group in work holds the moments of its blocks, or the values of a block that is cut.
-    const double cells = double(s.configs * e.record_count);
+    const double cells = double(s.configs * values_recorded(e));
     const double per_group = s.task_replicates < block_replicates
                                  ? cells * double(std::min(s.group_replicates, o.replicates) * bytes_of_real(e))
                                  : cells * double(sizeof(Moment) * (s.group_replicates / block_replicates));

@@ -17,7 +17,7 @@ struct RunOptions {
     std::int64_t first_replicate, replicates;
     std::string isa;
     int threads;
-    void* samples;  // [config, record, replicate] in the ensemble's precision, or null
+    void* samples;  // [config, recorded value, replicate] in the ensemble's precision, or null
     std::function<void(double fraction_done)> poll;
     cuda::Device* device = nullptr;     // runs it there; isa and threads are for this processor
     void* device_samples = nullptr;     // like samples, in the device's memory

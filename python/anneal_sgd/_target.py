@@ -26,10 +26,13 @@ class Target:
     architecture: str
 
 
-def choose_backend(backend: object, *, threads: int | None, isa: str | None, on_gpu: bool) -> str:
+def choose_backend(
+    backend: object, *, threads: int | None, isa: str | None, on_gpu: bool, cpu_only: str = ""
+) -> str:
     """ "cpu" or "cuda". An argument that only one of them knows chooses it, and contradicts the other.
 
-    `on_gpu`: whether there is one for GPUs. ValueError: a contradiction. RuntimeError: "cuda" is not available.
+    `on_gpu`: whether there is one for GPUs. `cpu_only`: what is asked for, if the CPU alone can do it. ValueError: a
+    contradiction. RuntimeError: "cuda" is not available.
     """
     name = _validate.choice("backend", backend, _BACKENDS)
     of_cpu = "threads" if threads is not None else "isa" if isa is not None else ""
@@ -40,7 +43,7 @@ def choose_backend(backend: object, *, threads: int | None, isa: str | None, on_
         raise ValueError(f"{of_cpu} must be left out where backend is 'cuda', it is for the CPU")
     if name == "cpu" or (name == "auto" and of_cpu):
         return "cpu"
-    reason = runtime.why_unavailable("cuda")
+    reason = f"{cpu_only} runs on the CPU" if cpu_only else runtime.why_unavailable("cuda")
     unasked = name == "auto" and not on_gpu
     if not reason:
         return "cpu" if unasked and _distrusted(current_device()) else "cuda"

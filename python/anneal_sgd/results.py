@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core, _validate
 from ._arrays import FloatArray, IntArray, frozen
 from ._cupy import to_host
-from .problems import Problem, _varying
+from .problems import Problem
 from .schedules import Schedule
 
 if TYPE_CHECKING:
@@ -43,13 +43,17 @@ class Spec:
     iterate: str
     tail_frac: float
     common_random_numbers: bool
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+    metric: str | tuple[str, ...]
     dtype: str
     seed: int
     stream_version: int
 
     @property
     def dims(self) -> tuple[str, ...]:
-        """The dimensions of results, of "problem", "schedule", "base_lr", "record_at" those given as sequences."""
+        """The dimensions: of "problem", "schedule", "base_lr", "record_at", "metric" those given as sequences."""
         return tuple(name for name in _DIMS if isinstance(getattr(self, name), tuple))
 
     @property
@@ -58,17 +62,17 @@ class Spec:
         return tuple(len(getattr(self, name)) for name in self.dims)
 
 
-_DIMS = ("problem", "schedule", "base_lr", "record_at")
+_DIMS = ("problem", "schedule", "base_lr", "record_at", "metric")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """Statistics of the suboptimality f(x) - f* over the replicates of every config, at every recorded step.
 
-    Arrays have the named dimensions `dims`, in the order "problem", "schedule", "base_lr", "record_at", each only where
-    a sequence was given; without any they are 0-dimensional, and `float(result.mean)` works. `mean[c, k]` is the mean
-    suboptimality of config c after `record_at[k]` steps. All are read-only. Diverged trajectories, those with a
-    suboptimality that is not finite, are counted in `diverged` and left out of everything else but `quantile`.
+    Arrays have the named dimensions `dims`, in the order "problem", "schedule", "base_lr", "record_at", "metric", each
+    only where a sequence was given; without any they are 0-dimensional, and `float(result.mean)` works. `mean[c, k]` is
+    the mean suboptimality, or other metric, of config c after `record_at[k]` steps. All are read-only. Diverged
+    trajectories, those whose value is not finite, are counted in `diverged` and left out of everything else but `quantile`.
 
     `spec`: what was simulated; `backend`, `isa`: by what (they change no bit). `a + b` merges disjoint replicate ranges
     of one spec. Results are frozen and can be pickled.
@@ -110,21 +114,23 @@ class Result:
     def coords(self) -> dict[str, NDArray[Any]]:
         """What stands along the dimensions: one 1-D array by the name of each.
 
-        "problem" counts them, "schedule" has names, "base_lr" learning rates, "record_at" steps. In addition every
-        parameter in which the problems differ: of shape (problems,), or (problems, d) where it differs between the
-        coordinates too.
+        "problem" counts them, "schedule" has names, "base_lr" learning rates, "record_at" steps, "metric" names. In
+        addition every parameter in which the problems differ: of shape (problems,), or (problems, d) where it differs
+        between the coordinates too.
         """
         coords: dict[str, NDArray[Any]] = {}
         problem, schedule = self.spec.problem, self.spec.schedule
         if isinstance(problem, tuple):
             coords["problem"] = np.arange(len(problem))
-            coords.update(_varying(problem))
+            coords.update(type(problem[0])._varying(problem))
         if isinstance(schedule, tuple):
             coords["schedule"] = np.array([s.name for s in schedule])
         if isinstance(self.spec.base_lr, tuple):
             coords["base_lr"] = np.array(self.spec.base_lr)
         if isinstance(self.spec.record_at, tuple):
             coords["record_at"] = np.array(self.spec.record_at, dtype=np.int64)
+        if isinstance(self.spec.metric, tuple):
+            coords["metric"] = np.array(self.spec.metric)
         return coords
 
     @cached_property
@@ -323,6 +329,9 @@ class Result:
             "iterate": spec.iterate,
             "tail_frac": spec.tail_frac,
             "common_random_numbers": int(spec.common_random_numbers),
+            "momentum": spec.momentum,
+            "nesterov": int(spec.nesterov),
+            "weight_decay": spec.weight_decay,
             "dtype": spec.dtype,
             "backend": self.backend,
             "isa": self.isa,
@@ -335,6 +344,8 @@ class Result:
             attributes["base_lr"] = spec.base_lr
         if not isinstance(spec.record_at, tuple):
             attributes["record_at"] = spec.record_at
+        if not isinstance(spec.metric, tuple):
+            attributes["metric"] = spec.metric
         return attributes
 
 

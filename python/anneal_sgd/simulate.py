@@ -14,7 +14,8 @@ from ._arrays import FloatArray, IntArray, available_memory, frozen
 from ._cupy import current_stream, empty, is_device_array, output, to_host
 from ._target import LEGACY_STREAM, Target, choose_backend, open_target
 from ._validate import shown
-from .problems import Problem, _as_sequence, _refusal, _stack
+from .problems import Problem
+from .problems._base import as_sequence
 from .results import Result, Spec
 from .schedules import Schedule
 
@@ -24,6 +25,8 @@ Iterate: TypeAlias = Literal["last", "average", "tail_average"]
 Backend: TypeAlias = Literal["auto", "cpu", "cuda"]
 
 _ITERATES = {kind.name: kind for kind in _core.Iterate}
+_METRICS = {kind.name: kind for kind in _core.Metric}
+_MOMENTUM = _validate.Interval(low=0.0, high=1.0, open_high=True)
 _PRECISIONS = {kind.name: kind for kind in _core.Precision}
 _DTYPES = {name: np.dtype(name) for name in _PRECISIONS}
 _RANGES = {name: (float(np.finfo(name).tiny), float(np.finfo(name).max)) for name in _DTYPES}
@@ -46,6 +49,10 @@ def simulate(
     iterate: Iterate = "last",
     tail_frac: float = 0.5,
     common_random_numbers: bool = True,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+    metric: str | Sequence[str] | None = None,
     dtype: DTypeLike = "float32",
     backend: Backend = "auto",
     threads: int | None = None,
@@ -80,6 +87,13 @@ def simulate(
     - `iterate`: "last", "average" or "tail_average", the latter with `tail_frac` in (0, 1].
     - `common_random_numbers`: every config sees the same noise, so that differences between configs are sharp; False:
       its own.
+    - `momentum` in [0, 1), `nesterov`, `weight_decay` >= 0, for problems on data: with g the gradient plus
+      weight_decay * weights (which f does not contain) and v = 0 at first, v <- momentum * v + g and
+      x <- P(x - lr * v), or x <- P(x - lr * (g + momentum * v)) with Nesterov's; as PyTorch's SGD. Intercepts do not
+      decay.
+    - `metric`: what is recorded, or a sequence of such: "suboptimality" f(x) - f*; for problems on data also "loss"
+      f(x), "test_loss", the mean loss of held-out rows without l2, and "test_accuracy". Default: "suboptimality" where
+      a minimum can be known, else "loss". What is said of the suboptimality holds for every metric.
     - `dtype`: "float32" or "float64", of the trajectories; statistics are always float64.
     - `backend`: "cpu", "cuda" or "auto", which takes a GPU where there is one that shows the CPU's bits in a small run
       (once per process; else it warns), unless `threads` or `isa` say otherwise. None changes a bit.
@@ -118,6 +132,10 @@ def simulate(
         iterate=iterate,
         tail_frac=tail_frac,
         common_random_numbers=common_random_numbers,
+        momentum=momentum,
+        nesterov=nesterov,
+        weight_decay=weight_decay,
+        metric=metric,
         dtype=dtype,
         backend=backend,
         threads=threads,
@@ -142,16 +160,16 @@ class Simulator:
     [0.375, 0.5]
     """
 
-    __slots__ = ("_core", "_problem", "_refusals")
+    __slots__ = ("_problem", "_refusals", "_stacked")
 
     def __init__(self, problem: Problem | Sequence[Problem]) -> None:
         """Check and stack the problems."""
         if isinstance(problem, Problem):
             self._problem: Problem | tuple[Problem, ...] = problem
-            self._core, self._refusals = problem._core, problem._refusals
+            self._stacked, self._refusals = problem._stacked, problem._refusals
         else:
-            self._problem = _as_sequence(problem)
-            self._core, self._refusals = _stack(self._problem), {}
+            self._problem = as_sequence(problem)
+            self._stacked, self._refusals = {}, {}
 
     def run(
         self,
@@ -166,6 +184,10 @@ class Simulator:
         iterate: Iterate = "last",
         tail_frac: float = 0.5,
         common_random_numbers: bool = True,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        metric: str | Sequence[str] | None = None,
         dtype: DTypeLike = "float32",
         backend: Backend = "auto",
         threads: int | None = None,
@@ -185,8 +207,13 @@ class Simulator:
         [0.25, 0.0]
         """
         on_gpu = _validate.flag("device_output", device_output) or is_device_array(out)
+        kind = type(self._first)
         used_backend = choose_backend(
-            backend, threads=threads, isa=isa, on_gpu=on_gpu or device is not None or stream is not None
+            backend,
+            threads=threads,
+            isa=isa,
+            on_gpu=on_gpu or device is not None or stream is not None,
+            cpu_only="" if kind._HAS_CUDA_KERNELS else kind.__name__,
         )
         kept_schedule = schedule if isinstance(schedule, Schedule) else _schedules(schedule)
         kept_lr, rates = _base_lr(base_lr)
@@ -197,6 +224,7 @@ class Simulator:
         name = _dtype_name(dtype)
         self._check_dtype(name)
         _check_range("base_lr", rates, name)
+        kept_metric = _metrics(metric, self._problems)
         spec = Spec(
             problem=self._problem,
             schedule=kept_schedule,
@@ -206,10 +234,15 @@ class Simulator:
             iterate=_validate.choice("iterate", iterate, _ITERATES),
             tail_frac=_validate.real("tail_frac", tail_frac, _validate.POSITIVE_FRACTION),
             common_random_numbers=_validate.flag("common_random_numbers", common_random_numbers),
+            momentum=_validate.real("momentum", momentum, _MOMENTUM),
+            nesterov=_validate.flag("nesterov", nesterov),
+            weight_decay=_validate.real("weight_decay", weight_decay, _validate.NON_NEGATIVE),
+            metric=kept_metric,
             dtype=name,
             seed=_validate.integer("seed", seed, lowest=0, highest=_LARGEST_SEED),
             stream_version=_core.STREAM_VERSION,
         )
+        _check_momentum(spec, kind)
         target = open_target(device, stream) if used_backend == "cuda" else None
         used_isa = runtime.isa() if isa is None else _validate.choice("isa", isa, runtime.supported_isas())
         workers = (
@@ -225,8 +258,9 @@ class Simulator:
         elif keep or out is not None:
             samples = _samples(spec, repeats, out)
         schedules = (kept_schedule,) if isinstance(kept_schedule, Schedule) else kept_schedule
+        metrics = (kept_metric,) if isinstance(kept_metric, str) else kept_metric
         ensemble = _core.Ensemble(
-            problems=self._core,
+            problems=self._core(name, metrics),
             schedules=[s._core for s in schedules],
             base_lr=rates,
             horizon=steps,
@@ -236,6 +270,10 @@ class Simulator:
             common_random_numbers=spec.common_random_numbers,
             precision=_PRECISIONS[name],
             seed=spec.seed,
+            momentum=spec.momentum,
+            nesterov=spec.nesterov,
+            weight_decay=spec.weight_decay,
+            metrics=[_METRICS[m] for m in metrics],
         )
         handle = None if target is None else target.handle
         needed = _core.memory_needed(
@@ -260,11 +298,25 @@ class Simulator:
             samples = frozen(samples[...])
         return Result(spec, used_backend, used_isa if target is None else target.architecture, samples, moments)
 
+    @property
+    def _problems(self) -> tuple[Problem, ...]:
+        return (self._problem,) if isinstance(self._problem, Problem) else self._problem
+
+    @property
+    def _first(self) -> Problem:
+        return self._problem if isinstance(self._problem, Problem) else self._problem[0]
+
+    def _core(self, dtype: str, metrics: tuple[str, ...]) -> _core.Problems:
+        """The problems as the core takes them; a minimum is looked for where it is needed only."""
+        key = (dtype, "suboptimality" in metrics)
+        if key not in self._stacked:
+            self._stacked[key] = type(self._first)._stack(self._problems, dtype, with_minimum=key[1])
+        return self._stacked[key]
+
     def _check_dtype(self, dtype: str) -> None:
         """ValueError where a parameter of the problems leaves the range of the dtype; looked at once per dtype."""
         if dtype not in self._refusals:
-            problems = (self._problem,) if isinstance(self._problem, Problem) else self._problem
-            self._refusals[dtype] = _refusal(problems, dtype)
+            self._refusals[dtype] = type(self._first)._refusal(self._problems, dtype)
         if self._refusals[dtype]:
             raise ValueError(self._refusals[dtype])
 
@@ -321,6 +373,31 @@ def _check_range(name: str, values: FloatArray, dtype: str) -> None:
         where = int(np.argmax(outside))
         at = f" at index {where}" if values.size > 1 else ""
         raise ValueError(f"{name} must be 0 or {low:.4g} to {high:.4g} in {dtype}, got {float(values[where])!r}{at}")
+
+
+def _metrics(metric: object, problems: tuple[Problem, ...]) -> str | tuple[str, ...]:
+    kind = type(problems[0])
+    if metric is None:
+        return kind._METRICS[0]
+    names = (metric,) if isinstance(metric, str) else metric
+    allowed = f"one or more of {', '.join(map(repr, kind._METRICS))} for {kind.__name__}"
+    if not isinstance(names, tuple | list) or not names or len(set(map(str, names))) < len(names):
+        raise ValueError(f"metric must be {allowed}, each once, got {shown(metric)}")
+    for name in names:
+        if not isinstance(name, str) or name not in kind._METRICS:
+            raise ValueError(f"metric must be {allowed}, got {shown(name)}")
+        if name.startswith("test_") and any(getattr(p, "test", None) is None for p in problems):
+            raise ValueError(f"metric {name!r} must go with a problem that has test=(X, y)")
+    return metric if isinstance(metric, str) else tuple(names)
+
+
+def _check_momentum(spec: Spec, kind: type[Problem]) -> None:
+    if spec.nesterov and not spec.momentum:
+        raise ValueError("nesterov must go with momentum > 0, got momentum 0")
+    for name in ("momentum", "weight_decay"):
+        if getattr(spec, name) and not kind._TAKES_MOMENTUM:
+            raise ValueError(f"{name} must be 0 for {kind.__name__}: it is for problems on data")
+        _check_range(name, np.array([getattr(spec, name)]), spec.dtype)
 
 
 def _records(record_at: object, horizon: int) -> tuple[int | tuple[int, ...], IntArray]:
@@ -415,7 +492,7 @@ def _check_memory(spec: Spec, replicates: int, threads: int | None, needed: floa
 
 
 def _size(spec: Spec, replicates: int) -> str:
-    records = len(spec.record_at) if isinstance(spec.record_at, tuple) else 1
+    records = prod(len(part) for part in (spec.record_at, spec.metric) if isinstance(part, tuple))
     return f"{replicates} replicates x {prod(spec.shape) // records} configs x {records} records"
 
 

@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,9 +55,32 @@ class Precision(enum.Enum):
     float32 = ...
     float64 = ...
 
-class Problems:
-    """Problems of one kind and dimension: parameter arrays of shape (problems, dimension) or (problems,)."""
+class Loss(enum.Enum):
+    squared = ...
+    logistic = ...
+    hinge = ...
+    softmax = ...
 
+class Activation(enum.Enum):
+    relu = ...
+    tanh = ...
+
+class Sampling(enum.Enum):
+    with_replacement = ...
+    reshuffling = ...
+
+class Metric(enum.Enum):
+    suboptimality = ...
+    loss = ...
+    test_loss = ...
+    test_accuracy = ...
+
+_Data = tuple[NDArray[Any], NDArray[Any]]  # features (rows, inputs padded to 16), 64-byte aligned, and targets (rows,)
+
+class Problems:
+    """Separable problems of one kind and dimension, or networks on data."""
+
+    @overload
     def __init__(
         self,
         *,
@@ -72,7 +95,24 @@ class Problems:
         radius: NDArray[np.float64],  # (problems,): ball
         x0: NDArray[np.float64],  # (problems, dimension)
         minimum: NDArray[np.float64],  # (problems,): f* over the set
-    ) -> None: ...
+    ) -> None:
+        """Parameter arrays of shape (problems, dimension) or (problems,)."""
+    @overload
+    def __init__(
+        self,
+        *,
+        loss: Loss,
+        activation: Activation,
+        sampling: Sampling,
+        intercept: bool,
+        sizes: list[int],  # inputs, hidden units, outputs
+        batch_size: int,
+        projection: ProjectionKind,
+        precision: Precision,  # of the data
+        # train, test, l2, radius, minimum, x0
+        problems: list[tuple[_Data, _Data | None, float, float, float, NDArray[np.float64] | None]],
+    ) -> None:
+        """Data that the core reads as it lies."""
     @property
     def count(self) -> int: ...
     @property
@@ -115,6 +155,10 @@ class Ensemble:
         common_random_numbers: bool,
         precision: Precision,
         seed: int,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        metrics: list[Metric] = ...,  # recorded at every step of record_at
     ) -> None: ...
 
 class Device:

@@ -1,49 +1,25 @@
-"""Test problems with known minimisers: convex functions of d coordinates, their noise, their set and the start.
-
-**Symbols.** x is a point of d coordinates, f the objective, f* its minimum over the set, xi a draw of mean 0 and
-variance 1 per coordinate and step. One step of SGD is
-
-    x <- P(x - lr * (f'(x) + noise_std * xi)),    P the projection onto the set.
-
-**Parameters all problems share.** An array of shape (d,) is one d-dimensional problem; a number holds for every
-coordinate, of which there are `dimension` (by default 1, or as many as the arrays have).
-
-- `noise`: what xi is: "none", "rademacher" (+1 or -1), "gaussian" or "uniform" on [-sqrt(3), sqrt(3)].
-- the level of the noise, needed unless `noise` is "none", as one of two: `noise_std` >= 0, a number or (d,), in units
-  of a gradient; or `second_moment` = G^2, the supremum over the set of the expected squared norm of a stochastic
-  gradient: `noise_std = sqrt((G^2 - sup |f'|^2) / d)` in every coordinate.
-- `projection`: the set. None (everything), ("box", lower, upper) with lower < upper, numbers or (d,), or ("ball",
-  radius) about the origin.
-- `x0`: the start, a number or (d,), inside the set; 1 by default.
-
-Problems are frozen, hashable and equal to another by content; their arrays are float64, of shape (d,) and read-only.
-"""
+"""Separable problems: convex functions of d coordinates with known minimisers, and their noise."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core, _validate
-from ._arrays import FloatArray, frozen, short
-from ._validate import FINITE, NON_NEGATIVE, POSITIVE, Interval, shown
-
-__all__ = ["AbsoluteValue", "Huber", "Problem", "Quadratic"]
+from .. import _core, _validate
+from .._arrays import FloatArray, frozen, short
+from .._validate import FINITE, NON_NEGATIVE, POSITIVE, Interval, shown
+from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
 
 Noise: TypeAlias = Literal["none", "rademacher", "gaussian", "uniform"]
-Projection: TypeAlias = tuple[str, ArrayLike, ArrayLike] | tuple[str, float] | None
 
 _NOISES = ("none", "rademacher", "gaussian", "uniform")
-_LARGEST_DIMENSION = 2**24 - 1
 _SHOWN_ELEMENTS = 1000  # of an array in a text; like NumPy, more are summarised
-_ROUNDING = 1e-12  # of a norm or a sum of squares, relative
 
 
 class _Columns:
@@ -62,10 +38,10 @@ class _Columns:
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class Problem(ABC):
-    """What all problems share; use one of the classes below.
+class SeparableProblem(Problem):
+    """What separable problems share; use one of the classes below.
 
-    >>> isinstance(AbsoluteValue(slope=1.0), Problem)
+    >>> isinstance(AbsoluteValue(slope=1.0), SeparableProblem)
     True
     """
 
@@ -79,13 +55,13 @@ class Problem(ABC):
 
     # All numbers of a problem lie in one read-only array, so that stacking many problems is one copy.
     _columns: _Columns = field(init=False)
-    # What the problems of one call must share: class, dimension, noise, kind of projection.
-    _common: tuple[type[Problem], int, str, str] = field(init=False)
 
-    @property
-    def dimension(self) -> int:
-        """d, the number of coordinates."""
-        return self._common[1]
+    _COMMON: ClassVar[tuple[str, ...]] = (
+        "be of one kind",
+        "be of one dimension",
+        "have one kind of noise",
+        "have one kind of projection",
+    )
 
     @property
     def second_moment(self) -> float:
@@ -115,16 +91,6 @@ class Problem(ABC):
         """
         return np.asarray(np.sum(self._terms(self._columns, self._point(x)), axis=-1))
 
-    def suboptimality(self, x: ArrayLike) -> FloatArray:
-        """f(x) - f*, shaped like `value(x)`; what a simulation records, there in its dtype.
-
-        ValueError: the last axis of x has not d elements.
-
-        >>> float(AbsoluteValue(slope=2.0, projection=("box", 0.5, 1.0)).suboptimality(0.75))
-        0.5
-        """
-        return np.asarray(self.value(x) - self.minimum)
-
     def gradient(self, x: ArrayLike) -> FloatArray:
         """f'(x), without noise: float64 of the shape of x, (..., d); the subgradient 0 where |x_i| has its kink.
 
@@ -149,14 +115,6 @@ class Problem(ABC):
     @abstractmethod
     def _largest_gradient(p: _Columns) -> float:
         """The supremum over the set of |f'|^2."""
-
-    def _point(self, x: ArrayLike) -> FloatArray:
-        point = np.asarray(x, dtype=np.float64)
-        if point.ndim == 0 and self.dimension == 1:
-            return point.reshape(1)
-        if point.ndim == 0 or point.shape[-1] != self.dimension:
-            raise ValueError(f"x must have shape (..., {self.dimension}), got shape {point.shape}")
-        return point
 
     def _set_up(
         self,
@@ -224,17 +182,76 @@ class Problem(ABC):
         if gradient == math.inf:
             raise ValueError("second_moment must go with a bounded set here: the gradient is unbounded, give noise_std")
         rest = total - gradient
-        if rest < -_ROUNDING * gradient:
+        if rest < -ROUNDING * gradient:
             raise ValueError(f"second_moment must be at least {gradient!r}, the gradient's own part, got {total!r}")
         return math.sqrt(max(rest, 0.0) / p.weight.size)
 
-    @cached_property
-    def _core(self) -> _core.Problems:
-        return _stack((self,))
+    @classmethod
+    def _stack(cls, problems: Sequence[SeparableProblem], dtype: str, *, with_minimum: bool) -> _core.Problems:
+        columns = _rows(problems)
+        kind, _, noise, projection = problems[0]._common
+        return _core.Problems(
+            kind=kind._kind,
+            noise=_core.NoiseKind[noise],
+            projection=_core.ProjectionKind[projection],
+            weight=columns.weight,
+            huber_width=columns.width,
+            noise_std=columns.noise_std,
+            lower=columns.lower,
+            upper=columns.upper,
+            radius=columns.radius,
+            x0=columns.x0,
+            minimum=columns.minimum,
+        )
 
-    @cached_property
-    def _refusals(self) -> dict[str, str]:
-        return {}
+    @classmethod
+    def _refusal(cls, problems: Sequence[SeparableProblem], dtype: str) -> str:
+        p, limits = _rows(problems), np.finfo(dtype)
+        size = np.abs(p.rows)
+        ordinary = (size == 0.0) | (size >= 1e-15) & (size <= 1e15) | (size == math.inf)
+        if ordinary.all() and (p.lower.astype(dtype) < p.upper.astype(dtype)).all():
+            return ""
+        tiny, huge = float(limits.tiny), float(limits.max)
+        weight_name = problems[0]._weight_name
+        for name, values, low, high in (
+            (weight_name, p.weight, tiny, huge),
+            ("noise_std", p.noise_std, tiny, huge),
+            ("x0", p.x0, tiny, huge),
+            ("projection lower end", p.lower, tiny, huge),
+            ("projection upper end", p.upper, tiny, huge),
+            ("projection radius", p.radius[:, None], math.sqrt(tiny), math.sqrt(huge)),  # its square is computed with
+            ("width", p.width[:, None], tiny, huge),
+            (f"{weight_name} / width", p.weight / p.width[:, None], tiny, huge),
+            ("f*, the smallest value on the set,", p.minimum[:, None], tiny, huge),
+        ):
+            size = np.abs(values)
+            outside = (size > 0.0) & (size < low) | (size > high) & (size < math.inf)
+            if np.any(outside):
+                got = _place(problems, values, outside)
+                return f"{name} must be 0 or of size {low:.4g} to {high:.4g} in {dtype}, got {got}"
+        collapsed = p.lower.astype(dtype) >= p.upper.astype(dtype)
+        if np.any(collapsed):
+            got = f"{_place(problems, p.lower, collapsed)} with upper end {short(p.upper[collapsed][0])}"
+            return f"projection must be a box with lower < upper in {dtype}, got lower end {got}"
+        return ""
+
+    @classmethod
+    def _varying(cls, problems: Sequence[SeparableProblem]) -> dict[str, FloatArray]:
+        columns = _rows(problems)
+        named = {
+            problems[0]._weight_name: columns.weight,
+            "width": columns.width[:, None],
+            "noise_std": columns.noise_std,
+            "lower": columns.lower,
+            "upper": columns.upper,
+            "radius": columns.radius[:, None],
+            "x0": columns.x0,
+        }
+        varying = {name: values for name, values in named.items() if np.any(values != values[0])}
+        return {
+            name: np.ascontiguousarray(values[:, 0] if np.all(values == values[:, :1]) else values)
+            for name, values in varying.items()
+        }
 
     def _arguments(self) -> dict[str, Any]:
         """What makes the same problem again."""
@@ -242,16 +259,6 @@ class Problem(ABC):
         if self.noise != "none":
             arguments["noise_std"] = self.noise_std
         return {**arguments, "projection": self.projection, "x0": self.x0}
-
-    def __eq__(self, other: object) -> bool:
-        """Same class and same content."""
-        if self is other:
-            return True
-        return isinstance(other, Problem) and self._common == other._common and self._bytes == other._bytes
-
-    def __hash__(self) -> int:
-        """By content."""
-        return hash((self._common, self._bytes))
 
     @property
     def _bytes(self) -> bytes:
@@ -275,7 +282,7 @@ class Problem(ABC):
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class AbsoluteValue(Problem):
+class AbsoluteValue(SeparableProblem):
     """f(x) = sum_i a_i |x_i| with a = `slope` > 0; minimiser 0. The non-smooth test problem.
 
     Gradient a_i sign(x_i), 0 at x_i = 0; sup |f'|^2 = sum_i a_i^2, so `second_moment` = G^2 means
@@ -323,7 +330,7 @@ class AbsoluteValue(Problem):
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class Quadratic(Problem):
+class Quadratic(SeparableProblem):
     """f(x) = sum_i l_i x_i^2 / 2 with l = `curvature` >= 0, not all 0; minimiser 0. The smooth test problem.
 
     Gradient l_i x_i; it is bounded on a bounded set only, so `second_moment` = G^2 needs one:
@@ -378,7 +385,7 @@ class Quadratic(Problem):
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class Huber(Problem):
+class Huber(SeparableProblem):
     """f(x) = sum_i a_i * (x_i^2 / (2 w) if |x_i| <= w else |x_i| - w / 2), a = `slope` > 0, w = `width` > 0.
 
     Quadratic near its minimiser 0, of slope a_i beyond the distance `width` (one number for all coordinates). Gradient
@@ -436,117 +443,19 @@ class Huber(Problem):
         return {**super()._arguments(), "width": self.width}
 
 
-def _as_sequence(problem: Problem | Sequence[Problem]) -> tuple[Problem, ...]:
-    """The problems of one call, checked: one or more of one class, dimension, noise and kind of projection."""
-    if isinstance(problem, Problem):
-        return (problem,)
-    if isinstance(problem, str) or not hasattr(problem, "__iter__"):
-        raise ValueError(f"problem must be a problem or a sequence of problems, got {shown(problem)}")
-    problems = tuple(problem)
-    if not problems:
-        raise ValueError("problem must be a problem or a sequence of problems, got an empty one")
-    common = getattr(problems[0], "_common", None)
-    for i, other in enumerate(problems):
-        if not isinstance(other, Problem):
-            raise ValueError(f"problem must be a problem or a sequence of problems, got {shown(other)} at index {i}")
-        if other._common is not common and other._common != common:
-            raise ValueError(f"problem must {_difference(problems[0], other)} at index {i}")
-    return problems
-
-
-def _difference(first: Problem, other: Problem) -> str:
-    words = ("be of one kind", "be of one dimension", "have one kind of noise", "have one kind of projection")
-    for word, a, b in zip(words, first._common, other._common, strict=True):
-        if a != b:
-            a, b = (v.__name__ if isinstance(v, type) else v for v in (a, b))
-            return f"{word}: {a!r} at index 0, got {b!r}"
-    raise AssertionError("the problems do not differ")
-
-
-def _rows(problems: Sequence[Problem]) -> _Columns:
+def _rows(problems: Sequence[SeparableProblem]) -> _Columns:
     """The parameters of all problems, of one dimension: views of shape (problems, d) or (problems,)."""
     rows = np.concatenate([problem._columns.rows for problem in problems]).reshape(len(problems), -1)
     return _Columns(rows, problems[0].dimension)
 
 
-def _stack(problem: Problem | Sequence[Problem]) -> _core.Problems:
-    """What the compiled core takes for a problem or a sequence of problems."""
-    problems = _as_sequence(problem)
-    columns = _rows(problems)
-    kind, _, noise, projection = problems[0]._common
-    return _core.Problems(
-        kind=kind._kind,
-        noise=_core.NoiseKind[noise],
-        projection=_core.ProjectionKind[projection],
-        weight=columns.weight,
-        huber_width=columns.width,
-        noise_std=columns.noise_std,
-        lower=columns.lower,
-        upper=columns.upper,
-        radius=columns.radius,
-        x0=columns.x0,
-        minimum=columns.minimum,
-    )
-
-
-def _refusal(problems: Sequence[Problem], dtype: str) -> str:
-    """Why the problems cannot be simulated in the dtype, in words; empty where they can."""
-    p, limits = _rows(problems), np.finfo(dtype)
-    size = np.abs(p.rows)
-    ordinary = (size == 0.0) | (size >= 1e-15) & (size <= 1e15) | (size == math.inf)
-    if ordinary.all() and (p.lower.astype(dtype) < p.upper.astype(dtype)).all():
-        return ""
-    tiny, huge = float(limits.tiny), float(limits.max)
-    weight_name = problems[0]._weight_name
-    for name, values, low, high in (
-        (weight_name, p.weight, tiny, huge),
-        ("noise_std", p.noise_std, tiny, huge),
-        ("x0", p.x0, tiny, huge),
-        ("projection lower end", p.lower, tiny, huge),
-        ("projection upper end", p.upper, tiny, huge),
-        ("projection radius", p.radius[:, None], math.sqrt(tiny), math.sqrt(huge)),  # its square is computed with
-        ("width", p.width[:, None], tiny, huge),
-        (f"{weight_name} / width", p.weight / p.width[:, None], tiny, huge),
-        ("f*, the smallest value on the set,", p.minimum[:, None], tiny, huge),
-    ):
-        size = np.abs(values)
-        outside = (size > 0.0) & (size < low) | (size > high) & (size < math.inf)
-        if np.any(outside):
-            got = _place(problems, values, outside)
-            return f"{name} must be 0 or of size {low:.4g} to {high:.4g} in {dtype}, got {got}"
-    collapsed = p.lower.astype(dtype) >= p.upper.astype(dtype)
-    if np.any(collapsed):
-        got = f"{_place(problems, p.lower, collapsed)} with upper end {short(p.upper[collapsed][0])}"
-        return f"projection must be a box with lower < upper in {dtype}, got lower end {got}"
-    return ""
-
-
-def _place(problems: Sequence[Problem], values: FloatArray, where: NDArray[np.bool_]) -> str:
+def _place(problems: Sequence[SeparableProblem], values: FloatArray, where: NDArray[np.bool_]) -> str:
     """The first value marked in an array of shape (problems, coordinates), and where it is."""
     row, column = (int(i) for i in np.argwhere(where)[0])
     text = short(values[row, column])
     if values.shape[1] > 1:
         text += f" at index {column}"
     return text + (f" of problem {row}" if len(problems) > 1 else "")
-
-
-def _varying(problems: Sequence[Problem]) -> dict[str, FloatArray]:
-    """Parameters in which the problems differ: (problems,), or (problems, d) where it differs between coordinates."""
-    columns = _rows(problems)
-    named = {
-        problems[0]._weight_name: columns.weight,
-        "width": columns.width[:, None],
-        "noise_std": columns.noise_std,
-        "lower": columns.lower,
-        "upper": columns.upper,
-        "radius": columns.radius[:, None],
-        "x0": columns.x0,
-    }
-    varying = {name: values for name, values in named.items() if np.any(values != values[0])}
-    return {
-        name: np.ascontiguousarray(values[:, 0] if np.all(values == values[:, :1]) else values)
-        for name, values in varying.items()
-    }
 
 
 def _numbers(name: str, value: ArrayLike, interval: Interval, *, infinite: bool = False) -> float | FloatArray:
@@ -575,7 +484,7 @@ def _parsed_set(projection: Projection) -> tuple[str, float | FloatArray, float 
 
 def _dimension(dimension: int | None, parameters: dict[str, float | FloatArray]) -> int:
     given = (
-        None if dimension is None else _validate.integer("dimension", dimension, lowest=1, highest=_LARGEST_DIMENSION)
+        None if dimension is None else _validate.integer("dimension", dimension, lowest=1, highest=LARGEST_DIMENSION)
     )
     first = "dimension"
     for name, value in parameters.items():
@@ -601,7 +510,7 @@ def _check_set(p: _Columns, projection: Projection) -> None:
     radius = float(p.radius)
     if radius < math.inf:
         norm = float(np.linalg.norm(p.x0))
-        if norm > radius * (1.0 + _ROUNDING):
+        if norm > radius * (1.0 + ROUNDING):
             raise ValueError(f"x0 must lie in the ball of radius {short(radius)}, got norm {short(norm)}")
 
 
@@ -625,7 +534,7 @@ def _shown(value: object) -> str:
     return repr(value)
 
 
-def _rebuilt(kind: type[Problem], noise: str, set_kind: str, row: bytes) -> Problem:
+def _rebuilt(kind: type[SeparableProblem], noise: str, set_kind: str, row: bytes) -> SeparableProblem:
     problem = kind.__new__(kind)
     problem._adopt(np.frombuffer(row).copy(), noise, set_kind)
     return problem

@@ -1,0 +1,796 @@
+// Advances a range of trajectories of a problem on data on one core: written once over lane types. Included by
+// isa_*.cpp only.
+//
+// Vectors run along the features (products.hpp), so a trajectory's weights are contiguous and a row is read as it lies
+// in the data. Trajectories advance in gangs, whose outputs fill vectors when the loss is differentiated: without shared
+// rows (streams of their own, or one config) a gang is some replicates of one config; where configs share the stream it
+// is some configs of one replicate, every row that it loads is used by all of them, and the products of rows and weights
+// are a small matrix product. Recorded losses pass over the data once for all trajectories of the range.
+#pragma once
+
+#include "../core/loss.hpp"
+#include "../core/network.hpp"
+#include "../core/sampling.hpp"
+#include "horizon.hpp"
+#include "noise.hpp"
+#include "products.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+inline constexpr int index_lanes = 16;                       // replicates whose samples are drawn together
+inline constexpr std::int64_t most_samples = 2048;           // of a replicate that are drawn together, or one step's
+inline constexpr int most_members = 16;                      // of a gang
+inline constexpr int shared_members = 4;                     // at least, of a gang that shares rows
+inline constexpr std::int64_t evaluated_rows = row_multiple;  // together
+
+template <class R>
+struct DataBuffers {
+    using Real = typename Lane<R>::Real;
+
+    NetworkLayout layout;
+    std::int64_t configs, trajectories, open_windows, members, samples;
+    int tile_steps;
+    bool linear;
+
+    Real* x;               // [config, replicate, padded point]
+    Real* velocity;        // the same, with momentum
+    Real* segment;         // the same, with averages: sum of iterates in the open segment
+    double* total;         // the same: sum of iterates in finished segments
+    double* window_start;  // [record mod open_windows, ...]: P where a tail begins
+    Real* averaged;        // the same
+
+    uint32_t* index;              // [sample in the tile, replicate of index_lanes]
+    const Real** row;             // [sample]: of a step, or rows to evaluate
+    const Real** unit;            // [unit of any layer, or member]
+    Real* target;                 // [sample]
+    Real* output;                 // [output, sample]
+    Real* hidden[max_layers];     // [sample, padded unit]: activations
+    Real* delta[max_layers];      // the same: derivatives
+    const Real** hidden_row;      // [sample]
+    Real* panel;
+    Real* start;                  // [coordinate in a piece, replicate]: drawn
+    std::int64_t* problem;        // [config]
+    Rule<Real>* rule;             // [config]: of the step at work
+    Real* decay;                  // [config]: lambda
+    double* loss;                 // [config, replicate, accumulator]
+    double* hits;                 // [config, replicate]
+    Real* recorded[4];            // by metric, [config, replicate]
+
+    DataBuffers(const EnsembleSpec& e, const Range& range, Arena& arena) : layout(network_layout(*e.problems.network)) {
+        const NetworkSpec& network = *e.problems.network;
+        const bool averaging = e.iterate != Iterate::last;
+        configs = range.stop_config - range.first_config;
+        trajectories = configs * range.replicates;
+        linear = layout.layers == 1;
+        const std::int64_t to_fill = (most_members + network.batch_size - 1) / network.batch_size;
+        members = !linear ? 1 : layout.units[0] == 1 && to_fill < shared_members ? shared_members : to_fill;
+        samples = padded_row(members * network.batch_size > evaluated_rows ? members * network.batch_size : evaluated_rows);
+        tile_steps = segment_steps;
+        while (tile_steps > 1 && tile_steps * network.batch_size > most_samples) tile_steps /= 2;
+
+        const std::int64_t state = trajectories * layout.size;
+        x = arena.take<Real>(state);
+        velocity = e.momentum > 0 ? arena.take<Real>(state) : x;
+        segment = arena.take<Real>(averaging ? state : 0);
+        total = arena.take<double>(averaging ? state : 0);
+        open_windows = most_open_windows(e);
+        window_start = arena.take<double>(state * open_windows);
+        averaged = arena.take<Real>(averaging ? state : 0);
+
+        index = arena.take<uint32_t>((tile_steps * network.batch_size + 8) * index_lanes);
+        row = arena.take<const Real*>(samples);
+        target = arena.take<Real>(samples);
+        std::int64_t most_units = most_members;
+        for (int k = 0; k < layout.layers; ++k) most_units = most_units < layout.units[k] ? layout.units[k] : most_units;
+        unit = arena.take<const Real*>(most_units);
+        output = arena.take<Real>(layout.units[layout.layers - 1] * samples);
+        for (int k = 0; k < layout.layers - 1; ++k) {
+            hidden[k] = arena.take<Real>(samples * padded_row(layout.units[k]));
+            delta[k] = arena.take<Real>(samples * padded_row(layout.units[k]));
+        }
+        hidden_row = arena.take<const Real*>(linear ? 0 : samples);
+        panel = arena.take<Real>(most_products * row_multiple);
+        start = arena.take<Real>((segment_steps + 8) * index_lanes);
+        problem = arena.take<std::int64_t>(configs);
+        rule = arena.take<Rule<Real>>(configs);
+        decay = arena.take<Real>(configs);
+        loss = arena.take<double>(trajectories * row_multiple);
+        hits = arena.take<double>(trajectories);
+        for (Real*& values : recorded) values = arena.take<Real>(trajectories);
+    }
+};
+
+// R: lanes of the ensemble's precision. W: lanes of float32, for random words.
+template <class R, class W>
+class DataRunner {
+    using Real = typename Lane<R>::Real;
+    static constexpr int width = Lane<R>::width;
+
+    const EnsembleSpec& e;
+    const NetworkSpec& network;
+    const Range& range;
+    DataBuffers<R> b;
+    LearningRates<R> rates;
+    const Configs configs;
+    const Listener& listener;
+    const NetworkLayout& layout;
+    const PhiloxKeys keys;
+    const std::int64_t batch, replicates;
+    const Real share;  // of a sample in a step
+    bool stopped = false, decaying = false;
+    std::int64_t tile_sample = 0;  // number of the first sample of the tile
+
+    struct Member {
+        std::int64_t config, replicate;  // counted in the range
+        Real *x, *velocity;
+    };
+
+public:
+    DataRunner(const EnsembleSpec& ensemble, const Range& r, Arena& arena, const Listener& l)
+        : e(ensemble),
+          network(*ensemble.problems.network),
+          range(r),
+          b(ensemble, r, arena),
+          rates(b.configs, arena),
+          configs(ensemble, r),
+          listener(l),
+          layout(b.layout),
+          keys(philox_keys(ensemble.seed)),
+          batch(network.batch_size),
+          replicates(r.replicates),
+          share(Real(1) / Real(network.batch_size)) {}
+
+    // False if the listener stopped it.
+    bool run() {
+        start();
+        take_horizon(e, b.tile_steps, *this);
+        return !stopped;
+    }
+
+    // For take_horizon.
+    bool is_stopped() const { return stopped; }
+
+    void advance(std::int64_t t, int n) {
+        rates.compute(configs, t, n);
+        tile_sample = t * batch;
+        for (std::int64_t first = 0; first < replicates; first += index_lanes) {
+            const std::int64_t lanes = replicates - first < index_lanes ? replicates - first : index_lanes;
+            for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
+                end = sharing_stop(begin);
+                draw_samples(begin, first, t, n);
+                if (b.linear && layout.units[0] == 1 && batch == 1)
+                    advance_singles(begin, end, first, lanes, n);
+                else if (end - begin > 1)
+                    for (std::int64_t l = 0; l < lanes && !stopped; ++l) advance_sharing(begin, end, first + l, n);
+                else
+                    for (std::int64_t l = 0; l < lanes && !stopped; l += b.members)
+                        advance_separate(begin, first + l, lanes - l < b.members ? lanes - l : b.members, n);
+                stopped_after((end - begin) * lanes * n * batch * e.problems.dimension);
+                if (stopped) return;
+            }
+        }
+    }
+
+    void close_segments() {
+        in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t l = begin; l < end; ++l) {
+                b.total[l] += double(b.segment[l]);
+                b.segment[l] = Real(0);
+            }
+        });
+    }
+
+    void save_window_start(std::int64_t r) {
+        double* const window_start = b.window_start + r % b.open_windows * state_size();
+        in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t l = begin; l < end; ++l) window_start[l] = b.total[l] + double(b.segment[l]);
+        });
+    }
+
+    void report(std::int64_t record, std::int64_t k) {
+        const Real* points = b.x;
+        if (e.iterate != Iterate::last && k > 0) {
+            average(record, k);
+            points = b.averaged;
+        }
+        if (records_training(e)) evaluate(points, false);
+        if (records_test(e) && !stopped) evaluate(points, true);
+        for (std::int64_t c = 0; c < b.configs && !stopped; ++c)
+            for (std::int64_t m = 0; m < e.metric_count; ++m)
+                listener.recorded(listener.context, range.first_config + c, record * e.metric_count + m,
+                                  b.recorded[int(e.metrics[m])] + c * replicates);
+    }
+
+private:
+    bool stopped_after(std::int64_t work) {
+        return stopped = stopped || !listener.advanced(listener.context, work);
+    }
+    std::int64_t state_size() const { return b.trajectories * layout.size; }
+    std::int64_t at(std::int64_t config, std::int64_t replicate) const {
+        return (config * replicates + replicate) * layout.size;
+    }
+    const DataProblem& problem(std::int64_t c) const { return e.problems.data[b.problem[c]]; }
+
+    // Configs c .. sharing_stop(c) - 1 take the same rows.
+    std::int64_t sharing_stop(std::int64_t c) const {
+        std::int64_t stop = c + 1;
+        if (e.common_random_numbers)
+            while (stop < b.configs && b.problem[stop] == b.problem[c]) ++stop;
+        return stop;
+    }
+
+    template <class F>
+    void in_pieces(std::int64_t n, F f) {
+        for (std::int64_t begin = 0; begin < n && !stopped_after(0); begin += uninterrupted_elements)
+            f(begin, n - begin < uninterrupted_elements ? n : begin + uninterrupted_elements);
+    }
+
+    // --- the start ---------------------------------------------------------------------------------------------------
+
+    void start() {
+        rates.start(configs);
+        for (std::int64_t c = 0; c < b.configs; ++c) {
+            b.problem[c] = configs.problem(c);
+            b.decay[c] = Real(problem(c).l2 + e.weight_decay);
+            decaying = decaying || b.decay[c] > 0;
+        }
+        in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
+            memset(b.x + begin, 0, sizeof(Real) * std::size_t(end - begin));
+            if (e.momentum > 0) memset(b.velocity + begin, 0, sizeof(Real) * std::size_t(end - begin));
+            if (e.iterate != Iterate::last) {
+                memset(b.segment + begin, 0, sizeof(Real) * std::size_t(end - begin));
+                memset(b.total + begin, 0, sizeof(double) * std::size_t(end - begin));
+            }
+        });
+        for (int k = 0; k < layout.layers - 1; ++k)  // what pads them must be zero
+            memset(b.hidden[k], 0, sizeof(Real) * std::size_t(b.samples * padded_row(layout.units[k])));
+        memset(b.target, 0, sizeof(Real) * std::size_t(b.samples));
+        memset(b.output, 0, sizeof(Real) * std::size_t(layout.units[layout.layers - 1] * b.samples));
+        for (std::int64_t c = 0; c < b.configs && !stopped_after(0); ++c) {
+            if (problem(c).x0 != nullptr)
+                start_at(c, problem(c).x0);
+            else
+                for (std::int64_t first = 0; first < replicates && !stopped_after(0); first += width) draw_start(c, first);
+        }
+    }
+
+    void start_at(std::int64_t c, const double* x0) {
+        for_each_coordinate(layout, [&](std::int64_t i, std::int64_t offset, int, bool) {
+            b.x[at(c, 0) + offset] = Real(x0[i]);
+        });
+        for (std::int64_t r = 1; r < replicates; ++r)
+            memcpy(b.x + at(c, r), b.x + at(c, 0), sizeof(Real) * std::size_t(layout.size));
+    }
+
+    // Weights of a layer: Gaussian of variance gain / inputs; intercepts: 0.
+    void draw_start(std::int64_t c, std::int64_t first) {
+        const std::int64_t n = replicates - first < width ? replicates - first : width;
+        std::int64_t drawn = 0;  // coordinates whose draws are in the buffer, or before it
+        for_each_coordinate(layout, [&](std::int64_t i, std::int64_t offset, int layer, bool weight) {
+            if (!weight) return;
+            if (i >= drawn) {
+                const std::int64_t begin = i - i % segment_steps;
+                drawn = begin + segment_steps;
+                fill_values<R, NoiseKind::gaussian, 1>(keys, configs.stream(c), block_of_start,
+                                                       uint32_t(range.first_replicate + first), begin, drawn, b.start);
+            }
+            const bool gained = layer + 1 < layout.layers && network.activation == Activation::relu;
+            const Real scale = Real(__builtin_sqrt((gained ? 2.0 : 1.0) / double(layout.inputs[layer])));
+            for (std::int64_t l = 0; l < n; ++l)
+                b.x[at(c, first + l) + offset] = scale * b.start[i % segment_steps * width + l];
+        });
+    }
+
+    // --- samples -----------------------------------------------------------------------------------------------------
+
+    // Rows that index_lanes replicates take in steps t .. t + n - 1, to b.index.
+    void draw_samples(std::int64_t c, std::int64_t first, std::int64_t t, int n) {
+        const uint32_t rows = uint32_t(problem(c).train.rows), replicate = uint32_t(range.first_replicate + first);
+        const std::int64_t begin = t * batch, end = (t + n) * batch;
+        if (network.sampling == Sampling::with_replacement)
+            draw_with_replacement(rows, configs.stream(c), replicate, begin, end);
+        else
+            draw_reshuffled(rows, configs.stream(c), replicate, begin, end);
+    }
+
+    // Sample q is at b.index + (q - begin + begin % 4) * index_lanes.
+    void draw_with_replacement(uint32_t rows, uint32_t stream, uint32_t replicate, std::int64_t begin,
+                               std::int64_t end) {
+        for (int v = 0; v < index_lanes; v += Lane<W>::width) {
+            const auto word_lanes = replicate_words<W>(replicate + uint32_t(v));
+            for (std::int64_t call = begin / 4; call * 4 < end; ++call) {
+                const uint32_t block = block_of_samples + uint32_t(call >> 32);
+                typename Lane<W>::Word words[4], high, low;
+                philox_words(philox_lanes(word_lanes, block, keys), philox_call(stream, uint32_t(call), keys), keys,
+                             words);
+                ASGD_UNROLL
+                for (int k = 0; k < 4; ++k) {
+                    mul_high_low(rows, words[k], high, low);
+                    store_bits(b.index + (call * 4 + k - begin + begin % 4) * index_lanes + v, narrow(high));
+                }
+            }
+        }
+    }
+
+    void draw_reshuffled(uint32_t rows, uint32_t stream, uint32_t replicate, std::int64_t begin, std::int64_t end) {
+        const ShuffleGrid grid = shuffle_grid(rows);
+        alignas(64) uint32_t epoch_keys[shuffle_rounds * index_lanes], high[index_lanes], low[index_lanes];
+        for (std::int64_t q = begin; q < end; ++q) {
+            const std::int64_t epoch = q / rows;
+            if (q == begin || q % rows == 0) draw_epoch_keys(stream, replicate, epoch, epoch_keys);
+            const uint32_t position = uint32_t(q % rows);
+            for (int l = 0; l < index_lanes; ++l) {
+                high[l] = position / grid.columns;
+                low[l] = position % grid.columns;
+                shuffle_pass(grid, epoch_keys + l, index_lanes, high[l], low[l]);
+            }
+            uint32_t* const out = b.index + (q - begin + begin % 4) * index_lanes;
+            for (int l = 0; l < index_lanes; ++l) {  // cells beyond the last row lead on to others
+                while (high[l] * grid.columns + low[l] >= rows)
+                    shuffle_pass(grid, epoch_keys + l, index_lanes, high[l], low[l]);
+                out[l] = high[l] * grid.columns + low[l];
+            }
+        }
+    }
+
+    void draw_epoch_keys(uint32_t stream, uint32_t replicate, std::int64_t epoch, uint32_t* out) {
+        for (int v = 0; v < index_lanes; v += Lane<W>::width) {
+            const auto lanes = philox_lanes(replicate_words<W>(replicate + uint32_t(v)),
+                                            block_of_epochs + uint32_t(epoch * calls_per_epoch >> 32), keys);
+            for (int call = 0; call < calls_per_epoch; ++call) {
+                typename Lane<W>::Word words[4];
+                philox_words(lanes, philox_call(stream, uint32_t(epoch * calls_per_epoch + call), keys), keys, words);
+                for (int k = 0; k < 4; ++k) store_bits(out + (4 * call + k) * index_lanes + v, narrow(words[k]));
+            }
+        }
+    }
+
+    // Rows and targets of the batch that replicate takes in step j of the tile, from place `sample` on.
+    void take_batch(const DataView& data, int j, std::int64_t replicate, std::int64_t sample) {
+        const uint32_t* index =
+            b.index + (j * batch + tile_sample % 4) * index_lanes + replicate % index_lanes;
+        const Real* const features = static_cast<const Real*>(data.features);
+        const Real* const targets = static_cast<const Real*>(data.targets);
+        for (std::int64_t s = 0; s < batch; ++s) {
+            const std::int64_t i = index[s * index_lanes];
+            b.row[sample + s] = features + i * layout.row[0];
+            b.target[sample + s] = targets[i];
+        }
+    }
+
+    // --- steps -------------------------------------------------------------------------------------------------------
+
+    Member member(std::int64_t c, std::int64_t r) const { return {c, r, b.x + at(c, r), b.velocity + at(c, r)}; }
+
+    void set_rule(std::int64_t c, int j) {
+        const Real minus_lr = rates.minus_lr[c * segment_steps + j];
+        const Real decay = e.momentum > 0 ? b.decay[c] : minus_lr * b.decay[c];
+        b.rule[c] = {decay, minus_lr, Real(e.momentum), e.nesterov};
+    }
+
+    // Linear models with one output and one sample in a step: gangs take the whole tile, one after another.
+    void advance_singles(std::int64_t begin, std::int64_t end, std::int64_t first, std::int64_t lanes, int n) {
+        Member members[most_members];
+        const bool sharing = end - begin > 1;
+        for (std::int64_t l = 0; l < lanes && !stopped; l += sharing ? 1 : most_members)
+            for (std::int64_t c = begin; c < end && !stopped_after(0); c += most_members) {
+                const std::int64_t members_left = sharing ? end - c : lanes - l;
+                const int count = int(members_left < most_members ? members_left : most_members);
+                for (int m = 0; m < count; ++m)
+                    members[m] = sharing ? member(c + m, first + l) : member(c, first + l + m);
+                if (e.momentum > 0)
+                    advance_gang_of_singles<Terms::momentum>(members, count, sharing, n);
+                else if (decaying)
+                    advance_gang_of_singles<Terms::rows_and_decay>(members, count, sharing, n);
+                else
+                    advance_gang_of_singles<Terms::rows>(members, count, sharing, n);
+            }
+    }
+
+    template <Terms terms>
+    void advance_gang_of_singles(const Member* members, int count, bool sharing, int n) {
+        const DataView& data = problem(members[0].config).train;
+        const Real* const features = static_cast<const Real*>(data.features);
+        const Real* const targets = static_cast<const Real*>(data.targets);
+        const std::int64_t length = layout.row[0];
+        const bool fused = e.problems.projection == ProjectionKind::none && e.iterate == Iterate::last;
+        const Real *row[most_members], *next_row[most_members];
+        alignas(64) Real factor[most_members], scale[most_members], target[most_members], next_target[most_members];
+        const auto take = [&](int j, const Real** rows, Real* y) {
+            const uint32_t* const index =
+                b.index + (j + tile_sample % 4) * index_lanes + members[0].replicate % index_lanes;
+            for (int m = 0; m < count; ++m) {
+                const std::int64_t i = index[sharing ? 0 : m];
+                rows[m] = features + i * length;
+                y[m] = targets[i];
+            }
+        };
+        for (int m = count; m < most_members; ++m) {
+            factor[m] = target[m] = next_target[m] = scale[m] = Real(0);
+            row[m] = next_row[m] = features;
+        }
+        bool multiplied = false;  // b.panel holds the products of this step
+        for (int j = 0; j < n; ++j) {
+            if (j == 0)
+                take(j, row, target);
+            else
+                for (int m = 0; m < count; ++m) {
+                    row[m] = next_row[m];
+                    target[m] = next_target[m];
+                }
+            const bool more = j + 1 < n;
+            if (more) take(j + 1, next_row, next_target);
+            if (!multiplied)
+                for (int m = 0; m < count; ++m) {
+                    const Real* const x = members[m].x;
+                    product_block<R, 1, 1>(row + m, &x, length, 1, b.panel + m * width);
+                }
+            for (int m = 0; m < most_members; m += width) store(factor + m, fold_columns(b.panel + m * width, R()));
+            if (layout.has_intercept)
+                for (int m = 0; m < count; ++m) factor[m] = factor[m] + members[m].x[layout.intercept[0]];
+            for (int m = 0; m < count; ++m) {
+                if (m == 0 || sharing) set_rule(members[m].config, j);
+                scale[m] = terms == Terms::momentum ? share : b.rule[members[m].config].minus_lr * share;
+            }
+            differentiate(factor, target, most_members);
+            for (int m = 0; m < most_members; m += width)
+                store(factor + m, load<R>(scale + m) * load<R>(factor + m));
+            multiplied = fused && more;
+            for (int m = 0; m < count; ++m) {
+                const Member& member = members[m];
+                const Rule<Real>& rule = b.rule[member.config];
+                add_row_and_multiply<R, terms>(rule, row[m], (multiplied ? next_row : row)[m], factor[m], member.x,
+                                               member.velocity, length, b.panel + m * width);
+                if (layout.has_intercept)
+                    update_intercepts<terms>(rule, {factor + m, 1, 1}, member, 0);
+                if (!fused) finish_step(member);
+            }
+        }
+    }
+
+    // A gang of replicates of one config, each with its own rows.
+    void advance_separate(std::int64_t c, std::int64_t first, std::int64_t n_members, int n) {
+        const DataView& data = problem(c).train;
+        Member members[most_members];
+        for (std::int64_t m = 0; m < n_members; ++m) members[m] = member(c, first + m);
+        for (int j = 0; j < n && !stopped_after(0); ++j) {
+            set_rule(c, j);
+            for (std::int64_t m = 0; m < n_members; ++m) take_batch(data, j, first + m, m * batch);
+            take_step(members, int(n_members), false);
+        }
+    }
+
+    // All configs begin .. end - 1 of one replicate, with the same rows, gang after gang.
+    void advance_sharing(std::int64_t begin, std::int64_t end, std::int64_t replicate, int n) {
+        const DataView& data = problem(begin).train;
+        Member members[most_members];
+        for (int j = 0; j < n && !stopped_after(0); ++j) {
+            for (int m = 0; m < b.members; ++m) take_batch(data, j, replicate, m * batch);
+            for (std::int64_t c = begin; c < end; c += b.members) {
+                const int n_members = int(end - c < b.members ? end - c : b.members);
+                for (int m = 0; m < n_members; ++m) {
+                    members[m] = member(c + m, replicate);
+                    set_rule(c + m, j);
+                }
+                take_step(members, n_members, true);
+            }
+        }
+    }
+
+    // One step of every member; the rows of member m are b.row[m * batch ...], those of all are the same if `sharing`.
+    void take_step(const Member* members, int n_members, bool sharing) {
+        if (b.linear)
+            linear_outputs(members, n_members, sharing);
+        else
+            network_outputs(members[0].x, b.row, batch);
+        const std::int64_t n_samples = n_members * batch;
+        differentiate(b.output, b.target, n_samples);
+        for (int m = 0; m < n_members; ++m) {
+            const Real scale = e.momentum > 0 ? share : b.rule[members[m].config].minus_lr * share;
+            for (std::int64_t k = 0; k < layout.units[layout.layers - 1]; ++k) {
+                Real* const c = b.output + k * b.samples + m * batch;
+                for (std::int64_t s = 0; s < batch; ++s) c[s] = scale * c[s];
+            }
+        }
+        if (e.momentum > 0)
+            update_members<Terms::momentum>(members, n_members);
+        else if (decaying)
+            update_members<Terms::rows_and_decay>(members, n_members);
+        else
+            update_members<Terms::rows>(members, n_members);
+    }
+
+    template <Terms terms>
+    void update_members(const Member* members, int n_members) {
+        for (int m = 0; m < n_members; ++m) {
+            update_layers<terms>(members[m], m * batch);
+            finish_step(members[m]);
+        }
+    }
+
+    void finish_step(const Member& member) {
+        if (e.problems.projection == ProjectionKind::ball) project(member);
+        if (e.iterate == Iterate::last) return;
+        Real* const segment = b.segment + at(member.config, member.replicate);
+        for (std::int64_t i = 0; i < layout.size; i += width)
+            store(segment + i, load<R>(segment + i) + load<R>(member.x + i));
+    }
+
+    void linear_outputs(const Member* members, int n_members, bool sharing) {
+        const std::int64_t outputs = layout.units[0], length = layout.row[0];
+        if (outputs == 1 && sharing) {
+            for (int m = 0; m < n_members; ++m) b.unit[m] = members[m].x;
+            products<R>(b.row, batch, b.unit, n_members, length, b.panel, {b.output, 1, batch});
+        } else {
+            for (int m = 0; m < n_members; ++m) {
+                for (std::int64_t k = 0; k < outputs; ++k) b.unit[k] = members[m].x + k * length;
+                products<R>(b.row + m * batch, batch, b.unit, outputs, length, b.panel,
+                            {b.output + m * batch, 1, b.samples});
+            }
+        }
+        if (layout.has_intercept)
+            for (int m = 0; m < n_members; ++m) add_intercepts(members[m].x, m * batch, batch);
+    }
+
+    void add_intercepts(const Real* x, std::int64_t first, std::int64_t n) {
+        const int last = layout.layers - 1;
+        for (std::int64_t k = 0; k < layout.units[last]; ++k) {
+            const Real intercept = x[layout.intercept[last] + k];
+            Real* const z = b.output + k * b.samples + first;
+            for (std::int64_t s = 0; s < n; ++s) z[s] = z[s] + intercept;
+        }
+    }
+
+    // Hidden layers of n samples and the outputs.
+    void network_outputs(const Real* x, const Real* const* rows, std::int64_t n) {
+        for (int k = 0; k < layout.layers; ++k) {
+            for (std::int64_t u = 0; u < layout.units[k]; ++u) b.unit[u] = x + layout.weights[k] + u * layout.row[k];
+            if (k == layout.layers - 1) {
+                products<R>(rows, n, b.unit, layout.units[k], layout.row[k], b.panel, {b.output, 1, b.samples});
+                if (layout.has_intercept) add_intercepts(x, 0, n);
+                return;
+            }
+            const std::int64_t length = layout.row[k + 1];
+            products<R>(rows, n, b.unit, layout.units[k], layout.row[k], b.panel, {b.hidden[k], length, 1});
+            const Real* const intercept = x + layout.intercept[k];
+            for (std::int64_t s = 0; s < n; ++s)
+                for (std::int64_t u = 0; u < length; u += width) {
+                    Real* const a = b.hidden[k] + s * length + u;
+                    R z = load<R>(a);
+                    if (layout.has_intercept) z = z + load<R>(intercept + u);
+                    store(a, network.activation == Activation::relu ? activated<Activation::relu>(z)
+                                                                    : activated<Activation::tanh>(z));
+                }
+            for (std::int64_t s = 0; s < n; ++s) b.hidden_row[s] = b.hidden[k] + s * length;
+            rows = b.hidden_row;
+        }
+    }
+
+    // Outputs become derivatives of the losses.
+    void differentiate(Real* output, const Real* target, std::int64_t n_samples) {
+        switch (network.loss) {
+            case Loss::squared: return differentiate_each<Loss::squared>(output, target, n_samples);
+            case Loss::logistic: return differentiate_each<Loss::logistic>(output, target, n_samples);
+            case Loss::hinge: return differentiate_each<Loss::hinge>(output, target, n_samples);
+            case Loss::softmax:
+                for (std::int64_t s = 0; s < n_samples; s += width)
+                    softmax_derivatives(output + s, b.samples, int(layout.units[layout.layers - 1]),
+                                        load<R>(target + s));
+        }
+    }
+
+    template <Loss loss>
+    void differentiate_each(Real* output, const Real* target, std::int64_t n_samples) {
+        for (std::int64_t s = 0; s < n_samples; s += width)
+            store(output + s, loss_derivative<loss>(load<R>(output + s), load<R>(target + s)));
+    }
+
+    // Every layer's parameters, from the scaled derivatives in b.output on.
+    template <Terms terms>
+    void update_layers(const Member& member, std::int64_t first) {
+        const int last = layout.layers - 1;
+        const Rule<Real>& rule = b.rule[member.config];
+        RowFactors<Real> factors[max_layers];
+        factors[last] = {b.output + first, 1, b.samples};
+        for (int k = last; k > 0; --k) {
+            back_through<R>(factors[k], batch, member.x + layout.weights[k], layout.units[k], layout.row[k],
+                            b.delta[k - 1]);
+            through_activations(k - 1);
+            factors[k - 1] = {b.delta[k - 1], layout.row[k], 1};
+        }
+        for (int k = last; k >= 0; --k) {
+            if (k > 0)
+                for (std::int64_t s = 0; s < batch; ++s) b.hidden_row[s] = b.hidden[k - 1] + s * layout.row[k];
+            add_rows<R, terms>({rule, k > 0 ? b.hidden_row : b.row + first, batch, factors[k],
+                                member.x + layout.weights[k], member.velocity + layout.weights[k], layout.row[k]},
+                               layout.units[k]);
+            if (layout.has_intercept) update_intercepts<terms>(rule, factors[k], member, k);
+        }
+    }
+
+    void through_activations(int k) {
+        const std::int64_t n = batch * layout.row[k + 1];
+        for (std::int64_t i = 0; i < n; i += width) {
+            const R a = load<R>(b.hidden[k] + i), delta = load<R>(b.delta[k] + i);
+            store(b.delta[k] + i, network.activation == Activation::relu
+                                      ? through_activation<Activation::relu>(a, delta)
+                                      : through_activation<Activation::tanh>(a, delta));
+        }
+    }
+
+    // Like a row of ones, but neither l2 nor weight decay touches them.
+    template <Terms terms>
+    void update_intercepts(const Rule<Real>& rule, const RowFactors<Real>& c, const Member& member, int k) {
+        Real* const x = member.x + layout.intercept[k];
+        Real* const velocity = member.velocity + layout.intercept[k];
+        for (std::int64_t u = 0; u < layout.units[k]; ++u) {
+            Real sum = terms == Terms::momentum ? Real(0) : x[u];
+            for (std::int64_t s = 0; s < batch; ++s) sum = sum + c.c[s * c.sample_stride + u * c.unit_stride];
+            if (terms == Terms::momentum) {
+                velocity[u] = fma(rule.mu, velocity[u], sum);
+                const Real direction = rule.nesterov ? fma(rule.mu, velocity[u], sum) : velocity[u];
+                sum = fma(rule.minus_lr, direction, x[u]);
+            }
+            x[u] = sum;
+        }
+    }
+
+    void project(const Member& member) {
+        constexpr int V = Block<R>::vectors;
+        R sum[V];
+        for (int v = 0; v < V; ++v) sum[v] = set1<R>(0);
+        for (std::int64_t i = 0; i < layout.size; i += row_multiple)
+            for (int v = 0; v < V; ++v) {
+                const R y = load<R>(member.x + i + v * width);
+                sum[v] = fma(y, y, sum[v]);
+            }
+        alignas(64) Real acc[row_multiple];
+        for (int v = 0; v < V; ++v) store(acc + v * width, sum[v]);
+        for (int w = row_multiple / 2; w > 0; w /= 2)
+            for (int i = 0; i < w; ++i) acc[i] = acc[i] + acc[i + w];
+        const double radius = problem(member.config).radius;
+        const R factor = ball_factor(Real(radius), Real(radius * radius), set1<R>(acc[0]));
+        for (std::int64_t i = 0; i < layout.size; i += width)
+            store(member.x + i, load<R>(member.x + i) * factor);
+    }
+
+    // --- records -----------------------------------------------------------------------------------------------------
+
+    void average(std::int64_t record, std::int64_t k) {
+        const bool tail = e.iterate == Iterate::tail_average;
+        const double* const before = b.window_start + (tail ? record % b.open_windows : 0) * state_size();
+        const double window = double(tail ? k - tail_window_start(k, e.tail_frac) : k);
+        in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t l = begin; l < end; ++l) {
+                const double sum = b.total[l] + double(b.segment[l]);
+                b.averaged[l] = Real((tail ? sum - before[l] : sum) / window);
+            }
+        });
+    }
+
+    // The metrics of one data set at all points of the range.
+    void evaluate(const Real* points, bool test) {
+        for (std::int64_t i = 0; i < b.trajectories * row_multiple; ++i) b.loss[i] = 0;
+        for (std::int64_t i = 0; i < b.trajectories; ++i) b.hits[i] = 0;
+        for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
+            end = begin + 1;
+            while (end < b.configs && b.problem[end] == b.problem[begin]) ++end;
+            const DataView& data = test ? problem(begin).test : problem(begin).train;
+            for (std::int64_t first = 0; first < data.rows; first += evaluated_rows) {
+                const std::int64_t n = data.rows - first < evaluated_rows ? data.rows - first : evaluated_rows;
+                for (std::int64_t s = 0; s < evaluated_rows; ++s) {
+                    const std::int64_t i = first + (s < n ? s : n - 1);
+                    b.row[s] = static_cast<const Real*>(data.features) + i * layout.row[0];
+                    b.target[s] = static_cast<const Real*>(data.targets)[i];
+                }
+                evaluate_rows(points, begin * replicates, end * replicates, n);
+                if (stopped_after((end - begin) * replicates * n * e.problems.dimension)) return;
+            }
+            for (std::int64_t c = begin; c < end; ++c)
+                for (std::int64_t r = 0; r < replicates; ++r) finish(points, c, r, data, test);
+        }
+    }
+
+    // Adds the losses of the rows in b.row at points first .. stop - 1.
+    void evaluate_rows(const Real* points, std::int64_t first, std::int64_t stop, std::int64_t n) {
+        const bool together = b.linear && layout.units[0] == 1;
+        const std::int64_t group = together ? most_products / evaluated_rows : 1;
+        alignas(64) Real z[most_products];
+        for (std::int64_t p = first; p < stop && !stopped; p += group) {
+            const std::int64_t count = stop - p < group ? stop - p : group;
+            if (!together) {
+                network_outputs(points + p * layout.size, b.row, evaluated_rows);
+                if (stopped_after(0)) return;
+                add_losses(b.output, p, n);
+                continue;
+            }
+            for (std::int64_t i = 0; i < count; ++i) b.unit[i] = points + (p + i) * layout.size;
+            products<R>(b.row, evaluated_rows, b.unit, count, layout.row[0], b.panel, {z, 1, evaluated_rows});
+            for (std::int64_t i = 0; i < count; ++i) {
+                if (layout.has_intercept) {
+                    const R intercept = set1<R>(b.unit[i][layout.intercept[0]]);
+                    for (std::int64_t s = 0; s < evaluated_rows; s += width) {
+                        Real* const value = z + i * evaluated_rows + s;
+                        store(value, load<R>(value) + intercept);
+                    }
+                }
+                add_losses(z + i * evaluated_rows, p + i, n);
+            }
+        }
+    }
+
+    // Losses, and hits, of the first n of evaluated_rows samples with outputs z.
+    void add_losses(const Real* z, std::int64_t point, std::int64_t n) {
+        alignas(64) Real losses[evaluated_rows], hits[evaluated_rows];
+        for (std::int64_t s = 0; s < evaluated_rows; s += width) {
+            const R y = load<R>(b.target + s);
+            R loss, hit = set1<R>(0);
+            const int classes = int(layout.units[layout.layers - 1]);
+            switch (network.loss) {
+                case Loss::squared: loss = loss_value<Loss::squared>(load<R>(z + s), y); break;
+                case Loss::logistic: loss = loss_value<Loss::logistic>(load<R>(z + s), y); break;
+                case Loss::hinge: loss = loss_value<Loss::hinge>(load<R>(z + s), y); break;
+                default: loss = softmax_value(z + s, b.samples, classes, y); break;
+            }
+            if (network.loss == Loss::softmax)
+                hit = class_predicted(z + s, b.samples, classes, y);
+            else
+                hit = label_predicted(load<R>(z + s), y);
+            store(losses + s, loss);
+            store(hits + s, hit);
+        }
+        double* const sum = b.loss + point * row_multiple;
+        for (std::int64_t s = 0; s < n; ++s) sum[s] += double(losses[s]);
+        for (std::int64_t s = 0; s < n; ++s) b.hits[point] += double(hits[s]);
+    }
+
+    // The metrics of one trajectory from its sums.
+    void finish(const Real* points, std::int64_t c, std::int64_t r, const DataView& data, bool test) {
+        const std::int64_t point = c * replicates + r;
+        double* const sum = b.loss + point * row_multiple;
+        for (int w = row_multiple / 2; w > 0; w /= 2)
+            for (int i = 0; i < w; ++i) sum[i] += sum[i + w];
+        const double mean = sum[0] / double(data.rows);
+        const auto record = [&](Metric metric, double value) { b.recorded[int(metric)][point] = Real(value); };
+        if (test) {
+            record(Metric::test_loss, mean);
+            const double share = b.hits[point] / double(data.rows);
+            record(Metric::test_accuracy, __builtin_fabs(mean) <= __DBL_MAX__ ? share : __builtin_nan(""));
+            return;
+        }
+        const double l2 = problem(c).l2;
+        const double f = l2 > 0 ? mean + 0.5 * l2 * squared_weights(points + point * layout.size) : mean;
+        const double above = f - problem(c).minimum;
+        record(Metric::loss, f);
+        record(Metric::suboptimality, above < 0 ? 0 : above);
+    }
+
+    double squared_weights(const Real* x) {
+        double acc[row_multiple] = {};
+        for (int k = 0; k < layout.layers; ++k)
+            for (std::int64_t i = layout.weights[k]; i < layout.intercept[k]; i += row_multiple)
+                for (int l = 0; l < row_multiple; ++l) {
+                    const double w = double(x[i + l]);
+                    acc[l] = __builtin_fma(w, w, acc[l]);
+                }
+        for (int w = row_multiple / 2; w > 0; w /= 2)
+            for (int i = 0; i < w; ++i) acc[i] += acc[i + w];
+        return acc[0];
+    }
+};
+
+template <class R>
+ASGD_FN std::int64_t data_scratch_bytes(const EnsembleSpec& e, const Range& range) {
+    Arena arena{nullptr};
+    const DataBuffers<R> buffers(e, range, arena);
+    const LearningRates<R> rates(buffers.configs, arena);
+    return arena.used;
+}
+
+template <class R, class W>
+static bool run_data_range(const EnsembleSpec& e, const Range& range, void* scratch, const Listener& listener) {
+    Arena arena{static_cast<char*>(scratch)};
+    return DataRunner<R, W>(e, range, arena, listener).run();
+}
+
+ASGD_ISA_NAMESPACE_END

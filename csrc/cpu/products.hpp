@@ -1,0 +1,296 @@
+// The inner loops of problems on data: products of rows with weights, and sums of rows into weights. Vectors run along
+// the rows, which are padded to row_multiple elements and aligned. Included by data_runner.hpp.
+//
+// A product has row_multiple accumulators, element i in accumulator i mod row_multiple, folded at the end: that is 1
+// vector of float32 with AVX-512 and 4 of float64 with AVX2, and the same bits. A block of rows and units keeps all its
+// accumulators in registers, so that every loaded vector is used several times.
+#pragma once
+
+#include "../core/lanes_plain.hpp"
+#include "../core/spec.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+template <class R>
+struct Block {
+    static constexpr int vectors = row_multiple / Lane<R>::width;  // per row_multiple elements
+    static constexpr int registers = int(sizeof(R)) == 64 ? 32 : 16;
+    static constexpr int products = vectors * 4 > registers ? 1 : registers / 2 / vectors;  // accumulated together
+    static constexpr int rows = products >= 16 ? 4 : products >= 4 ? 2 : products >= 2 ? 2 : 1;
+    static constexpr int units = products / rows;
+    static constexpr int of_one = products < 8 ? products : 8;  // rows for one unit, or units for one row
+};
+
+template <int n>
+struct IntConstant {
+    static constexpr int value = n;
+};
+
+inline constexpr int most_products = 64;  // of one panel: their accumulators stay in the L1 cache
+
+// Accumulators of rows x units products; those of (row i, unit u) go to out + (u * row_count + i) * width.
+template <class R, int rows, int units>
+ASGD_FN void product_block(const typename Lane<R>::Real* const* row, const typename Lane<R>::Real* const* unit,
+                           std::int64_t length, int row_count, typename Lane<R>::Real* out) {
+    constexpr int V = Block<R>::vectors, width = Lane<R>::width;
+    R sum[rows][units][V];
+    ASGD_UNROLL
+    for (int i = 0; i < rows; ++i)
+        ASGD_UNROLL
+        for (int u = 0; u < units; ++u)
+            ASGD_UNROLL
+            for (int v = 0; v < V; ++v) sum[i][u][v] = set1<R>(0);
+    for (std::int64_t j = 0; j < length; j += row_multiple) {
+        ASGD_UNROLL
+        for (int v = 0; v < V; ++v) {
+            R x[rows];
+            ASGD_UNROLL
+            for (int i = 0; i < rows; ++i) x[i] = load<R>(row[i] + j + v * width);
+            ASGD_UNROLL
+            for (int u = 0; u < units; ++u) {
+                const R w = load<R>(unit[u] + j + v * width);
+                ASGD_UNROLL
+                for (int i = 0; i < rows; ++i) sum[i][u][v] = fma(w, x[i], sum[i][u][v]);
+            }
+        }
+    }
+    ASGD_UNROLL
+    for (int i = 0; i < rows; ++i)
+        ASGD_UNROLL
+        for (int u = 0; u < units; ++u) {
+            ASGD_UNROLL
+            for (int half = V / 2; half > 0; half /= 2)
+                ASGD_UNROLL
+                for (int v = 0; v < half; ++v) sum[i][u][v] = sum[i][u][v] + sum[i][u][v + half];
+            store(out + (u * row_count + i) * width, sum[i][u][0]);
+        }
+}
+
+template <class R, int rows, int units>
+ASGD_FN void product_rows(const typename Lane<R>::Real* const* row, const typename Lane<R>::Real* const* unit,
+                          std::int64_t length, int row_count, int begin, typename Lane<R>::Real* out) {
+    int i = begin;
+    for (; i + rows <= row_count; i += rows)
+        product_block<R, rows, units>(row + i, unit, length, row_count, out + i * Lane<R>::width);
+    if constexpr (rows > 1)
+        if (i < row_count) product_rows<R, rows / 2, units>(row, unit, length, row_count, i, out);
+}
+
+template <class R, int rows, int units>
+ASGD_FN void product_panel(const typename Lane<R>::Real* const* row, int row_count,
+                           const typename Lane<R>::Real* const* unit, int unit_count, std::int64_t length, int begin,
+                           typename Lane<R>::Real* out) {
+    int u = begin;
+    for (; u + units <= unit_count; u += units)
+        product_rows<R, rows, units>(row, unit + u, length, row_count, 0, out + u * row_count * Lane<R>::width);
+    if constexpr (units > 1)
+        if (u < unit_count)
+            product_panel<R, rows, units / 2>(row, row_count, unit, unit_count, length, u, out);
+}
+
+// Where products go: that of (row i, unit u) to out[i * row_stride + u * unit_stride].
+template <class Real>
+struct Target {
+    Real* out;
+    std::int64_t row_stride, unit_stride;
+};
+
+// All products of rows with units. `panel`: most_products * row_multiple elements of scratch, aligned.
+template <class R>
+static void products(const typename Lane<R>::Real* const* row, std::int64_t row_count,
+                     const typename Lane<R>::Real* const* unit, std::int64_t unit_count, std::int64_t length,
+                     typename Lane<R>::Real* panel, const Target<typename Lane<R>::Real>& target) {
+    using Real = typename Lane<R>::Real;
+    using B = Block<R>;
+    constexpr int width = Lane<R>::width;
+    const int panel_rows = row_count >= 16 ? 16 : int(row_count), panel_units = most_products / panel_rows;
+    alignas(64) Real sums[most_products];
+    for (std::int64_t i0 = 0; i0 < row_count; i0 += panel_rows)
+        for (std::int64_t u0 = 0; u0 < unit_count; u0 += panel_units) {
+            const int rows = int(row_count - i0 < panel_rows ? row_count - i0 : panel_rows);
+            const int units = int(unit_count - u0 < panel_units ? unit_count - u0 : panel_units);
+            // A block for one row, or one unit, is as long in the other direction as its registers allow.
+            if (rows == 1)
+                product_panel<R, 1, B::of_one>(row + i0, rows, unit + u0, units, length, 0, panel);
+            else if (units == 1)
+                product_panel<R, B::of_one, 1>(row + i0, rows, unit + u0, units, length, 0, panel);
+            else
+                product_panel<R, B::rows, B::units>(row + i0, rows, unit + u0, units, length, 0, panel);
+            for (int p = 0; p < rows * units; p += width) store(sums + p, fold_columns(panel + p * width, R()));
+            Real* const out = target.out + i0 * target.row_stride + u0 * target.unit_stride;
+            for (int u = 0; u < units; ++u)
+                for (int i = 0; i < rows; ++i)
+                    out[i * target.row_stride + u * target.unit_stride] = sums[u * rows + i];
+        }
+}
+
+// How a step changes weights, in the dtype. Without momentum the factors of rows include -lr.
+template <class Real>
+struct Rule {
+    Real decay;  // lambda = l2 + weight_decay, times -lr without momentum
+    Real minus_lr, mu;
+    bool nesterov;
+};
+
+// Which terms a step has, so that the loops are compiled for each.
+enum class Terms { rows, rows_and_decay, momentum };
+
+template <class R, Terms terms>
+ASGD_FN R before_rows(const Rule<typename Lane<R>::Real>& rule, R w) {
+    if constexpr (terms == Terms::momentum) return set1<R>(rule.decay) * w;
+    if constexpr (terms == Terms::rows_and_decay) return fma(set1<R>(rule.decay), w, w);
+    return w;
+}
+
+// From what before_rows began and the rows were added to.
+template <class R, Terms terms>
+ASGD_FN void after_rows(const Rule<typename Lane<R>::Real>& rule, R sum, typename Lane<R>::Real* w,
+                        typename Lane<R>::Real* velocity) {
+    if constexpr (terms == Terms::momentum) {
+        const R mu = set1<R>(rule.mu), v = fma(mu, load<R>(velocity), sum);
+        store(velocity, v);
+        store(w, fma(set1<R>(rule.minus_lr), rule.nesterov ? fma(mu, v, sum) : v, load<R>(w)));
+    } else {
+        store(w, sum);
+    }
+}
+
+// Factors of rows: that of (sample s, unit u) is at c[s * sample_stride + u * unit_stride].
+template <class Real>
+struct RowFactors {
+    const Real* c;
+    std::int64_t sample_stride, unit_stride;
+};
+
+// What add_rows works on: w[u] of `units` rows of weights, of `length` elements each, and their samples.
+template <class R>
+struct RowSum {
+    using Real = typename Lane<R>::Real;
+    Rule<Real> rule;
+    const Real* const* row;  // [sample]
+    std::int64_t samples;
+    RowFactors<Real> factor;
+    Real *w, *velocity;  // the latter is used with momentum only
+    std::int64_t length;
+};
+
+// Adds sum_s c[s, u] row[s] to vectors j / width ... of units u, u + 1, ....
+template <class R, Terms terms, int units, int vectors>
+ASGD_FN void add_rows_block(const RowSum<R>& a, std::int64_t u, std::int64_t j) {
+    constexpr int width = Lane<R>::width;
+    typename Lane<R>::Real* const w = a.w + u * a.length + j;
+    typename Lane<R>::Real* const velocity = a.velocity + u * a.length + j;
+    const typename Lane<R>::Real* c = a.factor.c + u * a.factor.unit_stride;
+    R sum[units][vectors];
+    ASGD_UNROLL
+    for (int k = 0; k < units; ++k)
+        ASGD_UNROLL
+        for (int v = 0; v < vectors; ++v)
+            sum[k][v] = before_rows<R, terms>(a.rule, load<R>(w + k * a.length + v * width));
+    for (std::int64_t s = 0; s < a.samples; ++s, c += a.factor.sample_stride) {
+        const typename Lane<R>::Real* const row = a.row[s] + j;
+        R factor[units];
+        ASGD_UNROLL
+        for (int k = 0; k < units; ++k) factor[k] = set1<R>(c[k * a.factor.unit_stride]);
+        ASGD_UNROLL
+        for (int v = 0; v < vectors; ++v) {
+            const R x = load<R>(row + v * width);
+            ASGD_UNROLL
+            for (int k = 0; k < units; ++k) sum[k][v] = fma(factor[k], x, sum[k][v]);
+        }
+    }
+    ASGD_UNROLL
+    for (int k = 0; k < units; ++k)
+        ASGD_UNROLL
+        for (int v = 0; v < vectors; ++v) {
+            const std::int64_t at = k * a.length + v * width;
+            after_rows<R, terms>(a.rule, sum[k][v], w + at, velocity + at);
+        }
+}
+
+// Blocks of `vectors`, and one of what is left.
+template <class R, Terms terms, int units, int vectors>
+ASGD_FN void add_rows_along(const RowSum<R>& a, std::int64_t u, std::int64_t j, bool rest) {
+    constexpr int step = vectors * Lane<R>::width;
+    if (!rest)
+        for (; j + step <= a.length; j += step) add_rows_block<R, terms, units, vectors>(a, u, j);
+    else if (j + step == a.length)
+        return add_rows_block<R, terms, units, vectors>(a, u, j);
+    if constexpr (vectors > 1)
+        if (j < a.length) add_rows_along<R, terms, units, vectors - 1>(a, u, j, true);
+}
+
+template <class R, Terms terms, int units, int vectors>
+ASGD_FN void add_rows_units(const RowSum<R>& a, std::int64_t unit_count, std::int64_t u) {
+    for (; u + units <= unit_count; u += units) add_rows_along<R, terms, units, vectors>(a, u, 0, false);
+    if constexpr (units > 1)
+        if (u < unit_count) add_rows_units<R, terms, units / 2, vectors>(a, unit_count, u);
+}
+
+// One step of all weights of a layer.
+template <class R, Terms terms>
+static void add_rows(const RowSum<R>& a, std::int64_t unit_count) {
+    constexpr int sums = Block<R>::registers / 2;
+    if (unit_count == 1)
+        add_rows_units<R, terms, 1, (sums < 8 ? sums : 8)>(a, unit_count, 0);
+    else
+        add_rows_units<R, terms, (sums >= 16 ? 4 : 2), 4>(a, unit_count, 0);
+}
+
+// The same for one sample and one unit; with the new weights, the accumulators of their product with the next row go to
+// `products`, so that weights are loaded once for both.
+template <class R, Terms terms>
+ASGD_FN void add_row_and_multiply(const Rule<typename Lane<R>::Real>& rule, const typename Lane<R>::Real* row,
+                                  const typename Lane<R>::Real* next_row, typename Lane<R>::Real factor,
+                                  typename Lane<R>::Real* w, typename Lane<R>::Real* velocity, std::int64_t length,
+                                  typename Lane<R>::Real* products) {
+    constexpr int V = Block<R>::vectors, width = Lane<R>::width;
+    const R c = set1<R>(factor);
+    R sum[V];
+    ASGD_UNROLL
+    for (int v = 0; v < V; ++v) sum[v] = set1<R>(0);
+    for (std::int64_t j = 0; j < length; j += row_multiple) {
+        ASGD_UNROLL
+        for (int v = 0; v < V; ++v) {
+            const std::int64_t at = j + v * width;
+            const R added = fma(c, load<R>(row + at), before_rows<R, terms>(rule, load<R>(w + at)));
+            after_rows<R, terms>(rule, added, w + at, velocity + at);
+            sum[v] = fma(terms == Terms::momentum ? load<R>(w + at) : added, load<R>(next_row + at), sum[v]);
+        }
+    }
+    ASGD_UNROLL
+    for (int half = V / 2; half > 0; half /= 2)
+        ASGD_UNROLL
+        for (int v = 0; v < half; ++v) sum[v] = sum[v] + sum[v + half];
+    store(products, sum[0]);
+}
+
+// delta[s, i] = sum over units of c[s, u] w[u, i], for all inputs i of a layer: back through its weights.
+template <class R>
+static void back_through(const RowFactors<typename Lane<R>::Real>& c, std::int64_t samples,
+                         const typename Lane<R>::Real* w, std::int64_t unit_count, std::int64_t length,
+                         typename Lane<R>::Real* delta) {
+    constexpr int width = Lane<R>::width, together = 4;
+    std::int64_t s = 0;
+    const auto block = [&](auto count) {
+        constexpr int n = decltype(count)::value;
+        for (std::int64_t i = 0; i < length; i += width) {
+            R sum[n];
+            ASGD_UNROLL
+            for (int k = 0; k < n; ++k) sum[k] = set1<R>(0);
+            for (std::int64_t u = 0; u < unit_count; ++u) {
+                const R weight = load<R>(w + u * length + i);
+                ASGD_UNROLL
+                for (int k = 0; k < n; ++k)
+                    sum[k] = fma(set1<R>(c.c[(s + k) * c.sample_stride + u * c.unit_stride]), weight, sum[k]);
+            }
+            ASGD_UNROLL
+            for (int k = 0; k < n; ++k) store(delta + (s + k) * length + i, sum[k]);
+        }
+        s += n;
+    };
+    while (s + together <= samples) block(IntConstant<together>());
+    while (s < samples) block(IntConstant<1>());
+}
+
+ASGD_ISA_NAMESPACE_END

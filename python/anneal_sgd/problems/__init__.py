@@ -1,0 +1,54 @@
+"""Problems whose minimum is known or can be computed: separable test functions, and models fitted to data.
+
+**Separable problems**: `AbsoluteValue`, `Quadratic` and `Huber`, of d coordinates. With x a point, f the objective, f*
+its minimum over the set and xi a draw of mean 0 and variance 1 per coordinate and step, one step of SGD is
+
+    x <- P(x - lr * (f'(x) + noise_std * xi)),    P the projection onto the set.
+
+An array of shape (d,) is one d-dimensional problem; a number holds for every coordinate, of which there are `dimension`
+(by default 1, or as many as the arrays have).
+
+- `noise`: what xi is: "none", "rademacher" (+1 or -1), "gaussian" or "uniform" on [-sqrt(3), sqrt(3)].
+- the level of the noise, needed unless `noise` is "none", as one of two: `noise_std` >= 0, a number or (d,), in units
+  of a gradient; or `second_moment` = G^2, the supremum over the set of the expected squared norm of a stochastic
+  gradient: `noise_std = sqrt((G^2 - sup |f'|^2) / d)` in every coordinate.
+- `projection`: the set. None (everything), ("box", lower, upper) with lower < upper, numbers or (d,), or ("ball",
+  radius) about the origin.
+- `x0`: the start, a number or (d,), inside the set; 1 by default.
+
+**Problems on data**: `LeastSquares`, `LogisticRegression`, `SoftmaxRegression`, `HingeLoss` and the network `MLP`, of n
+rows (X_i, y_i). With z(x, X_i) the model's outputs and B the rows of a step's minibatch,
+
+    f(x) = mean_i loss(z(x, X_i), y_i) + l2 / 2 |weights|^2,    g = mean_{i in B} loss' + l2 * weights.
+
+- `X`: features, (n, d), float32 or float64 (other numbers become float64), contiguous or not; copied. `y`: (n,).
+- `l2` >= 0; it leaves intercepts alone. `intercept`: whether outputs have one.
+- `projection`: None or ("ball", radius) about the origin of all coordinates, intercepts included.
+- `x0`: the start, (dimension,) or a number; by default 0, for `MLP` drawn. A point x lists, layer by layer, the weights
+  of the first output or unit, of the second, ..., then the intercepts.
+- `batch_size`: rows of a step. `sampling`: "with_replacement", or "reshuffling": epoch by epoch a new random order,
+  without replacement; where an epoch ends within a minibatch the next one goes on.
+- `test`: (X, y) held out, for the metrics "test_loss" and "test_accuracy".
+- `problem.replace(l2=0.1)` is a problem with other parameters on the same data, which is not copied again.
+
+Problems are frozen, hashable and equal to another by content; their arrays are read-only.
+"""
+
+from __future__ import annotations
+
+from ._base import Problem
+from ._data import MLP, DataProblem, HingeLoss, LeastSquares, LogisticRegression, SoftmaxRegression
+from ._separable import AbsoluteValue, Huber, Quadratic
+
+__all__ = [
+    "MLP",
+    "AbsoluteValue",
+    "DataProblem",
+    "HingeLoss",
+    "Huber",
+    "LeastSquares",
+    "LogisticRegression",
+    "Problem",
+    "Quadratic",
+    "SoftmaxRegression",
+]

@@ -1,0 +1,592 @@
+"""Problems on data: linear models and a small network, and the minibatches that a step sees."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _core, _validate
+from .._arrays import FloatArray, frozen, short
+from .._validate import FINITE, NON_NEGATIVE, POSITIVE, shown
+from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
+from ._dataset import CHUNK, Dataset, column_of, features_of, signs_of
+
+Sampling: TypeAlias = Literal["with_replacement", "reshuffling"]
+Activation: TypeAlias = Literal["relu", "tanh"]
+
+_SAMPLINGS = ("with_replacement", "reshuffling")
+_ACTIVATIONS = ("relu", "tanh")
+_LARGEST_BATCH = 2**24 - 1
+
+_Self = TypeVar("_Self", bound="DataProblem")
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class DataProblem(Problem):
+    """What problems on data share; use one of the classes below.
+
+    >>> isinstance(LeastSquares([[1.0], [2.0]], [1.0, 2.0]), DataProblem)
+    True
+    """
+
+    l2: float
+    intercept: bool
+    projection: tuple[str, float] | None
+    x0: FloatArray | None
+    batch_size: int
+    sampling: Sampling
+    _train: Dataset = field(init=False)
+    _test: Dataset | None = field(init=False)
+    _sizes: tuple[int, ...] = field(init=False)  # inputs, hidden units, outputs
+    _activation: str = field(init=False)
+
+    _COMMON: ClassVar[tuple[str, ...]] = (
+        "be of one kind",
+        "be of one dimension",
+        "have one size of layers",
+        "have one activation",
+        "have one intercept",
+        "have one batch_size",
+        "have one sampling",
+        "have one kind of projection",
+    )
+    _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality", "loss", "test_loss", "test_accuracy")
+    _TAKES_MOMENTUM: ClassVar[bool] = True
+    _HAS_CUDA_KERNELS: ClassVar[bool] = False
+    _loss: ClassVar[_core.Loss]
+    _classifies: ClassVar[bool] = True
+
+    @property
+    def X(self) -> NDArray[Any]:
+        """Features, (n, d), float32 or float64 as given."""
+        return self._train.features
+
+    @property
+    def y(self) -> FloatArray:
+        """Targets, (n,), float64; binary labels as -1 and +1."""
+        return self._train.targets
+
+    @property
+    def test(self) -> tuple[NDArray[Any], FloatArray] | None:
+        """Features and targets held out."""
+        return None if self._test is None else (self._test.features, self._test.targets)
+
+    @cached_property
+    def minimum(self) -> float:
+        """f*: the smallest value of f on the set, computed at the first use (SciPy; the hinge loss: scikit-learn too).
+
+        ValueError: it cannot be found to high precision, as where the loss has none. ImportError: a solver is missing;
+        the extra `anneal_sgd[data]` brings them.
+
+        >>> LeastSquares([[1.0], [2.0], [2.0]], [1.0, 2.0, 3.0]).minimum.__round__(6)
+        0.074074
+        """
+        from ._minimum import minimum
+
+        return minimum(self)
+
+    def value(self, x: ArrayLike) -> FloatArray:
+        """f(x): for x of shape (..., dimension) float64 of shape (...), in passes over the data for every point.
+
+        ValueError: the last axis of x has not `dimension` elements.
+
+        >>> float(LeastSquares([[1.0], [2.0]], [1.0, 2.0]).value([0.0]))
+        1.25
+        """
+        points = self._point(x)
+        values = [self._value_and_gradient(point, gradient=False)[0] for point in points.reshape(-1, self.dimension)]
+        return np.array(values).reshape(points.shape[:-1])
+
+    def gradient(self, x: ArrayLike) -> FloatArray:
+        """f'(x), over all rows: float64 of the shape of x, (..., dimension); a subgradient where f has a kink.
+
+        ValueError: the last axis of x has not `dimension` elements.
+
+        >>> LeastSquares([[1.0], [2.0]], [1.0, 2.0]).gradient([0.0]).tolist()
+        [-2.5]
+        """
+        points = self._point(x)
+        gradients = [self._value_and_gradient(point)[1] for point in points.reshape(-1, self.dimension)]
+        return np.array(gradients).reshape(np.shape(x) if np.ndim(x) else points.shape)
+
+    def replace(self: _Self, **changes: Any) -> _Self:
+        """The problem with other parameters than X and y, on the same data, which is not copied.
+
+        ValueError: as for a new problem. TypeError: a parameter that the class does not have.
+
+        >>> LeastSquares([[1.0], [2.0]], [1.0, 2.0]).replace(l2=0.5).l2
+        0.5
+        """
+        problem = type(self).__new__(type(self))
+        arguments = {**self._parameters(), **changes}
+        unknown = set(changes) - set(self._parameters())
+        if unknown:
+            raise TypeError(f"replace takes {', '.join(self._parameters())}, got {', '.join(sorted(unknown))}")
+        problem._set_up(self._train, **arguments)
+        return problem
+
+    # --- for subclasses -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
+        """Checked targets as float64, and the number of outputs; `classes`: of the training set, for a test set."""
+        raise NotImplementedError
+
+    def _set_up(
+        self,
+        train: Dataset,
+        *,
+        l2: float,
+        intercept: bool,
+        projection: Projection,
+        x0: ArrayLike | None,
+        batch_size: int,
+        sampling: Sampling,
+        test: Any,
+        outputs: int | None = None,
+        hidden: tuple[int, ...] = (),
+        activation: str = "relu",
+        drawn: bool = False,
+    ) -> None:
+        outputs = self._outputs(train) if outputs is None else outputs
+        sizes = (train.columns, *hidden, outputs)
+        kept_intercept = _validate.flag("intercept", intercept)
+        dimension = sum(a * b + b * kept_intercept for a, b in pairwise(sizes))
+        if dimension > LARGEST_DIMENSION:
+            raise ValueError(f"the model must have at most {LARGEST_DIMENSION} coordinates, got {dimension}")
+        radius = _radius(projection)
+        kept_projection = None if radius == math.inf else ("ball", radius)
+        kept_sampling = _validate.choice("sampling", sampling, _SAMPLINGS)
+        size = _validate.integer("batch_size", batch_size, lowest=1, highest=_LARGEST_BATCH)
+        fields = {
+            "l2": _validate.real("l2", l2, NON_NEGATIVE),
+            "intercept": kept_intercept,
+            "projection": kept_projection,
+            "x0": _start(x0, dimension, radius, drawn),
+            "batch_size": size,
+            "sampling": kept_sampling,
+            "_train": train,
+            "_test": self._checked_test(test, train, outputs),
+            "_sizes": sizes,
+            "_activation": activation,
+            "_common": (
+                type(self),
+                dimension,
+                sizes,
+                activation,
+                kept_intercept,
+                size,
+                kept_sampling,
+                "none" if kept_projection is None else "ball",
+            ),
+        }
+        self.__dict__.update(fields)
+
+    def _load(self, X: ArrayLike, y: ArrayLike) -> Dataset:
+        features = features_of("X", X)
+        targets, _ = self._targets("y", column_of("y", y, features.shape[0]), None)
+        return Dataset("X and y", features, frozen(targets))
+
+    def _outputs(self, train: Dataset) -> int:
+        return 1
+
+    def _checked_test(self, test: Any, train: Dataset, outputs: int) -> Dataset | None:
+        if test is None or isinstance(test, Dataset):
+            return test
+        if not isinstance(test, tuple | list) or len(test) != 2:
+            raise ValueError(f"test must be None or (X, y), got {shown(test)}")
+        features = features_of("test X", test[0])
+        if features.shape[1] != train.columns:
+            raise ValueError(f"test X must have {train.columns} columns like X, got {features.shape[1]}")
+        targets, _ = self._targets("test y", column_of("test y", test[1], features.shape[0]), outputs)
+        return Dataset("test", features, frozen(targets))
+
+    # --- the model in NumPy -------------------------------------------------------------------------------------------
+
+    def _layers(self, x: FloatArray) -> list[tuple[FloatArray, FloatArray | None]]:
+        """Weights (units, inputs) and intercepts (units,) of every layer: views of x."""
+        layers, at = [], 0
+        for inputs, units in pairwise(self._sizes):
+            weights = x[at : at + inputs * units].reshape(units, inputs)
+            at += inputs * units
+            layers.append((weights, x[at : at + units] if self.intercept else None))
+            at += units * self.intercept
+        return layers
+
+    def _value_and_gradient(self, x: FloatArray, *, gradient: bool = True) -> tuple[float, FloatArray]:
+        layers, total = self._layers(x), 0.0
+        into = np.zeros_like(x)
+        gradients = self._layers(into)
+        n = self._train.rows
+        step = max(1, CHUNK // max(*self._sizes))
+        for first in range(0, n, step):
+            rows = np.asarray(self.X[first : first + step], np.float64)
+            y = self.y[first : first + step]
+            inputs = [rows]
+            for k, (weights, intercept) in enumerate(layers):
+                z = inputs[-1] @ weights.T
+                z = z if intercept is None else z + intercept
+                if k + 1 < len(layers):
+                    inputs.append(np.maximum(z, 0.0) if self._activation == "relu" else np.tanh(z))
+            losses, delta = self._losses(z, y)
+            total += float(losses.sum())
+            if not gradient:
+                continue
+            delta = delta / n
+            for k in reversed(range(len(layers))):
+                gradients[k][0][...] += delta.T @ inputs[k]
+                if self.intercept:
+                    gradients[k][1][...] += delta.sum(axis=0)  # type: ignore[index]  # there is one
+                if k:
+                    a = inputs[k]
+                    delta = (delta @ layers[k][0]) * ((a > 0) if self._activation == "relu" else 1 - a * a)
+        for (weights, _), (into_weights, _) in zip(layers, gradients, strict=True):
+            total += 0.5 * self.l2 * n * float(np.sum(weights**2))
+            into_weights += self.l2 * weights
+        return total / n, into
+
+    @staticmethod
+    def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Loss (rows,) and its derivatives by the outputs z (rows, outputs)."""
+        raise NotImplementedError
+
+    # --- for the core -------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def _stack(cls, problems: Sequence[DataProblem], dtype: str, *, with_minimum: bool) -> _core.Problems:
+        first = problems[0]
+        return _core.Problems(
+            loss=cls._loss,
+            activation=_core.Activation[first._activation],
+            sampling=_core.Sampling[first.sampling],
+            intercept=first.intercept,
+            sizes=list(first._sizes),
+            batch_size=first.batch_size,
+            projection=_core.ProjectionKind["none" if first.projection is None else "ball"],
+            precision=_core.Precision[dtype],
+            problems=[
+                (
+                    p._train.of_dtype(dtype),
+                    None if p._test is None else p._test.of_dtype(dtype),
+                    p.l2,
+                    math.inf if p.projection is None else p.projection[1],
+                    p.minimum if with_minimum else 0.0,
+                    p.x0,
+                )
+                for p in problems
+            ],
+        )
+
+    @classmethod
+    def _refusal(cls, problems: Sequence[DataProblem], dtype: str) -> str:
+        limits = np.finfo(dtype)
+        for p in problems:
+            radius = 1.0 if p.projection is None else p.projection[1]
+            for name, size, low, high in (
+                ("l2", p.l2, float(limits.tiny), float(limits.max)),
+                ("projection radius", radius, math.sqrt(float(limits.tiny)), math.sqrt(float(limits.max))),
+                ("x0", 0.0 if p.x0 is None else float(np.abs(p.x0).max()), 0.0, float(limits.max)),
+            ):
+                if size and not low <= size <= high:
+                    return f"{name} must be 0 or of size {low:.4g} to {high:.4g} in {dtype}, got {short(size)}"
+            for data in (p._train, p._test):
+                lost = "" if data is None else data.lost_in(dtype)
+                if lost:
+                    return lost
+        return ""
+
+    @classmethod
+    def _varying(cls, problems: Sequence[DataProblem]) -> dict[str, FloatArray]:
+        named = {
+            "l2": np.array([p.l2 for p in problems]),
+            "radius": np.array([math.inf if p.projection is None else p.projection[1] for p in problems]),
+        }
+        return {name: values for name, values in named.items() if np.any(values != values[0])}
+
+    @property
+    def _bytes(self) -> bytes:
+        start = b"drawn" if self.x0 is None else self.x0.tobytes()
+        numbers = repr((self.l2, self.projection)).encode()
+        return b"".join((self._train.digest, b"" if self._test is None else self._test.digest, numbers, start))
+
+    def _parameters(self) -> dict[str, Any]:
+        """What `__init__` takes besides X and y."""
+        return {
+            "l2": self.l2,
+            "intercept": self.intercept,
+            "projection": self.projection,
+            "x0": self.x0,
+            "batch_size": self.batch_size,
+            "sampling": self.sampling,
+            "test": self._test,
+        }
+
+    def __repr__(self) -> str:
+        """The class, the shape of the data, and the parameters that are not the defaults."""
+        n, d = self.X.shape
+        texts = [f"X: {n} x {d}"]
+        for name, value in self._parameters().items():
+            if name == "test":
+                texts += [] if value is None else [f"test X: {value.rows} x {value.columns}"]
+            elif name == "x0":
+                texts += [] if value is None or not value.any() else ["x0=..."]
+            elif value not in (None, 0.0, False):
+                texts.append(f"{name}={value!r}")
+        return f"<{type(self).__name__} {', '.join(texts)}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by content."""
+        test = None if self._test is None else (self._test.features, self._test.targets)
+        parameters = {**self._parameters(), "test": test}
+        return _rebuilt, (type(self), np.array(self.X), np.array(self.y), parameters)
+
+
+class _LinearModel(DataProblem):
+    """`__init__` of the linear models."""
+
+    def __init__(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        l2: float = 0.0,
+        intercept: bool = False,
+        projection: Projection = None,
+        x0: ArrayLike | None = None,
+        batch_size: int = 1,
+        sampling: Sampling = "with_replacement",
+        test: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> None:
+        """Check the data and the parameters."""
+        self._set_up(
+            self._load(X, y),
+            l2=l2,
+            intercept=intercept,
+            projection=projection,
+            x0=x0,
+            batch_size=batch_size,
+            sampling=sampling,
+            test=test,
+        )
+
+
+class LeastSquares(_LinearModel):
+    """Linear regression: loss (z - y)^2 / 2 with z = w . X_i (+ b), so f = |X w - y|^2 / (2 n) + l2 / 2 |w|^2.
+
+    `y`: finite numbers. Parameters, a point's layout and sampling: see the module. The minimum comes from an orthogonal
+    decomposition. ValueError: data or parameters out of range, named.
+
+    >>> problem = LeastSquares([[1.0, 0.0], [0.0, 2.0]], [1.0, 4.0], intercept=False)
+    >>> float(problem.value([1.0, 2.0])), problem.dimension
+    (0.0, 2)
+    """
+
+    _loss: ClassVar[_core.Loss] = _core.Loss.squared
+    _classifies: ClassVar[bool] = False
+    _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality", "loss", "test_loss")
+
+    @classmethod
+    def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
+        return _validate.real_array(name, y, FINITE, ndim=1), 1
+
+    @staticmethod
+    def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        residual = z[:, 0] - y
+        return 0.5 * residual**2, residual[:, None]
+
+
+class LogisticRegression(_LinearModel):
+    """Binary classification: loss ln(1 + exp(-y z)) with y = -1 or +1 and z = w . X_i (+ b).
+
+    `y`: labels -1 and +1, or 0 and 1 (False and True), both present; kept as -1 and +1. Parameters, a point's layout
+    and sampling: see the module. An output z > 0 predicts +1. ValueError: data or parameters out of range, named.
+
+    >>> problem = LogisticRegression([[1.0], [2.0], [-1.0]], [1, 0, 0], l2=0.1)
+    >>> round(float(problem.value([0.0])), 6), problem.y.tolist()
+    (0.693147, [1.0, -1.0, -1.0])
+    """
+
+    _loss: ClassVar[_core.Loss] = _core.Loss.logistic
+
+    @classmethod
+    def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
+        return signs_of(name, y, both=classes is None), 1
+
+    @staticmethod
+    def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        margin = y * z[:, 0]
+        with np.errstate(over="ignore"):
+            return np.logaddexp(0.0, -margin), (-y / (1.0 + np.exp(margin)))[:, None]
+
+
+class HingeLoss(_LinearModel):
+    """Linear support vector machine: loss max(0, 1 - y z) with y = -1 or +1 and z = w . X_i (+ b). Not smooth.
+
+    `y`: labels -1 and +1, or 0 and 1 (False and True), both present; kept as -1 and +1. The subgradient at the kink is
+    0. Parameters, a point's layout and sampling: see the module. ValueError: data or parameters out of range, named.
+
+    >>> float(HingeLoss([[1.0], [-2.0]], [1, -1]).value([0.5]))
+    0.25
+    """
+
+    _loss: ClassVar[_core.Loss] = _core.Loss.hinge
+
+    @classmethod
+    def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
+        return signs_of(name, y, both=classes is None), 1
+
+    @staticmethod
+    def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        margin = y * z[:, 0]
+        return np.maximum(0.0, 1.0 - margin), np.where(margin < 1.0, -y, 0.0)[:, None]
+
+
+class _Classes(DataProblem):
+    """Cross-entropy of k outputs."""
+
+    _loss: ClassVar[_core.Loss] = _core.Loss.softmax
+
+    @classmethod
+    def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
+        labels = _validate.real_array(name, y, FINITE, ndim=1)
+        allowed = f"class labels 0, 1, ..., {'k - 1' if classes is None else classes - 1}"
+        if classes is None:
+            allowed += ", every one present, at least two"
+        wrong = (labels < 0) | (labels != np.floor(labels)) | (labels > _LARGEST_BATCH)
+        if classes is not None:
+            wrong |= labels >= classes
+        if wrong.any():
+            where = int(np.argmax(wrong))
+            raise ValueError(f"{name} must be {allowed}, got {short(labels[where])} at index {where}")
+        present = np.unique(labels)
+        if classes is None and (present.size < 2 or present.size != int(labels.max()) + 1):
+            missing = np.argmax(present != np.arange(present.size))
+            got = f"only {short(present[0])}" if present.size < 2 else f"no {missing}"
+            raise ValueError(f"{name} must be {allowed}, got {got}")
+        return labels, int(labels.max()) + 1
+
+    def _outputs(self, train: Dataset) -> int:
+        return int(train.targets.max()) + 1
+
+    @staticmethod
+    def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        above = z - z.max(axis=1, keepdims=True)
+        exponentials = np.exp(above)
+        sums = exponentials.sum(axis=1, keepdims=True)
+        rows, labels = np.arange(y.size), y.astype(np.int64)
+        delta = exponentials / sums
+        delta[rows, labels] -= 1.0
+        return np.log(sums[:, 0]) - above[rows, labels], delta
+
+
+class SoftmaxRegression(_Classes, _LinearModel):
+    """Classification into k classes: loss ln(sum_k exp(z_k)) - z_y with z_k = w_k . X_i (+ b_k).
+
+    `y`: labels 0, 1, ..., k - 1, every one present. A point lists w_0, w_1, ... and then the intercepts. The first of
+    the largest outputs is predicted. Parameters and sampling: see the module. ValueError: data or parameters out of
+    range, named.
+
+    >>> problem = SoftmaxRegression([[1.0], [2.0], [3.0]], [0, 1, 2], intercept=True)
+    >>> problem.dimension, round(float(problem.value([0.0] * 6)), 6)
+    (6, 1.098612)
+    """
+
+
+class MLP(_Classes):
+    """A small fully connected network with softmax outputs, a stand-in for deep networks: its loss is not convex.
+
+    `hidden`: units of one or two hidden layers. `activation`: "relu" or "tanh". `y`: labels 0, 1, ..., k - 1, every one
+    present. Loss as for `SoftmaxRegression`; the minimum is not known, so "loss" is recorded by default. The start `x0`
+    is drawn anew for every replicate (weights Gaussian of variance 2 / inputs before a relu and else 1 / inputs,
+    intercepts 0), or is the given point (dimension,). Other parameters and sampling: see the module. ValueError: data
+    or parameters out of range, named.
+
+    >>> problem = MLP([[0.0, 1.0], [1.0, 0.0]], [0, 1], hidden=(3,))
+    >>> problem.dimension  # 2 * 3 + 3 weights and intercepts of the hidden layer, 3 * 2 + 2 of the outputs
+    17
+    """
+
+    hidden: tuple[int, ...]
+    activation: Activation
+
+    _METRICS: ClassVar[tuple[str, ...]] = ("loss", "test_loss", "test_accuracy")
+
+    def __init__(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        hidden: int | Sequence[int] = (32,),
+        activation: Activation = "relu",
+        l2: float = 0.0,
+        intercept: bool = True,
+        projection: Projection = None,
+        x0: ArrayLike | None = None,
+        batch_size: int = 32,
+        sampling: Sampling = "with_replacement",
+        test: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> None:
+        """Check the data and the parameters."""
+        self._set_up(
+            self._load(X, y),
+            l2=l2,
+            intercept=intercept,
+            projection=projection,
+            x0=x0,
+            batch_size=batch_size,
+            sampling=sampling,
+            test=test,
+            hidden=hidden,
+            activation=activation,
+        )
+
+    def _set_up(self, train: Dataset, **arguments: Any) -> None:
+        given = arguments.pop("hidden")
+        units = (given,) if isinstance(given, int) else tuple(given)
+        if not 1 <= len(units) <= 2:
+            raise ValueError(f"hidden must be the units of one or two layers, got {shown(given)}")
+        hidden = tuple(_validate.integer("hidden", n, lowest=1, highest=LARGEST_DIMENSION) for n in units)
+        activation = _validate.choice("activation", arguments.pop("activation"), _ACTIVATIONS)
+        super()._set_up(train, hidden=hidden, activation=activation, drawn=True, **arguments)
+        self.__dict__.update(hidden=hidden, activation=activation)
+
+    def _parameters(self) -> dict[str, Any]:
+        return {"hidden": self.hidden, "activation": self.activation, **super()._parameters()}
+
+    @property
+    def minimum(self) -> float:
+        """Not known: ValueError."""
+        raise ValueError("the minimum of an MLP is not known: record metric='loss'")
+
+
+def _rebuilt(kind: type[DataProblem], X: NDArray[Any], y: FloatArray, parameters: dict[str, Any]) -> DataProblem:
+    problem: DataProblem = kind(X, y, **parameters)  # type: ignore[call-arg]  # of a concrete class
+    return problem
+
+
+def _radius(projection: Projection) -> float:
+    if projection is None:
+        return math.inf
+    if isinstance(projection, tuple | list) and len(projection) == 2 and projection[0] == "ball":
+        return _validate.real("projection radius", projection[1], POSITIVE)
+    raise ValueError(f"projection must be None or ('ball', radius) for a problem on data, got {shown(projection)}")
+
+
+def _start(x0: ArrayLike | None, dimension: int, radius: float, drawn: bool) -> FloatArray | None:
+    if x0 is None:
+        return None if drawn else frozen(np.zeros(dimension))
+    given = _validate.real_array("x0", x0, FINITE, max_ndim=1)
+    if given.ndim == 1 and given.size != dimension:
+        raise ValueError(f"x0 must be one number or have shape ({dimension},), got shape {given.shape}")
+    start = np.broadcast_to(given, dimension) + 0.0
+    norm = float(np.linalg.norm(start))
+    if norm > radius * (1.0 + ROUNDING):
+        raise ValueError(f"x0 must lie in the ball of radius {short(radius)}, got norm {short(norm)}")
+    return frozen(start)

@@ -1,0 +1,191 @@
+"""Minima of the convex problems on data, from well-known solvers. SciPy and scikit-learn are imported here only.
+
+Smooth losses: a trust-region Newton method with exact Hessian-vector products. Hinge loss: a linear programme, or a
+dual coordinate solver where weights are penalised. A ball: the problem penalised by mu / 2 |x|^2 with the multiplier mu
+that puts its minimiser on the sphere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._arrays import FloatArray
+
+if TYPE_CHECKING:
+    from ._data import DataProblem
+
+_GRADIENT = 1e-10  # to which the gradient's norm is brought, relative to that at the origin
+_EXCESS = 1e-8  # of f over f* that is tolerated, relative to 1 + f*
+_CHUNK = 2**22  # elements of X that are multiplied at a time
+_KNOWN: dict[tuple[Any, ...], float] = {}
+
+_ADVICE = "with l2 > 0 or a ball it is easier to find; metric='loss' needs none"
+
+
+def minimum(problem: DataProblem) -> float:
+    """f* of a convex problem on data, remembered by content."""
+    name = type(problem).__name__
+    key = (name, problem._train.digest, problem.l2, problem.intercept, problem.projection)
+    if key not in _KNOWN:
+        find = _hinge_minimiser if name == "HingeLoss" else _smooth_minimiser
+        x = find(problem, 0.0)
+        radius = math.inf if problem.projection is None else problem.projection[1]
+        if np.linalg.norm(x) > radius:
+            x = _on_sphere(lambda mu: find(problem, mu), radius)
+        _KNOWN[key] = float(problem.value(x))
+    return _KNOWN[key]
+
+
+def _on_sphere(minimiser: Callable[[float], FloatArray], radius: float) -> FloatArray:
+    brentq = _scipy_optimize().brentq
+    high = 1.0
+    while np.linalg.norm(minimiser(high)) > radius:
+        high *= 8.0
+    low = high
+    while np.linalg.norm(minimiser(low)) < radius:
+        low /= 8.0
+    log_mu = brentq(
+        lambda log_mu: float(np.linalg.norm(minimiser(math.exp(log_mu)))) - radius,
+        math.log(low),
+        math.log(high * 1.001),
+        xtol=1e-13,
+    )
+    x = minimiser(math.exp(log_mu))
+    return x * (radius / float(np.linalg.norm(x)))
+
+
+def _scipy_optimize() -> Any:
+    try:
+        import scipy.optimize
+    except ImportError:
+        text = f"the minimum of a problem on data needs SciPy: pip install 'anneal_sgd[data]'; {_ADVICE}"
+        raise ImportError(text) from None
+    return scipy.optimize
+
+
+def _smooth_minimiser(problem: DataProblem, mu: float) -> FloatArray:
+    """Of f + mu / 2 |x|^2."""
+    if type(problem).__name__ == "LeastSquares":
+        return _least_squares(problem, mu)
+    optimize = _scipy_optimize()
+
+    def value_and_gradient(x: FloatArray) -> tuple[float, FloatArray]:
+        value, gradient = problem._value_and_gradient(x)
+        return value + 0.5 * mu * float(x @ x), gradient + mu * x
+
+    start = np.zeros(problem.dimension)
+    scale = float(np.linalg.norm(value_and_gradient(start)[1]))
+    x = optimize.minimize(
+        value_and_gradient,
+        start,
+        jac=True,
+        hessp=lambda x, v: _hessian_product(problem, x, v) + mu * v,
+        method="trust-ncg",
+        options={"gtol": _GRADIENT * max(scale, 1e-300), "maxiter": 2000},
+    ).x
+    value, gradient = value_and_gradient(x)
+    # What one more Newton step would gain is what is missing.
+    from scipy.sparse.linalg import LinearOperator, cg
+
+    hessian = LinearOperator((x.size, x.size), matvec=lambda v: _hessian_product(problem, x, v) + mu * v)
+    direction, _ = cg(hessian, gradient, maxiter=2 * x.size)
+    missing = 0.5 * float(gradient @ direction)
+    if not (math.isfinite(missing) and missing <= _EXCESS * (1.0 + value)):
+        raise ValueError(
+            f"the minimum of {problem!r} was not found: after {value!r} another {missing:.2g} is missing; {_ADVICE}"
+        )
+    return np.asarray(x)
+
+
+def _hessian_product(problem: DataProblem, x: FloatArray, v: FloatArray) -> FloatArray:
+    """Of f, for linear models."""
+    ((weights, intercept),) = problem._layers(x)
+    ((along, along_intercept),) = problem._layers(v)
+    product = np.zeros_like(x)
+    ((into, into_intercept),) = problem._layers(product)
+    n = problem._train.rows
+    step = max(1, _CHUNK // problem._train.columns)
+    for first in range(0, n, step):
+        rows = np.asarray(problem.X[first : first + step], np.float64)
+        z, dz = rows @ weights.T, rows @ along.T
+        if intercept is not None and along_intercept is not None:
+            z, dz = z + intercept, dz + along_intercept
+        if weights.shape[0] == 1:
+            with np.errstate(over="ignore"):
+                curved = dz / ((1.0 + np.exp(z)) * (1.0 + np.exp(-z)))
+        else:
+            p = np.exp(z - z.max(axis=1, keepdims=True))
+            p /= p.sum(axis=1, keepdims=True)
+            curved = p * (dz - np.sum(p * dz, axis=1, keepdims=True))
+        into += curved.T @ rows / n
+        if into_intercept is not None:
+            into_intercept += curved.sum(axis=0) / n
+    into += problem.l2 * along
+    return product
+
+
+def _design(problem: DataProblem) -> FloatArray:
+    X = np.asarray(problem.X, np.float64)
+    return np.column_stack([X, np.ones(X.shape[0])]) if problem.intercept else X
+
+
+def _penalties(problem: DataProblem, mu: float) -> FloatArray:
+    """Of every coordinate: l2 leaves the intercept alone."""
+    penalties = np.full(problem.dimension, problem.l2 + mu)
+    if problem.intercept:
+        penalties[-1] = mu
+    return penalties
+
+
+def _least_squares(problem: DataProblem, mu: float) -> FloatArray:
+    A, n = _design(problem), problem._train.rows
+    penalties = np.sqrt(n * _penalties(problem, mu))
+    rows = np.diag(penalties)[penalties > 0]
+    solution = np.linalg.lstsq(np.vstack([A, rows]), np.concatenate([problem.y, np.zeros(len(rows))]), rcond=None)[0]
+    return np.asarray(solution)
+
+
+def _hinge_minimiser(problem: DataProblem, mu: float) -> FloatArray:
+    penalties, n = _penalties(problem, mu), problem._train.rows
+    if not penalties.any():
+        return _hinge_programme(problem)
+    try:
+        from sklearn.svm import SVC, LinearSVC
+    except ImportError:
+        raise ImportError(
+            f"the minimum of a penalised hinge loss needs scikit-learn: pip install 'anneal_sgd[data]'; {_ADVICE}"
+        ) from None
+    if penalties.all():
+        # Columns scaled so that all coordinates are penalised alike.
+        scale = np.sqrt(penalties[0] / penalties)
+        machine = LinearSVC(
+            loss="hinge", dual=True, fit_intercept=False, C=1.0 / (n * penalties[0]), tol=1e-10, max_iter=10**6
+        )
+        machine.fit(_design(problem) * scale, problem.y)
+        return np.asarray(machine.coef_[0] * scale)
+    machine = SVC(kernel="linear", C=1.0 / (n * penalties[0]), tol=1e-10, cache_size=1000)
+    machine.fit(np.asarray(problem.X, np.float64), problem.y)
+    return np.concatenate([machine.coef_[0], machine.intercept_])
+
+
+def _hinge_programme(problem: DataProblem) -> FloatArray:
+    """min mean(s) over s >= 0, s_i >= 1 - y_i z_i."""
+    from scipy.sparse import csr_array, eye_array, hstack
+
+    optimize = _scipy_optimize()
+    A, n = _design(problem) * problem.y[:, None], problem._train.rows
+    d = A.shape[1]
+    solution = optimize.linprog(
+        np.concatenate([np.zeros(d), np.full(n, 1.0 / n)]),
+        A_ub=hstack([csr_array(-A), -eye_array(n)]),
+        b_ub=np.full(n, -1.0),
+        bounds=[(None, None)] * d + [(0.0, None)] * n,
+        method="highs",
+    )
+    if solution.x is None:
+        raise ValueError(f"the minimum of {problem!r} was not found: {solution.message}; {_ADVICE}")
+    return np.asarray(solution.x[:d])
