@@ -244,7 +244,8 @@ def test_drawn_starts_have_the_stated_variance():
     rng = np.random.default_rng(1)
     hidden = np.maximum(0, X @ rng.normal(0, np.sqrt(2 / 6), (4000, 6, 8)))
     z = hidden @ rng.normal(0, np.sqrt(1 / 8), (4000, 8, 2))
-    losses = np.logaddexp(z[..., 0], z[..., 1]) - np.take_along_axis(
-        z, np.broadcast_to(y.astype(int)[None, :, None], (4000, 40, 1)), axis=2
-    )[..., 0]
+    losses = (
+        np.logaddexp(z[..., 0], z[..., 1])
+        - np.take_along_axis(z, np.broadcast_to(y.astype(int)[None, :, None], (4000, 40, 1)), axis=2)[..., 0]
+    )
     assert scipy.stats.ks_2samp(samples, losses.mean(axis=1)).pvalue > 1e-5

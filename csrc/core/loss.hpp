@@ -1,8 +1,8 @@
 // Losses of a linear output and activations of hidden units, over a lane type (docs/stream.md, "Networks"). The only
 // place that knows their formulas. Included by the runners of problems on data.
 //
-// z is the output, y the target: a number, a label -1 or +1, or a class. Softmax works on all outputs of a sample, which
-// lie `stride` elements apart; lanes run over samples.
+// z is the output, y the target: a number, a label -1 or +1, or a class. Softmax works on all outputs of a sample,
+// which lie `stride` elements apart; lanes run over samples.
 #pragma once
 
 #include "elementary.hpp"
@@ -65,8 +65,7 @@ ASGD_FN void softmax_derivatives(typename Lane<R>::Real* z, std::int64_t stride,
         sum = sum + e;
     }
     const R scale = set1<R>(1) / sum;
-    for (int k = 0; k < classes; ++k)
-        store(z + k * stride, fma(load<R>(z + k * stride), scale, -is_class(y, k)));
+    for (int k = 0; k < classes; ++k) store(z + k * stride, fma(load<R>(z + k * stride), scale, -is_class(y, k)));
 }
 
 template <class R>

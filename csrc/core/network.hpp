@@ -1,7 +1,7 @@
 // Where the parameters of a feed-forward network lie. Included by the runners of problems on data and by the engine.
 //
-// A point x lists, layer by layer, the weights, one row per unit, then the intercepts. Kernels hold it padded: every row
-// of weights, and the intercepts, are filled up with zeros to a multiple of row_multiple. Zeros stay zeros.
+// A point x lists, layer by layer, the weights, one row per unit, then the intercepts. Kernels hold it padded: every
+// row of weights, and the intercepts, are filled up with zeros to a multiple of row_multiple. Zeros stay zeros.
 #pragma once
 
 #include "spec.hpp"
@@ -41,8 +41,10 @@ static inline void for_each_coordinate(const NetworkLayout& l, Place place) {
     std::int64_t coordinate = 0;
     for (int k = 0; k < l.layers; ++k) {
         for (std::int64_t u = 0; u < l.units[k]; ++u)
-            for (std::int64_t i = 0; i < l.inputs[k]; ++i) place(coordinate++, l.weights[k] + u * l.row[k] + i, k, true);
-        for (std::int64_t u = 0; l.has_intercept && u < l.units[k]; ++u) place(coordinate++, l.intercept[k] + u, k, false);
+            for (std::int64_t i = 0; i < l.inputs[k]; ++i)
+                place(coordinate++, l.weights[k] + u * l.row[k] + i, k, true);
+        for (std::int64_t u = 0; l.has_intercept && u < l.units[k]; ++u)
+            place(coordinate++, l.intercept[k] + u, k, false);
     }
 }
 

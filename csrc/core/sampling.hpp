@@ -1,7 +1,8 @@
 // Which row of the data a trajectory takes as its q-th sample (docs/stream.md, "Samples"). Included by the runners.
 //
 // With replacement: the high half of word * rows, so a row's probability is off by at most 2^-32 absolute. Reshuffling:
-// epoch by epoch, a permutation of the rows that is a function of the position and sixteen key words; nothing is stored.
+// epoch by epoch, a permutation of the rows that is a function of the position and sixteen key words; nothing is
+// stored.
 #pragma once
 
 #include "philox.hpp"
@@ -34,8 +35,10 @@ ASGD_FN uint32_t scattered(uint32_t x, uint32_t key, uint32_t range) {
     return uint32_t((uint64_t(u * 0xC2B2AE3Du) * range) >> 32);
 }
 
-// One pass over the grid: a Feistel network whose halves are added modulo their ranges, so it is a permutation of cells.
-ASGD_FN void shuffle_pass(const ShuffleGrid& grid, const uint32_t* keys, int key_stride, uint32_t& high, uint32_t& low) {
+// One pass over the grid: a Feistel network whose halves are added modulo their ranges, so it is a permutation of
+// cells.
+ASGD_FN void shuffle_pass(const ShuffleGrid& grid, const uint32_t* keys, int key_stride, uint32_t& high,
+                          uint32_t& low) {
     ASGD_UNROLL
     for (int r = 0; r < shuffle_rounds; r += 2) {
         high += scattered(low, keys[r * key_stride], grid.rows);

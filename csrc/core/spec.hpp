@@ -49,8 +49,8 @@ struct MatrixView {
     std::ptrdiff_t row_stride, column_stride;  // in elements
 };
 
-// Rows of features and their targets, in the precision of the ensemble; rows are padded and begin on 64-byte boundaries.
-// Targets are numbers, labels -1 and +1, or classes 0, 1, ....
+// Rows of features and their targets, in the precision of the ensemble; rows are padded and begin on 64-byte
+// boundaries. Targets are numbers, labels -1 and +1, or classes 0, 1, ....
 struct DataView {
     const void* features;  // [row, padded input]
     const void* targets;   // [row]

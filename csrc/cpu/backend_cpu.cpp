@@ -146,8 +146,8 @@ double trajectories(const std::vector<Range>& tasks) {
     return sum;
 }
 
-// Coordinate-steps as the kernels report them: for problems on data, times the samples of a step; a recorded loss counts
-// as a step with all its rows.
+// Coordinate-steps as the kernels report them: for problems on data, times the samples of a step; a recorded loss
+// counts as a step with all its rows.
 double work_per_trajectory(const EnsembleSpec& e) {
     const double d = double(e.problems.dimension), steps = double(e.record_at[e.record_count - 1]);
     if (e.problems.network == nullptr) return d * steps;

@@ -2,10 +2,10 @@
 // isa_*.cpp only.
 //
 // Vectors run along the features (products.hpp), so a trajectory's weights are contiguous and a row is read as it lies
-// in the data. Trajectories advance in gangs, whose outputs fill vectors when the loss is differentiated: without shared
-// rows (streams of their own, or one config) a gang is some replicates of one config; where configs share the stream it
-// is some configs of one replicate, every row that it loads is used by all of them, and the products of rows and weights
-// are a small matrix product. Recorded losses pass over the data once for all trajectories of the range.
+// in the data. Trajectories advance in gangs, whose outputs fill vectors when the loss is differentiated: without
+// shared rows (streams of their own, or one config) a gang is some replicates of one config; where configs share the
+// stream it is some configs of one replicate, every row that it loads is used by all of them, and the products of rows
+// and weights are a small matrix product. Recorded losses pass over the data once for all trajectories of the range.
 #pragma once
 
 #include "../core/loss.hpp"
@@ -17,10 +17,10 @@
 
 ASGD_ISA_NAMESPACE_BEGIN
 
-inline constexpr int index_lanes = 16;                       // replicates whose samples are drawn together
-inline constexpr std::int64_t most_samples = 2048;           // of a replicate that are drawn together, or one step's
-inline constexpr int most_members = 16;                      // of a gang
-inline constexpr int shared_members = 4;                     // at least, of a gang that shares rows
+inline constexpr int index_lanes = 16;                        // replicates whose samples are drawn together
+inline constexpr std::int64_t most_samples = 2048;            // of a replicate that are drawn together, or one step's
+inline constexpr int most_members = 16;                       // of a gang
+inline constexpr int shared_members = 4;                      // at least, of a gang that shares rows
 inline constexpr std::int64_t evaluated_rows = row_multiple;  // together
 
 template <class R>
@@ -39,22 +39,22 @@ struct DataBuffers {
     double* window_start;  // [record mod open_windows, ...]: P where a tail begins
     Real* averaged;        // the same
 
-    uint32_t* index;              // [sample in the tile, replicate of index_lanes]
-    const Real** row;             // [sample]: of a step, or rows to evaluate
-    const Real** unit;            // [unit of any layer, or member]
-    Real* target;                 // [sample]
-    Real* output;                 // [output, sample]
-    Real* hidden[max_layers];     // [sample, padded unit]: activations
-    Real* delta[max_layers];      // the same: derivatives
-    const Real** hidden_row;      // [sample]
+    uint32_t* index;           // [sample in the tile, replicate of index_lanes]
+    const Real** row;          // [sample]: of a step, or rows to evaluate
+    const Real** unit;         // [unit of any layer, or member]
+    Real* target;              // [sample]
+    Real* output;              // [output, sample]
+    Real* hidden[max_layers];  // [sample, padded unit]: activations
+    Real* delta[max_layers];   // the same: derivatives
+    const Real** hidden_row;   // [sample]
     Real* panel;
-    Real* start;                  // [coordinate in a piece, replicate]: drawn
-    std::int64_t* problem;        // [config]
-    Rule<Real>* rule;             // [config]: of the step at work
-    Real* decay;                  // [config]: lambda
-    double* loss;                 // [config, replicate, accumulator]
-    double* hits;                 // [config, replicate]
-    Real* recorded[4];            // by metric, [config, replicate]
+    Real* start;            // [coordinate in a piece, replicate]: drawn
+    std::int64_t* problem;  // [config]
+    Rule<Real>* rule;       // [config]: of the step at work
+    Real* decay;            // [config]: lambda
+    double* loss;           // [config, replicate, accumulator]
+    double* hits;           // [config, replicate]
+    Real* recorded[4];      // by metric, [config, replicate]
 
     DataBuffers(const EnsembleSpec& e, const Range& range, Arena& arena) : layout(network_layout(*e.problems.network)) {
         const NetworkSpec& network = *e.problems.network;
@@ -64,7 +64,8 @@ struct DataBuffers {
         linear = layout.layers == 1;
         const std::int64_t to_fill = (most_members + network.batch_size - 1) / network.batch_size;
         members = !linear ? 1 : layout.units[0] == 1 && to_fill < shared_members ? shared_members : to_fill;
-        samples = padded_row(members * network.batch_size > evaluated_rows ? members * network.batch_size : evaluated_rows);
+        samples =
+            padded_row(members * network.batch_size > evaluated_rows ? members * network.batch_size : evaluated_rows);
         tile_steps = segment_steps;
         while (tile_steps > 1 && tile_steps * network.batch_size > most_samples) tile_steps /= 2;
 
@@ -81,7 +82,8 @@ struct DataBuffers {
         row = arena.take<const Real*>(samples);
         target = arena.take<Real>(samples);
         std::int64_t most_units = most_members;
-        for (int k = 0; k < layout.layers; ++k) most_units = most_units < layout.units[k] ? layout.units[k] : most_units;
+        for (int k = 0; k < layout.layers; ++k)
+            most_units = most_units < layout.units[k] ? layout.units[k] : most_units;
         unit = arena.take<const Real*>(most_units);
         output = arena.take<Real>(layout.units[layout.layers - 1] * samples);
         for (int k = 0; k < layout.layers - 1; ++k) {
@@ -202,9 +204,7 @@ public:
     }
 
 private:
-    bool stopped_after(std::int64_t work) {
-        return stopped = stopped || !listener.advanced(listener.context, work);
-    }
+    bool stopped_after(std::int64_t work) { return stopped = stopped || !listener.advanced(listener.context, work); }
     std::int64_t state_size() const { return b.trajectories * layout.size; }
     std::int64_t at(std::int64_t config, std::int64_t replicate) const {
         return (config * replicates + replicate) * layout.size;
@@ -250,14 +250,14 @@ private:
             if (problem(c).x0 != nullptr)
                 start_at(c, problem(c).x0);
             else
-                for (std::int64_t first = 0; first < replicates && !stopped_after(0); first += width) draw_start(c, first);
+                for (std::int64_t first = 0; first < replicates && !stopped_after(0); first += width)
+                    draw_start(c, first);
         }
     }
 
     void start_at(std::int64_t c, const double* x0) {
-        for_each_coordinate(layout, [&](std::int64_t i, std::int64_t offset, int, bool) {
-            b.x[at(c, 0) + offset] = Real(x0[i]);
-        });
+        for_each_coordinate(
+            layout, [&](std::int64_t i, std::int64_t offset, int, bool) { b.x[at(c, 0) + offset] = Real(x0[i]); });
         for (std::int64_t r = 1; r < replicates; ++r)
             memcpy(b.x + at(c, r), b.x + at(c, 0), sizeof(Real) * std::size_t(layout.size));
     }
@@ -347,8 +347,7 @@ private:
 
     // Rows and targets of the batch that replicate takes in step j of the tile, from place `sample` on.
     void take_batch(const DataView& data, int j, std::int64_t replicate, std::int64_t sample) {
-        const uint32_t* index =
-            b.index + (j * batch + tile_sample % 4) * index_lanes + replicate % index_lanes;
+        const uint32_t* index = b.index + (j * batch + tile_sample % 4) * index_lanes + replicate % index_lanes;
         const Real* const features = static_cast<const Real*>(data.features);
         const Real* const targets = static_cast<const Real*>(data.targets);
         for (std::int64_t s = 0; s < batch; ++s) {
@@ -433,16 +432,14 @@ private:
                 scale[m] = terms == Terms::momentum ? share : b.rule[members[m].config].minus_lr * share;
             }
             differentiate(factor, target, most_members);
-            for (int m = 0; m < most_members; m += width)
-                store(factor + m, load<R>(scale + m) * load<R>(factor + m));
+            for (int m = 0; m < most_members; m += width) store(factor + m, load<R>(scale + m) * load<R>(factor + m));
             multiplied = fused && more;
             for (int m = 0; m < count; ++m) {
                 const Member& member = members[m];
                 const Rule<Real>& rule = b.rule[member.config];
                 add_row_and_multiply<R, terms>(rule, row[m], (multiplied ? next_row : row)[m], factor[m], member.x,
                                                member.velocity, length, b.panel + m * width);
-                if (layout.has_intercept)
-                    update_intercepts<terms>(rule, {factor + m, 1, 1}, member, 0);
+                if (layout.has_intercept) update_intercepts<terms>(rule, {factor + m, 1, 1}, member, 0);
                 if (!fused) finish_step(member);
             }
         }
@@ -650,8 +647,7 @@ private:
             for (int i = 0; i < w; ++i) acc[i] = acc[i] + acc[i + w];
         const double radius = problem(member.config).radius;
         const R factor = ball_factor(Real(radius), Real(radius * radius), set1<R>(acc[0]));
-        for (std::int64_t i = 0; i < layout.size; i += width)
-            store(member.x + i, load<R>(member.x + i) * factor);
+        for (std::int64_t i = 0; i < layout.size; i += width) store(member.x + i, load<R>(member.x + i) * factor);
     }
 
     // --- records -----------------------------------------------------------------------------------------------------

@@ -35,11 +35,9 @@ ASGD_FN void product_block(const typename Lane<R>::Real* const* row, const typen
     constexpr int V = Block<R>::vectors, width = Lane<R>::width;
     R sum[rows][units][V];
     ASGD_UNROLL
-    for (int i = 0; i < rows; ++i)
-        ASGD_UNROLL
-        for (int u = 0; u < units; ++u)
-            ASGD_UNROLL
-            for (int v = 0; v < V; ++v) sum[i][u][v] = set1<R>(0);
+    for (int i = 0; i < rows; ++i) ASGD_UNROLL
+    for (int u = 0; u < units; ++u) ASGD_UNROLL
+    for (int v = 0; v < V; ++v) sum[i][u][v] = set1<R>(0);
     for (std::int64_t j = 0; j < length; j += row_multiple) {
         ASGD_UNROLL
         for (int v = 0; v < V; ++v) {
@@ -55,15 +53,13 @@ ASGD_FN void product_block(const typename Lane<R>::Real* const* row, const typen
         }
     }
     ASGD_UNROLL
-    for (int i = 0; i < rows; ++i)
+    for (int i = 0; i < rows; ++i) ASGD_UNROLL
+    for (int u = 0; u < units; ++u) {
         ASGD_UNROLL
-        for (int u = 0; u < units; ++u) {
-            ASGD_UNROLL
-            for (int half = V / 2; half > 0; half /= 2)
-                ASGD_UNROLL
-                for (int v = 0; v < half; ++v) sum[i][u][v] = sum[i][u][v] + sum[i][u][v + half];
-            store(out + (u * row_count + i) * width, sum[i][u][0]);
-        }
+        for (int half = V / 2; half > 0; half /= 2) ASGD_UNROLL
+        for (int v = 0; v < half; ++v) sum[i][u][v] = sum[i][u][v] + sum[i][u][v + half];
+        store(out + (u * row_count + i) * width, sum[i][u][0]);
+    }
 }
 
 template <class R, int rows, int units>
@@ -84,8 +80,7 @@ ASGD_FN void product_panel(const typename Lane<R>::Real* const* row, int row_cou
     for (; u + units <= unit_count; u += units)
         product_rows<R, rows, units>(row, unit + u, length, row_count, 0, out + u * row_count * Lane<R>::width);
     if constexpr (units > 1)
-        if (u < unit_count)
-            product_panel<R, rows, units / 2>(row, row_count, unit, unit_count, length, u, out);
+        if (u < unit_count) product_panel<R, rows, units / 2>(row, row_count, unit, unit_count, length, u, out);
 }
 
 // Where products go: that of (row i, unit u) to out[i * row_stride + u * unit_stride].
@@ -119,8 +114,7 @@ static void products(const typename Lane<R>::Real* const* row, std::int64_t row_
             for (int p = 0; p < rows * units; p += width) store(sums + p, fold_columns(panel + p * width, R()));
             Real* const out = target.out + i0 * target.row_stride + u0 * target.unit_stride;
             for (int u = 0; u < units; ++u)
-                for (int i = 0; i < rows; ++i)
-                    out[i * target.row_stride + u * target.unit_stride] = sums[u * rows + i];
+                for (int i = 0; i < rows; ++i) out[i * target.row_stride + u * target.unit_stride] = sums[u * rows + i];
         }
 }
 
@@ -183,10 +177,8 @@ ASGD_FN void add_rows_block(const RowSum<R>& a, std::int64_t u, std::int64_t j) 
     const typename Lane<R>::Real* c = a.factor.c + u * a.factor.unit_stride;
     R sum[units][vectors];
     ASGD_UNROLL
-    for (int k = 0; k < units; ++k)
-        ASGD_UNROLL
-        for (int v = 0; v < vectors; ++v)
-            sum[k][v] = before_rows<R, terms>(a.rule, load<R>(w + k * a.length + v * width));
+    for (int k = 0; k < units; ++k) ASGD_UNROLL
+    for (int v = 0; v < vectors; ++v) sum[k][v] = before_rows<R, terms>(a.rule, load<R>(w + k * a.length + v * width));
     for (std::int64_t s = 0; s < a.samples; ++s, c += a.factor.sample_stride) {
         const typename Lane<R>::Real* const row = a.row[s] + j;
         R factor[units];
@@ -200,12 +192,11 @@ ASGD_FN void add_rows_block(const RowSum<R>& a, std::int64_t u, std::int64_t j) 
         }
     }
     ASGD_UNROLL
-    for (int k = 0; k < units; ++k)
-        ASGD_UNROLL
-        for (int v = 0; v < vectors; ++v) {
-            const std::int64_t at = k * a.length + v * width;
-            after_rows<R, terms>(a.rule, sum[k][v], w + at, velocity + at);
-        }
+    for (int k = 0; k < units; ++k) ASGD_UNROLL
+    for (int v = 0; v < vectors; ++v) {
+        const std::int64_t at = k * a.length + v * width;
+        after_rows<R, terms>(a.rule, sum[k][v], w + at, velocity + at);
+    }
 }
 
 // Blocks of `vectors`, and one of what is left.
@@ -259,9 +250,8 @@ ASGD_FN void add_row_and_multiply(const Rule<typename Lane<R>::Real>& rule, cons
         }
     }
     ASGD_UNROLL
-    for (int half = V / 2; half > 0; half /= 2)
-        ASGD_UNROLL
-        for (int v = 0; v < half; ++v) sum[v] = sum[v] + sum[v + half];
+    for (int half = V / 2; half > 0; half /= 2) ASGD_UNROLL
+    for (int v = 0; v < half; ++v) sum[v] = sum[v] + sum[v + half];
     store(products, sum[0]);
 }
 

@@ -59,7 +59,8 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
     // is cut keeps its values until all of it is done; where records are many that is too much, and blocks stay whole.
     const auto tasks = [&] { return ceil_div(configs, s.configs) * ceil_div(o.replicates, s.task_replicates); };
     const auto too_few = [&] { return o.threads > 1 && tasks() < o.threads * tasks_per_thread; };
-    const bool may_cut = s.configs * values_recorded(e) * block_replicates * std::int64_t(sizeof(double)) <= scratch_limit;
+    const bool may_cut =
+        s.configs * values_recorded(e) * block_replicates * std::int64_t(sizeof(double)) <= scratch_limit;
     const bool on_data = e.problems.network != nullptr;
     const std::int64_t smallest = !may_cut ? block_replicates : on_data ? smallest_data_range : smallest_range;
     while (s.task_replicates > smallest && (too_few() || scratch() > scratch_limit)) s.task_replicates /= 2;
@@ -189,8 +190,7 @@ private:
 };
 
 MomentTree simulate_on(cuda::Device& device, const EnsembleSpec& ensemble, const RunOptions& options) {
-    if (ensemble.problems.network != nullptr)
-        throw std::invalid_argument("device: problems on data run on the CPU");
+    if (ensemble.problems.network != nullptr) throw std::invalid_argument("device: problems on data run on the CPU");
     const cuda::DriverOptions driver{options.first_replicate, options.replicates,       options.samples,
                                      options.device_samples,  options.steps_per_launch, options.poll};
     const cuda::Plan plan = cuda::make_plan(device, ensemble, driver);

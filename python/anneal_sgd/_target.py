@@ -26,9 +26,7 @@ class Target:
     architecture: str
 
 
-def choose_backend(
-    backend: object, *, threads: int | None, isa: str | None, on_gpu: bool, cpu_only: str = ""
-) -> str:
+def choose_backend(backend: object, *, threads: int | None, isa: str | None, on_gpu: bool, cpu_only: str = "") -> str:
     """ "cpu" or "cuda". An argument that only one of them knows chooses it, and contradicts the other.
 
     `on_gpu`: whether there is one for GPUs. `cpu_only`: what is asked for, if the CPU alone can do it. ValueError: a

@@ -72,7 +72,7 @@ class Result:
     Arrays have the named dimensions `dims`, in the order "problem", "schedule", "base_lr", "record_at", "metric", each
     only where a sequence was given; without any they are 0-dimensional, and `float(result.mean)` works. `mean[c, k]` is
     the mean suboptimality, or other metric, of config c after `record_at[k]` steps. All are read-only. Diverged
-    trajectories, those whose value is not finite, are counted in `diverged` and left out of everything else but `quantile`.
+    trajectories, those whose value is not finite, are counted in `diverged` and left out of everything but `quantile`.
 
     `spec`: what was simulated; `backend`, `isa`: by what (they change no bit). `a + b` merges disjoint replicate ranges
     of one spec. Results are frozen and can be pickled.

@@ -398,6 +398,8 @@ def _check_momentum(spec: Spec, kind: type[Problem]) -> None:
         if getattr(spec, name) and not kind._TAKES_MOMENTUM:
             raise ValueError(f"{name} must be 0 for {kind.__name__}: it is for problems on data")
         _check_range(name, np.array([getattr(spec, name)]), spec.dtype)
+    if _DTYPES[spec.dtype].type(spec.momentum) == 1:
+        raise ValueError(f"momentum must be below 1 in {spec.dtype}, got {spec.momentum!r}")
 
 
 def _records(record_at: object, horizon: int) -> tuple[int | tuple[int, ...], IntArray]:

@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from .grid import GridReport, GridRow
 from .validate import FITTED_FROM, RateReport, RateRow
 
 if TYPE_CHECKING:
@@ -38,13 +39,88 @@ TITLES = {
 def plot_validation(report: RateReport, directory: Path) -> list[Path]:
     """Write ``robustness`` (suboptimality against rho) and ``worst_parameter`` as PNG and SVG; return the paths."""
     with mpl.rc_context(STYLE):
-        figures = {"robustness": _robustness(report), "worst_parameter": _worst_parameter(report)}
-        paths = []
-        for name, figure in figures.items():
-            for suffix in ("png", "svg"):
-                paths.append(directory / f"{name}.{suffix}")
-                figure.savefig(paths[-1], dpi=200, metadata={"Date": None} if suffix == "svg" else None)
+        return _saved({"robustness": _robustness(report), "worst_parameter": _worst_parameter(report)}, directory)
+
+
+def plot_grid(report: GridReport, directory: Path) -> list[Path]:
+    """Write ``grid_loss`` (metric against base_lr) and ``grid_excess`` (against resolution) as PNG and SVG."""
+    with mpl.rc_context(STYLE):
+        return _saved({"grid_loss": _grid_loss(report), "grid_excess": _grid_excess(report)}, directory)
+
+
+def _saved(figures: dict[str, Figure], directory: Path) -> list[Path]:
+    paths = []
+    for name, figure in figures.items():
+        for suffix in ("png", "svg"):
+            paths.append(directory / f"{name}.{suffix}")
+            figure.savefig(paths[-1], dpi=200, metadata={"Date": None} if suffix == "svg" else None)
     return paths
+
+
+def _grid_axis(report: GridReport) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(6.2, 4.2), layout="constrained")
+    axis = figure.subplots()
+    axis.set_xscale("log")
+    meta = report.meta
+    figure.supxlabel(
+        f"{meta['problem']}; T = {meta['horizon']:,}, {meta['replicates']} replicates", fontsize=6, color="#555555"
+    )
+    return figure, axis
+
+
+def _grid_loss(report: GridReport) -> Figure:
+    figure, axis = _grid_axis(report)
+    axis.set_yscale("log")
+    lowest = min(row.best for row in report.rows)
+    highest = max(row.mean[0] for row in report.rows)
+    for row, colour, marker in _grid_looks(report):
+        mean, error = np.array(row.mean), np.array(row.stderr)
+        shown = np.isfinite(mean)
+        lr, mean, error = np.array(row.base_lr)[shown], mean[shown], error[shown]
+        axis.fill_between(lr, mean - 1.96 * error, mean + 1.96 * error, color=colour, alpha=0.25, linewidth=0)
+        axis.plot(lr, mean, color=colour, linewidth=1.0, label=row.schedule)
+        axis.plot(row.best_base_lr, row.best, marker, color=colour, markersize=5)
+    if 0 < lowest < highest:  # the far right, where steps are too large for anything, is not what is to be seen
+        room = (highest / lowest) ** 0.15
+        axis.set_ylim(lowest / room, highest * room * 3)
+    axis.set_xlabel("base_lr")
+    axis.set_ylabel(f"{report.meta['metric'].replace('_', ' ').replace('accuracy', 'error')} after T steps")
+    axis.legend(fontsize=7, title="schedule, and its best", title_fontsize=7)
+    return figure
+
+
+def _grid_excess(report: GridReport) -> Figure:
+    figure, axis = _grid_axis(report)
+    axis.set_yscale("log")
+    for row, colour, marker in _grid_looks(report):
+        shown = np.array(row.worst_excess) > 0  # the fine grid itself loses nothing
+        x, worst, mean = (np.array(v)[shown] for v in (row.resolution, row.worst_excess, row.mean_excess))
+        low, high = (np.array(v)[shown] for v in (row.worst_low, row.worst_high))
+        axis.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0)
+        axis.plot(x, worst, marker=marker, color=colour, markersize=3.5, linewidth=1.0, label=row.schedule)
+        axis.plot(x, mean, color=colour, linewidth=0.8, linestyle=":")
+    tolerance = report.meta["tolerance"]
+    axis.axhline(tolerance, color="#888888", linewidth=0.7, linestyle="--")
+    axis.annotate(
+        f"tolerance {100 * tolerance:.3g} %",
+        (1.0, tolerance),
+        xycoords=("axes fraction", "data"),
+        ha="right",
+        va="bottom",
+        fontsize=7,
+        color="#555555",
+    )
+    axis.plot([], [], color="#555555", linewidth=0.8, linestyle=":", label="mean over offsets")
+    axis.set_xlabel("grid resolution: ratio of neighbouring learning rates")
+    axis.set_ylabel(f"worst excess of {report.meta['metric'].replace('_', ' ').replace('accuracy', 'error')}")
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_major_formatter("{x:.3g}")
+    axis.legend(fontsize=7)
+    return figure
+
+
+def _grid_looks(report: GridReport) -> list[tuple[GridRow, str, str]]:
+    return [(row, COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, row in enumerate(report.rows)]
 
 
 def _settings(report: RateReport) -> list[str]:

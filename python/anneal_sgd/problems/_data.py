@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from inspect import signature
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
@@ -114,7 +115,7 @@ class DataProblem(Problem):
         """
         points = self._point(x)
         gradients = [self._value_and_gradient(point)[1] for point in points.reshape(-1, self.dimension)]
-        return np.array(gradients).reshape(np.shape(x) if np.ndim(x) else points.shape)
+        return np.array(gradients).reshape(np.shape(x))
 
     def replace(self: _Self, **changes: Any) -> _Self:
         """The problem with other parameters than X and y, on the same data, which is not copied.
@@ -160,13 +161,14 @@ class DataProblem(Problem):
         kept_intercept = _validate.flag("intercept", intercept)
         dimension = sum(a * b + b * kept_intercept for a, b in pairwise(sizes))
         if dimension > LARGEST_DIMENSION:
-            raise ValueError(f"the model must have at most {LARGEST_DIMENSION} coordinates, got {dimension}")
+            name = "hidden" if hidden else "X"
+            raise ValueError(f"{name} must give a model of at most {LARGEST_DIMENSION} coordinates, got {dimension}")
         radius = _radius(projection)
         kept_projection = None if radius == math.inf else ("ball", radius)
         kept_sampling = _validate.choice("sampling", sampling, _SAMPLINGS)
         size = _validate.integer("batch_size", batch_size, lowest=1, highest=_LARGEST_BATCH)
         fields = {
-            "l2": _validate.real("l2", l2, NON_NEGATIVE),
+            "l2": _validate.real("l2", l2, NON_NEGATIVE) + 0.0,
             "intercept": kept_intercept,
             "projection": kept_projection,
             "x0": _start(x0, dimension, radius, drawn),
@@ -192,7 +194,7 @@ class DataProblem(Problem):
     def _load(self, X: ArrayLike, y: ArrayLike) -> Dataset:
         features = features_of("X", X)
         targets, _ = self._targets("y", column_of("y", y, features.shape[0]), None)
-        return Dataset("X and y", features, frozen(targets))
+        return Dataset("X and y", features, targets)
 
     def _outputs(self, train: Dataset) -> int:
         return 1
@@ -206,7 +208,7 @@ class DataProblem(Problem):
         if features.shape[1] != train.columns:
             raise ValueError(f"test X must have {train.columns} columns like X, got {features.shape[1]}")
         targets, _ = self._targets("test y", column_of("test y", test[1], features.shape[0]), outputs)
-        return Dataset("test", features, frozen(targets))
+        return Dataset("test", features, targets)
 
     # --- the model in NumPy -------------------------------------------------------------------------------------------
 
@@ -295,7 +297,8 @@ class DataProblem(Problem):
                 ("x0", 0.0 if p.x0 is None else float(np.abs(p.x0).max()), 0.0, float(limits.max)),
             ):
                 if size and not low <= size <= high:
-                    return f"{name} must be 0 or of size {low:.4g} to {high:.4g} in {dtype}, got {short(size)}"
+                    sizes = f"0 or of size {low:.4g} to {high:.4g}" if low else f"of size up to {high:.4g}"
+                    return f"{name} must be {sizes} in {dtype}, got {short(size)}"
             for data in (p._train, p._test):
                 lost = "" if data is None else data.lost_in(dtype)
                 if lost:
@@ -330,14 +333,15 @@ class DataProblem(Problem):
 
     def __repr__(self) -> str:
         """The class, the shape of the data, and the parameters that are not the defaults."""
-        n, d = self.X.shape
-        texts = [f"X: {n} x {d}"]
+        defaults = signature(type(self).__init__).parameters
+        texts = [f"X: {self._train.rows} x {self._train.columns}"]
         for name, value in self._parameters().items():
-            if name == "test":
+            if name == "x0":
+                drawn_by_default = "hidden" in defaults
+                texts += ["x0=..."] if value is not None and (drawn_by_default or value.any()) else []
+            elif name == "test":
                 texts += [] if value is None else [f"test X: {value.rows} x {value.columns}"]
-            elif name == "x0":
-                texts += [] if value is None or not value.any() else ["x0=..."]
-            elif value not in (None, 0.0, False):
+            elif value != defaults[name].default:
                 texts.append(f"{name}={value!r}")
         return f"<{type(self).__name__} {', '.join(texts)}>"
 
@@ -348,6 +352,7 @@ class DataProblem(Problem):
         return _rebuilt, (type(self), np.array(self.X), np.array(self.y), parameters)
 
 
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class _LinearModel(DataProblem):
     """`__init__` of the linear models."""
 
@@ -377,6 +382,7 @@ class _LinearModel(DataProblem):
         )
 
 
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class LeastSquares(_LinearModel):
     """Linear regression: loss (z - y)^2 / 2 with z = w . X_i (+ b), so f = |X w - y|^2 / (2 n) + l2 / 2 |w|^2.
 
@@ -402,6 +408,7 @@ class LeastSquares(_LinearModel):
         return 0.5 * residual**2, residual[:, None]
 
 
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class LogisticRegression(_LinearModel):
     """Binary classification: loss ln(1 + exp(-y z)) with y = -1 or +1 and z = w . X_i (+ b).
 
@@ -426,6 +433,7 @@ class LogisticRegression(_LinearModel):
             return np.logaddexp(0.0, -margin), (-y / (1.0 + np.exp(margin)))[:, None]
 
 
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class HingeLoss(_LinearModel):
     """Linear support vector machine: loss max(0, 1 - y z) with y = -1 or +1 and z = w . X_i (+ b). Not smooth.
 
@@ -448,6 +456,7 @@ class HingeLoss(_LinearModel):
         return np.maximum(0.0, 1.0 - margin), np.where(margin < 1.0, -y, 0.0)[:, None]
 
 
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class _Classes(DataProblem):
     """Cross-entropy of k outputs."""
 
@@ -456,7 +465,7 @@ class _Classes(DataProblem):
     @classmethod
     def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
         labels = _validate.real_array(name, y, FINITE, ndim=1)
-        allowed = f"class labels 0, 1, ..., {'k - 1' if classes is None else classes - 1}"
+        allowed = f"class labels 0 to {'k - 1' if classes is None else classes - 1}"
         if classes is None:
             allowed += ", every one present, at least two"
         wrong = (labels < 0) | (labels != np.floor(labels)) | (labels > _LARGEST_BATCH)
@@ -486,6 +495,7 @@ class _Classes(DataProblem):
         return np.log(sums[:, 0]) - above[rows, labels], delta
 
 
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class SoftmaxRegression(_Classes, _LinearModel):
     """Classification into k classes: loss ln(sum_k exp(z_k)) - z_y with z_k = w_k . X_i (+ b_k).
 
@@ -499,6 +509,7 @@ class SoftmaxRegression(_Classes, _LinearModel):
     """
 
 
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class MLP(_Classes):
     """A small fully connected network with softmax outputs, a stand-in for deep networks: its loss is not convex.
 
@@ -549,7 +560,7 @@ class MLP(_Classes):
 
     def _set_up(self, train: Dataset, **arguments: Any) -> None:
         given = arguments.pop("hidden")
-        units = (given,) if isinstance(given, int) else tuple(given)
+        units = tuple(given) if isinstance(given, list | tuple | np.ndarray) and np.ndim(given) else (given,)
         if not 1 <= len(units) <= 2:
             raise ValueError(f"hidden must be the units of one or two layers, got {shown(given)}")
         hidden = tuple(_validate.integer("hidden", n, lowest=1, highest=LARGEST_DIMENSION) for n in units)
@@ -574,7 +585,8 @@ def _rebuilt(kind: type[DataProblem], X: NDArray[Any], y: FloatArray, parameters
 def _radius(projection: Projection) -> float:
     if projection is None:
         return math.inf
-    if isinstance(projection, tuple | list) and len(projection) == 2 and projection[0] == "ball":
+    is_pair = isinstance(projection, tuple | list) and len(projection) == 2
+    if is_pair and isinstance(projection[0], str) and projection[0] == "ball":
         return _validate.real("projection radius", projection[1], POSITIVE)
     raise ValueError(f"projection must be None or ('ball', radius) for a problem on data, got {shown(projection)}")
 

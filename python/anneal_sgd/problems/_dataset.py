@@ -28,7 +28,7 @@ class Dataset:
         self.rows, self.columns = features.shape
         self.dtype = features.dtype.name
         self._padded = {self.dtype: _padded(features, self.dtype)}
-        self._targets = targets
+        self._targets = frozen(targets + 0.0)
 
     @property
     def features(self) -> NDArray[Any]:
@@ -74,7 +74,7 @@ def _padded(features: NDArray[Any], dtype: str) -> NDArray[Any]:
     start = -memory.ctypes.data % _ALIGNMENT
     array = memory[start : start + rows * length * size].view(dtype).reshape(rows, length)
     with np.errstate(over="ignore"):
-        array[:, :columns] = features
+        np.add(features, 0.0, out=array[:, :columns], casting="unsafe")  # no negative zeros: equal data, equal bytes
     array[:, columns:] = 0
     return frozen(array)
 
@@ -91,10 +91,9 @@ def features_of(name: str, X: ArrayLike) -> NDArray[Any]:
         raise ValueError(f"{name} must be finite numbers of shape (n, d), n and d >= 1, got shape {given.shape}")
     if given.shape[0] > _LARGEST_ROWS:
         raise ValueError(f"{name} must have at most {_LARGEST_ROWS} rows, got {given.shape[0]}")
-    if given.dtype == np.float16:
-        given = given.astype(np.float32)
-    elif given.dtype not in (np.float32, np.float64):
-        given = given.astype(np.float64)
+    if given.dtype not in (np.float32, np.float64):
+        with np.errstate(over="ignore"):
+            given = given.astype(np.float64)
     step = max(1, CHUNK // given.shape[1])
     for first in range(0, given.shape[0], step):
         finite = np.isfinite(given[first : first + step])

@@ -8,19 +8,21 @@ that puts its minimiser on the sphere.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._arrays import FloatArray
+from ._dataset import CHUNK
 
 if TYPE_CHECKING:
     from ._data import DataProblem
 
 _GRADIENT = 1e-10  # to which the gradient's norm is brought, relative to that at the origin
 _EXCESS = 1e-8  # of f over f* that is tolerated, relative to 1 + f*
-_CHUNK = 2**22  # elements of X that are multiplied at a time
+_SMALLEST_MULTIPLIER = 1e-6  # of a ball: below, its constraint changes f* by less than mu / 2 R^2
 _KNOWN: dict[tuple[Any, ...], float] = {}
 
 _ADVICE = "with l2 > 0 or a ball it is easier to find; metric='loss' needs none"
@@ -34,13 +36,13 @@ def minimum(problem: DataProblem) -> float:
         find = _hinge_minimiser if name == "HingeLoss" else _smooth_minimiser
         x = find(problem, 0.0)
         radius = math.inf if problem.projection is None else problem.projection[1]
-        if np.linalg.norm(x) > radius:
-            x = _on_sphere(lambda mu: find(problem, mu), radius)
-        _KNOWN[key] = float(problem.value(x))
+        on_sphere = _on_sphere(lambda mu: find(problem, mu), radius) if np.linalg.norm(x) > radius else None
+        _KNOWN[key] = float(problem.value(x if on_sphere is None else on_sphere))
     return _KNOWN[key]
 
 
-def _on_sphere(minimiser: Callable[[float], FloatArray], radius: float) -> FloatArray:
+def _on_sphere(minimiser: Callable[[float], FloatArray], radius: float) -> FloatArray | None:
+    """The minimiser of norm `radius`; None where even a tiny mu brings it inside: minimisers are not unique."""
     brentq = _scipy_optimize().brentq
     high = 1.0
     while np.linalg.norm(minimiser(high)) > radius:
@@ -48,6 +50,8 @@ def _on_sphere(minimiser: Callable[[float], FloatArray], radius: float) -> Float
     low = high
     while np.linalg.norm(minimiser(low)) < radius:
         low /= 8.0
+        if low < _SMALLEST_MULTIPLIER:
+            return None
     log_mu = brentq(
         lambda log_mu: float(np.linalg.norm(minimiser(math.exp(log_mu)))) - radius,
         math.log(low),
@@ -95,9 +99,7 @@ def _smooth_minimiser(problem: DataProblem, mu: float) -> FloatArray:
     direction, _ = cg(hessian, gradient, maxiter=2 * x.size)
     missing = 0.5 * float(gradient @ direction)
     if not (math.isfinite(missing) and missing <= _EXCESS * (1.0 + value)):
-        raise ValueError(
-            f"the minimum of {problem!r} was not found: after {value!r} another {missing:.2g} is missing; {_ADVICE}"
-        )
+        raise _not_found(problem, f"after {value!r} another {missing:.2g} is missing")
     return np.asarray(x)
 
 
@@ -108,7 +110,7 @@ def _hessian_product(problem: DataProblem, x: FloatArray, v: FloatArray) -> Floa
     product = np.zeros_like(x)
     ((into, into_intercept),) = problem._layers(product)
     n = problem._train.rows
-    step = max(1, _CHUNK // problem._train.columns)
+    step = max(1, CHUNK // problem._train.columns)
     for first in range(0, n, step):
         rows = np.asarray(problem.X[first : first + step], np.float64)
         z, dz = rows @ weights.T, rows @ along.T
@@ -154,29 +156,50 @@ def _hinge_minimiser(problem: DataProblem, mu: float) -> FloatArray:
     if not penalties.any():
         return _hinge_programme(problem)
     try:
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.svm import SVC, LinearSVC
     except ImportError:
         raise ImportError(
             f"the minimum of a penalised hinge loss needs scikit-learn: pip install 'anneal_sgd[data]'; {_ADVICE}"
         ) from None
+    cost = 1.0 / (n * float(penalties[0]))
+    if not math.isfinite(cost):
+        raise _not_found(problem, "the penalty is too small")
     if penalties.all():
         # Columns scaled so that all coordinates are penalised alike.
         scale = np.sqrt(penalties[0] / penalties)
-        machine = LinearSVC(
-            loss="hinge", dual=True, fit_intercept=False, C=1.0 / (n * penalties[0]), tol=1e-10, max_iter=10**6
-        )
-        machine.fit(_design(problem) * scale, problem.y)
+        machine = LinearSVC(loss="hinge", dual=True, fit_intercept=False, C=cost, tol=1e-10, random_state=0)
+        machine.set_params(max_iter=10**6)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            try:
+                machine.fit(_design(problem) * scale, problem.y)
+            except ConvergenceWarning:
+                raise _not_found(problem, "the solver did not converge") from None
         return np.asarray(machine.coef_[0] * scale)
-    machine = SVC(kernel="linear", C=1.0 / (n * penalties[0]), tol=1e-10, cache_size=1000)
-    machine.fit(np.asarray(problem.X, np.float64), problem.y)
-    return np.concatenate([machine.coef_[0], machine.intercept_])
+    X = np.asarray(problem.X, np.float64)
+    machine = SVC(kernel="linear", C=cost, tol=1e-10, cache_size=1000)
+    machine.fit(X, problem.y)
+    x = np.concatenate([machine.coef_[0], machine.intercept_])
+    # The dual coefficients bound the minimum from below.
+    weights = machine.dual_coef_[0] @ X[machine.support_]
+    dual = (np.abs(machine.dual_coef_).sum() - 0.5 * float(weights @ weights)) / (n * cost)
+    losses = np.maximum(0.0, 1.0 - problem.y * (X @ x[:-1] + x[-1]))
+    primal = float(losses.mean() + 0.5 * penalties[0] * (x[:-1] @ x[:-1]))
+    if not primal - dual <= _EXCESS * (1.0 + primal):
+        raise _not_found(problem, f"after {primal!r} up to {primal - dual:.2g} is missing")
+    return x
+
+
+def _not_found(problem: DataProblem, reason: str) -> ValueError:
+    return ValueError(f"the minimum of {problem!r} was not found: {reason}; {_ADVICE}")
 
 
 def _hinge_programme(problem: DataProblem) -> FloatArray:
     """min mean(s) over s >= 0, s_i >= 1 - y_i z_i."""
+    optimize = _scipy_optimize()
     from scipy.sparse import csr_array, eye_array, hstack
 
-    optimize = _scipy_optimize()
     A, n = _design(problem) * problem.y[:, None], problem._train.rows
     d = A.shape[1]
     solution = optimize.linprog(
@@ -187,5 +210,5 @@ def _hinge_programme(problem: DataProblem) -> FloatArray:
         method="highs",
     )
     if solution.x is None:
-        raise ValueError(f"the minimum of {problem!r} was not found: {solution.message}; {_ADVICE}")
+        raise _not_found(problem, solution.message)
     return np.asarray(solution.x[:d])

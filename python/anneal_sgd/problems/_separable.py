@@ -472,7 +472,7 @@ def _parsed_set(projection: Projection) -> tuple[str, float | FloatArray, float 
     """Kind of set, lower and upper end of the box, radius of the ball; infinite where they do not apply."""
     if projection is None:
         return "none", -math.inf, math.inf, math.inf
-    if isinstance(projection, tuple | list) and projection:
+    if isinstance(projection, tuple | list) and projection and isinstance(projection[0], str):
         if projection[0] == "box" and len(projection) == 3:
             lower = _numbers("projection lower end", projection[1], FINITE, infinite=True)
             upper = _numbers("projection upper end", projection[2], FINITE, infinite=True)

@@ -1,0 +1,236 @@
+"""Data sets for experiments: synthetic, from scikit-learn, or a file of the user's; standardised and made a problem.
+
+Features are brought to mean 0 and standard deviation 1 (by the training rows). pandas reads CSV files, scikit-learn
+brings its data sets; both are imported here only.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _validate, problems
+from ..problems import DataProblem
+
+BUILT_IN = ("synthetic-logistic", "digits", "breast_cancer")
+MODELS = ("auto", "least-squares", "logistic", "softmax", "hinge", "mlp")
+Model = Literal["auto", "least-squares", "logistic", "softmax", "hinge", "mlp"]
+MOST_CLASSES = 100  # of a target that is taken for classes rather than numbers
+HIDDEN = (32,)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Features, as given, and a target: numbers, or classes numbered in the order of ``classes``."""
+
+    name: str
+    X: NDArray[np.float64]
+    y: NDArray[np.float64]
+    columns: tuple[str, ...]
+    classes: tuple[str, ...]  #: empty: the target is a number
+
+
+def load(source: str, *, target: str | None = None, seed: int = 0) -> Table:
+    """A built-in data set by name, or a .csv or .npz file.
+
+    Args:
+        source: one of ``BUILT_IN``, or a path.
+        target: of a CSV file, the name of the target's column; of an .npz file, the name of its array (default "y";
+            the features are "X").
+        seed: of the synthetic data.
+
+    Raises:
+        ValueError: no such data set, or a file that does not hold what is needed; the message says what.
+        ImportError: scikit-learn or pandas is missing; the extra ``anneal_sgd[data]`` brings them.
+
+    >>> table = load("synthetic-logistic")
+    >>> table.X.shape, table.classes
+    ((10000, 100), ('-1', '+1'))
+    """
+    if source in BUILT_IN:
+        if target is not None:
+            raise ValueError(f"target must be left out for the built-in data {source!r}, got {target!r}")
+        return _synthetic(seed) if source == "synthetic-logistic" else _from_sklearn(source)
+    path = Path(source)
+    if path.suffix.lower() not in (".csv", ".npz"):
+        raise ValueError(f"data must be one of {', '.join(BUILT_IN)} or a .csv or .npz file, got {source!r}")
+    if not path.is_file():
+        raise ValueError(f"data must be a file that exists, got {source!r}")
+    return _from_csv(path, target) if path.suffix.lower() == ".csv" else _from_npz(path, target or "y")
+
+
+def make_problem(
+    table: Table,
+    *,
+    model: Model = "auto",
+    test_frac: float = 0.0,
+    seed: int = 0,
+    l2: float | None = None,
+    **parameters: Any,
+) -> DataProblem:
+    """The problem of fitting a model to a table.
+
+    Args:
+        table: what ``load`` gave.
+        model: one of ``MODELS``; "auto" is logistic regression for two classes, softmax regression for more, and least
+            squares for numbers.
+        test_frac: share of the rows, drawn at random, that are held out as ``test``.
+        seed: of that draw.
+        l2: regularisation; by default 1 / rows, scikit-learn's own default.
+        parameters: further ones of the problem's class, such as ``batch_size``.
+
+    Raises:
+        ValueError: a model that does not go with the target, a constant column, or what the problem's class refuses.
+
+    >>> make_problem(load("synthetic-logistic"), batch_size=16)
+    <LogisticRegression X: 10000 x 100, l2=0.0001, batch_size=16>
+    """
+    kind = _kind(table, _validate.choice("model", model, MODELS))
+    share = _validate.real("test_frac", test_frac, _validate.Interval(low=0.0, high=1.0, open_high=True))
+    order = np.random.default_rng([seed, 1]).permutation(len(table.X))
+    held = round(share * len(table.X))
+    train, test = (np.sort(order[held:]), np.sort(order[:held])) if held else (np.arange(len(table.X)), order[:0])
+    X = table.X[train]
+    mean, std = X.mean(axis=0), X.std(axis=0)
+    constant = np.flatnonzero(std <= 1e-12 * np.maximum(1.0, np.abs(mean)))
+    if constant.size:
+        names = ", ".join(repr(table.columns[i]) for i in constant[:5]) + (", ..." if constant.size > 5 else "")
+        raise ValueError(f"{table.name}: column {names} is constant: leave it out")
+    scaled = [((table.X[rows] - mean) / std).astype(np.float32) for rows in (train, test)]
+    y = table.y
+    if kind in (problems.LogisticRegression, problems.HingeLoss):
+        y = 2.0 * y - 1.0
+    elif kind is problems.LeastSquares:
+        y = (y - y[train].mean()) / (y[train].std() or 1.0)
+    problem: DataProblem = kind(
+        scaled[0],
+        y[train],
+        l2=1.0 / len(train) if l2 is None else l2,
+        test=(scaled[1], y[test]) if held else None,
+        **({"hidden": HIDDEN} if kind is problems.MLP else {}),
+        **parameters,
+    )
+    return problem
+
+
+def _kind(table: Table, model: str) -> Any:
+    classes = len(table.classes)
+    if model == "auto":
+        model = "least-squares" if not classes else "logistic" if classes == 2 else "softmax"
+    needed = {"least-squares": "numbers", "logistic": "two classes", "hinge": "two classes"}.get(model, "classes")
+    got = f"{classes} classes" if classes else "numbers"
+    fits = {"numbers": not classes, "two classes": classes == 2, "classes": classes >= 2}[needed]
+    if model == "least-squares" and classes:
+        fits = all(name.lstrip("+-").isdigit() for name in table.classes)  # whole numbers may be taken for numbers
+    if not fits:
+        raise ValueError(f"model {model!r} must have a target of {needed}, {table.name} has {got}")
+    return {
+        "least-squares": problems.LeastSquares,
+        "logistic": problems.LogisticRegression,
+        "softmax": problems.SoftmaxRegression,
+        "hinge": problems.HingeLoss,
+        "mlp": problems.MLP,
+    }[model]
+
+
+def _synthetic(seed: int) -> Table:
+    """Gaussian features, labels of a logistic model, a tenth of them flipped: n = 10 000, d = 100."""
+    rng = np.random.default_rng([seed, 0])
+    X = rng.standard_normal((10_000, 100))
+    weights = rng.standard_normal(100) * 0.3
+    positive = rng.random(10_000) < 1.0 / (1.0 + np.exp(-(X @ weights)))
+    flipped = rng.random(10_000) < 0.1
+    columns = tuple(f"x{i}" for i in range(100))
+    return Table("synthetic-logistic", X, (positive ^ flipped).astype(np.float64), columns, ("-1", "+1"))
+
+
+def _from_sklearn(name: str) -> Table:
+    try:
+        from sklearn import datasets
+    except ImportError:
+        raise ImportError(f"data {name!r} needs scikit-learn: pip install 'anneal_sgd[data]'") from None
+    bunch = datasets.load_digits() if name == "digits" else datasets.load_breast_cancer()
+    X = np.asarray(bunch.data, np.float64)
+    varying = np.flatnonzero(X.std(axis=0) > 0)  # digits: three pixels are always white
+    columns = tuple(str(bunch.feature_names[i]) for i in varying)
+    classes = tuple(map(str, bunch.target_names))
+    return Table(name, X[:, varying], np.asarray(bunch.target, np.float64), columns, classes)
+
+
+def _from_csv(path: Path, target: str | None) -> Table:
+    try:
+        import pandas as pd
+    except ImportError:
+        raise ImportError("CSV files need pandas: pip install 'anneal_sgd[data]'") from None
+    try:
+        frame = pd.read_csv(path)
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{path}: the file is empty") from None
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a CSV file: {str(error).strip()}") from None
+    names = ", ".join(map(repr, map(str, frame.columns[:8]))) + (", ..." if len(frame.columns) > 8 else "")
+    if target is None:
+        raise ValueError(f"target must name the column to predict, one of {names}")
+    if target not in frame.columns:
+        raise ValueError(f"target must be a column of {path}, one of {names}, got {target!r}")
+    if frame.empty:
+        raise ValueError(f"{path}: there is no row below the header")
+    features = frame.drop(columns=[target])
+    if features.shape[1] == 0:
+        raise ValueError(f"{path}: there is no column besides the target")
+    texts = [str(c) for c in features.columns if not pd.api.types.is_numeric_dtype(features[c])]
+    if texts:
+        where = ", ".join(map(repr, texts[:5])) + (", ..." if len(texts) > 5 else "")
+        raise ValueError(f"{path}: column {where} must be numbers: encode it, or leave it out")
+    values = frame[target]
+    if values.isna().any():
+        raise ValueError(f"{path}: target {target!r} is missing in row {int(values.isna().to_numpy().argmax()) + 1}")
+    return _table(str(path), features.to_numpy(np.float64), values.to_numpy(), tuple(map(str, features.columns)))
+
+
+def _from_npz(path: Path, target: str) -> Table:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = dict(archive) if isinstance(archive, np.lib.npyio.NpzFile) else None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"{path}: not an .npz file: {error}") from None
+    if arrays is None:
+        raise ValueError(f"{path}: not an .npz file: it holds a single array")
+    missing = [name for name in ("X", target) if name not in arrays]
+    if missing:
+        there = ", ".join(map(repr, arrays)) or "none"
+        raise ValueError(f"{path}: array {missing[0]!r} is missing; there is {there}")
+    X, y = arrays["X"], arrays[target]
+    if X.ndim != 2 or X.dtype.kind not in "iufb" or 0 in X.shape:
+        raise ValueError(f"{path}: X must be numbers of shape (n, d), n and d >= 1, got {X.dtype} of shape {X.shape}")
+    if y.shape != X.shape[:1]:
+        raise ValueError(f"{path}: {target} must have shape ({X.shape[0]},), one for each row, got shape {y.shape}")
+    return _table(str(path), X.astype(np.float64), y, tuple(f"column {i}" for i in range(X.shape[1])))
+
+
+def _table(name: str, X: NDArray[np.float64], target: NDArray[Any], columns: tuple[str, ...]) -> Table:
+    finite = np.isfinite(X)
+    if not finite.all():
+        row, column = (int(i) for i in np.argwhere(~finite)[0])
+        raise ValueError(
+            f"{name}: {columns[column]!r} must be a finite number in every row, got {X[row, column]} in row {row + 1}"
+        )
+    numeric = target.dtype.kind in "iufb"
+    if numeric and not np.isfinite(target.astype(np.float64)).all():
+        where = int(np.argmin(np.isfinite(target.astype(np.float64))))
+        raise ValueError(f"{name}: the target must be finite numbers or classes, got {target[where]}, row {where + 1}")
+    classes, numbers = np.unique(target if numeric else target.astype(str), return_inverse=True)
+    whole = numeric and bool(np.all(target == np.floor(target)))
+    if classes.size == 1:
+        raise ValueError(f"{name}: the target must take two values at least, got only {classes[0]}")
+    if numeric and not (whole and classes.size <= MOST_CLASSES) and classes.size > 2:
+        return Table(name, X, target.astype(np.float64), columns, ())
+    if classes.size > MOST_CLASSES:
+        raise ValueError(f"{name}: the target must have at most {MOST_CLASSES} classes, got {classes.size}")
+    names = tuple(f"{c:g}" if numeric and target.dtype.kind == "f" else str(c) for c in classes)
+    return Table(name, X, numbers.astype(np.float64), columns, names)

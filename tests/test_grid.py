@@ -1,0 +1,308 @@
+"""The grid experiment: its estimator on known answers, data sets and files, and the command line around it."""
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from anneal_sgd import cli, problems, schedules
+from anneal_sgd.experiments import datasets, grid
+from anneal_sgd.experiments.grid import grid_robustness, recommend_grid
+
+pytest.importorskip("sklearn")
+pytest.importorskip("pandas")
+
+NOISY = problems.AbsoluteValue(slope=0.3, noise="gaussian", noise_std=1.0, projection=("box", -1.0, 1.0))
+SMALL = {"horizon": 200, "replicates": 64, "base_lr_range": (1e-3, 1.0)}
+
+
+def test_excess_against_brute_force():
+    means = np.random.default_rng(0).uniform(1, 3, (5, 23))
+    worst, average = grid._excess(means, np.array([1, 2, 7, 23]))
+    for row, w, a in zip(means, worst, average, strict=True):
+        for k, step in enumerate((1, 2, 7, 23)):
+            excess = [min(row[i] for i in range(offset, 23, step)) / row.min() - 1 for offset in range(step)]
+            assert w[k] == pytest.approx(max(excess))
+            assert a[k] == pytest.approx(np.mean(excess))
+    assert not worst[:, 0].any()
+
+
+def test_excess_of_a_power_law():
+    """f = lr^-2 below the best and lr^(1/5) above: a grid of ratio r loses at most r^(10/11 * 1/5), halfway in cost."""
+    lr = grid.fine_grid((1e-6, 1e6), 50, 100.0)
+    f = np.where(lr < 1, lr**-2.0, lr**0.2)
+    worst, _ = grid._excess(f[None], np.array([100]))  # r = 100: two decades of 50 points
+    assert worst[0, 0] == pytest.approx(100 ** (0.2 * 2 / 2.2) - 1, rel=0.02)
+
+
+def test_infinite_and_zero_metrics():
+    worst, average = grid._excess(np.array([[np.inf, 1.0, np.inf, np.inf]]), np.array([2]))
+    assert worst[0, 0] == average[0, 0] == np.inf
+    worst, _ = grid._excess(np.array([[0.0, 1.0, 0.0, 2.0]]), np.array([2, 4]))
+    assert worst[0].tolist() == [np.inf, np.inf]
+
+
+def test_a_fixed_stepsize_degrades_faster():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1000, 20))
+    y = rng.random(1000) < 1 / (1 + np.exp(-X @ rng.normal(size=20)))
+    problem = problems.LogisticRegression(X, y, batch_size=8)
+    report = grid_robustness(problem, horizon=2000, replicates=64)
+    by_name = {row.schedule: row for row in report.rows}
+    at = by_name["constant"].resolution.index(max(by_name["constant"].resolution))
+    assert by_name["constant"].worst_low[at] > 2 * by_name["linear"].worst_high[at]
+    assert by_name["linear"].worst_excess[at] > by_name["cosine"].worst_excess[at]
+    for row in report.rows:
+        assert row.worst_excess[0] == 0.0  # the fine grid itself
+        assert all(low <= high for low, high in zip(row.worst_low, row.worst_high, strict=True))
+        assert all(mean <= worst for mean, worst in zip(row.mean_excess, row.worst_excess, strict=True))
+    assert report.answer(0.5)[0].startswith("constant stays within 50 % of its best with ")
+    assert report.answer(1e-9)[3] == "cosine stays within 1e-07 % of its best with 10 points per factor of 10"
+
+
+def test_intervals_cover():
+    """The 95 % interval of the worst excess, from 128 replicates, holds that of a long run at least 9 times in 12."""
+    arguments = {"schedules": [schedules.Linear()], "horizon": 100, "base_lr_range": (1e-3, 1.0)}
+    truth = grid_robustness(NOISY, replicates=20_000, seed=99, **arguments).rows[0]
+    covered = 0
+    for seed in range(12):
+        row = grid_robustness(NOISY, replicates=128, seed=seed, **arguments).rows[0]
+        covered += row.worst_low[-1] <= truth.worst_excess[-1] <= row.worst_high[-1]
+    assert covered >= 9
+
+
+def test_the_same_seed_gives_the_same_json():
+    reports = [grid_robustness(NOISY, largest_resolution=10.0, threads=n, **SMALL).to_json() for n in (1, 2)]
+    assert reports[0] == reports[1]
+    assert json.loads(reports[0])["meta"]["metric"] == "suboptimality"
+
+
+def test_diverging_learning_rates_are_infinitely_bad():
+    problem = problems.LeastSquares(np.eye(4), np.ones(4))
+    report = grid_robustness(problem, horizon=500, replicates=4, base_lr_range=(1e-3, 1e4), largest_resolution=10.0)
+    row = report.rows[0]
+    assert row.mean[-1] == math.inf
+    assert row.diverged[-1] == 4
+    assert json.loads(report.to_json())["rows"][0]["mean"][-1] is None
+    assert np.isfinite(row.worst_excess[5])
+
+
+def test_recommended_grids_keep_the_promise():
+    found = recommend_grid(NOISY, schedules.Cosine(), 0.5, largest_resolution=100.0, **SMALL)
+    assert found.within_tolerance
+    assert found.evidence.best_base_lr in found.base_lr
+    assert np.allclose(np.diff(np.log10(found.base_lr)), 1 / found.points_per_decade)
+    at = found.evidence.resolution.index(found.resolution)
+    assert found.evidence.worst_high[at] <= 0.5
+    assert found.evidence.worst_high[at + 1] > 0.5
+    strict = recommend_grid(NOISY, schedules.Cosine(), 1e-9, **SMALL)
+    assert strict.points_per_decade == pytest.approx(10)
+    with pytest.raises(ValueError, match=r"^base_lr_range must hold the best learning rate inside"):
+        recommend_grid(NOISY, schedules.Cosine(), 0.5, horizon=200, replicates=64, base_lr_range=(1e-6, 1e-4))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"problem": "abs"}, "problem must be a problem"),
+        ({"schedules": []}, "schedules must be a sequence of schedules"),
+        ({"schedules": ["cosine"]}, "schedules must be a sequence of schedules"),
+        ({"base_lr_range": 0.1}, r"base_lr_range must be \(lowest, highest\)"),
+        ({"base_lr_range": (0.0, 1.0)}, "base_lr_range must be one number, finite and > 0"),
+        ({"base_lr_range": (1.0, 10.0)}, "base_lr_range must span at least a factor of largest_resolution = 100"),
+        ({"points_per_decade": 0}, "points_per_decade must be an integer"),
+        ({"points_per_decade": 1000, "base_lr_range": (1e-30, 1e30)}, "points_per_decade must give at most"),
+        ({"largest_resolution": 1.0}, "largest_resolution must be one number"),
+        ({"replicates": 1}, "replicates must be an integer in 2"),
+        ({"tolerance": -1.0}, "tolerance must be one number"),
+        ({"metric": "loss"}, "metric must be one or more of 'suboptimality' for AbsoluteValue"),
+        ({"metric": ["suboptimality"]}, "metric must be one metric"),
+        ({"horizon": 0}, "horizon must be an integer"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        grid_robustness(**{"problem": NOISY, **arguments})
+
+
+# --- data sets --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "shape"),
+    [
+        ("synthetic-logistic", problems.LogisticRegression, (10_000, 100)),
+        ("breast_cancer", problems.LogisticRegression, (569, 30)),
+        ("digits", problems.SoftmaxRegression, (1797, 61)),
+    ],
+)
+def test_built_in_data(name, kind, shape):
+    problem = datasets.make_problem(datasets.load(name))
+    assert type(problem) is kind
+    assert problem.X.shape == shape
+    assert problem.l2 == pytest.approx(1 / shape[0])
+    np.testing.assert_allclose(problem.X.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(problem.X.std(axis=0), 1, atol=1e-4)
+
+
+def test_held_out_rows():
+    whole = datasets.load("breast_cancer")
+    problem = datasets.make_problem(whole, test_frac=0.2, seed=3)
+    assert (len(problem.X), len(problem.test[0])) == (455, 114)
+    np.testing.assert_allclose(problem.X.mean(axis=0), 0, atol=1e-5)  # scaled by the training rows alone
+    assert np.abs(problem.test[0].mean(axis=0)).max() > 1e-3
+    assert np.bincount(np.concatenate([problem.y, problem.test[1]]).astype(int) + 1)[0] == (whole.y == 0).sum()
+
+
+def test_csv_targets(tmp_path):
+    rng = np.random.default_rng(0)
+    points = enumerate(rng.normal(size=(60, 2)))
+    rows = [f"{a:.6f},{b:.6f},{'yes' if a > 0 else 'no'},{a + b:.6f},{i % 3}" for i, (a, b) in points]
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(["a,b,label,number,group", *rows]))
+    with pytest.raises(ValueError, match="column 'label' must be numbers"):
+        datasets.load(str(path), target="number")
+    numeric = tmp_path / "numeric.csv"
+    numeric.write_text("\n".join(["a,b,number,group", *(",".join(np.delete(r.split(","), 2)) for r in rows)]))
+    assert type(datasets.make_problem(datasets.load(str(numeric), target="number"))) is problems.LeastSquares
+    groups = datasets.load(str(numeric), target="group")
+    assert groups.classes == ("0", "1", "2")
+    assert type(datasets.make_problem(groups)) is problems.SoftmaxRegression
+    assert type(datasets.make_problem(groups, model="mlp")) is problems.MLP
+    assert type(datasets.make_problem(groups, model="least-squares")) is problems.LeastSquares
+    labelled = tmp_path / "labelled.csv"
+    labelled.write_text("\n".join(["a,b,label", *(",".join(r.split(",")[:3]) for r in rows)]))
+    table = datasets.load(str(labelled), target="label")
+    assert table.classes == ("no", "yes")
+    assert type(datasets.make_problem(table, model="hinge")) is problems.HingeLoss
+
+
+def test_npz_files(tmp_path):
+    X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
+    path = tmp_path / "data.npz"
+    np.savez(path, X=X, labels=y)
+    assert datasets.load(str(path), target="labels").classes == ("0", "1")
+    with pytest.raises(ValueError, match="array 'y' is missing; there is 'X', 'labels'"):
+        datasets.load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "target", "message"),
+    [
+        ("", "y", "the file is empty"),
+        ("a,y\n", "y", "there is no row below the header"),
+        ("y\n1\n2\n", "y", "there is no column besides the target"),
+        ("a,y\n1,0\n2,1\n", None, "target must name the column to predict, one of 'a', 'y'"),
+        ("a,y\n1,0\n2,1\n", "z", "target must be a column of .*, one of 'a', 'y', got 'z'"),
+        ("a,y\nx,0\n2,1\n", "y", "column 'a' must be numbers"),
+        ("a,y\n,0\n2,1\n", "y", "'a' must be a finite number in every row, got nan in row 1"),
+        ("a,y\n1,0\n2,\n", "y", "target 'y' is missing in row 2"),
+        ("a,y\n1,0\n2,0\n", "y", "the target must take two values at least, got only 0"),
+        ("a,b,y\n1,5,0\n2,5,1\n", "y", "column 'b' is constant"),
+        ('a,y\n"1,0\n2,1\n', "y", "not a CSV file|column|missing|no row"),
+    ],
+)
+def test_bad_csv(tmp_path, content, target, message):
+    path = tmp_path / "bad.csv"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        datasets.make_problem(datasets.load(str(path), target=target))
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 torn"])
+def test_bad_npz(tmp_path, content):
+    path = tmp_path / "bad.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"not an \.npz file"):
+        datasets.load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("mnist", "data must be one of synthetic-logistic, digits, breast_cancer or a .csv or .npz file, got 'mnist'"),
+        ("none.csv", "data must be a file that exists, got 'none.csv'"),
+    ],
+)
+def test_no_such_data(source, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        datasets.load(source)
+
+
+def test_models_must_fit_the_target():
+    with pytest.raises(ValueError, match=r"^model 'logistic' must have a target of two classes, digits has 10 classes"):
+        datasets.make_problem(datasets.load("digits"), model="logistic")
+    with pytest.raises(ValueError, match=r"^model must be one of"):
+        datasets.make_problem(datasets.load("digits"), model="forest")
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+CHEAP = ["--horizon", "100", "--replicates", "4", "--points-per-decade", "2", "--threads", "1"]
+
+
+def test_command(tmp_path, capsys):
+    assert cli.main(["grid", "--data", "breast_cancer", *CHEAP, "--output", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "LogisticRegression X: 569 x 30" in printed
+    assert "constant stays within 50 % of its best with" in printed
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert names == {"grid.json", "grid.txt", *(f"grid_{n}.{s}" for n in ("loss", "excess") for s in ("png", "svg"))}
+    saved = json.loads((tmp_path / "out" / "grid.json").read_text())
+    assert [row["schedule"] for row in saved["rows"]][:2] == ["constant", "inverse_sqrt"]
+
+
+def test_command_on_a_file(tmp_path, capsys):
+    path = tmp_path / "mine.csv"
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(80, 2))
+    path.write_text("u,v,kind\n" + "\n".join(f"{a},{b},{'hot' if a + b > 0 else 'cold'}" for a, b in X))
+    arguments = ["grid", "--data", str(path), "--target", "kind", "--schedule", "cosine", *CHEAP]
+    assert cli.main([*arguments, "--metric", "test_accuracy", "--json", str(tmp_path / "g.json")]) == 0
+    assert json.loads((tmp_path / "g.json").read_text())["meta"]["metric"] == "test_accuracy"
+    assert "cosine" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "mnist"], "data must be one of"),
+        (["--schedule", "cosin"], "name must be one of"),
+        (["--batch-size", "0"], "batch_size must be an integer"),
+        (["--l2", "-1"], "l2 must be one number"),
+        (["--lr-min", "1", "--lr-max", "2"], "base_lr_range must span"),
+        (["--json", "/no/such/folder/x.json"], "--json: folder '/no/such/folder' does not exist"),
+        (["--metric", "error"], "metric must be"),
+        (["--model", "softmax"], ""),
+    ],
+)
+def test_bad_options(arguments, message, capsys):
+    status = cli.main(["grid", *CHEAP, *arguments])
+    error = capsys.readouterr().err
+    assert status == (2 if message else 0)
+    assert error.startswith(f"anneal-sgd: {message}" if message else "")
+    assert "Traceback" not in error
+
+
+def test_command_interrupted(tmp_path):
+    """Ctrl-C after the first row: what is done is printed and kept; exit status 130."""
+    code = f"""
+import anneal_sgd.experiments.grid as grid, sys
+from anneal_sgd import cli
+simulate, calls = grid.simulate, []
+def once(*a, **k):
+    calls.append(1)
+    if len(calls) > 1:
+        raise KeyboardInterrupt
+    return simulate(*a, **k)
+grid.simulate = once
+sys.exit(cli.main(["grid", *{CHEAP!r}, "--json", {str(tmp_path / "part.json")!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 130, done.stderr
+    assert "constant stays within" in done.stdout
+    saved = json.loads((tmp_path / "part.json").read_text())
+    assert (len(saved["rows"]), saved["meta"]["interrupted"]) == (1, True)
