@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 # Folders of Python files too: an editable install knows the files that were there.
 SOURCES := $(shell find csrc -type f) $(shell find python -type d ! -name __pycache__) CMakeLists.txt pyproject.toml
 
-.PHONY: help validate test lint format sanitize gpu-check clean
+.PHONY: help validate grid test lint format sanitize gpu-check clean
 help:
 	@echo "make validate   measure the theorem: table, JSON and pictures in out/"
+	@echo "make grid       how coarse a tuning grid may be: table, JSON and pictures in out/"
 	@echo "make test       the whole test suite"
 	@echo "make lint       formatter, linter and type checker, changing nothing"
 	@echo "make format     reformat C++ and Python"
@@ -31,6 +32,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 validate: $(VENV)/.installed
 	$(BIN)/anneal-sgd validate --output out
+
+grid: $(VENV)/.installed
+	$(BIN)/anneal-sgd grid --output out
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
