@@ -163,10 +163,9 @@ ASGD_FN void mul_high_low(uint32_t m, uint32_t a, uint32_t& high, uint32_t& low)
 ASGD_FN uint32_t xor2(uint32_t a, uint32_t b) { return a ^ b; }
 ASGD_FN uint32_t xor3(uint32_t a, uint32_t b, uint32_t c) { return a ^ b ^ c; }
 
-// Of `width` vectors, stored one after another, the sum of the elements of each: e[k] += e[k + w] for w = width/2
-// ... 1.
-ASGD_FN float fold_columns(const float* vectors, float) { return *vectors; }
-ASGD_FN double fold_columns(const double* vectors, double) { return *vectors; }
+// Of `width` vectors the sum of the elements of each, e[k] += e[k + w] for w = width / 2 ... 1, in one vector.
+ASGD_FN float fold_columns(const float* vectors) { return *vectors; }
+ASGD_FN double fold_columns(const double* vectors) { return *vectors; }
 
 ASGD_FN uint32_t narrow(uint32_t word) { return word; }                                    // float32 lanes
 ASGD_FN uint64_t join(uint32_t high, uint32_t low) { return uint64_t(high) << 32 | low; }  // float64 lanes

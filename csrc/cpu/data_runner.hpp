@@ -424,7 +424,7 @@ private:
                     const Real* const x = members[m].x;
                     product_block<R, 1, 1>(row + m, &x, length, 1, b.panel + m * width);
                 }
-            for (int m = 0; m < most_members; m += width) store(factor + m, fold_columns(b.panel + m * width, R()));
+            for (int m = 0; m < most_members; m += width) store(factor + m, folded<R>(b.panel + m * width));
             if (layout.has_intercept)
                 for (int m = 0; m < count; ++m) factor[m] = factor[m] + members[m].x[layout.intercept[0]];
             for (int m = 0; m < count; ++m) {

@@ -188,21 +188,24 @@ ASGD_FN U64x4 join(Word64x4 high, Word64x4 low) {
 ASGD_FN U32x8 top_aligned(Word32x8 w, F32x8) { return narrow(w); }
 ASGD_FN U64x4 top_aligned(Word64x4 w, F64x4) { return {_mm256_slli_epi64(w.v, 32)}; }
 
-ASGD_FN F32x8 fold_columns(const float* vectors, F32x8) {
+ASGD_FN F32x8 fold_columns(const F32x8* vectors) {
     __m256 a[4], b[2];
+    ASGD_UNROLL
     for (int i = 0; i < 4; ++i) {
-        const __m256 x = _mm256_load_ps(vectors + 8 * i), y = _mm256_load_ps(vectors + 8 * (i + 4));
+        const __m256 x = vectors[i].v, y = vectors[i + 4].v;
         a[i] = _mm256_add_ps(_mm256_permute2f128_ps(x, y, 0x20), _mm256_permute2f128_ps(x, y, 0x31));
     }
+    ASGD_UNROLL
     for (int i = 0; i < 2; ++i)
         b[i] = _mm256_add_ps(_mm256_shuffle_ps(a[i], a[i + 2], 0x44), _mm256_shuffle_ps(a[i], a[i + 2], 0xEE));
     const __m256 d = _mm256_add_ps(_mm256_shuffle_ps(b[0], b[1], 0x88), _mm256_shuffle_ps(b[0], b[1], 0xDD));
     return {_mm256_permutevar8x32_ps(d, _mm256_setr_epi32(0, 2, 1, 3, 4, 6, 5, 7))};
 }
-ASGD_FN F64x4 fold_columns(const double* vectors, F64x4) {
+ASGD_FN F64x4 fold_columns(const F64x4* vectors) {
     __m256d a[2];
+    ASGD_UNROLL
     for (int i = 0; i < 2; ++i) {
-        const __m256d x = _mm256_load_pd(vectors + 4 * i), y = _mm256_load_pd(vectors + 4 * (i + 2));
+        const __m256d x = vectors[i].v, y = vectors[i + 2].v;
         a[i] = _mm256_add_pd(_mm256_permute2f128_pd(x, y, 0x20), _mm256_permute2f128_pd(x, y, 0x31));
     }
     return {_mm256_add_pd(_mm256_unpacklo_pd(a[0], a[1]), _mm256_unpackhi_pd(a[0], a[1]))};

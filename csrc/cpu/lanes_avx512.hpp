@@ -186,26 +186,31 @@ ASGD_FN U64x8 join(Word64x8 high, Word64x8 low) {
 ASGD_FN U32x16 top_aligned(Word32x16 w, F32x16) { return narrow(w); }
 ASGD_FN U64x8 top_aligned(Word64x8 w, F64x8) { return {_mm512_slli_epi64(w.v, 32)}; }
 
-ASGD_FN F32x16 fold_columns(const float* vectors, F32x16) {
+ASGD_FN F32x16 fold_columns(const F32x16* vectors) {
     __m512 a[8], b[4], c[2];
+    ASGD_UNROLL
     for (int i = 0; i < 8; ++i) {
-        const __m512 x = _mm512_load_ps(vectors + 16 * i), y = _mm512_load_ps(vectors + 16 * (i + 8));
+        const __m512 x = vectors[i].v, y = vectors[i + 8].v;
         a[i] = _mm512_add_ps(_mm512_shuffle_f32x4(x, y, 0x44), _mm512_shuffle_f32x4(x, y, 0xEE));
     }
+    ASGD_UNROLL
     for (int i = 0; i < 4; ++i)
         b[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a[i], a[i + 4], 0x88), _mm512_shuffle_f32x4(a[i], a[i + 4], 0xDD));
+    ASGD_UNROLL
     for (int i = 0; i < 2; ++i)
         c[i] = _mm512_add_ps(_mm512_shuffle_ps(b[i], b[i + 2], 0x44), _mm512_shuffle_ps(b[i], b[i + 2], 0xEE));
     const __m512 d = _mm512_add_ps(_mm512_shuffle_ps(c[0], c[1], 0x88), _mm512_shuffle_ps(c[0], c[1], 0xDD));
     // Now in quarters of columns 0, 8, 4, 12 and, in each, 0, 2, 1, 3.
     return {_mm512_permutexvar_ps(_mm512_setr_epi32(0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15), d)};
 }
-ASGD_FN F64x8 fold_columns(const double* vectors, F64x8) {
+ASGD_FN F64x8 fold_columns(const F64x8* vectors) {
     __m512d a[4], b[2];
+    ASGD_UNROLL
     for (int i = 0; i < 4; ++i) {
-        const __m512d x = _mm512_load_pd(vectors + 8 * i), y = _mm512_load_pd(vectors + 8 * (i + 4));
+        const __m512d x = vectors[i].v, y = vectors[i + 4].v;
         a[i] = _mm512_add_pd(_mm512_shuffle_f64x2(x, y, 0x44), _mm512_shuffle_f64x2(x, y, 0xEE));
     }
+    ASGD_UNROLL
     for (int i = 0; i < 2; ++i)
         b[i] = _mm512_add_pd(_mm512_shuffle_f64x2(a[i], a[i + 2], 0x88), _mm512_shuffle_f64x2(a[i], a[i + 2], 0xDD));
     const __m512d d = _mm512_add_pd(_mm512_unpacklo_pd(b[0], b[1]), _mm512_unpackhi_pd(b[0], b[1]));

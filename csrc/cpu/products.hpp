@@ -28,10 +28,11 @@ struct IntConstant {
 
 inline constexpr int most_products = 64;  // of one panel: their accumulators stay in the L1 cache
 
-// Accumulators of rows x units products; those of (row i, unit u) go to out + (u * row_count + i) * width.
-template <class R, int rows, int units>
-ASGD_FN void product_block(const typename Lane<R>::Real* const* row, const typename Lane<R>::Real* const* unit,
-                           std::int64_t length, int row_count, typename Lane<R>::Real* out) {
+// Accumulators of rows x units products, one vector each: that of (row i, unit u) to sum[i * row_stride + u *
+// unit_stride].
+template <class R, int rows, int units, int row_stride, int unit_stride>
+ASGD_FN void accumulate(const typename Lane<R>::Real* const* row, const typename Lane<R>::Real* const* unit,
+                        std::int64_t length, R* out) {
     constexpr int V = Block<R>::vectors, width = Lane<R>::width;
     R sum[rows][units][V];
     ASGD_UNROLL
@@ -58,8 +59,19 @@ ASGD_FN void product_block(const typename Lane<R>::Real* const* row, const typen
         ASGD_UNROLL
         for (int half = V / 2; half > 0; half /= 2) ASGD_UNROLL
         for (int v = 0; v < half; ++v) sum[i][u][v] = sum[i][u][v] + sum[i][u][v + half];
-        store(out + (u * row_count + i) * width, sum[i][u][0]);
+        out[i * row_stride + u * unit_stride] = sum[i][u][0];
     }
+}
+
+// The same, stored: that of (row i, unit u) to out + (u * row_count + i) * width.
+template <class R, int rows, int units>
+ASGD_FN void product_block(const typename Lane<R>::Real* const* row, const typename Lane<R>::Real* const* unit,
+                           std::int64_t length, int row_count, typename Lane<R>::Real* out) {
+    R sum[rows * units];
+    accumulate<R, rows, units, 1, rows>(row, unit, length, sum);
+    ASGD_UNROLL
+    for (int u = 0; u < units; ++u) ASGD_UNROLL
+    for (int i = 0; i < rows; ++i) store(out + (u * row_count + i) * Lane<R>::width, sum[u * rows + i]);
 }
 
 template <class R, int rows, int units>
@@ -83,6 +95,15 @@ ASGD_FN void product_panel(const typename Lane<R>::Real* const* row, int row_cou
         if (u < unit_count) product_panel<R, rows, units / 2>(row, row_count, unit, unit_count, length, u, out);
 }
 
+// fold_columns of `width` stored vectors.
+template <class R>
+ASGD_FN R folded(const typename Lane<R>::Real* vectors) {
+    R v[Lane<R>::width];
+    ASGD_UNROLL
+    for (int i = 0; i < Lane<R>::width; ++i) v[i] = load<R>(vectors + i * Lane<R>::width);
+    return fold_columns(v);
+}
+
 // Where products go: that of (row i, unit u) to out[i * row_stride + u * unit_stride].
 template <class Real>
 struct Target {
@@ -90,11 +111,11 @@ struct Target {
     std::int64_t row_stride, unit_stride;
 };
 
-// All products of rows with units. `panel`: most_products * row_multiple elements of scratch, aligned.
+// Products of any number of rows and units, through the panel.
 template <class R>
-static void products(const typename Lane<R>::Real* const* row, std::int64_t row_count,
-                     const typename Lane<R>::Real* const* unit, std::int64_t unit_count, std::int64_t length,
-                     typename Lane<R>::Real* panel, const Target<typename Lane<R>::Real>& target) {
+static void products_by_panels(const typename Lane<R>::Real* const* row, std::int64_t row_count,
+                               const typename Lane<R>::Real* const* unit, std::int64_t unit_count, std::int64_t length,
+                               typename Lane<R>::Real* panel, const Target<typename Lane<R>::Real>& target) {
     using Real = typename Lane<R>::Real;
     using B = Block<R>;
     constexpr int width = Lane<R>::width;
@@ -111,11 +132,73 @@ static void products(const typename Lane<R>::Real* const* row, std::int64_t row_
                 product_panel<R, B::of_one, 1>(row + i0, rows, unit + u0, units, length, 0, panel);
             else
                 product_panel<R, B::rows, B::units>(row + i0, rows, unit + u0, units, length, 0, panel);
-            for (int p = 0; p < rows * units; p += width) store(sums + p, fold_columns(panel + p * width, R()));
+            for (int p = 0; p < rows * units; p += width) store(sums + p, folded<R>(panel + p * width));
             Real* const out = target.out + i0 * target.row_stride + u0 * target.unit_stride;
             for (int u = 0; u < units; ++u)
                 for (int i = 0; i < rows; ++i) out[i * target.row_stride + u * target.unit_stride] = sums[u * rows + i];
         }
+}
+
+// A full block, folded without leaving registers.
+template <class R, int rows, int units>
+ASGD_FN void whole_block(const typename Lane<R>::Real* const* row, const typename Lane<R>::Real* const* unit,
+                         std::int64_t length, const Target<typename Lane<R>::Real>& target,
+                         typename Lane<R>::Real* out) {
+    using Real = typename Lane<R>::Real;
+    static_assert(rows * units == Lane<R>::width, "as many products as a vector has elements");
+    R sum[rows * units];
+    alignas(64) Real sums[rows * units];
+    if (target.unit_stride == 1) {
+        accumulate<R, rows, units, units, 1>(row, unit, length, sum);
+        store(sums, fold_columns(sum));
+        for (int i = 0; i < rows; ++i) memcpy(out + i * target.row_stride, sums + i * units, units * sizeof(Real));
+    } else {
+        accumulate<R, rows, units, 1, rows>(row, unit, length, sum);
+        store(sums, fold_columns(sum));
+        for (int u = 0; u < units; ++u)
+            for (int i = 0; i < rows; ++i) out[i * target.row_stride + u * target.unit_stride] = sums[u * rows + i];
+    }
+}
+
+// Products of `width` rows with one unit, folded without leaving registers.
+template <class R>
+ASGD_FN void whole_column(const typename Lane<R>::Real* const* row, const typename Lane<R>::Real* const* unit,
+                          std::int64_t length, typename Lane<R>::Real* out, std::int64_t row_stride) {
+    constexpr int width = Lane<R>::width, together = Block<R>::of_one;
+    R sum[width];
+    ASGD_UNROLL
+    for (int i = 0; i < width; i += together) accumulate<R, together, 1, 1, 1>(row + i, unit, length, sum + i);
+    alignas(64) typename Lane<R>::Real sums[width];
+    store(sums, fold_columns(sum));
+    for (int i = 0; i < width; ++i) out[i * row_stride] = sums[i];
+}
+
+// All products of rows with units. `panel`: most_products * row_multiple elements of scratch, aligned.
+template <class R>
+static void products(const typename Lane<R>::Real* const* row, std::int64_t row_count,
+                     const typename Lane<R>::Real* const* unit, std::int64_t unit_count, std::int64_t length,
+                     typename Lane<R>::Real* panel, const Target<typename Lane<R>::Real>& target) {
+    using B = Block<R>;
+    std::int64_t i = 0;
+    if constexpr (B::products == Lane<R>::width && B::products > 1) {
+        if (unit_count == 1)
+            for (; i + Lane<R>::width <= row_count; i += Lane<R>::width)
+                whole_column<R>(row + i, unit, length, target.out + i * target.row_stride, target.row_stride);
+        else if (unit_count >= B::units)
+            for (; i + B::rows <= row_count; i += B::rows) {
+                std::int64_t u = 0;
+                for (; u + B::units <= unit_count; u += B::units)
+                    whole_block<R, B::rows, B::units>(row + i, unit + u, length, target,
+                                                      target.out + i * target.row_stride + u * target.unit_stride);
+                if (u < unit_count)
+                    products_by_panels<R>(row + i, B::rows, unit + u, unit_count - u, length, panel,
+                                          {target.out + i * target.row_stride + u * target.unit_stride,
+                                           target.row_stride, target.unit_stride});
+            }
+    }
+    if (i < row_count)
+        products_by_panels<R>(row + i, row_count - i, unit, unit_count, length, panel,
+                              {target.out + i * target.row_stride, target.row_stride, target.unit_stride});
 }
 
 // How a step changes weights, in the dtype. Without momentum the factors of rows include -lr.

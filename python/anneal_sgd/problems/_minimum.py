@@ -177,18 +177,41 @@ def _hinge_minimiser(problem: DataProblem, mu: float) -> FloatArray:
             except ConvergenceWarning:
                 raise _not_found(problem, "the solver did not converge") from None
         return np.asarray(machine.coef_[0] * scale)
-    X = np.asarray(problem.X, np.float64)
+    signed = np.asarray(problem.X, np.float64) * problem.y[:, None]
     machine = SVC(kernel="linear", C=cost, tol=1e-10, cache_size=1000)
-    machine.fit(X, problem.y)
-    x = np.concatenate([machine.coef_[0], machine.intercept_])
+    machine.fit(np.asarray(problem.X, np.float64), problem.y)
+    alpha = np.zeros(n)
+    alpha[machine.support_] = np.abs(machine.dual_coef_[0])
+    alpha = _on_margin(signed, problem.y, alpha, cost)
+    weights = alpha @ signed
+    # The best intercept for these weights: every breakpoint adds 1 to a slope that begins at minus the positive labels.
+    breakpoints = np.sort(problem.y * (1.0 - signed @ weights))
+    x = np.append(weights, breakpoints[int((problem.y > 0).sum()) - 1])
     # The dual coefficients bound the minimum from below.
-    weights = machine.dual_coef_[0] @ X[machine.support_]
-    dual = (np.abs(machine.dual_coef_).sum() - 0.5 * float(weights @ weights)) / (n * cost)
-    losses = np.maximum(0.0, 1.0 - problem.y * (X @ x[:-1] + x[-1]))
-    primal = float(losses.mean() + 0.5 * penalties[0] * (x[:-1] @ x[:-1]))
+    dual = (alpha.sum() - 0.5 * float(weights @ weights)) / (n * cost)
+    losses = np.maximum(0.0, 1.0 - signed @ weights - problem.y * x[-1])
+    primal = float(losses.mean() + 0.5 * penalties[0] * (weights @ weights))
     if not primal - dual <= _EXCESS * (1.0 + primal):
         raise _not_found(problem, f"after {primal!r} up to {primal - dual:.2g} is missing")
     return x
+
+
+def _on_margin(signed: FloatArray, y: FloatArray, alpha: FloatArray, cost: float) -> FloatArray:
+    """Dual coefficients to the last digit: libsvm's kernel has single precision, but it knows which are at a bound.
+
+    Those between the bounds solve signed w + y b = 1 for their rows, with sum(alpha y) = 0.
+    """
+    free = (alpha > 0.0) & (alpha < cost)
+    bound = np.where(free, 0.0, alpha)
+    Z, sides, m = signed[free], y[free], int(free.sum())
+    system = np.zeros((m + 1, m + 1))
+    system[:m, :m], system[:m, m], system[m, :m] = Z @ Z.T, sides, sides
+    right = np.append(1.0 - Z @ (bound @ signed), -bound @ y)
+    solution = np.linalg.lstsq(system, right, rcond=None)[0][:m]
+    refined = bound.copy()
+    refined[free] = np.clip(solution, 0.0, cost)
+    balanced = abs(refined @ y) <= 1e-9 * cost
+    return refined if balanced else alpha
 
 
 def _not_found(problem: DataProblem, reason: str) -> ValueError:
