@@ -11,9 +11,9 @@
 #include "../core/loss.hpp"
 #include "../core/network.hpp"
 #include "../core/sampling.hpp"
+#include "columns.hpp"
 #include "horizon.hpp"
 #include "noise.hpp"
-#include "products.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
 
@@ -48,13 +48,16 @@ struct DataBuffers {
     Real* delta[max_layers];   // the same: derivatives
     const Real** hidden_row;   // [sample]
     Real* panel;
-    Real* start;            // [coordinate in a piece, replicate]: drawn
-    std::int64_t* problem;  // [config]
-    Rule<Real>* rule;       // [config]: of the step at work
-    Real* decay;            // [config]: lambda
-    double* loss;           // [config, replicate, accumulator]
-    double* hits;           // [config, replicate]
-    Real* recorded[4];      // by metric, [config, replicate]
+    Real* start;                      // [coordinate in a piece, replicate]: drawn
+    Real *columns, *column_velocity;  // [element, config of a vector]: weights where configs share rows
+    Real* column_factors;             // [sample, config of a vector]
+    Real* column_lr;                  // [step, config of a vector]: -lr
+    std::int64_t* problem;            // [config]
+    Rule<Real>* rule;                 // [config]: of the step at work
+    Real* decay;                      // [config]: lambda
+    double* loss;                     // [config, replicate, accumulator]
+    double* hits;                     // [config, replicate]
+    Real* recorded[4];                // by metric, [config, replicate]
 
     DataBuffers(const EnsembleSpec& e, const Range& range, Arena& arena) : layout(network_layout(*e.problems.network)) {
         const NetworkSpec& network = *e.problems.network;
@@ -93,6 +96,11 @@ struct DataBuffers {
         hidden_row = arena.take<const Real*>(linear ? 0 : samples);
         panel = arena.take<Real>(most_products * row_multiple);
         start = arena.take<Real>((segment_steps + 8) * index_lanes);
+        const bool by_columns = linear && layout.units[0] == 1 && configs > 1;
+        columns = arena.take<Real>(by_columns ? layout.row[0] * Lane<R>::width : 0);
+        column_velocity = e.momentum > 0 ? arena.take<Real>(by_columns ? layout.row[0] * Lane<R>::width : 0) : columns;
+        column_factors = arena.take<Real>(by_columns ? network.batch_size * Lane<R>::width : 0);
+        column_lr = arena.take<Real>(by_columns ? segment_steps * Lane<R>::width : 0);
         problem = arena.take<std::int64_t>(configs);
         rule = arena.take<Rule<Real>>(configs);
         decay = arena.take<Real>(configs);
@@ -160,7 +168,9 @@ public:
             for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
                 end = sharing_stop(begin);
                 draw_samples(begin, first, t, n);
-                if (b.linear && layout.units[0] == 1 && batch == 1)
+                if (worth_columns(end - begin, n))
+                    advance_columns(begin, end, first, lanes, n);
+                else if (b.linear && layout.units[0] == 1 && batch == 1)
                     advance_singles(begin, end, first, lanes, n);
                 else if (end - begin > 1)
                     for (std::int64_t l = 0; l < lanes && !stopped; ++l) advance_sharing(begin, end, first + l, n);
@@ -367,6 +377,117 @@ private:
         b.rule[c] = {decay, minus_lr, Real(e.momentum), e.nesterov};
     }
 
+    // Whether configs that share rows go into the elements of vectors: they must fill them, and what it costs to bring
+    // their weights there and back must be paid by enough steps.
+    bool worth_columns(std::int64_t sharing, int n) const {
+        return width > 1 && b.linear && layout.units[0] == 1 && 2 * sharing >= width && n * batch >= 8 &&
+               e.problems.projection == ProjectionKind::none && e.iterate == Iterate::last;
+    }
+
+    void advance_columns(std::int64_t begin, std::int64_t end, std::int64_t first, std::int64_t lanes, int n) {
+        for (std::int64_t c = begin; c < end && !stopped; c += width) {
+            const int count = int(end - c < width ? end - c : width);
+            for (int j = 0; j < n; ++j)
+                for (int l = 0; l < width; ++l)
+                    b.column_lr[j * width + l] = l < count ? rates.minus_lr[(c + l) * segment_steps + j] : Real(0);
+            for (std::int64_t r = first; r < first + lanes && !stopped; ++r) {
+                move_columns(c, count, r, true);
+                if (e.momentum > 0)
+                    advance_vector_of_columns<Terms::momentum>(c, count, r, n);
+                else if (decaying)
+                    advance_vector_of_columns<Terms::rows_and_decay>(c, count, r, n);
+                else
+                    advance_vector_of_columns<Terms::rows>(c, count, r, n);
+                move_columns(c, count, r, false);
+            }
+        }
+    }
+
+    // Weights and velocities of configs c .. c + count - 1 into columns, or back.
+    void move_columns(std::int64_t c, int count, std::int64_t replicate, bool in) {
+        const std::int64_t length = layout.row[0];
+        if (in) {
+            memset(b.columns, 0, sizeof(Real) * std::size_t(length * width));
+            memset(b.column_velocity, 0, sizeof(Real) * std::size_t(length * width));
+        }
+        for (int l = 0; l < count; ++l) {
+            const Member m = member(c + l, replicate);
+            for (std::int64_t i = 0; i < length; ++i)
+                in ? void(b.columns[i * width + l] = m.x[i]) : void(m.x[i] = b.columns[i * width + l]);
+            for (std::int64_t i = 0; e.momentum > 0 && i < length; ++i)
+                in ? void(b.column_velocity[i * width + l] = m.velocity[i])
+                   : void(m.velocity[i] = b.column_velocity[i * width + l]);
+        }
+    }
+
+    template <Terms terms>
+    void advance_vector_of_columns(std::int64_t c, int count, std::int64_t replicate, int n) {
+        const DataView& data = problem(c).train;
+        const std::int64_t length = layout.row[0];
+        alignas(64) Real lambda[width] = {}, intercept[width] = {}, velocity[width] = {};
+        for (int l = 0; l < count; ++l) lambda[l] = b.decay[c + l];
+        for (int l = 0; layout.has_intercept && l < count; ++l) {
+            const Member m = member(c + l, replicate);
+            intercept[l] = m.x[layout.intercept[0]];
+            velocity[l] = m.velocity[layout.intercept[0]];
+        }
+        const Real* next_row = nullptr;
+        R next_product = set1<R>(0);  // with batch 1: of the weights with next_row
+        for (int j = 0; j < n && !stopped_after(0); ++j) {
+            take_batch(data, j, replicate, 0);
+            const R minus_lr = load<R>(b.column_lr + j * width), decay = load<R>(lambda), part = set1<R>(share);
+            const R scale = terms == Terms::momentum ? part : minus_lr * part;
+            const ColumnRule<R> rule{terms == Terms::momentum ? decay : minus_lr * decay, minus_lr,
+                                     set1<R>(Real(e.momentum)), e.nesterov};
+            const R start = load<R>(intercept);
+            R intercept_sum = terms == Terms::momentum ? set1<R>(0) : start;
+            const auto take_output = [&](std::int64_t s, R z) {
+                if (layout.has_intercept) z = z + start;
+                const R factor = scale * derivative(z, set1<R>(b.target[s]));
+                store(b.column_factors + s * width, factor);
+                intercept_sum = intercept_sum + factor;
+            };
+            if (next_row == nullptr) {
+                std::int64_t s = 0;
+                for (R z[4]; s + 4 <= batch; s += 4) {
+                    multiply_columns<R, 4>(b.row + s, b.columns, length, z);
+                    for (int i = 0; i < 4; ++i) take_output(s + i, z[i]);
+                }
+                for (R z; s < batch; ++s) {
+                    multiply_columns<R, 1>(b.row + s, b.columns, length, &z);
+                    take_output(s, z);
+                }
+            } else {
+                take_output(0, next_product);
+            }
+            if (layout.has_intercept) after_rows<R, terms>(rule, intercept_sum, start, intercept, velocity);
+            if (batch == 1 && j + 1 < n) {
+                const Real* const row = b.row[0];
+                take_batch(data, j + 1, replicate, 0);
+                next_row = b.row[0];
+                next_product = add_row_and_multiply_columns<R, terms>(rule, row, next_row, load<R>(b.column_factors),
+                                                                      b.columns, b.column_velocity, length);
+            } else {
+                add_rows_to_columns<R, terms>(rule, b.row, batch, b.column_factors, b.columns, b.column_velocity,
+                                              length);
+            }
+        }
+        for (int l = 0; layout.has_intercept && l < count; ++l) {
+            const Member m = member(c + l, replicate);
+            m.x[layout.intercept[0]] = intercept[l];
+            m.velocity[layout.intercept[0]] = terms == Terms::momentum ? velocity[l] : intercept[l];
+        }
+    }
+
+    // Of the loss of a single output.
+    R derivative(R z, R y) const {
+        switch (network.loss) {
+            case Loss::squared: return loss_derivative<Loss::squared>(z, y);
+            case Loss::logistic: return loss_derivative<Loss::logistic>(z, y);
+            default: return loss_derivative<Loss::hinge>(z, y);
+        }
+    }
+
     // Linear models with one output and one sample in a step: gangs take the whole tile, one after another.
     void advance_singles(std::int64_t begin, std::int64_t end, std::int64_t first, std::int64_t lanes, int n) {
         Member members[most_members];
@@ -393,52 +514,45 @@ private:
         const Real* const targets = static_cast<const Real*>(data.targets);
         const std::int64_t length = layout.row[0];
         const bool fused = e.problems.projection == ProjectionKind::none && e.iterate == Iterate::last;
-        const Real *row[most_members], *next_row[most_members];
-        alignas(64) Real factor[most_members], scale[most_members], target[most_members], next_target[most_members];
-        const auto take = [&](int j, const Real** rows, Real* y) {
+        struct Samples {
+            const Real* row[most_members];
+            alignas(64) Real target[most_members];
+        } samples[2] = {};
+        const auto take = [&](int j) {
             const uint32_t* const index =
                 b.index + (j + tile_sample % 4) * index_lanes + members[0].replicate % index_lanes;
+            Samples& into = samples[j % 2];
             for (int m = 0; m < count; ++m) {
                 const std::int64_t i = index[sharing ? 0 : m];
-                rows[m] = features + i * length;
-                y[m] = targets[i];
+                into.row[m] = features + i * length;
+                into.target[m] = targets[i];
             }
         };
-        for (int m = count; m < most_members; ++m) {
-            factor[m] = target[m] = next_target[m] = scale[m] = Real(0);
-            row[m] = next_row[m] = features;
-        }
+        alignas(64) Real factor[most_members] = {};
         bool multiplied = false;  // b.panel holds the products of this step
-        for (int j = 0; j < n; ++j) {
-            if (j == 0)
-                take(j, row, target);
-            else
-                for (int m = 0; m < count; ++m) {
-                    row[m] = next_row[m];
-                    target[m] = next_target[m];
-                }
+        take(0);
+        for (int j = 0; j < n && !stopped_after(0); ++j) {
+            const Samples& now = samples[j % 2];
             const bool more = j + 1 < n;
-            if (more) take(j + 1, next_row, next_target);
+            if (more) take(j + 1);
             if (!multiplied)
                 for (int m = 0; m < count; ++m) {
                     const Real* const x = members[m].x;
-                    product_block<R, 1, 1>(row + m, &x, length, 1, b.panel + m * width);
+                    product_block<R, 1, 1>(now.row + m, &x, length, 1, b.panel + m * width);
                 }
             for (int m = 0; m < most_members; m += width) store(factor + m, folded<R>(b.panel + m * width));
             if (layout.has_intercept)
                 for (int m = 0; m < count; ++m) factor[m] = factor[m] + members[m].x[layout.intercept[0]];
-            for (int m = 0; m < count; ++m) {
-                if (m == 0 || sharing) set_rule(members[m].config, j);
-                scale[m] = terms == Terms::momentum ? share : b.rule[members[m].config].minus_lr * share;
-            }
-            differentiate(factor, target, most_members);
-            for (int m = 0; m < most_members; m += width) store(factor + m, load<R>(scale + m) * load<R>(factor + m));
+            differentiate(factor, now.target, most_members);
+            for (int m = 0; m < (sharing ? count : 1); ++m) set_rule(members[m].config, j);
             multiplied = fused && more;
+            const Real* const* const next = multiplied ? samples[(j + 1) % 2].row : now.row;
             for (int m = 0; m < count; ++m) {
                 const Member& member = members[m];
                 const Rule<Real>& rule = b.rule[member.config];
-                add_row_and_multiply<R, terms>(rule, row[m], (multiplied ? next_row : row)[m], factor[m], member.x,
-                                               member.velocity, length, b.panel + m * width);
+                factor[m] = (terms == Terms::momentum ? share : rule.minus_lr * share) * factor[m];
+                add_row_and_multiply<R, terms>(rule, now.row[m], next[m], factor[m], member.x, member.velocity, length,
+                                               b.panel + m * width);
                 if (layout.has_intercept) update_intercepts<terms>(rule, {factor + m, 1, 1}, member, 0);
                 if (!fused) finish_step(member);
             }

@@ -59,12 +59,14 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
     // is cut keeps its values until all of it is done; where records are many that is too much, and blocks stay whole.
     const auto tasks = [&] { return ceil_div(configs, s.configs) * ceil_div(o.replicates, s.task_replicates); };
     const auto too_few = [&] { return o.threads > 1 && tasks() < o.threads * tasks_per_thread; };
+    const auto idle = [&] { return tasks() < o.threads; };
     const bool may_cut =
         s.configs * values_recorded(e) * block_replicates * std::int64_t(sizeof(double)) <= scratch_limit;
     const bool on_data = e.problems.network != nullptr;
     const std::int64_t smallest = !may_cut ? block_replicates : on_data ? smallest_data_range : smallest_range;
     while (s.task_replicates > smallest && (too_few() || scratch() > scratch_limit)) s.task_replicates /= 2;
-    while (s.configs > 1 && (too_few() || scratch() > scratch_limit)) s.configs /= 2;
+    // Configs of a problem on data share rows as well as draws: they are parted only where a thread would idle.
+    while (s.configs > 1 && ((on_data ? idle() : too_few()) || scratch() > scratch_limit)) s.configs /= 2;
     // What is left is one config of a large dimension: its coordinates in groups, then fewer replicates.
     while (!on_data && e.problems.projection != ProjectionKind::ball && s.coordinates > coordinate_multiple &&
            scratch() > scratch_limit) {

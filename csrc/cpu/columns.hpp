@@ -1,0 +1,137 @@
+// The inner loops of a linear model with one output where configs share rows: vectors run over configs, one column of
+// weights each, and every element of a row is multiplied with a vector of them. Included by data_runner.hpp.
+//
+// The bits are those of products.hpp: element i of a product goes to accumulator i mod row_multiple. Accumulators are
+// visited in the order of the tree that folds them, so that no more than a few are alive at a time.
+#pragma once
+
+#include "products.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+// The sum over accumulators first, first + step, ...: of `rows` products at once. leaf(IntConstant<first>, out) gives
+// it for step == leaf_step.
+template <class R, int rows, int first, int step, int leaf_step, class Leaf>
+ASGD_FN void fold_leaves(const Leaf& leaf, R* out) {
+    if constexpr (step == leaf_step) {
+        leaf(IntConstant<first>(), out);
+    } else {
+        R right[rows];
+        fold_leaves<R, rows, first, 2 * step, leaf_step>(leaf, out);
+        fold_leaves<R, rows, first + step, 2 * step, leaf_step>(leaf, right);
+        ASGD_UNROLL
+        for (int i = 0; i < rows; ++i) out[i] = out[i] + right[i];
+    }
+}
+
+// Products of `rows` rows with the columns: out[i] for row i. weights[element, config].
+template <class R, int rows>
+ASGD_FN void multiply_columns(const typename Lane<R>::Real* const* row, const typename Lane<R>::Real* weights,
+                              std::int64_t length, R* out) {
+    constexpr int width = Lane<R>::width, leaf_step = rows > 1 ? 8 : 4, together = row_multiple / leaf_step;
+    const auto leaf = [&](auto first, R* sums) {
+        constexpr int k = decltype(first)::value;
+        R sum[together][rows];
+        ASGD_UNROLL
+        for (int a = 0; a < together; ++a) ASGD_UNROLL
+        for (int i = 0; i < rows; ++i) sum[a][i] = set1<R>(0);
+        for (std::int64_t j = k; j < length; j += row_multiple) {
+            ASGD_UNROLL
+            for (int a = 0; a < together; ++a) {
+                const R w = load<R>(weights + (j + a * leaf_step) * width);
+                ASGD_UNROLL
+                for (int i = 0; i < rows; ++i) sum[a][i] = fma(w, set1<R>(row[i][j + a * leaf_step]), sum[a][i]);
+            }
+        }
+        ASGD_UNROLL
+        for (int i = 0; i < rows; ++i)
+            sums[i] = together == 2 ? sum[0][i] + sum[1][i]
+                                    : (sum[0][i] + sum[together / 2][i]) + (sum[1][i] + sum[together - 1][i]);
+    };
+    fold_leaves<R, rows, 0, 1, leaf_step>(leaf, out);
+}
+
+// Like Rule, of a vector of configs.
+template <class R>
+struct ColumnRule {
+    R decay, minus_lr, mu;
+    bool nesterov;
+};
+
+template <class R, Terms terms>
+ASGD_FN R before_rows(const ColumnRule<R>& rule, R w) {
+    if constexpr (terms == Terms::momentum) return rule.decay * w;
+    if constexpr (terms == Terms::rows_and_decay) return fma(rule.decay, w, w);
+    return w;
+}
+
+// The new weights, which it stores.
+template <class R, Terms terms>
+ASGD_FN R after_rows(const ColumnRule<R>& rule, R sum, R before, typename Lane<R>::Real* w,
+                     typename Lane<R>::Real* velocity) {
+    R after = sum;
+    if constexpr (terms == Terms::momentum) {
+        const R v = fma(rule.mu, load<R>(velocity), sum);
+        store(velocity, v);
+        after = fma(rule.minus_lr, rule.nesterov ? fma(rule.mu, v, sum) : v, before);
+    }
+    store(w, after);
+    return after;
+}
+
+// One step of all columns: factors[sample, config].
+template <class R, Terms terms>
+ASGD_FN void add_rows_to_columns(const ColumnRule<R>& rule, const typename Lane<R>::Real* const* row,
+                                 std::int64_t samples, const typename Lane<R>::Real* factors,
+                                 typename Lane<R>::Real* weights, typename Lane<R>::Real* velocity,
+                                 std::int64_t length) {
+    constexpr int width = Lane<R>::width, together = 8;
+    for (std::int64_t j = 0; j < length; j += together) {
+        R before[together], sum[together];
+        ASGD_UNROLL
+        for (int a = 0; a < together; ++a) {
+            before[a] = load<R>(weights + (j + a) * width);
+            sum[a] = before_rows<R, terms>(rule, before[a]);
+        }
+        for (std::int64_t s = 0; s < samples; ++s) {
+            const R factor = load<R>(factors + s * width);
+            const typename Lane<R>::Real* const x = row[s] + j;
+            ASGD_UNROLL
+            for (int a = 0; a < together; ++a) sum[a] = fma(factor, set1<R>(x[a]), sum[a]);
+        }
+        ASGD_UNROLL
+        for (int a = 0; a < together; ++a)
+            after_rows<R, terms>(rule, sum[a], before[a], weights + (j + a) * width, velocity + (j + a) * width);
+    }
+}
+
+// One step with one row, and the products of the new weights with the next row, in one pass over the weights.
+template <class R, Terms terms>
+ASGD_FN R add_row_and_multiply_columns(const ColumnRule<R>& rule, const typename Lane<R>::Real* row,
+                                       const typename Lane<R>::Real* next_row, R factor,
+                                       typename Lane<R>::Real* weights, typename Lane<R>::Real* velocity,
+                                       std::int64_t length) {
+    constexpr int width = Lane<R>::width, leaf_step = 4;
+    const auto leaf = [&](auto first, R* out) {
+        constexpr int k = decltype(first)::value;
+        R sum[4];
+        ASGD_UNROLL
+        for (int a = 0; a < 4; ++a) sum[a] = set1<R>(0);
+        for (std::int64_t j = k; j < length; j += row_multiple) {
+            ASGD_UNROLL
+            for (int a = 0; a < 4; ++a) {
+                const std::int64_t i = j + a * leaf_step;
+                const R before = load<R>(weights + i * width);
+                const R added = fma(factor, set1<R>(row[i]), before_rows<R, terms>(rule, before));
+                const R after = after_rows<R, terms>(rule, added, before, weights + i * width, velocity + i * width);
+                sum[a] = fma(after, set1<R>(next_row[i]), sum[a]);
+            }
+        }
+        *out = (sum[0] + sum[2]) + (sum[1] + sum[3]);
+    };
+    R out;
+    fold_leaves<R, 1, 0, 1, leaf_step>(leaf, &out);
+    return out;
+}
+
+ASGD_ISA_NAMESPACE_END
