@@ -75,9 +75,9 @@ def _grid_loss(report: GridReport) -> Figure:
     highest = max(row.mean[0] for row in report.rows)
     for row, colour, marker in _grid_looks(report):
         mean, error = np.array(row.mean), np.array(row.stderr)
-        shown = np.isfinite(mean)
-        lr, mean, error = np.array(row.base_lr)[shown], mean[shown], error[shown]
-        axis.fill_between(lr, mean - 1.96 * error, mean + 1.96 * error, color=colour, alpha=0.25, linewidth=0)
+        shown = np.isfinite(mean) & (mean < 100 * highest)  # where nothing is learnt, means are noise
+        lr, mean, error = np.array(row.base_lr)[shown], mean[shown], 1.96 * error[shown]
+        axis.fill_between(lr, np.maximum(mean - error, mean / 10), mean + error, color=colour, alpha=0.25, linewidth=0)
         axis.plot(lr, mean, color=colour, linewidth=1.0, label=row.schedule)
         axis.plot(row.best_base_lr, row.best, marker, color=colour, markersize=5)
     if 0 < lowest < highest:  # the far right, where steps are too large for anything, is not what is to be seen
