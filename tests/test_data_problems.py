@@ -669,3 +669,10 @@ def test_diverged_trajectories_are_counted_alike(kind, base_lr):
     assert not result.diverged[1, 0].any()
     assert set(result.diverged[1, 1].tolist()) == {20}
     np.testing.assert_array_equal(np.isfinite(result.samples).sum(axis=-1), result.count)
+
+
+def test_minimum_in_a_large_ball_with_a_small_multiplier():
+    X = 1e-4 * np.random.default_rng(0).normal(size=(200, 3))
+    problem = LeastSquares(X, X @ [1e4, 0.0, 0.0], projection=("ball", 5e3))
+    near = problem.value([5e3, 0.0, 0.0])
+    assert 0.9 * near < problem.minimum <= near

@@ -114,7 +114,8 @@ def test_recommended_grids_keep_the_promise():
         ({"base_lr_range": (0.0, 1.0)}, "base_lr_range must be one number, finite and > 0"),
         ({"base_lr_range": (1.0, 10.0)}, "base_lr_range must span at least a factor of largest_resolution = 100"),
         ({"points_per_decade": 0}, "points_per_decade must be an integer"),
-        ({"points_per_decade": 1000, "base_lr_range": (1e-30, 1e30)}, "points_per_decade must give at most"),
+        ({"points_per_decade": 101}, "points_per_decade must be an integer in 1 .. 100"),
+        ({"largest_resolution": 1.2}, "largest_resolution must be at least the ratio of neighbours on the fine grid"),
         ({"largest_resolution": 1.0}, "largest_resolution must be one number"),
         ({"replicates": 1}, "replicates must be an integer in 2"),
         ({"tolerance": -1.0}, "tolerance must be one number"),
@@ -151,7 +152,7 @@ def test_built_in_data(name, kind, shape):
 def test_held_out_rows():
     whole = datasets.load("breast_cancer")
     problem = datasets.make_problem(whole, test_frac=0.2, seed=3)
-    assert (len(problem.X), len(problem.test[0])) == (455, 114)
+    assert (len(problem.X), len(problem.test[0])) == (456, 113)
     np.testing.assert_allclose(problem.X.mean(axis=0), 0, atol=1e-5)  # scaled by the training rows alone
     assert np.abs(problem.test[0].mean(axis=0)).max() > 1e-3
     assert np.bincount(np.concatenate([problem.y, problem.test[1]]).astype(int) + 1)[0] == (whole.y == 0).sum()
@@ -178,6 +179,25 @@ def test_csv_targets(tmp_path):
     table = datasets.load(str(labelled), target="label")
     assert table.classes == ("no", "yes")
     assert type(datasets.make_problem(table, model="hinge")) is problems.HingeLoss
+
+
+def test_least_squares_takes_the_numbers_of_a_target(tmp_path):
+    """Not the numbers of its classes: 0, 1, 5, 100 are not evenly spaced; nor names such as 1e+06."""
+    y = np.array([0, 1, 5, 1_000_000] * 5, dtype=float)
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    np.savez(tmp_path / "data.npz", X=X, y=y)
+    table = datasets.load(str(tmp_path / "data.npz"))
+    assert len(table.classes) == 4
+    problem = datasets.make_problem(table, model="least-squares")
+    np.testing.assert_allclose(problem.y, (y - y.mean()) / y.std())
+
+
+def test_rare_classes_stay_in_training(tmp_path):
+    y = np.array([0] * 30 + [1] * 30 + [2] * 2)
+    np.savez(tmp_path / "data.npz", X=np.random.default_rng(0).normal(size=(62, 2)), y=y)
+    for seed in range(5):
+        problem = datasets.make_problem(datasets.load(str(tmp_path / "data.npz")), test_frac=0.4, seed=seed)
+        assert np.bincount(problem.y.astype(int)).tolist() == [18, 18, 1]
 
 
 def test_npz_files(tmp_path):
@@ -276,6 +296,9 @@ def test_command_on_a_file(tmp_path, capsys):
         (["--lr-min", "1", "--lr-max", "2"], "base_lr_range must span"),
         (["--json", "/no/such/folder/x.json"], "--json: folder '/no/such/folder' does not exist"),
         (["--metric", "error"], "metric must be"),
+        (["--lr-min", "1e-300", "--lr-max", "1e300"], "base_lr must be 0 or 1.175e-38 to 3.403e+38 in float32"),
+        (["--largest-resolution", "1.2"], "largest_resolution must be at least the ratio of neighbours"),
+        (["--seed", "-1"], "seed must be an integer"),
         (["--model", "softmax"], ""),
     ],
 )

@@ -161,6 +161,30 @@ def test_edges_of_rows(isa, n, d):
     np.testing.assert_array_equal(result.samples, expected["loss"][0])
 
 
+def test_outputs_that_are_no_numbers_are_divergence(isa):
+    """An output of inf - inf beside finite ones: NaN, not the logarithm of something."""
+    X, y = np.array([[1e30, -1e30], [0.0, 0.0], [0.0, 0.0]]), [1, 0, 2]
+    problem = problems.SoftmaxRegression(X, y, x0=[1e38, 1e38, 0, 0, 0, 0], test=(X[:1], [1]))
+    result = anneal_sgd.simulate(
+        problem,
+        schedules.Constant(),
+        base_lr=0.0,
+        horizon=1,
+        replicates=3,
+        metric=("loss", "test_loss", "test_accuracy"),
+        isa=isa,
+    )
+    assert result.diverged.tolist() == [3, 3, 3]
+
+
+def test_no_decay_beside_a_problem_with_decay(isa):
+    """An infinite weight without l2 stays what it is, whatever runs beside it."""
+    alone = problems.HingeLoss([[10.0], [-10.0]], [1, -1])
+    call = {"base_lr": 3e38, "horizon": 20, "replicates": 2, "metric": "loss", "isa": isa}
+    both = anneal_sgd.simulate([alone, alone.replace(l2=0.5)], schedules.Constant(), **call)
+    assert both.mean[0] == anneal_sgd.simulate(alone, schedules.Constant(), **call).mean == 0.0
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_exponential_is_accurate(dtype):
     """Within 1.5 ulp, over the whole range; the compiled one has the same bits, as the trajectories show."""

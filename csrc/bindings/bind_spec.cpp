@@ -75,7 +75,9 @@ std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, S
     std::copy(sizes.begin(), sizes.end(), p->network.sizes);
     const NetworkLayout layout = network_layout(p->network);
     std::int64_t dimension = 0;
-    for_each_coordinate(layout, [&](std::int64_t, std::int64_t, int, bool) { ++dimension; });
+    for (int k = 0; k < layout.layers; ++k) dimension += layout.units[k] * (layout.inputs[k] + (intercept ? 1 : 0));
+    require(dimension < (std::int64_t(1) << 24),
+            "sizes: " + std::to_string(dimension) + " coordinates are not below 2**24");
     for (const py::handle item : problems) {
         const auto fields = item.cast<py::tuple>();
         require(fields.size() == 6, "problems: each must be (train, test, l2, radius, minimum, x0)");

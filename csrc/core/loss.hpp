@@ -77,7 +77,7 @@ ASGD_FN R softmax_value(const typename Lane<R>::Real* z, std::int64_t stride, in
         sum = sum + exp_clamped(above);
         target = select_less(set1<R>(0), is_class(y, k), above, target);
     }
-    return natural_log(sum) - target;
+    return (natural_log(sum) - target) + (sum - sum);  // NaN where an output was: the logarithm would lose it
 }
 
 // 1 where the first of the largest outputs is that of class y.

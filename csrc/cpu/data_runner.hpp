@@ -10,14 +10,13 @@
 
 #include "../core/loss.hpp"
 #include "../core/network.hpp"
-#include "../core/sampling.hpp"
 #include "columns.hpp"
 #include "horizon.hpp"
 #include "noise.hpp"
+#include "samples.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
 
-inline constexpr int index_lanes = 16;                        // replicates whose samples are drawn together
 inline constexpr std::int64_t most_samples = 2048;            // of a replicate that are drawn together, or one step's
 inline constexpr int most_members = 16;                       // of a gang
 inline constexpr int shared_members = 4;                      // at least, of a gang that shares rows
@@ -28,15 +27,13 @@ struct DataBuffers {
     using Real = typename Lane<R>::Real;
 
     NetworkLayout layout;
-    std::int64_t configs, trajectories, open_windows, members, samples;
+    std::int64_t configs, trajectories, members, samples;
     int tile_steps;
     bool linear;
 
     Real* x;               // [config, replicate, padded point]
     Real* velocity;        // the same, with momentum
-    Real* segment;         // the same, with averages: sum of iterates in the open segment
-    double* total;         // the same: sum of iterates in finished segments
-    double* window_start;  // [record mod open_windows, ...]: P where a tail begins
+    Averages<R> averages;  // of x
     Real* averaged;        // the same
 
     uint32_t* index;           // [sample in the tile, replicate of index_lanes]
@@ -61,7 +58,6 @@ struct DataBuffers {
 
     DataBuffers(const EnsembleSpec& e, const Range& range, Arena& arena) : layout(network_layout(*e.problems.network)) {
         const NetworkSpec& network = *e.problems.network;
-        const bool averaging = e.iterate != Iterate::last;
         configs = range.stop_config - range.first_config;
         trajectories = configs * range.replicates;
         linear = layout.layers == 1;
@@ -75,11 +71,8 @@ struct DataBuffers {
         const std::int64_t state = trajectories * layout.size;
         x = arena.take<Real>(state);
         velocity = e.momentum > 0 ? arena.take<Real>(state) : x;
-        segment = arena.take<Real>(averaging ? state : 0);
-        total = arena.take<double>(averaging ? state : 0);
-        open_windows = most_open_windows(e);
-        window_start = arena.take<double>(state * open_windows);
-        averaged = arena.take<Real>(averaging ? state : 0);
+        averages.take(e, state, arena);
+        averaged = arena.take<Real>(e.iterate != Iterate::last ? state : 0);
 
         index = arena.take<uint32_t>((tile_steps * network.batch_size + 8) * index_lanes);
         row = arena.take<const Real*>(samples);
@@ -112,7 +105,7 @@ struct DataBuffers {
 
 // R: lanes of the ensemble's precision. W: lanes of float32, for random words.
 template <class R, class W>
-class DataRunner {
+class DataRunner : public Stoppable {
     using Real = typename Lane<R>::Real;
     static constexpr int width = Lane<R>::width;
 
@@ -122,12 +115,10 @@ class DataRunner {
     DataBuffers<R> b;
     LearningRates<R> rates;
     const Configs configs;
-    const Listener& listener;
     const NetworkLayout& layout;
     const PhiloxKeys keys;
     const std::int64_t batch, replicates;
-    const Real share;  // of a sample in a step
-    bool stopped = false, decaying = false;
+    const Real share;              // of a sample in a step
     std::int64_t tile_sample = 0;  // number of the first sample of the tile
 
     struct Member {
@@ -137,13 +128,13 @@ class DataRunner {
 
 public:
     DataRunner(const EnsembleSpec& ensemble, const Range& r, Arena& arena, const Listener& l)
-        : e(ensemble),
+        : Stoppable(l),
+          e(ensemble),
           network(*ensemble.problems.network),
           range(r),
           b(ensemble, r, arena),
           rates(b.configs, arena),
           configs(ensemble, r),
-          listener(l),
           layout(b.layout),
           keys(philox_keys(ensemble.seed)),
           batch(network.batch_size),
@@ -158,8 +149,6 @@ public:
     }
 
     // For take_horizon.
-    bool is_stopped() const { return stopped; }
-
     void advance(std::int64_t t, int n) {
         rates.compute(configs, t, n);
         tile_sample = t * batch;
@@ -184,25 +173,18 @@ public:
     }
 
     void close_segments() {
-        in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t l = begin; l < end; ++l) {
-                b.total[l] += double(b.segment[l]);
-                b.segment[l] = Real(0);
-            }
-        });
+        in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) { b.averages.close_segment(begin, end); });
     }
-
     void save_window_start(std::int64_t r) {
-        double* const window_start = b.window_start + r % b.open_windows * state_size();
-        in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t l = begin; l < end; ++l) window_start[l] = b.total[l] + double(b.segment[l]);
-        });
+        in_pieces(state_size(),
+                  [&](std::int64_t begin, std::int64_t end) { b.averages.save_window_start(r, begin, end); });
     }
-
     void report(std::int64_t record, std::int64_t k) {
         const Real* points = b.x;
         if (e.iterate != Iterate::last && k > 0) {
-            average(record, k);
+            in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
+                b.averages.average(e, record, k, 0, begin, end, b.averaged);
+            });
             points = b.averaged;
         }
         if (records_training(e)) evaluate(points, false);
@@ -214,7 +196,6 @@ public:
     }
 
 private:
-    bool stopped_after(std::int64_t work) { return stopped = stopped || !listener.advanced(listener.context, work); }
     std::int64_t state_size() const { return b.trajectories * layout.size; }
     std::int64_t at(std::int64_t config, std::int64_t replicate) const {
         return (config * replicates + replicate) * layout.size;
@@ -229,12 +210,6 @@ private:
         return stop;
     }
 
-    template <class F>
-    void in_pieces(std::int64_t n, F f) {
-        for (std::int64_t begin = 0; begin < n && !stopped_after(0); begin += uninterrupted_elements)
-            f(begin, n - begin < uninterrupted_elements ? n : begin + uninterrupted_elements);
-    }
-
     // --- the start ---------------------------------------------------------------------------------------------------
 
     void start() {
@@ -242,15 +217,11 @@ private:
         for (std::int64_t c = 0; c < b.configs; ++c) {
             b.problem[c] = configs.problem(c);
             b.decay[c] = Real(problem(c).l2 + e.weight_decay);
-            decaying = decaying || b.decay[c] > 0;
         }
         in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
             memset(b.x + begin, 0, sizeof(Real) * std::size_t(end - begin));
             if (e.momentum > 0) memset(b.velocity + begin, 0, sizeof(Real) * std::size_t(end - begin));
-            if (e.iterate != Iterate::last) {
-                memset(b.segment + begin, 0, sizeof(Real) * std::size_t(end - begin));
-                memset(b.total + begin, 0, sizeof(double) * std::size_t(end - begin));
-            }
+            if (e.iterate != Iterate::last) b.averages.clear(begin, end);
         });
         for (int k = 0; k < layout.layers - 1; ++k)  // what pads them must be zero
             memset(b.hidden[k], 0, sizeof(Real) * std::size_t(b.samples * padded_row(layout.units[k])));
@@ -295,64 +266,12 @@ private:
 
     // Rows that index_lanes replicates take in steps t .. t + n - 1, to b.index.
     void draw_samples(std::int64_t c, std::int64_t first, std::int64_t t, int n) {
-        const uint32_t rows = uint32_t(problem(c).train.rows), replicate = uint32_t(range.first_replicate + first);
-        const std::int64_t begin = t * batch, end = (t + n) * batch;
+        const SampleStream stream{keys, uint32_t(problem(c).train.rows), configs.stream(c),
+                                  uint32_t(range.first_replicate + first)};
         if (network.sampling == Sampling::with_replacement)
-            draw_with_replacement(rows, configs.stream(c), replicate, begin, end);
+            fill_with_replacement<W>(stream, t * batch, (t + n) * batch, b.index);
         else
-            draw_reshuffled(rows, configs.stream(c), replicate, begin, end);
-    }
-
-    // Sample q is at b.index + (q - begin + begin % 4) * index_lanes.
-    void draw_with_replacement(uint32_t rows, uint32_t stream, uint32_t replicate, std::int64_t begin,
-                               std::int64_t end) {
-        for (int v = 0; v < index_lanes; v += Lane<W>::width) {
-            const auto word_lanes = replicate_words<W>(replicate + uint32_t(v));
-            for (std::int64_t call = begin / 4; call * 4 < end; ++call) {
-                const uint32_t block = block_of_samples + uint32_t(call >> 32);
-                typename Lane<W>::Word words[4], high, low;
-                philox_words(philox_lanes(word_lanes, block, keys), philox_call(stream, uint32_t(call), keys), keys,
-                             words);
-                ASGD_UNROLL
-                for (int k = 0; k < 4; ++k) {
-                    mul_high_low(rows, words[k], high, low);
-                    store_bits(b.index + (call * 4 + k - begin + begin % 4) * index_lanes + v, narrow(high));
-                }
-            }
-        }
-    }
-
-    void draw_reshuffled(uint32_t rows, uint32_t stream, uint32_t replicate, std::int64_t begin, std::int64_t end) {
-        const ShuffleGrid grid = shuffle_grid(rows);
-        alignas(64) uint32_t epoch_keys[shuffle_rounds * index_lanes], high[index_lanes], low[index_lanes];
-        for (std::int64_t q = begin; q < end; ++q) {
-            const std::int64_t epoch = q / rows;
-            if (q == begin || q % rows == 0) draw_epoch_keys(stream, replicate, epoch, epoch_keys);
-            const uint32_t position = uint32_t(q % rows);
-            for (int l = 0; l < index_lanes; ++l) {
-                high[l] = position / grid.columns;
-                low[l] = position % grid.columns;
-                shuffle_pass(grid, epoch_keys + l, index_lanes, high[l], low[l]);
-            }
-            uint32_t* const out = b.index + (q - begin + begin % 4) * index_lanes;
-            for (int l = 0; l < index_lanes; ++l) {  // cells beyond the last row lead on to others
-                while (high[l] * grid.columns + low[l] >= rows)
-                    shuffle_pass(grid, epoch_keys + l, index_lanes, high[l], low[l]);
-                out[l] = high[l] * grid.columns + low[l];
-            }
-        }
-    }
-
-    void draw_epoch_keys(uint32_t stream, uint32_t replicate, std::int64_t epoch, uint32_t* out) {
-        for (int v = 0; v < index_lanes; v += Lane<W>::width) {
-            const auto lanes = philox_lanes(replicate_words<W>(replicate + uint32_t(v)),
-                                            block_of_epochs + uint32_t(epoch * calls_per_epoch >> 32), keys);
-            for (int call = 0; call < calls_per_epoch; ++call) {
-                typename Lane<W>::Word words[4];
-                philox_words(lanes, philox_call(stream, uint32_t(epoch * calls_per_epoch + call), keys), keys, words);
-                for (int k = 0; k < 4; ++k) store_bits(out + (4 * call + k) * index_lanes + v, narrow(words[k]));
-            }
-        }
+            fill_reshuffled<W>(stream, t * batch, (t + n) * batch, b.index);
     }
 
     // Rows and targets of the batch that replicate takes in step j of the tile, from place `sample` on.
@@ -394,7 +313,7 @@ private:
                 move_columns(c, count, r, true);
                 if (e.momentum > 0)
                     advance_vector_of_columns<Terms::momentum>(c, count, r, n);
-                else if (decaying)
+                else if (b.decay[c] > 0)  // of one problem, so of one lambda
                     advance_vector_of_columns<Terms::rows_and_decay>(c, count, r, n);
                 else
                     advance_vector_of_columns<Terms::rows>(c, count, r, n);
@@ -500,7 +419,7 @@ private:
                     members[m] = sharing ? member(c + m, first + l) : member(c, first + l + m);
                 if (e.momentum > 0)
                     advance_gang_of_singles<Terms::momentum>(members, count, sharing, n);
-                else if (decaying)
+                else if (b.decay[members[0].config] > 0)
                     advance_gang_of_singles<Terms::rows_and_decay>(members, count, sharing, n);
                 else
                     advance_gang_of_singles<Terms::rows>(members, count, sharing, n);
@@ -605,7 +524,7 @@ private:
         }
         if (e.momentum > 0)
             update_members<Terms::momentum>(members, n_members);
-        else if (decaying)
+        else if (b.decay[members[0].config] > 0)
             update_members<Terms::rows_and_decay>(members, n_members);
         else
             update_members<Terms::rows>(members, n_members);
@@ -622,7 +541,7 @@ private:
     void finish_step(const Member& member) {
         if (e.problems.projection == ProjectionKind::ball) project(member);
         if (e.iterate == Iterate::last) return;
-        Real* const segment = b.segment + at(member.config, member.replicate);
+        Real* const segment = b.averages.segment + at(member.config, member.replicate);
         for (std::int64_t i = 0; i < layout.size; i += width)
             store(segment + i, load<R>(segment + i) + load<R>(member.x + i));
     }
@@ -765,18 +684,6 @@ private:
     }
 
     // --- records -----------------------------------------------------------------------------------------------------
-
-    void average(std::int64_t record, std::int64_t k) {
-        const bool tail = e.iterate == Iterate::tail_average;
-        const double* const before = b.window_start + (tail ? record % b.open_windows : 0) * state_size();
-        const double window = double(tail ? k - tail_window_start(k, e.tail_frac) : k);
-        in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t l = begin; l < end; ++l) {
-                const double sum = b.total[l] + double(b.segment[l]);
-                b.averaged[l] = Real((tail ? sum - before[l] : sum) / window);
-            }
-        });
-    }
 
     // The metrics of one data set at all points of the range.
     void evaluate(const Real* points, bool test) {

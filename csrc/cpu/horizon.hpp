@@ -80,6 +80,71 @@ struct LearningRates {
     }
 };
 
+// Running sums of the iterates of a state of `size` elements; empty where the last iterate is what is recorded.
+template <class R>
+struct Averages {
+    using Real = typename Lane<R>::Real;
+    std::int64_t size = 0, open_windows = 0;
+    Real* segment = nullptr;         // [element]: sum of iterates in the open segment
+    double* total = nullptr;         // [element]: sum of iterates in finished segments
+    double* window_start = nullptr;  // [record mod open_windows, element]: P where a tail begins
+
+    void take(const EnsembleSpec& e, std::int64_t state_size, Arena& arena) {
+        size = state_size;
+        open_windows = most_open_windows(e);
+        segment = arena.take<Real>(e.iterate != Iterate::last ? size : 0);
+        total = arena.take<double>(e.iterate != Iterate::last ? size : 0);
+        window_start = arena.take<double>(size * open_windows);
+    }
+    void clear(std::int64_t begin, std::int64_t end) {
+        memset(segment + begin, 0, sizeof(Real) * std::size_t(end - begin));
+        memset(total + begin, 0, sizeof(double) * std::size_t(end - begin));
+    }
+    void close_segment(std::int64_t begin, std::int64_t end) {
+        for (std::int64_t l = begin; l < end; ++l) {
+            total[l] += double(segment[l]);
+            segment[l] = Real(0);
+        }
+    }
+    void save_window_start(std::int64_t record, std::int64_t begin, std::int64_t end) {
+        double* const out = window_start + record % open_windows * size;
+        for (std::int64_t l = begin; l < end; ++l) out[l] = total[l] + double(segment[l]);
+    }
+    // The averages at step k > 0 of elements first + begin .. first + end - 1, to out + begin.
+    void average(const EnsembleSpec& e, std::int64_t record, std::int64_t k, std::int64_t first, std::int64_t begin,
+                 std::int64_t end, Real* out) const {
+        const bool tail = e.iterate == Iterate::tail_average;
+        const double* const before = window_start + (tail ? record % open_windows : 0) * size + first;
+        const double window = double(tail ? k - tail_window_start(k, e.tail_frac) : k);
+        for (std::int64_t l = begin; l < end; ++l) {
+            const double sum = total[first + l] + double(segment[first + l]);
+            out[l] = Real((tail ? sum - before[l] : sum) / window);
+        }
+    }
+};
+
+// A runner's line to whoever may stop it.
+class Stoppable {
+public:
+    bool is_stopped() const { return stopped; }
+
+protected:
+    explicit Stoppable(const Listener& l) : listener(l) {}
+
+    // Tells the work done; false ends it.
+    bool stopped_after(std::int64_t work) { return stopped = stopped || !listener.advanced(listener.context, work); }
+
+    // f(begin, end) over n elements, in pieces short enough to be stopped in between.
+    template <class F>
+    void in_pieces(std::int64_t n, F f) {
+        for (std::int64_t begin = 0; begin < n && !stopped_after(0); begin += uninterrupted_elements)
+            f(begin, n - begin < uninterrupted_elements ? n : begin + uninterrupted_elements);
+    }
+
+    const Listener& listener;
+    bool stopped = false;
+};
+
 // Step at which record r's tail average begins; past is -1: at once, there is none.
 ASGD_FN std::int64_t window_start(const EnsembleSpec& e, std::int64_t r) {
     return e.iterate == Iterate::tail_average && e.record_at[r] > 0 ? tail_window_start(e.record_at[r], e.tail_frac)

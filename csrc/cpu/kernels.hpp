@@ -17,8 +17,8 @@ struct Range {
     std::int64_t coordinates;
 };
 
-// How a kernel reports. `advanced` gets coordinate-steps done and returns false to stop the run; `recorded` gets the
-// suboptimality of every replicate of the range, in the ensemble's precision.
+// How a kernel reports. `advanced` gets coordinate-steps done and returns false to stop the run; `recorded` gets a
+// value of every replicate of the range, the suboptimality or another metric, in the ensemble's precision.
 struct Listener {
     void* context;
     bool (*advanced)(void* context, std::int64_t coordinate_steps);

@@ -25,14 +25,11 @@ struct Buffers {
 
     std::int64_t configs, group, padded;  // group: coordinates; padded: replicates rounded up to whole strips
     bool grouped;                         // there is more than one group
-    std::int64_t open_windows;            // tail averages whose window has begun and not ended, at most
     int ball_steps;                       // steps of drawn values that a ball projection buffers per coordinate
 
     // coordinate: in the group
     Real* x;                       // [config, coordinate, replicate]
-    Real* segment;                 // [config, coordinate, replicate]: sum of iterates in the open segment
-    double* total;                 // [config, coordinate, replicate]: sum of iterates in finished segments
-    double* window_start;          // [record mod open_windows, config, coordinate, replicate]: P where a tail begins
+    Averages<R> averages;          // of x
     Real* averaged;                // [coordinate, replicate]
     Real* objective;               // [config, record, accumulator, replicate]: sums over the groups done
     Coordinate<Real>* parameters;  // [problem in the range, coordinate]
@@ -51,10 +48,7 @@ struct Buffers {
         const std::int64_t state = configs * group * padded;
 
         x = arena.take<Real>(state);
-        segment = arena.take<Real>(averaging ? state : 0);
-        total = arena.take<double>(averaging ? state : 0);
-        open_windows = most_open_windows(e);
-        window_start = arena.take<double>(state * open_windows);
+        averages.take(e, state, arena);
         averaged = arena.take<Real>(averaging ? group * padded : 0);
         objective = arena.take<Real>(grouped ? configs * e.record_count * accumulators * padded : 0);
         parameters = arena.take<Coordinate<Real>>(
@@ -131,7 +125,7 @@ static void advance_strip(const Coordinate<typename Lane<R>::Real>& p, const typ
 }
 
 template <class R>
-class TileRunner {
+class TileRunner : public Stoppable {
     using Real = typename Lane<R>::Real;
     using BitsReal = typename Constants<Real>::Integer;
     static constexpr int width = Lane<R>::width;
@@ -141,9 +135,8 @@ class TileRunner {
     Buffers<R> b;
     LearningRates<R> rates;
     const Configs configs;
-    const Listener& listener;
     PhiloxKeys keys;
-    bool averaging, stopped = false;
+    bool averaging;
     std::int64_t first_coordinate = 0, coordinates = 0;  // the group at work
 
     uint32_t block_of(std::int64_t i) const { return uint32_t(first_coordinate + i); }
@@ -158,12 +151,12 @@ class TileRunner {
 
 public:
     TileRunner(const EnsembleSpec& ensemble, const Range& r, Arena& arena, const Listener& l)
-        : e(ensemble),
+        : Stoppable(l),
+          e(ensemble),
           range(r),
           b(ensemble, r, arena),
           rates(b.configs, arena),
           configs(ensemble, r),
-          listener(l),
           keys(philox_keys(ensemble.seed)),
           averaging(ensemble.iterate != Iterate::last) {}
 
@@ -179,7 +172,6 @@ public:
     }
 
     // For take_horizon.
-    bool is_stopped() const { return stopped; }
     void advance(std::int64_t t, int n) {
         rates.compute(configs, t, n);
         switch (e.problems.kind) {
@@ -190,19 +182,11 @@ public:
     }
 
     void close_segments() {
-        in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t l = begin; l < end; ++l) {
-                b.total[l] += double(b.segment[l]);
-                b.segment[l] = Real(0);
-            }
-        });
+        in_pieces(b.averages.size, [&](std::int64_t begin, std::int64_t end) { b.averages.close_segment(begin, end); });
     }
-
     void save_window_start(std::int64_t r) {
-        double* const window_start = b.window_start + r % b.open_windows * state_size();
-        in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t l = begin; l < end; ++l) window_start[l] = b.total[l] + double(b.segment[l]);
-        });
+        in_pieces(b.averages.size,
+                  [&](std::int64_t begin, std::int64_t end) { b.averages.save_window_start(r, begin, end); });
     }
 
     void report(std::int64_t record, std::int64_t k) {
@@ -210,7 +194,9 @@ public:
         for (std::int64_t c = 0; c < b.configs && !stopped_after(0); ++c) {
             const Real* x = b.x + b.offset(c, 0);
             if (averaging && k > 0) {
-                average(c, record, k);
+                in_pieces(b.group * b.padded, [&](std::int64_t begin, std::int64_t end) {
+                    b.averages.average(e, record, k, b.offset(c, 0), begin, end, b.averaged);
+                });
                 x = b.averaged;
             }
             switch (e.problems.kind) {
@@ -223,19 +209,6 @@ public:
     }
 
 private:
-    // Tells the work done; a tile of many coordinates and configs takes seconds, so it is told in pieces.
-    bool stopped_after(std::int64_t coordinate_steps) {
-        return stopped = stopped || !listener.advanced(listener.context, coordinate_steps);
-    }
-
-    // f(begin, end) over n elements, in pieces short enough to be stopped in between.
-    template <class F>
-    void in_pieces(std::int64_t n, F f) {
-        for (std::int64_t begin = 0; begin < n && !stopped_after(0); begin += uninterrupted_elements)
-            f(begin, n - begin < uninterrupted_elements ? n : begin + uninterrupted_elements);
-    }
-    std::int64_t state_size() const { return b.configs * b.group * b.padded; }
-
     // Steps that are drawn together from step t on: up to the next multiple of `tile`, so that a piece's draws begin at
     // row t mod draws_per_call of the buffer and end within it.
     static int piece_steps(NoiseForm form, std::int64_t t, int n, int tile) {
@@ -256,10 +229,7 @@ private:
             }
         }
         if (averaging)
-            in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
-                memset(b.segment + begin, 0, sizeof(Real) * std::size_t(end - begin));
-                memset(b.total + begin, 0, sizeof(double) * std::size_t(end - begin));
-            });
+            in_pieces(b.averages.size, [&](std::int64_t begin, std::int64_t end) { b.averages.clear(begin, end); });
     }
 
     template <ProblemKind kind>
@@ -312,7 +282,8 @@ private:
                 for (std::int64_t c = begin; c < end; ++c) {
                     const std::int64_t at = b.offset(c, i) + first;
                     strip(parameters(c, i), rates.minus_lr + c * segment_steps + j, m, values, b.noise_bits,
-                          int((t + j) % rademacher_draws_per_call), b.x + at, averaging ? b.segment + at : nullptr);
+                          int((t + j) % rademacher_draws_per_call), b.x + at,
+                          averaging ? b.averages.segment + at : nullptr);
                 }
                 j += m;
             }
@@ -379,22 +350,9 @@ private:
                 const std::int64_t at = b.offset(c, i) + first + v * width;
                 const R x = load<R>(b.x + at) * factor;
                 store(b.x + at, x);
-                if (averaging) store(b.segment + at, load<R>(b.segment + at) + x);
+                if (averaging) store(b.averages.segment + at, load<R>(b.averages.segment + at) + x);
             }
         }
-    }
-
-    void average(std::int64_t c, std::int64_t record, std::int64_t k) {
-        const std::int64_t n = b.group * b.padded, at = b.offset(c, 0);
-        const bool tail = e.iterate == Iterate::tail_average;
-        const double* before = b.window_start + (tail ? record % b.open_windows : 0) * state_size() + at;
-        const double window = double(tail ? k - tail_window_start(k, e.tail_frac) : k);
-        in_pieces(n, [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t l = begin; l < end; ++l) {
-                const double sum = b.total[at + l] + double(b.segment[at + l]);
-                b.averaged[l] = Real((tail ? sum - before[l] : sum) / window);
-            }
-        });
     }
 
     // Adds the group's share; after the last group `recorded` has the suboptimality.

@@ -64,9 +64,22 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
         s.configs * values_recorded(e) * block_replicates * std::int64_t(sizeof(double)) <= scratch_limit;
     const bool on_data = e.problems.network != nullptr;
     const std::int64_t smallest = !may_cut ? block_replicates : on_data ? smallest_data_range : smallest_range;
-    while (s.task_replicates > smallest && (too_few() || scratch() > scratch_limit)) s.task_replicates /= 2;
+    const auto smaller = [&](Shape fewer) {  // whether that is worth it: buffers for one step may be what is large
+        return scratch() > scratch_limit && scratch_bytes(e, o, kernels, fewer) < scratch() - scratch() / 8;
+    };
+    const auto with_replicates = [&] {
+        Shape fewer = s;
+        fewer.task_replicates /= 2;
+        return fewer;
+    };
+    const auto with_configs = [&] {
+        Shape fewer = s;
+        fewer.configs /= 2;
+        return fewer;
+    };
+    while (s.task_replicates > smallest && (too_few() || smaller(with_replicates()))) s.task_replicates /= 2;
     // Configs of a problem on data share rows as well as draws: they are parted only where a thread would idle.
-    while (s.configs > 1 && ((on_data ? idle() : too_few()) || scratch() > scratch_limit)) s.configs /= 2;
+    while (s.configs > 1 && ((on_data ? idle() : too_few()) || smaller(with_configs()))) s.configs /= 2;
     // What is left is one config of a large dimension: its coordinates in groups, then fewer replicates.
     while (!on_data && e.problems.projection != ProjectionKind::ball && s.coordinates > coordinate_multiple &&
            scratch() > scratch_limit) {
@@ -76,7 +89,7 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
         s = fewer;
     }
     const std::int64_t narrowest = on_data ? 1 : narrowest_range;
-    while (may_cut && s.task_replicates > narrowest && scratch() > scratch_limit) s.task_replicates /= 2;
+    while (may_cut && s.task_replicates > narrowest && smaller(with_replicates())) s.task_replicates /= 2;
     s.group_replicates = std::max(s.task_replicates, std::min(s.group_replicates, block_replicates));
     return s;
 }

@@ -214,7 +214,7 @@ def grid(
     mean over where the grid begins, and how many grid points per factor of ten keep within the tolerance.
     """
     from .experiments.datasets import load, make_problem
-    from .experiments.grid import DEFAULT_SCHEDULES, GridReport, grid_robustness
+    from .experiments.grid import DEFAULT_SCHEDULES, GridReport, grid_robustness, run_meta
 
     chosen = [schedules.by_name(name) for name in schedule_names] or list(DEFAULT_SCHEDULES)
     _check_files(json_file, output, "grid.json")
@@ -228,45 +228,39 @@ def grid(
         sampling=sampling,
         intercept=intercept or model == "mlp",
     )
+    arguments: dict[str, Any] = {
+        "schedules": chosen,
+        "base_lr_range": (lr_min, lr_max),
+        "points_per_decade": points_per_decade,
+        "largest_resolution": largest_resolution,
+        "horizon": horizon,
+        "replicates": replicates,
+        "metric": metric,
+        "tolerance": tolerance,
+        "momentum": momentum,
+        "nesterov": nesterov,
+        "weight_decay": weight_decay,
+        "seed": seed,
+    }
+    meta = {**run_meta(problem, **arguments), "data": source, "target": target, "model": model}
     rows: list[GridRow] = []
     try:
         with _progress() as bar:
             task = bar.add_task("starting", total=1.0, rate="")
-            report = grid_robustness(
+            grid_robustness(
                 problem,
-                schedules=chosen,
-                base_lr_range=(lr_min, lr_max),
-                points_per_decade=points_per_decade,
-                largest_resolution=largest_resolution,
-                horizon=horizon,
-                replicates=replicates,
-                metric=metric,
-                tolerance=tolerance,
-                momentum=momentum,
-                nesterov=nesterov,
-                weight_decay=weight_decay,
-                seed=seed,
+                **arguments,
                 threads=threads,
                 progress=lambda label, done: bar.update(task, description=label, completed=done),
                 on_row=rows.append,
             )
     except KeyboardInterrupt:
         if rows:
-            partial = GridReport(
-                rows,
-                {
-                    "problem": repr(problem),
-                    "metric": metric or type(problem)._METRICS[0],
-                    "horizon": horizon,
-                    "replicates": replicates,
-                    "points_per_decade": points_per_decade,
-                    "tolerance": tolerance,
-                    "interrupted": True,
-                },
-            )
+            partial = GridReport(rows, {**meta, "interrupted": True})
             _print_grid(partial, Console())
             _write_grid(partial, json_file, output, pictures=False)
         raise
+    report = GridReport(rows, meta)
     _print_grid(report, Console())
     _write_grid(report, json_file, output, pictures=output is not None)
     return 0

@@ -7,6 +7,7 @@ brings its data sets; both are imported here only.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +34,7 @@ class Table:
     y: NDArray[np.float64]
     columns: tuple[str, ...]
     classes: tuple[str, ...]  #: empty: the target is a number
+    values: NDArray[np.float64] | None = None  #: the target as numbers, where it was given as such
 
 
 def load(source: str, *, target: str | None = None, seed: int = 0) -> Table:
@@ -92,12 +94,11 @@ def make_problem(
     """
     kind = _kind(table, _validate.choice("model", model, MODELS))
     share = _validate.real("test_frac", test_frac, _validate.Interval(low=0.0, high=1.0, open_high=True))
-    order = np.random.default_rng([seed, 1]).permutation(len(table.X))
-    held = round(share * len(table.X))
-    train, test = (np.sort(order[held:]), np.sort(order[:held])) if held else (np.arange(len(table.X)), order[:0])
+    held = _held_out(table, share, seed)
+    train, test = np.flatnonzero(~held), np.flatnonzero(held)
     X = table.X[train]
     mean, std = X.mean(axis=0), X.std(axis=0)
-    constant = np.flatnonzero(std <= 1e-12 * np.maximum(1.0, np.abs(mean)))
+    constant = np.flatnonzero(std <= 1e-12 * np.abs(X).max(axis=0))
     if constant.size:
         names = ", ".join(repr(table.columns[i]) for i in constant[:5]) + (", ..." if constant.size > 5 else "")
         raise ValueError(f"{table.name}: column {names} is constant: leave it out")
@@ -106,16 +107,32 @@ def make_problem(
     if kind in (problems.LogisticRegression, problems.HingeLoss):
         y = 2.0 * y - 1.0
     elif kind is problems.LeastSquares:
+        y = y if table.values is None else table.values
         y = (y - y[train].mean()) / (y[train].std() or 1.0)
     problem: DataProblem = kind(
         scaled[0],
         y[train],
         l2=1.0 / len(train) if l2 is None else l2,
-        test=(scaled[1], y[test]) if held else None,
-        **({"hidden": HIDDEN} if kind is problems.MLP else {}),
-        **parameters,
+        test=(scaled[1], y[test]) if test.size else None,
+        **{**({"hidden": HIDDEN} if kind is problems.MLP else {}), **parameters},
     )
     return problem
+
+
+def _held_out(table: Table, share: float, seed: int) -> NDArray[np.bool_]:
+    """Which rows: that share of the rows of every class, or of all rows."""
+    rng = np.random.default_rng([_seed(seed), 1])
+    held = np.zeros(len(table.X), dtype=bool)
+    groups = [np.flatnonzero(table.y == k) for k in range(len(table.classes))] or [np.arange(len(table.X))]
+    for rows in groups:
+        held[rng.permutation(rows)[: round(share * rows.size)]] = True
+    if share > 0 and not 0 < held.sum() < held.size:
+        raise ValueError(f"test_frac must leave rows on both sides, got {share:g} of {held.size} rows")
+    return held
+
+
+def _seed(seed: int) -> int:
+    return _validate.integer("seed", seed, lowest=0, highest=2**64 - 1)
 
 
 def _kind(table: Table, model: str) -> Any:
@@ -125,8 +142,8 @@ def _kind(table: Table, model: str) -> Any:
     needed = {"least-squares": "numbers", "logistic": "two classes", "hinge": "two classes"}.get(model, "classes")
     got = f"{classes} classes" if classes else "numbers"
     fits = {"numbers": not classes, "two classes": classes == 2, "classes": classes >= 2}[needed]
-    if model == "least-squares" and classes:
-        fits = all(name.lstrip("+-").isdigit() for name in table.classes)  # whole numbers may be taken for numbers
+    if model == "least-squares":  # whole numbers may be taken for numbers
+        fits = not classes or table.values is not None
     if not fits:
         raise ValueError(f"model {model!r} must have a target of {needed}, {table.name} has {got}")
     return {
@@ -140,7 +157,7 @@ def _kind(table: Table, model: str) -> Any:
 
 def _synthetic(seed: int) -> Table:
     """Gaussian features, labels of a logistic model, a tenth of them flipped: n = 10 000, d = 100."""
-    rng = np.random.default_rng([seed, 0])
+    rng = np.random.default_rng([_seed(seed), 0])
     X = rng.standard_normal((10_000, 100))
     weights = rng.standard_normal(100) * 0.3
     positive = rng.random(10_000) < 1.0 / (1.0 + np.exp(-(X @ weights)))
@@ -197,7 +214,7 @@ def _from_npz(path: Path, target: str) -> Table:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive) if isinstance(archive, np.lib.npyio.NpzFile) else None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path}: not an .npz file: {error}") from None
     if arrays is None:
         raise ValueError(f"{path}: not an .npz file: it holds a single array")
@@ -233,4 +250,4 @@ def _table(name: str, X: NDArray[np.float64], target: NDArray[Any], columns: tup
     if classes.size > MOST_CLASSES:
         raise ValueError(f"{name}: the target must have at most {MOST_CLASSES} classes, got {classes.size}")
     names = tuple(f"{c:g}" if numeric and target.dtype.kind == "f" else str(c) for c in classes)
-    return Table(name, X, numbers.astype(np.float64), columns, names)
+    return Table(name, X, numbers.astype(np.float64), columns, names, target.astype(np.float64) if numeric else None)

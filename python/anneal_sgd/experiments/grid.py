@@ -12,7 +12,8 @@ direction, so the worst excess grows like r^(1/(2p+1)) for a schedule of tail de
 Intervals come from a bootstrap over replicates (percentiles), which repeats the choice of the best points. Nominal
 95 % ones held the truth in 95 % of 60 runs with 128 replicates, and in 80 % with 32. All configs see the same
 minibatches (common random numbers), so differences between learning rates are sharp. A config of which a replicate
-diverges counts as infinitely bad.
+diverges counts as infinitely bad. Sub-grids end where the range does: a best learning rate closer to an end than a
+resolution can make the worst excess of that resolution too large.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ TOLERANCE = 0.5
 BOOTSTRAPS = 1000
 _INTERVAL = (2.5, 97.5)  # percentiles
 _ACCURACIES = ("test_accuracy",)  # metrics of which more is better: 1 − accuracy is minimised
-_LARGEST_POINTS = 10_000
+_LARGEST_POINTS_PER_DECADE = 100
+_BOOTSTRAPS_AT_ONCE = 50
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,8 @@ def grid_robustness(
 
     Raises:
         ValueError: an argument out of its range; the message names it.
-        KeyboardInterrupt: on Ctrl-C, within a second; rows already given to ``on_row`` are complete.
+        KeyboardInterrupt: on Ctrl-C, after the step at work or, at first, the search for the minimum; rows already
+            given to ``on_row`` are complete.
 
     >>> from anneal_sgd import problems
     >>> rng = np.random.default_rng(0)
@@ -170,16 +173,22 @@ def grid_robustness(
     >>> report.rows[0].worst_excess[-1] > 2 * report.rows[3].worst_excess[-1]
     True
     """
+    meta = run_meta(
+        problem,
+        schedules=schedules,
+        base_lr_range=base_lr_range,
+        points_per_decade=points_per_decade,
+        largest_resolution=largest_resolution,
+        horizon=horizon,
+        replicates=replicates,
+        metric=metric,
+        tolerance=tolerance,
+        momentum=momentum,
+        nesterov=nesterov,
+        weight_decay=weight_decay,
+        seed=seed,
+    )
     grid = fine_grid(base_lr_range, points_per_decade, largest_resolution)
-    if not isinstance(problem, Problem):
-        raise ValueError(f"problem must be a problem, got {_validate.shown(problem)}")
-    if not isinstance(schedules, Sequence) or not schedules or not all(isinstance(s, Schedule) for s in schedules):
-        raise ValueError(f"schedules must be a sequence of schedules, got {_validate.shown(schedules)}")
-    _validate.integer("replicates", replicates, lowest=2, highest=2**32)
-    share = _validate.real("tolerance", tolerance, _validate.POSITIVE)
-    kept_metric = type(problem)._METRICS[0] if metric is None else metric
-    if not isinstance(kept_metric, str):
-        raise ValueError(f"metric must be one metric, got {_validate.shown(metric)}")
     rows = []
     for i, schedule in enumerate(schedules):
 
@@ -193,7 +202,7 @@ def grid_robustness(
             base_lr=grid,
             horizon=horizon,
             replicates=replicates,
-            metric=kept_metric,
+            metric=meta["metric"],
             momentum=momentum,
             nesterov=nesterov,
             weight_decay=weight_decay,
@@ -203,28 +212,58 @@ def grid_robustness(
             progress=advance,
         )
         samples = np.asarray(result.samples, np.float64)
-        if kept_metric in _ACCURACIES:
+        if meta["metric"] in _ACCURACIES:
             samples = 1.0 - samples
         rows.append(_row(schedule, grid, samples, points_per_decade, largest_resolution, seed))
         if on_row is not None:
             on_row(rows[-1])
-    meta = {
+    return GridReport(rows, meta)
+
+
+def run_meta(
+    problem: Problem,
+    *,
+    schedules: Sequence[Schedule],
+    base_lr_range: tuple[float, float],
+    points_per_decade: int,
+    largest_resolution: float,
+    horizon: int,
+    replicates: int,
+    metric: str | None,
+    tolerance: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+    seed: int,
+) -> dict[str, Any]:
+    """Check the arguments of a run and say what is needed to repeat it; ValueError as for ``grid_robustness``."""
+    fine_grid(base_lr_range, points_per_decade, largest_resolution)
+    if not isinstance(problem, Problem):
+        raise ValueError(f"problem must be a problem, got {_validate.shown(problem)}")
+    if not isinstance(schedules, Sequence) or not schedules or not all(isinstance(s, Schedule) for s in schedules):
+        raise ValueError(f"schedules must be a sequence of schedules, got {_validate.shown(schedules)}")
+    kept_metric = type(problem)._METRICS[0] if metric is None else metric
+    if not isinstance(kept_metric, str):
+        raise ValueError(f"metric must be one metric, got {_validate.shown(metric)}")
+    return {
         "experiment": "grid",
         "problem": repr(problem),
-        "metric": kept_metric,
-        "horizon": int(horizon),
-        "replicates": int(replicates),
+        "schedules": [schedule.name for schedule in schedules],
+        "base_lr_range": [float(end) for end in base_lr_range],
         "points_per_decade": int(points_per_decade),
-        "tolerance": share,
-        "momentum": float(momentum),
-        "nesterov": bool(nesterov),
-        "weight_decay": float(weight_decay),
-        "seed": int(seed),
+        "largest_resolution": float(largest_resolution),
+        "horizon": _validate.integer("horizon", horizon, lowest=1, highest=_validate.LARGEST_UINT32),
+        "replicates": _validate.integer("replicates", replicates, lowest=2, highest=2**32),
+        "metric": kept_metric,
+        "tolerance": _validate.real("tolerance", tolerance, _validate.POSITIVE),
+        "momentum": _validate.real("momentum", momentum, _validate.NON_NEGATIVE),
+        "nesterov": _validate.flag("nesterov", nesterov),
+        "weight_decay": _validate.real("weight_decay", weight_decay, _validate.NON_NEGATIVE),
+        "seed": _validate.integer("seed", seed, lowest=0, highest=2**64 - 1),
         "dtype": "float32",
         "anneal_sgd": __version__,
         "stream_version": STREAM_VERSION,
     }
-    return GridReport(rows, meta)
 
 
 def recommend_grid(
@@ -271,17 +310,26 @@ def fine_grid(base_lr_range: tuple[float, float], points_per_decade: int, larges
     if not isinstance(base_lr_range, tuple | list) or len(base_lr_range) != 2:
         raise ValueError(f"base_lr_range must be (lowest, highest), got {_validate.shown(base_lr_range)}")
     low, high = (_validate.real("base_lr_range", end, _validate.POSITIVE) for end in base_lr_range)
-    _validate.integer("points_per_decade", points_per_decade, lowest=1, highest=1000)
+    _validate.integer("points_per_decade", points_per_decade, lowest=1, highest=_LARGEST_POINTS_PER_DECADE)
     _validate.real("largest_resolution", largest_resolution, _validate.Interval(low=1.0, open_low=True))
-    if high < low * largest_resolution * (1 - 1e-9):
+    if math.log10(high) - math.log10(low) < math.log10(largest_resolution) - 1e-9:
         raise ValueError(
             f"base_lr_range must span at least a factor of largest_resolution = {largest_resolution:g}, got "
             f"{low:g} to {high:g}"
         )
-    count = math.floor(math.log10(high / low) * points_per_decade + 1e-9) + 1
-    if count > _LARGEST_POINTS:
-        raise ValueError(f"points_per_decade must give at most {_LARGEST_POINTS} learning rates, got {count}")
-    return low * 10.0 ** (np.arange(count) / points_per_decade)
+    if _steps(largest_resolution, points_per_decade) < 1:
+        spacing = 10 ** (1 / points_per_decade)
+        raise ValueError(
+            f"largest_resolution must be at least the ratio of neighbours on the fine grid, {spacing:.4g}, got "
+            f"{largest_resolution:g}"
+        )
+    count = math.floor((math.log10(high) - math.log10(low)) * points_per_decade + 1e-9) + 1
+    return np.asarray(10.0 ** (math.log10(low) + np.arange(count) / points_per_decade))
+
+
+def _steps(resolution: float, points_per_decade: int) -> int:
+    """Spacings of the fine grid in a ratio."""
+    return math.floor(math.log10(resolution) * points_per_decade + 1e-9)
 
 
 def _row(
@@ -296,9 +344,12 @@ def _row(
     if not stable.any():
         raise ValueError(f"base_lr_range must hold learning rates that do not diverge, got none for {schedule.name}")
     rng = np.random.default_rng([seed, *schedule.name.encode()])
-    weights = rng.multinomial(replicates, np.full(replicates, 1 / replicates), size=BOOTSTRAPS) / replicates
-    resampled = np.where(stable, weights @ finite.T, np.inf)
-    steps = np.arange(1, math.floor(math.log10(largest_resolution) * points_per_decade + 1e-9) + 1)
+    share = np.full(replicates, 1 / replicates)
+    resampled = np.empty((BOOTSTRAPS, grid.size))
+    for first in range(0, BOOTSTRAPS, _BOOTSTRAPS_AT_ONCE):  # few, for their weights to fit in memory
+        weights = rng.multinomial(replicates, share, size=_BOOTSTRAPS_AT_ONCE) / replicates
+        resampled[first : first + _BOOTSTRAPS_AT_ONCE] = np.where(stable, weights @ finite.T, np.inf)
+    steps = np.arange(1, _steps(largest_resolution, points_per_decade) + 1)
     resolution = 10.0 ** (steps / points_per_decade)
     worst, average = _excess(mean[None], steps)
     worst_resampled, average_resampled = _excess(resampled, steps)

@@ -25,6 +25,7 @@ Activation: TypeAlias = Literal["relu", "tanh"]
 _SAMPLINGS = ("with_replacement", "reshuffling")
 _ACTIVATIONS = ("relu", "tanh")
 _LARGEST_BATCH = 2**24 - 1
+_LARGEST_CLASS = 2**24 - 2
 
 _Self = TypeVar("_Self", bound="DataProblem")
 
@@ -66,7 +67,7 @@ class DataProblem(Problem):
 
     @property
     def X(self) -> NDArray[Any]:
-        """Features, (n, d), float32 or float64 as given."""
+        """Features, (n, d), float32 or float64 as given: a read-only view of padded rows, not contiguous."""
         return self._train.features
 
     @property
@@ -83,7 +84,8 @@ class DataProblem(Problem):
     def minimum(self) -> float:
         """f*: the smallest value of f on the set, computed at the first use (SciPy; the hinge loss: scikit-learn too).
 
-        ValueError: it cannot be found to high precision, as where the loss has none. ImportError: a solver is missing;
+        To within 1e-8 (1 + f*); where it is not attained, as for separable labels without l2, the infimum. ValueError:
+        it cannot be found to that precision. ImportError: a solver is missing;
         the extra `anneal_sgd[data]` brings them.
 
         >>> LeastSquares([[1.0], [2.0], [2.0]], [1.0, 2.0, 3.0]).minimum.__round__(6)
@@ -468,7 +470,7 @@ class _Classes(DataProblem):
         allowed = f"class labels 0 to {'k - 1' if classes is None else classes - 1}"
         if classes is None:
             allowed += ", every one present, at least two"
-        wrong = (labels < 0) | (labels != np.floor(labels)) | (labels > _LARGEST_BATCH)
+        wrong = (labels < 0) | (labels != np.floor(labels)) | (labels > _LARGEST_CLASS)
         if classes is not None:
             wrong |= labels >= classes
         if wrong.any():
@@ -514,10 +516,11 @@ class MLP(_Classes):
     """A small fully connected network with softmax outputs, a stand-in for deep networks: its loss is not convex.
 
     `hidden`: units of one or two hidden layers. `activation`: "relu" or "tanh". `y`: labels 0, 1, ..., k - 1, every one
-    present. Loss as for `SoftmaxRegression`; the minimum is not known, so "loss" is recorded by default. The start `x0`
-    is drawn anew for every replicate (weights Gaussian of variance 2 / inputs before a relu and else 1 / inputs,
-    intercepts 0), or is the given point (dimension,). Other parameters and sampling: see the module. ValueError: data
-    or parameters out of range, named.
+    present. Loss as for `SoftmaxRegression`; the minimum is not known, so "loss" is recorded by default. Other
+    parameters and sampling: see the module. ValueError: data or parameters out of range, named.
+
+    The start `x0` is the given point (dimension,), or drawn anew for every replicate: Gaussian weights of variance
+    2 / inputs in a layer before a relu, and of variance 1 / inputs in the output layer and before a tanh; intercepts 0.
 
     >>> problem = MLP([[0.0, 1.0], [1.0, 0.0]], [0, 1], hidden=(3,))
     >>> problem.dimension  # 2 * 3 + 3 weights and intercepts of the hidden layer, 3 * 2 + 2 of the outputs

@@ -81,6 +81,7 @@ def _padded(features: NDArray[Any], dtype: str) -> NDArray[Any]:
 
 def features_of(name: str, X: ArrayLike) -> NDArray[Any]:
     """X as float32 or float64 of shape (n, d), finite; not a copy yet."""
+    _refuse_masked(name, X)
     try:
         given = np.asarray(to_host(X))
     except ValueError:  # nested lists of different lengths
@@ -104,7 +105,14 @@ def features_of(name: str, X: ArrayLike) -> NDArray[Any]:
     return given
 
 
+def _refuse_masked(name: str, values: ArrayLike) -> None:
+    if isinstance(values, np.ma.MaskedArray) and np.any(values.mask):
+        raise ValueError(f"{name} must have no masked elements, got {int(np.sum(np.ma.getmaskarray(values)))}")
+
+
 def column_of(name: str, y: ArrayLike, rows: int) -> NDArray[Any]:
+    """y as numbers of shape (rows,)."""
+    _refuse_masked(name, y)
     try:
         given = np.asarray(to_host(y))
     except ValueError:

@@ -8,6 +8,7 @@ that puts its minimiser on the sphere.
 from __future__ import annotations
 
 import math
+import threading
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -22,36 +23,46 @@ if TYPE_CHECKING:
 
 _GRADIENT = 1e-10  # to which the gradient's norm is brought, relative to that at the origin
 _EXCESS = 1e-8  # of f over f* that is tolerated, relative to 1 + f*
-_SMALLEST_MULTIPLIER = 1e-6  # of a ball: below, its constraint changes f* by less than mu / 2 R^2
+_LOCK = threading.Lock()
 _KNOWN: dict[tuple[Any, ...], float] = {}
 
 _ADVICE = "with l2 > 0 or a ball it is easier to find; metric='loss' needs none"
 
 
 def minimum(problem: DataProblem) -> float:
-    """f* of a convex problem on data, remembered by content."""
+    """f* of a convex problem on data, remembered by content; one thread at a time, solvers change global settings."""
+    with _LOCK:
+        return _minimum(problem)
+
+
+def _minimum(problem: DataProblem) -> float:
     name = type(problem).__name__
     key = (name, problem._train.digest, problem.l2, problem.intercept, problem.projection)
     if key not in _KNOWN:
         find = _hinge_minimiser if name == "HingeLoss" else _smooth_minimiser
         x = find(problem, 0.0)
+        lowest = float(problem.value(x))
         radius = math.inf if problem.projection is None else problem.projection[1]
-        on_sphere = _on_sphere(lambda mu: find(problem, mu), radius) if np.linalg.norm(x) > radius else None
-        _KNOWN[key] = float(problem.value(x if on_sphere is None else on_sphere))
+        if np.linalg.norm(x) > radius:
+            # A multiplier below this changes f* by less than _EXCESS.
+            negligible = 2.0 * _EXCESS * (1.0 + lowest) / radius**2
+            on_sphere = _on_sphere(lambda mu: find(problem, mu), radius, negligible)
+            lowest = lowest if on_sphere is None else float(problem.value(on_sphere))
+        _KNOWN[key] = lowest
     return _KNOWN[key]
 
 
-def _on_sphere(minimiser: Callable[[float], FloatArray], radius: float) -> FloatArray | None:
-    """The minimiser of norm `radius`; None where even a tiny mu brings it inside: minimisers are not unique."""
+def _on_sphere(minimiser: Callable[[float], FloatArray], radius: float, negligible: float) -> FloatArray | None:
+    """The minimiser of norm `radius`; None where even a negligible mu brings it inside: minimisers are not unique."""
     brentq = _scipy_optimize().brentq
     high = 1.0
     while np.linalg.norm(minimiser(high)) > radius:
         high *= 8.0
     low = high
     while np.linalg.norm(minimiser(low)) < radius:
-        low /= 8.0
-        if low < _SMALLEST_MULTIPLIER:
+        if low < negligible:
             return None
+        low /= 8.0
     log_mu = brentq(
         lambda log_mu: float(np.linalg.norm(minimiser(math.exp(log_mu)))) - radius,
         math.log(low),
