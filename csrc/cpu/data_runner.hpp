@@ -676,10 +676,8 @@ private:
             }
         alignas(64) Real acc[row_multiple];
         for (int v = 0; v < V; ++v) store(acc + v * width, sum[v]);
-        for (int w = row_multiple / 2; w > 0; w /= 2)
-            for (int i = 0; i < w; ++i) acc[i] = acc[i] + acc[i + w];
         const double radius = problem(member.config).radius;
-        const R factor = ball_factor(Real(radius), Real(radius * radius), set1<R>(acc[0]));
+        const R factor = ball_factor(Real(radius), Real(radius * radius), set1<R>(fold_row(acc)));
         for (std::int64_t i = 0; i < layout.size; i += width) store(member.x + i, load<R>(member.x + i) * factor);
     }
 
@@ -765,9 +763,7 @@ private:
     void finish(const Real* points, std::int64_t c, std::int64_t r, const DataView& data, bool test) {
         const std::int64_t point = c * replicates + r;
         double* const sum = b.loss + point * row_multiple;
-        for (int w = row_multiple / 2; w > 0; w /= 2)
-            for (int i = 0; i < w; ++i) sum[i] += sum[i + w];
-        const double mean = sum[0] / double(data.rows);
+        const double mean = fold_row(sum) / double(data.rows);
         const auto record = [&](Metric metric, double value) { b.recorded[int(metric)][point] = Real(value); };
         if (test) {
             record(Metric::test_loss, mean);
@@ -790,9 +786,7 @@ private:
                     const double w = double(x[i + l]);
                     acc[l] = __builtin_fma(w, w, acc[l]);
                 }
-        for (int w = row_multiple / 2; w > 0; w /= 2)
-            for (int i = 0; i < w; ++i) acc[i] += acc[i + w];
-        return acc[0];
+        return fold_row(acc);
     }
 };
 

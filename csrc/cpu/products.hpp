@@ -95,6 +95,14 @@ ASGD_FN void product_panel(const typename Lane<R>::Real* const* row, int row_cou
         if (u < unit_count) product_panel<R, rows, units / 2>(row, row_count, unit, unit_count, length, u, out);
 }
 
+// The sum of row_multiple accumulators, in place.
+template <class T>
+ASGD_FN T fold_row(T* sum) {
+    for (int w = row_multiple / 2; w > 0; w /= 2)
+        for (int i = 0; i < w; ++i) sum[i] += sum[i + w];
+    return sum[0];
+}
+
 // fold_columns of `width` stored vectors.
 template <class R>
 ASGD_FN R folded(const typename Lane<R>::Real* vectors) {

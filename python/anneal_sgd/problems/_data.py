@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
@@ -138,9 +139,9 @@ class DataProblem(Problem):
     # --- for subclasses -----------------------------------------------------------------------------------------------
 
     @classmethod
+    @abstractmethod
     def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
         """Checked targets as float64, and the number of outputs; `classes`: of the training set, for a test set."""
-        raise NotImplementedError
 
     def _set_up(
         self,
@@ -245,9 +246,10 @@ class DataProblem(Problem):
                 continue
             delta = delta / n
             for k in reversed(range(len(layers))):
-                gradients[k][0][...] += delta.T @ inputs[k]
-                if self.intercept:
-                    gradients[k][1][...] += delta.sum(axis=0)  # type: ignore[index]  # there is one
+                of_weights, of_intercept = gradients[k]
+                of_weights += delta.T @ inputs[k]
+                if of_intercept is not None:
+                    of_intercept += delta.sum(axis=0)
                 if k:
                     a = inputs[k]
                     delta = (delta @ layers[k][0]) * ((a > 0) if self._activation == "relu" else 1 - a * a)
@@ -257,9 +259,9 @@ class DataProblem(Problem):
         return total / n, into
 
     @staticmethod
+    @abstractmethod
     def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Loss (rows,) and its derivatives by the outputs z (rows, outputs)."""
-        raise NotImplementedError
 
     # --- for the core -------------------------------------------------------------------------------------------------
 
@@ -580,9 +582,10 @@ class MLP(_Classes):
         raise ValueError("the minimum of an MLP is not known: record metric='loss'")
 
 
-def _rebuilt(kind: type[DataProblem], X: NDArray[Any], y: FloatArray, parameters: dict[str, Any]) -> DataProblem:
-    problem: DataProblem = kind(X, y, **parameters)  # type: ignore[call-arg]  # of a concrete class
-    return problem
+def _rebuilt(
+    kind: Callable[..., DataProblem], X: NDArray[Any], y: FloatArray, parameters: dict[str, Any]
+) -> DataProblem:
+    return kind(X, y, **parameters)
 
 
 def _radius(projection: Projection) -> float:
