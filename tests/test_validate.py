@@ -34,7 +34,7 @@ def test_peak_is_exact_for_cubics():
     cubics = np.concatenate(
         [cubics, [[0, 0, 0, 1], [0, 0, -1, 0], [0, 0.5, -1, 0], [0, 1, 0, 0], [0, -1, 0, 0.001], [1, 0, 0, 0]]]
     )
-    values, places = validate._peak(np.array([np.polynomial.polynomial.polyval(x, c) for c in cubics]))
+    values, places = validate.peak(np.array([np.polynomial.polynomial.polyval(x, c) for c in cubics]))
     for c, value, place in zip(cubics, values, places, strict=True):
         curve = np.polynomial.polynomial.polyval(fine, c)
         assert value == pytest.approx(curve.max(), abs=1e-8)
@@ -43,7 +43,7 @@ def test_peak_is_exact_for_cubics():
 
 def test_peak_fits_by_least_squares():
     y = np.random.default_rng(1).normal(size=(50, 7)) - np.arange(-3.0, 4.0) ** 2
-    for row, (value, place) in zip(y, zip(*validate._peak(y), strict=True), strict=True):
+    for row, (value, place) in zip(y, zip(*validate.peak(y), strict=True), strict=True):
         fit = np.polynomial.Polynomial.fit(np.arange(-3.0, 4.0), row, 3)
         assert fit(place) == pytest.approx(value)
         assert value == pytest.approx(fit(np.linspace(-3, 3, 10_001)).max(), abs=1e-5)

@@ -215,34 +215,23 @@ class Simulator:
             on_gpu=on_gpu or device is not None or stream is not None,
             cpu_only="" if kind._HAS_CUDA_KERNELS else kind.__name__,
         )
-        kept_schedule = schedule if isinstance(schedule, Schedule) else _schedules(schedule)
-        kept_lr, rates = _base_lr(base_lr)
-        steps = _validate.integer("horizon", horizon, lowest=1, highest=_validate.LARGEST_UINT32)
         first = _validate.integer("first_replicate", first_replicate, lowest=0, highest=_REPLICATE_NUMBERS - 1)
         repeats = _validate.integer("replicates", replicates, lowest=1, highest=_REPLICATE_NUMBERS - first)
-        kept_records, records = _records(record_at, steps)
-        name = _dtype_name(dtype)
-        self._check_dtype(name)
-        _check_range("base_lr", rates, name)
-        kept_metric = _metrics(metric, self._problems)
-        spec = Spec(
-            problem=self._problem,
-            schedule=kept_schedule,
-            base_lr=kept_lr,
-            horizon=steps,
-            record_at=kept_records,
-            iterate=_validate.choice("iterate", iterate, _ITERATES),
-            tail_frac=_validate.real("tail_frac", tail_frac, _validate.POSITIVE_FRACTION),
-            common_random_numbers=_validate.flag("common_random_numbers", common_random_numbers),
-            momentum=_validate.real("momentum", momentum, _MOMENTUM),
-            nesterov=_validate.flag("nesterov", nesterov),
-            weight_decay=_validate.real("weight_decay", weight_decay, _validate.NON_NEGATIVE),
-            metric=kept_metric,
-            dtype=name,
-            seed=_validate.integer("seed", seed, lowest=0, highest=_LARGEST_SEED),
-            stream_version=_core.STREAM_VERSION,
+        spec, rates, records = self._spec(
+            schedule,
+            base_lr=base_lr,
+            horizon=horizon,
+            seed=seed,
+            record_at=record_at,
+            iterate=iterate,
+            tail_frac=tail_frac,
+            common_random_numbers=common_random_numbers,
+            momentum=momentum,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+            metric=metric,
+            dtype=dtype,
         )
-        _check_momentum(spec, kind)
         target = open_target(device, stream) if used_backend == "cuda" else None
         used_isa = runtime.isa() if isa is None else _validate.choice("isa", isa, runtime.supported_isas())
         workers = (
@@ -257,18 +246,18 @@ class Simulator:
             samples, address = _device_samples(spec, repeats, out, target)
         elif keep or out is not None:
             samples = _samples(spec, repeats, out)
-        schedules = (kept_schedule,) if isinstance(kept_schedule, Schedule) else kept_schedule
-        metrics = (kept_metric,) if isinstance(kept_metric, str) else kept_metric
+        schedules = (spec.schedule,) if isinstance(spec.schedule, Schedule) else spec.schedule
+        metrics = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
         ensemble = _core.Ensemble(
-            problems=self._core(name, metrics),
+            problems=self._core(spec.dtype, metrics),
             schedules=[s._core for s in schedules],
             base_lr=rates,
-            horizon=steps,
+            horizon=spec.horizon,
             record_at=records,
             iterate=_ITERATES[spec.iterate],
             tail_frac=spec.tail_frac,
             common_random_numbers=spec.common_random_numbers,
-            precision=_PRECISIONS[name],
+            precision=_PRECISIONS[spec.dtype],
             seed=spec.seed,
             momentum=spec.momentum,
             nesterov=spec.nesterov,
@@ -297,6 +286,51 @@ class Simulator:
         if samples is not None and not address:
             samples = frozen(samples[...])
         return Result(spec, used_backend, used_isa if target is None else target.architecture, samples, moments)
+
+    def _spec(
+        self,
+        schedule: Schedule | Sequence[Schedule],
+        *,
+        base_lr: ArrayLike,
+        horizon: int,
+        seed: int,
+        record_at: int | Sequence[int] | NDArray[np.integer[Any]] | None,
+        iterate: str,
+        tail_frac: float,
+        common_random_numbers: bool,
+        momentum: float,
+        nesterov: bool,
+        weight_decay: float,
+        metric: str | Sequence[str] | None,
+        dtype: DTypeLike,
+    ) -> tuple[Spec, FloatArray, IntArray]:
+        """What is to be simulated, checked; the learning rates and the recorded steps as arrays."""
+        kept_schedule = schedule if isinstance(schedule, Schedule) else _schedules(schedule)
+        kept_lr, rates = _base_lr(base_lr)
+        steps = _validate.integer("horizon", horizon, lowest=1, highest=_validate.LARGEST_UINT32)
+        kept_records, records = _records(record_at, steps)
+        name = _dtype_name(dtype)
+        self._check_dtype(name)
+        _check_range("base_lr", rates, name)
+        spec = Spec(
+            problem=self._problem,
+            schedule=kept_schedule,
+            base_lr=kept_lr,
+            horizon=steps,
+            record_at=kept_records,
+            iterate=_validate.choice("iterate", iterate, _ITERATES),
+            tail_frac=_validate.real("tail_frac", tail_frac, _validate.POSITIVE_FRACTION),
+            common_random_numbers=_validate.flag("common_random_numbers", common_random_numbers),
+            momentum=_validate.real("momentum", momentum, _MOMENTUM),
+            nesterov=_validate.flag("nesterov", nesterov),
+            weight_decay=_validate.real("weight_decay", weight_decay, _validate.NON_NEGATIVE),
+            metric=_metrics(metric, self._problems),
+            dtype=name,
+            seed=_validate.integer("seed", seed, lowest=0, highest=_LARGEST_SEED),
+            stream_version=_core.STREAM_VERSION,
+        )
+        _check_momentum(spec, type(self._first))
+        return spec, rates, records
 
     @property
     def _problems(self) -> tuple[Problem, ...]:
@@ -412,7 +446,7 @@ def _records(record_at: object, horizon: int) -> tuple[int | tuple[int, ...], In
     except ValueError:  # nested lists of different lengths
         raise ValueError(f"record_at must {allowed}, got {shown(record_at)}") from None
     if given.ndim == 0:
-        step = _validate.integer("record_at", given[()], lowest=0, highest=horizon)
+        step = _validate.integer("record_at", given.item(), lowest=0, highest=horizon)
         return step, np.array((step,))
     if given.ndim != 1 or given.size == 0 or given.dtype.kind not in "iu":
         raise ValueError(f"record_at must {allowed}, got {shown(record_at)}")

@@ -39,16 +39,17 @@ TITLES = {
 def plot_validation(report: RateReport, directory: Path) -> list[Path]:
     """Write ``robustness`` (suboptimality against rho) and ``worst_parameter`` as PNG and SVG; return the paths."""
     with mpl.rc_context(STYLE):
-        return _saved({"robustness": _robustness(report), "worst_parameter": _worst_parameter(report)}, directory)
+        return saved({"robustness": _robustness(report), "worst_parameter": _worst_parameter(report)}, directory)
 
 
 def plot_grid(report: GridReport, directory: Path) -> list[Path]:
     """Write ``grid_loss`` (metric against base_lr) and ``grid_excess`` (against resolution) as PNG and SVG."""
     with mpl.rc_context(STYLE):
-        return _saved({"grid_loss": _grid_loss(report), "grid_excess": _grid_excess(report)}, directory)
+        return saved({"grid_loss": _grid_loss(report), "grid_excess": _grid_excess(report)}, directory)
 
 
-def _saved(figures: dict[str, Figure], directory: Path) -> list[Path]:
+def saved(figures: dict[str, Figure], directory: Path) -> list[Path]:
+    """Write every figure as PNG and SVG under its name; return the paths."""
     paths = []
     for name, figure in figures.items():
         for suffix in ("png", "svg"):

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from .. import STREAM_VERSION, __version__, _validate, problems, schedules, theory
 from ..schedules import Schedule
 from ..simulate import simulate
+from ._peak import END, WINDOW, peak
 
 Setting = Literal["nonsmooth", "smooth"]
 Preset = Literal["quick", "default", "full"]
@@ -56,7 +57,6 @@ LARGEST_RHO = 1024.0
 FITTED_STEP, MEASURED_STEP = 0.1, 0.3  # step size at the critical time, in units of D
 LARGEST_PARAMETER = 0.5  # of a: with a near 1 the non-smooth family would lose its noise
 PILOT_RATIO, WINDOW_RATIO = 2**0.5, 2**0.25
-WINDOW = 7
 RHO_OF_HORIZONS = 16.0
 OCTAVES_OF_HORIZONS = 5
 BOOTSTRAPS = 2000
@@ -167,31 +167,6 @@ def _critical_step(schedule: Schedule, horizon: int, base_lr: float, rho: float)
     return float(base_lr * h[step])
 
 
-# Least-squares cubic through 7 equally spaced points −3 … 3: coefficients of 1, x, x², x³ (Savitzky and Golay 1964).
-_CUBIC = (
-    np.array([-2, 3, 6, 7, 6, 3, -2]) / 21,
-    np.array([22, -67, -58, 0, 58, 67, -22]) / 252,
-    np.array([5, 0, -3, -4, -3, 0, 5]) / 84,
-    np.array([-1, 1, 1, 0, -1, -1, 1]) / 36,
-)
-_END = WINDOW // 2
-
-
-def _peak(log_means: Floats) -> tuple[Floats, Floats]:
-    """Maximum of a cubic fitted to the last axis, and its place in [−3, 3], in spacings from the middle."""
-    c0, c1, c2, c3 = (np.sum(log_means * weights, axis=-1) for weights in _CUBIC)
-    with np.errstate(all="ignore"):  # no stationary point, or one at infinity: NaN, and the ends decide
-        root = np.sqrt(c2 * c2 - 3 * c1 * c3)
-        # Stable roots of c1 + 2 c2 x + 3 c3 x²: one by division by c3, the other by division by the same numerator.
-        numerator = -(c2 + np.copysign(root, c2))
-        candidates = [numerator / (3 * c3), c1 / numerator]
-    places = np.stack([np.full_like(c0, -_END), np.full_like(c0, _END), *candidates])
-    places = np.where(np.abs(places) <= _END, places, -_END)  # NaN compares false
-    values = c0 + places * (c1 + places * (c2 + places * c3))
-    best = values.argmax(axis=0)[None]
-    return np.take_along_axis(values, best, axis=0)[0], np.take_along_axis(places, best, axis=0)[0]
-
-
 def _pilot_grid(horizon: int) -> Floats:
     n = int(math.log(LARGEST_PARAMETER * 2 * math.sqrt(horizon), PILOT_RATIO))
     return LARGEST_PARAMETER * PILOT_RATIO ** -np.arange(n, -1.0, -1.0)
@@ -200,11 +175,11 @@ def _pilot_grid(horizon: int) -> Floats:
 def _window(log_means: Floats, horizon: int) -> Floats:
     """WINDOW parameters around the maximum that the pilot saw."""
     grid = _pilot_grid(horizon)
-    middle = int(np.clip(log_means.argmax(), _END, grid.size - 1 - _END))
-    _, place = _peak(log_means[middle - _END : middle + _END + 1])
+    middle = int(np.clip(log_means.argmax(), END, grid.size - 1 - END))
+    _, place = peak(log_means[middle - END : middle + END + 1])
     # Rounded, so that the last bit of a logarithm, which depends on the machine, does not move the window.
     centre = grid[middle] * PILOT_RATIO ** round(float(place), 2)
-    window = centre * WINDOW_RATIO ** np.arange(-_END, _END + 1.0)
+    window = centre * WINDOW_RATIO ** np.arange(-END, END + 1.0)
     window *= min(1.0, LARGEST_PARAMETER / window[-1])
     return np.asarray(window * max(1.0, 0.5 / math.sqrt(horizon) / window[0]))
 
@@ -302,20 +277,20 @@ class _Job:
 
         rng = np.random.default_rng([self.seed, *self.setting.encode(), *self.schedule.name.encode()])
         windows, values, errors = measure(self.size.horizon, self.rho * self.eta_star, self.replicates)
-        log_worst, place = _peak(np.log(values))
-        resampled, _ = _peak(np.log(values) + errors * rng.standard_normal((BOOTSTRAPS, *values.shape)))
+        log_worst, place = peak(np.log(values))
+        resampled, _ = peak(np.log(values) + errors * rng.standard_normal((BOOTSTRAPS, *values.shape)))
         log_rho = np.log(self.rho)
         slopes = _slope(log_rho[self.fitted], resampled[:, self.fitted])
         worst = np.exp(log_worst)
-        parameter = windows[:, _END] * WINDOW_RATIO**place
+        parameter = windows[:, END] * WINDOW_RATIO**place
 
         pieces = [
             measure(horizon, np.array([base_lr]), [self.size.horizon_replicates]) for horizon, base_lr in self.horizons
         ]
         horizon_values = np.concatenate([piece[1] for piece in pieces])
         horizon_errors = np.concatenate([piece[2] for piece in pieces])
-        log_by_horizon, _ = _peak(np.log(horizon_values))
-        by_horizon, _ = _peak(
+        log_by_horizon, _ = peak(np.log(horizon_values))
+        by_horizon, _ = peak(
             np.log(horizon_values) + horizon_errors * rng.standard_normal((BOOTSTRAPS, *horizon_values.shape))
         )
         log_horizons = np.log([horizon for horizon, _ in self.horizons])

@@ -38,6 +38,8 @@ class Problem(ABC):
     """What can be recorded; the first is the default."""
     _TAKES_MOMENTUM: ClassVar[bool] = False
     _HAS_CUDA_KERNELS: ClassVar[bool] = True
+    _SOLVES_FOR_MINIMUM: ClassVar[bool] = False
+    """Whether f* comes from a solver, whose last bits depend on its version."""
 
     @property
     def dimension(self) -> int:
@@ -48,6 +50,11 @@ class Problem(ABC):
     @abstractmethod
     def minimum(self) -> float:
         """f*: the smallest value of f on the set."""
+
+    def _take_minimum(self, minimum: float) -> None:
+        """Take f* as known, where it would come from a solver."""
+        if self._SOLVES_FOR_MINIMUM:
+            self.__dict__["minimum"] = minimum
 
     @abstractmethod
     def value(self, x: ArrayLike) -> FloatArray:

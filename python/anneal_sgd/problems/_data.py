@@ -63,6 +63,7 @@ class DataProblem(Problem):
     _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality", "loss", "test_loss", "test_accuracy")
     _TAKES_MOMENTUM: ClassVar[bool] = True
     _HAS_CUDA_KERNELS: ClassVar[bool] = False
+    _SOLVES_FOR_MINIMUM: ClassVar[bool] = True
     _loss: ClassVar[_core.Loss]
     _classifies: ClassVar[bool] = True
 
@@ -350,10 +351,10 @@ class DataProblem(Problem):
         return f"<{type(self).__name__} {', '.join(texts)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by content."""
+        """Pickle by content, and f* where it has been found."""
         test = None if self._test is None else (self._test.features, self._test.targets)
         parameters = {**self._parameters(), "test": test}
-        return _rebuilt, (type(self), np.array(self.X), np.array(self.y), parameters)
+        return _rebuilt, (type(self), np.array(self.X), np.array(self.y), parameters, self.__dict__.get("minimum"))
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -583,9 +584,12 @@ class MLP(_Classes):
 
 
 def _rebuilt(
-    kind: Callable[..., DataProblem], X: NDArray[Any], y: FloatArray, parameters: dict[str, Any]
+    kind: Callable[..., DataProblem], X: NDArray[Any], y: FloatArray, parameters: dict[str, Any], minimum: float | None
 ) -> DataProblem:
-    return kind(X, y, **parameters)
+    problem = kind(X, y, **parameters)
+    if minimum is not None:
+        problem._take_minimum(minimum)
+    return problem
 
 
 def _radius(projection: Projection) -> float:

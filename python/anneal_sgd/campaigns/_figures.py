@@ -1,0 +1,335 @@
+"""The plots of a report: each described once, drawn by Plotly for the page and by Matplotlib for PNG and SVG.
+
+Plotly is used here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._robustness import LOSSES, RobustnessRow
+
+if TYPE_CHECKING:
+    from ._result import CampaignResult
+
+MOST_PANELS = 12  # of one plot; more are left out evenly
+_QUANTILE = 1.96  # of a band
+# Okabe and Ito's colours, told apart with any colour vision; then the same with other dashes.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7f7f7f")
+_DASHES = (("solid", "-"), ("dash", "--"), ("dot", ":"))
+_SYMBOLS = (("circle", "o"), ("square", "s"), ("diamond", "D"))
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line, or points, with a band or bars."""
+
+    name: str
+    look: int
+    """Number of its colour and dash."""
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+    theory: bool = False
+    """Drawn thin, without an entry of its own in the legend."""
+    bars: bool = False
+    """Points with horizontal bars, low to high."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One plot with panels to choose from."""
+
+    key: str
+    title: str
+    note: str
+    x_label: str
+    y_label: str
+    panels: dict[str, list[Series]]
+    log_y: bool = True
+    categories: Sequence[str] = field(default=())
+    """Names of y = 0, 1, ...."""
+
+
+def plots(result: CampaignResult, rows: list[RobustnessRow]) -> list[Plot]:
+    """All plots that the campaign has data for."""
+    curves = _Means(result)
+    rows = [row for row in rows if math.isfinite(row.best)]
+    found = [_robustness(rows, curves), _exponents(rows, curves), _tolerance(rows)] if rows else []
+    found.append(curves.against_rate())
+    if curves.records > 1:
+        found.append(curves.convergence())
+    return [plot for plot in found if any(plot.panels.values())]
+
+
+class _Means:
+    """Means of the first metric: (problems, schedules, horizons, rates, records)."""
+
+    def __init__(self, result: CampaignResult) -> None:
+        told = self.told = result.description
+        self.schedules, self.horizons, self.rates = told["schedules"], told["horizons"], np.array(told["rates"])
+        self.lr_name, self.metric = told["lr_name"], told["metrics"][0]
+        sizes = [len(values) for name, values in told["cell_axes"] if name != "metric"]
+        self.records = math.prod(sizes)
+        shape = (-1, len(self.schedules), len(self.horizons), len(self.rates), self.records, len(told["metrics"]))
+        cells = result._cells.reshape(shape)[..., 0]
+        count = cells["count"]
+        known = (count > 0) & (cells["diverged"] == 0)
+        self.mean = np.where(known, cells["mean"], np.nan)
+        self.error = np.sqrt(cells["m2"] / np.maximum(count - 1, 1) / np.maximum(count, 1))
+        axes = [(name, values) for name, values in told["axes"] if name not in ("schedule", "horizon", self.lr_name)]
+        points = itertools.product(*(values for _, values in axes))
+        self.problems = [", ".join(f"{n} = {_short(v)}" for (n, _), v in zip(axes, p, strict=True)) for p in points]
+        self.value = self.metric.replace("_", " ")
+        self.log_y = self.metric != "test_accuracy"
+
+    def panels(self) -> list[tuple[str, int, int]]:
+        """Label, problem, horizon of those shown."""
+        found = [
+            (", ".join(filter(None, (problem, f"T = {horizon:,}"))), i, h)
+            for i, problem in enumerate(self.problems)
+            for h, horizon in enumerate(self.horizons)
+        ]
+        return [found[i] for i in np.unique(np.linspace(0, len(found) - 1, MOST_PANELS).round().astype(int))]
+
+    def against_rate(self) -> Plot:
+        order = np.argsort(self.rates)
+        panels = {}
+        for label, i, h in self.panels():
+            lines = (
+                _line(name, s, self.rates[order], self.mean[i, s, h, order, -1], self.error[i, s, h, order, -1])
+                for s, name in enumerate(self.schedules)
+            )
+            panels[label] = [line for line in lines if line.x]
+        x = "learning rate, base_lr" if self.lr_name == "base_lr" else "misspecification ρ = base_lr / η*"
+        note = "At the last recorded step; bands are 95 % intervals. Where a trajectory diverged, the line ends."
+        return Plot(
+            "rates", f"Mean {self.value} against the learning rate", note, x, f"mean {self.value}", panels, self.log_y
+        )
+
+    def convergence(self) -> Plot:
+        told = self.told
+        steps = told["coords"].get("record_at") or [told["records"]] * len(self.horizons)
+        panels: dict[str, list[Series]] = {}
+        for label, i, h in self.panels():
+            panels[label] = []
+            x = np.array(steps[h], dtype=float)
+            for s, name in enumerate(self.schedules):
+                last = self.mean[i, s, h, :, -1]
+                if np.isnan(last).all():
+                    continue
+                best = int(np.nanargmax(last) if self.metric == "test_accuracy" else np.nanargmin(last))
+                label_of = f"{name}, {self.lr_name} {_short(self.rates[best])}"
+                panels[label].append(_line(label_of, s, x, self.mean[i, s, h, best], self.error[i, s, h, best]))
+        note = "Every schedule at the learning rate that is best at the end."
+        title = f"Mean {self.value} along the run"
+        return Plot("convergence", title, note, "step", f"mean {self.value}", panels, self.log_y)
+
+
+def _line(name: str, look: int, x: Any, mean: Any, error: Any) -> Series:
+    low = np.maximum(mean - _QUANTILE * error, 0.1 * np.abs(mean))
+    keep = np.isfinite(mean)
+    return Series(name, look, *(np.asarray(v)[keep].tolist() for v in (x, mean, low, mean + _QUANTILE * error)))
+
+
+def _robustness(rows: list[RobustnessRow], curves: _Means) -> Plot:
+    panels: dict[str, list[Series]] = {}
+    for row in rows:
+        look = curves.schedules.index(row.schedule)
+        worst, error = np.array(row.worst), np.array(row.stderr)
+        panel = panels.setdefault(f"T = {row.horizon:,}", [])
+        panel.append(_line(row.schedule, look, row.rates, worst / row.best, error / row.best))
+        if row.bound:
+            bound = np.array(row.bound)
+            panel.append(Series(row.schedule, look, row.rates, (bound / bound.min()).tolist(), theory=True))
+    x = "misspecification ρ = base_lr / η*" if curves.lr_name == "rho" else "learning rate, base_lr"
+    note = (
+        "The mean on the problem that is worst at each learning rate, over its smallest value. Thin lines: the last-"
+        "iterate bound of the theorem, over its own smallest value."
+    )
+    return Plot("robustness", "What a learning rate that is too large costs", note, x, "worst mean / best", panels)
+
+
+def _exponents(rows: list[RobustnessRow], curves: _Means) -> Plot:
+    panels: dict[str, list[Series]] = {}
+    for row in rows:
+        look = curves.schedules.index(row.schedule)
+        keep = np.isfinite(row.local_exponents)
+        x, y = np.array(row.local_rates)[keep].tolist(), np.array(row.local_exponents)[keep].tolist()
+        if not x:
+            continue
+        panel = panels.setdefault(f"T = {row.horizon:,}", [])
+        panel.append(Series(row.schedule, look, x, y))
+        panel.append(Series(row.schedule, look, [x[0], x[-1]], [row.asymptotic_exponent] * 2, theory=True))
+    x_label = "misspecification ρ = base_lr / η*" if curves.lr_name == "rho" else "learning rate, base_lr"
+    note = (
+        "Slopes of log(worst mean) against log(learning rate), over a factor of 4. Thin lines: the theorem's 1/(2p+1), "
+        "p the degree with which the schedule goes to zero; 1 for what does not go to zero."
+    )
+    return Plot("exponents", "Local exponents", note, x_label, "local exponent", panels, log_y=False)
+
+
+def _tolerance(rows: list[RobustnessRow]) -> Plot:
+    panels = {}
+    horizons = sorted({row.horizon for row in rows})
+    names = [row.schedule for row in rows if row.horizon == horizons[-1]]
+    names.reverse()  # the most forgiving on top
+    for horizon in horizons:
+        own = {row.schedule: row for row in rows if row.horizon == horizon}
+        series = []
+        for k, loss in enumerate(LOSSES):
+            y = [i for i, name in enumerate(names) if math.isfinite(own[name].tolerated[k].value)]
+            found = [own[names[i]].tolerated[k] for i in y]
+            places = [i + 0.22 * (1 - k) for i in y]
+            series.append(
+                Series(
+                    f"{100 * loss:.0f} % loss", k, [t.value for t in found], places,
+                    [t.low for t in found], [t.high if math.isfinite(t.high) else t.value for t in found], bars=True,
+                )
+            )  # fmt: skip
+            known = [(own[name].predicted[k], i + 0.22 * (1 - k)) for i, name in enumerate(names)]
+            known = [(x, at) for x, at in known if math.isfinite(x)]
+            if known:
+                at = [place for _, place in known]
+                series.append(
+                    Series(f"{100 * loss:.0f} %: bound", k, [x for x, _ in known], at, theory=True, bars=True)
+                )
+        panels[f"T = {horizon:,}"] = series
+    note = (
+        "By which factor the best learning rate may be exceeded, on the worst problem, before the mean is 10, 50, "
+        "100 % worse. Hollow: what the bound says. A missing point: more than the grid shows."
+    )
+    return Plot("tolerance", "How much too large a learning rate may be", note, "factor above the best", "", panels,
+                log_y=False, categories=names)  # fmt: skip
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+# --- Plotly ---------------------------------------------------------------------------------------------------------
+
+
+def to_plotly(plot: Plot) -> Any:
+    """A `plotly.graph_objects.Figure`, with a menu where there are panels to choose from."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    owners = []
+    for number, (label, series) in enumerate(plot.panels.items()):
+        for one in series:
+            for trace in _traces(go, one):
+                trace.visible = number == 0
+                figure.add_trace(trace)
+                owners.append(label)
+    figure.update_layout(
+        template="plotly_white",
+        height=520 if not plot.categories else max(420, 60 + 26 * len(plot.categories)),
+        margin={"l": 70, "r": 20, "t": 50 if len(plot.panels) > 1 else 20, "b": 60},
+        legend={"font": {"size": 11}, "groupclick": "togglegroup"},
+        hovermode="closest",
+        font={"family": "system-ui, sans-serif", "size": 13},
+    )
+    figure.update_xaxes(title=plot.x_label, type="log", exponentformat="power", minor={"ticks": "outside"})
+    figure.update_yaxes(title=plot.y_label, type="log" if plot.log_y else "linear", exponentformat="power")
+    if plot.categories:
+        ticks = list(range(len(plot.categories)))
+        figure.update_yaxes(tickvals=ticks, ticktext=list(plot.categories), range=[-0.6, len(ticks) - 0.4])
+    if len(plot.panels) > 1:
+        buttons = [
+            {"label": label, "method": "restyle", "args": [{"visible": [owner == label for owner in owners]}]}
+            for label in plot.panels
+        ]
+        menu = {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "direction": "down"}
+        figure.update_layout(updatemenus=[menu])
+    return figure
+
+
+def _traces(go: Any, one: Series) -> list[Any]:
+    colour, dash = _COLOURS[one.look % len(_COLOURS)], _DASHES[one.look // len(_COLOURS) % len(_DASHES)][0]
+    common = {"x": one.x, "y": one.y, "name": one.name, "legendgroup": one.name}
+    if one.bars:
+        symbol = _SYMBOLS[one.look % len(_SYMBOLS)][0] + ("-open" if one.theory else "")
+        bars = None
+        if one.low is not None and one.high is not None:
+            bars = {
+                "type": "data", "symmetric": False, "thickness": 1.2, "width": 2,
+                "array": [h - v for h, v in zip(one.high, one.x, strict=True)],
+                "arrayminus": [v - w for v, w in zip(one.x, one.low, strict=True)],
+            }  # fmt: skip
+        marker = {"color": colour, "symbol": symbol, "size": 8}
+        return [go.Scatter(**common, mode="markers", marker=marker, error_x=bars)]
+    if one.theory:
+        line = {"color": colour, "width": 1, "dash": "dot"}
+        return [go.Scatter(**common, mode="lines", line=line, opacity=0.55, showlegend=False, hoverinfo="skip")]
+    marks = {"size": 5, "color": colour}
+    line = go.Scatter(**common, mode="lines+markers", line={"color": colour, "width": 1.6, "dash": dash}, marker=marks)
+    if one.low is None or one.high is None:
+        return [line]
+    around = {"x": [*one.x, *reversed(one.x)], "y": [*one.high, *reversed(one.low)], "legendgroup": one.name}
+    band = go.Scatter(
+        **around, fill="toself", fillcolor=_faint(colour), mode="none", showlegend=False, hoverinfo="skip"
+    )
+    return [band, line]
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.18)"
+
+
+# --- Matplotlib -----------------------------------------------------------------------------------------------------
+
+
+def write_pictures(plot: Plot, folder: Path, caption: str) -> list[Path]:
+    """Each panel as PNG and SVG: KEY.png where there is one panel, else KEY-1.png, KEY-2.png, ...."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    from ..experiments.plots import STYLE, saved
+
+    figures = {}
+    with mpl.rc_context(STYLE):
+        for number, (label, series) in enumerate(plot.panels.items(), 1):
+            high = max(4.2, 0.9 + 0.24 * len(plot.categories))
+            figure = Figure(figsize=(7.4, high), layout="constrained")
+            axis = figure.subplots()
+            axis.set_xscale("log")
+            axis.set_yscale("log" if plot.log_y else "linear")
+            for one in series:
+                _draw(axis, one)
+            axis.set_xlabel(plot.x_label)
+            axis.set_ylabel(plot.y_label)
+            if plot.categories:
+                axis.set_yticks(range(len(plot.categories)), plot.categories, fontsize=7)
+                axis.set_ylim(-0.6, len(plot.categories) - 0.4)
+            axis.set_title(f"{plot.title}: {label}", fontsize=9)
+            if series:
+                axis.legend(fontsize=6.5, loc="center left", bbox_to_anchor=(1.01, 0.5))
+            figure.supxlabel(caption, fontsize=6, color="#555555")
+            figures[plot.key if len(plot.panels) == 1 else f"{plot.key}-{number}"] = figure
+        return saved(figures, folder)
+
+
+def _draw(axis: Any, one: Series) -> None:
+    colour, dash = _COLOURS[one.look % len(_COLOURS)], _DASHES[one.look // len(_COLOURS) % len(_DASHES)][1]
+    if one.bars:
+        marker = _SYMBOLS[one.look % len(_SYMBOLS)][1]
+        face = "white" if one.theory else colour
+        axis.plot(one.x, one.y, marker, color=colour, markerfacecolor=face, markersize=4, label=one.name)
+        if one.low is not None and one.high is not None:
+            axis.hlines(one.y, one.low, one.high, color=colour, linewidth=1.0)
+    elif one.theory:
+        axis.plot(one.x, one.y, ":", color=colour, linewidth=0.8, alpha=0.7)
+    else:
+        if one.low is not None and one.high is not None:
+            axis.fill_between(one.x, one.low, one.high, color=colour, alpha=0.18, linewidth=0)
+        axis.plot(one.x, one.y, dash, marker="o", markersize=2.5, color=colour, linewidth=1.1, label=one.name)

@@ -1,0 +1,202 @@
+"""A page that explains a campaign: tables and interactive plots, self-contained, and each plot as PNG and SVG.
+
+Jinja is used here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import datetime, timezone
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._figures import MOST_PANELS, Plot, plots, to_plotly, write_pictures
+from ._result import CampaignResult
+from ._robustness import LOSSES, Interval, RobustnessRow, robustness
+
+if TYPE_CHECKING:
+    from ._store import StorePath
+
+_MOST_ROWS = 400  # of the table of best learning rates
+_NAV = {
+    "robustness": "Costs",
+    "exponents": "Exponents",
+    "tolerance": "Tolerance",
+    "rates": "Learning rates",
+    "convergence": "Convergence",
+}
+_ADVICE = "a report needs plotly, jinja2 and matplotlib: pip install 'anneal_sgd[cli]'"
+
+
+def write_report(result: CampaignResult, folder: StorePath) -> Path:
+    """Write index.html, and figures/*.png and *.svg, to a folder, which is made; returns the path of the page.
+
+    The page needs no network. ImportError: plotly, jinja2 or matplotlib is missing.
+    """
+    try:
+        import jinja2
+        import matplotlib  # noqa: F401  # asked for before anything is written
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise ImportError(f"{_ADVICE} ({error})") from None
+    try:
+        rows = robustness(result)
+    except ValueError:  # one learning rate, or nothing computed: there is nothing to rank
+        rows = []
+    drawn = plots(result, rows)
+    target = Path(folder)
+    (target / "figures").mkdir(parents=True, exist_ok=True)
+    shown = [_shown(plot, result, target) for plot in drawn]
+    told = result.description
+    page = jinja2.Environment(
+        loader=jinja2.PackageLoader("anneal_sgd.campaigns", "."), autoescape=True, undefined=jinja2.StrictUndefined
+    ).get_template("report.html.j2")
+    headings, best = _best(result)
+    text = page.render(
+        title=told["name"] or "Campaign",
+        summary=_summary(result),
+        complete=result.complete,
+        missing=_missing(result),
+        script=_safe(jinja2, get_plotlyjs()),
+        ranking=[
+            (f"{horizon:,}", [_ranked(row) for row in some]) for horizon, some in groupby(rows, key=lambda r: r.horizon)
+        ],
+        losses=[f"{100 * loss:.0f} %" for loss in LOSSES],
+        lr_name=told["lr_name"],
+        plots=[{**plot, "html": _safe(jinja2, plot["html"])} for plot in shown],
+        best=best[:_MOST_ROWS],
+        best_headings=headings,
+        best_note=f"The first {_MOST_ROWS} of {len(best)}; the export has all." if len(best) > _MOST_ROWS else
+        "Of the learning rates that were tried, at the last recorded step.",
+        source=[(k.replace("_", " "), v) for k, v in result.provenance().items() if k != "spec"],
+        runs=[_run(run) for run in result.runs],
+        spec=told["text"] or json.dumps({k: v for k, v in told.items() if k not in ("coords", "text")}, indent=1),
+    )  # fmt: skip
+    path = target / "index.html"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _safe(jinja2: Any, text: str) -> Any:
+    """Markup of Plotly's own, which is not to be escaped."""
+    import markupsafe
+
+    return markupsafe.Markup(text)
+
+
+def _shown(plot: Plot, result: CampaignResult, target: Path) -> dict[str, Any]:
+    caption = f"{result.description['name'] or 'campaign'}: {_held(result)} replicates, seed "
+    caption += f"{result.description['options']['seed']}, anneal_sgd {_versions(result)}"
+    files = write_pictures(plot, target / "figures", caption)
+    every = math.prod(
+        len(v) for n, v in result.description["axes"] if n not in ("schedule", result.description["lr_name"])
+    )
+    left_out = max(0, every - MOST_PANELS) if plot.key in ("rates", "convergence") else 0
+    html = to_plotly(plot).to_html(
+        full_html=False,
+        include_plotlyjs=False,
+        div_id=f"plot-{plot.key}",
+        config={"responsive": True, "displaylogo": False},
+    )
+    return {
+        "key": plot.key,
+        "title": plot.title,
+        "note": plot.note,
+        "left_out": left_out,
+        "html": html,
+        "short": _NAV[plot.key],
+        "files": [f"figures/{file.name}" for file in files],
+    }
+
+
+def _versions(result: CampaignResult) -> str:
+    return ", ".join(sorted({str(run["anneal_sgd"]) for run in result.runs}))
+
+
+def _summary(result: CampaignResult) -> str:
+    told = result.description
+    shape = " × ".join(f"{name}: {len(values)}" for name, values in (*told["axes"], *told["cell_axes"])) or "one config"
+    return f"{shape}; {_held(result)} replicates of every config; first problem: {told['problems'][0]}"
+
+
+def _held(result: CampaignResult) -> str:
+    low, high = int(result.replicates.min()), int(result.replicates.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _missing(result: CampaignResult) -> str:
+    wanted, held = result.description["replicates"], result.replicates
+    if result.description["relative_stderr"] is not None:
+        return "the precision that was asked for is not reached yet"
+    return f"{int(np.sum(held < wanted)):,} of {held.size:,} means have fewer than {wanted:,} replicates"
+
+
+def _ranked(row: RobustnessRow) -> list[str]:
+    cells = [
+        row.schedule,
+        _interval(row.exponent, 3),
+        _number(row.predicted_exponent, 3),
+        _number(row.asymptotic_exponent, 3),
+    ]
+    for found, bound in zip(row.tolerated, row.predicted, strict=True):
+        cells += [_interval(found), _number(bound)]
+    return [*cells, _number(row.best_rate)]
+
+
+def _number(x: float, decimals: int | None = None) -> str:
+    if math.isnan(x):
+        return "–"
+    if math.isinf(x):
+        return "> grid"
+    return f"{x:.{decimals}f}" if decimals is not None else f"{x:.3g}"
+
+
+def _interval(v: Interval, decimals: int | None = None) -> str:
+    if math.isinf(v.value):
+        return "> grid"
+    return f"{_number(v.value, decimals)} ({_number(v.low, decimals)}–{_number(v.high, decimals)})"
+
+
+def _best(result: CampaignResult) -> tuple[list[str], list[list[str]]]:
+    """Of every problem, schedule and horizon: the best rate, its mean and how many trajectories diverged."""
+    told = result.description
+    frame = result.to_pandas()
+    metric = told["metrics"][0]
+    frame = frame[frame["metric"] == metric]
+    records = [name for name, _ in told["cell_axes"] if name != "metric"]
+    for name in records:
+        frame = frame[frame[name] == told["cell_axes"][0][1][-1]]
+    keys = [name for name, _ in told["axes"] if name not in ("schedule", "horizon", told["lr_name"])]
+    keys += ["schedule", "horizon"]
+    headings = [*keys, *([told["lr_name"]] if told["lr_name"] == "rho" else []), "base_lr", f"mean {metric}", "stderr"]
+    rows = []
+    for point, some in frame.groupby(keys, sort=False):
+        known = some[(some["diverged"] == 0) & some["mean"].notna()]
+        texts = [_text(x) for x in (point if isinstance(point, tuple) else (point,))]
+        if not len(known):
+            rows.append([*texts, *["–"] * (len(headings) - len(keys))])
+            continue
+        where = known["mean"].idxmax() if metric == "test_accuracy" else known["mean"].idxmin()
+        rate = [_text(known.loc[where, told["lr_name"]])] if told["lr_name"] == "rho" else []
+        numbers = [_text(known.loc[where, name]) for name in ("base_lr", "mean")]
+        rows.append([*texts, *rate, *numbers, f"{known.loc[where, 'stderr']:.1g}"])
+    return headings, rows
+
+
+def _text(x: Any) -> str:
+    return f"{x:,}" if isinstance(x, int | np.integer) else f"{x:.4g}" if isinstance(x, float) else str(x)
+
+
+def _run(run: dict[str, Any]) -> list[str]:
+    def when(seconds: float | None) -> str:
+        if seconds is None:
+            return "interrupted"
+        return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+
+    steps = f"{run['trajectory_steps']:.4g}"
+    backends = ", ".join(run["backends"])
+    return [when(run["started"]), when(run["finished"]), steps, backends, run["executor"], run["host"]]

@@ -1,0 +1,245 @@
+"""What a campaign has found so far: labelled statistics, for xarray, pandas and files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import __version__
+from .._arrays import FloatArray, IntArray, frozen
+from . import _cells
+from ._cells import CELL, Cells
+from ._store import Store, StorePath
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+_STATISTICS = ("mean", "stderr", "std", "min", "max", "count", "diverged")
+_TRACED = ("anneal_sgd", "numpy", "host", "machine")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CampaignResult:
+    """Statistics of a campaign, with its dimensions; what has not been computed yet is NaN, with count 0.
+
+    `dims` are those of the campaign, each where a sequence was given: the parameters of a `ProblemGrid`, or "problem";
+    "schedule", "horizon", "base_lr" or "rho"; then "record_at" or "record_frac", and "metric". The arrays are those of
+    `Result` and mean the same. `description`: the campaign, as the store keeps it; `runs`: what computed it.
+    """
+
+    description: dict[str, Any]
+    runs: list[dict[str, Any]]
+    _cells: Cells
+
+    @property
+    def axes(self) -> dict[str, list[Any]]:
+        """What stands along each dimension."""
+        return dict((*self.description["axes"], *self.description["cell_axes"]))
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the dimensions of the arrays."""
+        return tuple(self.axes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Their lengths."""
+        return tuple(len(values) for values in self.axes.values())
+
+    @property
+    def complete(self) -> bool:
+        """Whether every config has the replicates that were asked for; for a precision, whether a run has ended."""
+        if self.description["relative_stderr"] is not None:
+            return bool(self.runs) and any(run["finished"] for run in self.runs) and bool(np.all(self.replicates > 0))
+        return bool(np.all(self.replicates >= self.description["replicates"]))
+
+    @cached_property
+    def mean(self) -> FloatArray:
+        """Mean of the metric; NaN where `count` is 0."""
+        return self._counted("mean", 1)
+
+    @cached_property
+    def std(self) -> FloatArray:
+        """Standard deviation of one trajectory's (ddof = 1); NaN where `count` is below 2."""
+        variance = self._cells["m2"] / np.maximum(self._cells["count"] - 1, 1)
+        return frozen(np.where(self.count >= 2, np.sqrt(variance).reshape(self.shape), np.nan))
+
+    @cached_property
+    def stderr(self) -> FloatArray:
+        """Standard error of `mean`, std / sqrt(count); NaN where `count` is below 2."""
+        return frozen(self.std / np.sqrt(np.maximum(self.count, 1)))
+
+    @cached_property
+    def min(self) -> FloatArray:
+        """Smallest value; NaN where `count` is 0."""
+        return self._counted("minimum", 1)
+
+    @cached_property
+    def max(self) -> FloatArray:
+        """Largest finite value; NaN where `count` is 0."""
+        return self._counted("maximum", 1)
+
+    @cached_property
+    def count(self) -> IntArray:
+        """Trajectories with a finite value, int64."""
+        return frozen(self._cells["count"].reshape(self.shape))
+
+    @cached_property
+    def diverged(self) -> IntArray:
+        """Trajectories whose value is not finite, int64."""
+        return frozen(self._cells["diverged"].reshape(self.shape))
+
+    @property
+    def replicates(self) -> IntArray:
+        """Trajectories in all, int64."""
+        return np.asarray(self.count + self.diverged)
+
+    @cached_property
+    def base_lr(self) -> FloatArray:
+        """Learning rates: (rates,), or for a campaign in `rho` (schedules, horizons, rates)."""
+        return np.asarray(self.description["coords"].get("base_lr", self.description["rates"]))
+
+    def to_xarray(self) -> xarray.Dataset:
+        """An `xarray.Dataset`: a variable for every statistic, coordinates, and as attributes where it comes from.
+
+        For a campaign in `rho` base_lr is a coordinate along schedule, horizon and rho; for one in `record_frac`
+        record_at is one along horizon and record_frac. ImportError: xarray is missing.
+        """
+        import xarray
+
+        variables = {name: (self.dims, np.asarray(getattr(self, name))) for name in _STATISTICS}
+        coords: dict[str, Any] = {name: ((name,), np.asarray(values)) for name, values in self.axes.items()}
+        given = self.description["coords"]
+        if "base_lr" in given:
+            coords["base_lr"] = self._coordinate(("schedule", "horizon", "rho"), given["base_lr"])
+        if "record_at" in given:
+            coords["record_at"] = self._coordinate(("horizon", "record_frac"), given["record_at"])
+        for name, values in self.description["varying"].items():
+            coords[name] = (("problem", "coordinate")[: np.ndim(values)], np.asarray(values))
+        return xarray.Dataset(variables, coords=coords, attrs=self.provenance())
+
+    def _coordinate(self, names: tuple[str, ...], values: Any) -> tuple[tuple[str, ...], Any]:
+        """Along those of the names that are dimensions."""
+        array = np.asarray(values)
+        there = tuple(name for name in names if name in self.axes)
+        return there, array.reshape([len(self.axes[name]) for name in there])
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A `pandas.DataFrame`: one row per config, record and metric, coordinates and statistics as columns.
+
+        Learning rates and recorded steps are columns always. ImportError: pandas is missing.
+        """
+        import pandas
+
+        data = self.to_xarray()
+        values_of: dict[str, Any] = {str(n): v for n, v in data.coords.items() if "coordinate" not in v.dims}
+        values_of.update({name: data[name] for name in _STATISTICS})
+        columns: dict[str, Any] = {}
+        for name, values in values_of.items():
+            sized = values.broadcast_like(data["mean"]) if values.dims != self.dims else values
+            columns[name] = sized.transpose(*self.dims).to_numpy().reshape(-1)
+        alone = {
+            "schedule": self.description["schedules"][0],
+            "horizon": self.description["horizons"][0],
+            "base_lr": self.base_lr.reshape(-1)[0],
+            "record_at": self.description["records"],
+            "metric": self.description["metrics"][0],
+        }
+        return pandas.DataFrame({**{k: v for k, v in alone.items() if k not in columns}, **columns})
+
+    def provenance(self) -> dict[str, Any]:
+        """What a figure is traced by: the campaign, its seed, versions, and what computed it."""
+        options = self.description["options"]
+        traced: dict[str, Any] = {
+            "campaign": self.description["name"],
+            "problem": self.description["problems"][0],
+            "stream_version": self.description["stream_version"],
+            "written_by": f"anneal_sgd {__version__}",
+        }
+        for name, value in options.items():
+            traced[name] = int(value) if isinstance(value, bool) else value
+        computing = [run for run in self.runs if run["backends"]]
+        for name in _TRACED:
+            traced[f"computed_{name}"] = ", ".join(sorted({str(run[name]) for run in computing}))
+        traced["computed_backend"] = ", ".join(sorted({backend for run in computing for backend in run["backends"]}))
+        traced["spec"] = self.description["text"] or json.dumps(
+            {k: v for k, v in self.description.items() if k not in ("coords", "text")}, sort_keys=True
+        )
+        return traced
+
+    def export(self, path: StorePath) -> None:
+        """Write a .csv, .parquet or .nc (netCDF) file, with its provenance.
+
+        CSV: the rows of `to_pandas` after lines that begin with #, so `pandas.read_csv(path, comment="#")` reads it;
+        Parquet: the provenance is schema metadata "anneal_sgd"; netCDF: attributes. The same statistics give the same
+        bytes. ValueError: another suffix. ImportError: pyarrow (Parquet) or h5netcdf (netCDF) is missing; the extra
+        `anneal_sgd[export]` brings them.
+        """
+        file = Path(path)
+        if file.suffix not in (".csv", ".parquet", ".nc"):
+            raise ValueError(f"path must end in .csv, .parquet or .nc, got '{file}'")
+        if not file.absolute().parent.is_dir():
+            raise ValueError(f"path must be in a folder that exists, got '{file}'")
+        {".csv": self._write_csv, ".parquet": self._write_parquet, ".nc": self._write_netcdf}[file.suffix](file)
+
+    def _write_csv(self, file: Path) -> None:
+        lines = [f"{key}: {line}" for key, value in self.provenance().items() for line in str(value).split("\n")]
+        with file.open("w", encoding="utf-8", newline="\n") as out:
+            out.writelines(f"# {line}\n" for line in lines)
+            self.to_pandas().to_csv(out, index=False, lineterminator="\n")
+
+    def _write_parquet(self, file: Path) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        table = pyarrow.Table.from_pandas(self.to_pandas(), preserve_index=False)
+        own = {b"anneal_sgd": json.dumps(self.provenance(), sort_keys=True).encode()}
+        pyarrow.parquet.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **own}), file)
+
+    def _write_netcdf(self, file: Path) -> None:
+        data = self.to_xarray()
+        data.attrs = {
+            k: "" if v is None else v if isinstance(v, str | int | float) else str(v) for k, v in data.attrs.items()
+        }
+        data.to_netcdf(file, engine="h5netcdf")
+
+    def _counted(self, name: str, at_least: int) -> FloatArray:
+        values = self._cells[name].reshape(self.shape)
+        return frozen(np.where(self.count >= at_least, values, np.nan))
+
+    def __repr__(self) -> str:
+        """Dimensions and how much is there."""
+        shape = " x ".join(f"{name}: {n}" for name, n in zip(self.dims, self.shape, strict=True)) or "one config"
+        held = self.replicates
+        counts = f"{held.min()}" if held.min() == held.max() else f"{held.min()} to {held.max()}"
+        return f"<CampaignResult {shape}; {counts} replicates{'' if self.complete else ', not complete'}>"
+
+
+def load(path: StorePath) -> CampaignResult:
+    """What a store holds of its last campaign; StoreError where it is no sound store."""
+    with Store(path, create=False) as store:
+        description, ids = store.campaign()
+        cells = _totals(store, ids, description)
+        return CampaignResult(description, store.runs(), cells)
+
+
+def _totals(store: Store, ids: list[int], description: dict[str, Any]) -> Cells:
+    """The statistics of all configs: (configs, cells)."""
+    width = int(np.prod([len(values) for _, values in description["cell_axes"]], dtype=np.int64))
+    found = np.zeros((len(ids), width), CELL)
+    found["minimum"], found["maximum"] = np.inf, -np.inf
+    nodes = store.nodes(ids)
+    alike: dict[Any, list[int]] = {}
+    for place, id_ in enumerate(ids):
+        if nodes[id_]:
+            alike.setdefault(tuple(sorted(nodes[id_])), []).append(place)
+    for ranges, places in alike.items():
+        stacked = [(node, np.stack([nodes[ids[place]][node] for place in places])) for node in ranges]
+        found[places] = _cells.total(stacked)
+    return found

@@ -1,0 +1,293 @@
+"""Campaigns from TOML files. Pydantic and the TOML parser are used here and nowhere else."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from .. import _validate, problems, schedules
+from ._campaign import Campaign, ProblemGrid
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_MOST_VALUES = 1_000_000  # of one grid
+_SEPARABLE = {"absolute_value": problems.AbsoluteValue, "quadratic": problems.Quadratic, "huber": problems.Huber}
+_MODELS = {
+    "least_squares": ("least-squares", problems.LeastSquares),
+    "logistic_regression": ("logistic", problems.LogisticRegression),
+    "softmax_regression": ("softmax", problems.SoftmaxRegression),
+    "hinge_loss": ("hinge", problems.HingeLoss),
+    "mlp": ("mlp", problems.MLP),
+}
+_OF_DATA = ("data", "target", "test_frac")
+
+EXAMPLE = """\
+# A campaign of anneal_sgd: run it with   anneal-sgd sweep this.toml
+# Interrupt it at any time; the same command goes on. Names are those of anneal_sgd.simulate.
+
+name = "robustness of the last iterate"
+store = "sweep.db"           # the results, beside this file; --store says otherwise
+seed = 0
+
+schedule = ["constant", "linear", "cosine", "cosine:floor=0.1", "polynomial:3"]
+horizon = [1_000, 10_000]    # steps
+
+# Grids are lists, { geomspace = [first, last, count] } or { linspace = [first, last, count] }.
+# rho multiplies the learning rate that theory tunes for each schedule and horizon; base_lr sets learning rates.
+rho = { geomspace = [1.0, 256.0, 9] }
+
+replicates = 4_096           # of every config, or a precision instead:
+# relative_stderr = 0.01     # until the standard error of every mean is below 1 % of it,
+# max_replicates = 1_000_000 # but not with more than this
+
+# record_frac = [0.1, 0.3, 1.0]   # fractions of the horizon at which to record; or record_at = [100, 1000]
+# iterate = "last"                # "average", "tail_average"
+# common_random_numbers = true    # false: every config has noise of its own
+# dtype = "float32"               # "float64"
+# backend = "auto"                # "cpu", "cuda"
+# momentum, nesterov, weight_decay, metric: for problems on data
+
+[problem]
+kind = "absolute_value"      # "quadratic", "huber"
+slope = { geomspace = [0.01, 0.1, 4] }   # a grid: a dimension of the result; a list is one problem's coordinates
+noise = "rademacher"         # "gaussian", "uniform", "none"
+second_moment = 1.0          # or noise_std
+projection = ["box", -1.0, 1.0]   # ["ball", radius]
+x0 = 1.0
+
+# Or a model on data:
+# [problem]
+# kind = "logistic_regression"    # "least_squares", "softmax_regression", "hinge_loss", "mlp"
+# data = "synthetic-logistic"     # "digits", "breast_cancer", or a .csv or .npz file beside this one
+# target = "column"
+# batch_size = { values = [1, 16] }
+# test_frac = 0.2
+"""
+
+
+def _grid(value: Any) -> Any:
+    """A number, a text or a list as it is; a table of a grid as a list."""
+    if not isinstance(value, Mapping):
+        return value
+    if len(value) != 1 or next(iter(value)) not in ("geomspace", "linspace", "values"):
+        raise ValueError("must be a list or one of { geomspace = [first, last, count] }, { linspace = ... }, "
+                         f"{{ values = [...] }}, got {_validate.shown(dict(value))}")  # fmt: skip
+    ((how, numbers),) = value.items()
+    if how == "values":
+        if not isinstance(numbers, list):
+            raise ValueError(f"values must be a list, got {_validate.shown(numbers)}")
+        return numbers
+    allowed = f"{how} must be [first, last, count]"
+    if not isinstance(numbers, list) or len(numbers) != 3 or not all(map(_is_number, numbers)):
+        raise ValueError(f"{allowed}, got {_validate.shown(numbers)}")
+    first, last = (_validate.real(how, x, _validate.FINITE) for x in numbers[:2])
+    count = _validate.integer(f"{how} count", numbers[2], lowest=1, highest=_MOST_VALUES)
+    if how == "linspace":
+        return np.linspace(first, last, count).tolist()
+    if first <= 0.0 or last <= 0.0:
+        raise ValueError(f"{allowed}, first and last > 0, got {_validate.shown(numbers)}")
+    return np.geomspace(first, last, count).tolist()
+
+
+def _whole(value: Any) -> Any:
+    """Whole numbers: a computed grid is rounded, and what coincides taken once."""
+    grid = _grid(value)
+    if isinstance(value, Mapping) and isinstance(grid, list) and all(map(_is_number, grid)) and "values" not in value:
+        return list(dict.fromkeys(round(x) for x in grid))
+    return grid
+
+
+def _texts(value: Any) -> Any:
+    if isinstance(value, str) or (isinstance(value, list) and value and all(isinstance(x, str) for x in value)):
+        return value
+    raise ValueError(f"must be a text or a list of texts, got {_validate.shown(value)}")
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, int | float) and not isinstance(x, bool)
+
+
+Grid = Annotated[Any, BeforeValidator(_grid)]
+Steps = Annotated[Any, BeforeValidator(_whole)]
+
+
+class _Spec(BaseModel):
+    """The keys of a file; what they hold is checked by `Campaign`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    problem: dict[str, Any]
+    schedule: Annotated[Any, BeforeValidator(_texts)]
+    horizon: Steps
+    base_lr: Grid = None
+    rho: Grid = None
+    replicates: Any = None
+    relative_stderr: Any = None
+    max_replicates: Any = None
+    seed: Any = 0
+    record_at: Steps = None
+    record_frac: Grid = None
+    iterate: Any = "last"
+    tail_frac: Any = 0.5
+    common_random_numbers: Any = True
+    momentum: Any = 0.0
+    nesterov: Any = False
+    weight_decay: Any = 0.0
+    metric: Any = None
+    dtype: Any = "float32"
+    name: str = ""
+    store: str | None = None
+    backend: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a file says: the campaign, and where and how to run it."""
+
+    campaign: Campaign
+    store: Path | None
+    backend: str
+
+
+def read_spec(source: Path | str, *, folder: Path | None = None) -> Sweep:
+    """A campaign from a TOML file, or from its text (then files named in it are looked for in `folder`).
+
+    ValueError: it is no TOML, has a key that is unknown or missing, or a value that is not allowed; the message names
+    the line and the key.
+
+    >>> read_spec(EXAMPLE).campaign
+    <Campaign slope: 4 x schedule: 5 x horizon: 2 x rho: 9; 4096 replicates>
+    """
+    if isinstance(source, Path):
+        name, folder = source.name, source.parent
+        try:
+            text = source.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise ValueError(f"{name}: is no text in UTF-8") from None
+    else:
+        name, folder, text = "spec", folder or Path(), source
+    try:
+        parsed = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        reason = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ValueError(f"{name}: {reason}") from None
+    try:
+        spec = _Spec.model_validate(parsed)
+    except ValidationError as error:
+        told = [_told(name, text, e) for e in error.errors(include_url=False)]
+        raise ValueError("; ".join(told)) from None
+    except RecursionError:
+        raise ValueError(f"{name}: is nested too deeply") from None
+    keys: tuple[str, ...] = ("problem",)
+    try:
+        problem = _problem(spec.problem, folder)
+        keys = ()
+        given = spec.model_dump(exclude={"problem", "schedule", "store", "backend"})
+        names = [spec.schedule] if isinstance(spec.schedule, str) else spec.schedule
+        made = [_schedule(n) for n in names]
+        campaign = Campaign(problem, made[0] if isinstance(spec.schedule, str) else made, text=text, **given)
+    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+        message = str(error)
+        first = re.match(r"\w+", message)
+        path = (*keys, first[0]) if first is not None and first[0] in (spec.problem if keys else parsed) else keys
+        raise ValueError(f"{_place(name, text, path)}: {message}") from None
+    return Sweep(campaign, None if spec.store is None else folder / spec.store, spec.backend)
+
+
+def _schedule(name: str) -> schedules.Schedule:
+    try:
+        return schedules.by_name(name)
+    except ValueError as error:
+        raise ValueError(f"schedule {_validate.shown(name)}: {error}") from None
+
+
+def _problem(given: dict[str, Any], folder: Path) -> Any:
+    kind = _validate.choice("kind", given.get("kind"), (*_SEPARABLE, *_MODELS))
+    rest = {key: value for key, value in given.items() if key != "kind"}
+    if kind in _SEPARABLE:
+        make: Callable[..., Any] = _SEPARABLE[kind]
+        known = tuple(inspect.signature(make).parameters)
+    else:
+        model, cls = _MODELS[kind]
+        known = (*_OF_DATA, *(n for n in inspect.signature(cls).parameters if n not in ("X", "y", "test", "x0")))
+        make = partial(_on_data, rest, model, folder)
+    for key in rest:
+        if key not in known:
+            raise ValueError(f"{key} must be a parameter of {kind}, which are {', '.join(known)}")
+    if kind in _SEPARABLE and known[0] not in rest:
+        raise ValueError(f"{known[0]} must be given for {kind}")
+    fixed, axes = {}, {}
+    for key, value in rest.items():
+        if key in _OF_DATA:
+            continue
+        if isinstance(value, Mapping) and set(value) != {"coordinates"}:
+            try:
+                axes[key] = (_whole if key in ("batch_size", "dimension") else _grid)(value)
+            except ValueError as error:
+                raise ValueError(f"{key} {error}") from None
+        elif isinstance(value, Mapping):
+            fixed[key] = _grid(value["coordinates"])
+        else:
+            fixed[key] = tuple(value) if key in ("projection", "hidden") and isinstance(value, list) else value
+    if not axes:
+        return make(**fixed)
+    return ProblemGrid(partial(make, **fixed), **axes)
+
+
+def _on_data(given: dict[str, Any], model: str, folder: Path, **parameters: Any) -> Any:
+    from ..experiments.datasets import BUILT_IN, load, make_problem
+
+    source = given.get("data", "synthetic-logistic")
+    if not isinstance(source, str):
+        raise ValueError(f"data must be a text, got {_validate.shown(source)}")
+    target = given.get("target")
+    if target is not None and not isinstance(target, str):
+        raise ValueError(f"target must be a text, got {_validate.shown(target)}")
+    table = load(source if source in BUILT_IN else str(folder / source), target=target)
+    return make_problem(table, model=model, test_frac=given.get("test_frac", 0.0), **parameters)  # type: ignore[arg-type]
+
+
+def _told(name: str, text: str, error: Any) -> str:
+    path = tuple(str(part) for part in error["loc"])
+    if error["type"] == "missing":
+        return f"{name}: {'.'.join(path)} must be given"
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(_Spec.model_fields)
+        return f"{_place(name, text, path)}: {'.'.join(path)} must be one of {known}"
+    told = f"{_place(name, text, path)}: {'.'.join(path)}"
+    if error["type"] == "value_error":
+        return f"{told} {error['msg'].removeprefix('Value error, ')}"
+    return f"{told}: {error['msg']}, got {_validate.shown(error['input'])}"
+
+
+def _place(name: str, text: str, path: Sequence[str]) -> str:
+    """The file and, where it can be found, the line of a key."""
+    table, line = "", None
+    for number, content in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]", content)
+        key = re.match(r"\s*([\w.\"'-]+)\s*=", content)
+        if header and key is None:
+            table = header[1].strip("\"'")
+            found = table
+        elif key:
+            found = ".".join(filter(None, (table, re.sub("[\"']", "", key[1]))))
+        else:
+            continue
+        wanted = ".".join(path)
+        if path and (found == wanted or wanted.startswith(found + ".")):
+            line = number
+            if found == wanted:
+                break
+    return name if line is None else f"{name}, line {line}"

@@ -1,0 +1,429 @@
+"""The file in which a campaign's statistics live: an SQLite database. SQLite is used here and nowhere else.
+
+Every commit is a transaction: after `kill -9`, a power cut or a full disk the file holds all earlier commits. Every
+row carries a checksum and is checked when it is read; SQLite itself would give back a flipped bit. docs/campaigns.md
+describes the tables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from .. import STREAM_VERSION, __version__
+from ._cells import CELL, Cells, Range, from_moments, sibling, to_moments
+
+if TYPE_CHECKING:
+    from ._campaign import Campaign
+
+StorePath: TypeAlias = "str | os.PathLike[str]"
+
+APPLICATION_ID = 0x41534744  # "ASGD"
+SCHEMA_VERSION = 1
+_MAGIC = b"SQLite format 3\x00"
+_LOCK_SECONDS = 60.0
+
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE problem (digest TEXT PRIMARY KEY, text TEXT NOT NULL, minimum REAL, checksum BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE config (
+    id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, description TEXT NOT NULL, replicates INTEGER NOT NULL);
+CREATE TABLE statistic (
+    config INTEGER NOT NULL REFERENCES config (id), first INTEGER NOT NULL, stop INTEGER NOT NULL,
+    cells BLOB NOT NULL, checksum BLOB NOT NULL, PRIMARY KEY (config, first)) WITHOUT ROWID;
+CREATE TABLE campaign (
+    id INTEGER PRIMARY KEY, description TEXT NOT NULL, configs BLOB NOT NULL, checksum BLOB NOT NULL);
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY, campaign INTEGER NOT NULL, started REAL NOT NULL, finished REAL, environment TEXT NOT NULL,
+    backends TEXT NOT NULL, checksum BLOB NOT NULL, trajectory_steps INTEGER NOT NULL);
+"""
+
+
+class StoreError(RuntimeError):
+    """A file that is no store of campaigns, is damaged, full or locked, or belongs to another version."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Statistics of configs on one node: cells[i] are those of the config of that id."""
+
+    ids: tuple[int, ...]
+    node: Range
+    cells: Cells  # (configs, cells)
+    backend: str
+    """What computed it, such as "cpu avx512"."""
+    trajectory_steps: int
+
+
+class Store:
+    """One open store; for one thread. Use it in a `with` statement."""
+
+    def __init__(self, path: StorePath, *, create: bool) -> None:
+        """Open and check a store; StoreError where it is none, or OSError where the file cannot be opened."""
+        self.path = Path(path)
+        size = _size(self.path)
+        if not create and not size:
+            what = "does not exist" if size is None else "is empty"
+            raise StoreError(f"store '{self.path}' {what}")
+        if size and (head := _head(self.path)) != _MAGIC:
+            was = "a store whose beginning is lost" if head[:6] == _MAGIC[:6] else "no store of campaigns"
+            raise StoreError(f"store '{self.path}' is {was}")
+        if create and size is None and not self.path.parent.is_dir():
+            raise StoreError(f"store '{self.path}': folder '{self.path.parent}' does not exist")
+        self._hashes: dict[int, bytes] = {}
+        with self._explained():
+            self._db = self._connected(create=create)
+        try:
+            with self._explained():
+                if create and self._number("application_id") == 0:
+                    self._create()
+                self._check()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> Store:
+        """The store."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._db.close()
+
+    # --- opening
+
+    def _connected(self, *, create: bool) -> sqlite3.Connection:
+        uri = self.path.absolute().as_uri()
+        mode = "rwc" if create else "rw" if os.access(self.path, os.W_OK) else "ro"
+        return sqlite3.connect(f"{uri}?mode={mode}", uri=True, timeout=_LOCK_SECONDS, isolation_level=None)
+
+    def _create(self) -> None:
+        with self._transaction("EXCLUSIVE"):
+            if self._number("application_id") == APPLICATION_ID:  # another process was faster
+                return
+            if self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+                return  # somebody else's database
+            for statement in _SCHEMA.split(";"):
+                self._db.execute(statement)
+            meta = {"stream_version": STREAM_VERSION, "created_by": f"anneal_sgd {__version__}"}
+            self._db.executemany("INSERT INTO meta VALUES (?, ?)", [(k, str(v)) for k, v in meta.items()])
+            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+    def _check(self) -> None:
+        if self._number("application_id") != APPLICATION_ID:
+            raise StoreError(f"store '{self.path}' is an SQLite database, but no store of campaigns")
+        version = self._number("user_version")
+        if version != SCHEMA_VERSION:
+            whose = "a newer" if version > SCHEMA_VERSION else "an older"
+            raise StoreError(
+                f"store '{self.path}' has schema version {version}, of {whose} version of anneal_sgd; this one, "
+                f"{__version__}, reads {SCHEMA_VERSION}"
+            )
+        found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise self._damaged(found)
+        row = self._db.execute("SELECT value FROM meta WHERE name = 'stream_version'").fetchone()
+        if row is None or row[0] != str(STREAM_VERSION):
+            raise StoreError(
+                f"store '{self.path}' holds trajectories of stream version {row and row[0]}, this version of "
+                f"anneal_sgd makes those of {STREAM_VERSION}: they are not mixed; use another file"
+            )
+
+    def data_version(self) -> int:
+        """A number that changes when another connection commits."""
+        with self._explained():
+            return self._number("data_version")
+
+    def _number(self, pragma: str) -> int:
+        return int(self._db.execute(f"PRAGMA {pragma}").fetchone()[0])
+
+    # --- writing
+
+    def enrol(self, campaign: Campaign) -> list[int]:
+        """Make room for all configs of a campaign, remember it as the last one, return the configs' ids, in order.
+
+        Known minima of its problems are taken from the store, so that every run subtracts the same f*.
+        """
+        from ._campaign import problem_digest
+
+        identities = campaign.identities()
+        solved = [p for p in campaign.problems if p._SOLVES_FOR_MINIMUM and "suboptimality" in campaign.metrics]
+        digests = [(p, problem_digest(p)) for p in solved]
+        with self._reading():
+            known = self._minima()
+        for problem, digest in digests:
+            if digest in known:
+                problem._take_minimum(known[digest])
+        new = {d: (repr(p), float(p.minimum)) for p, d in digests if d not in known}  # may take long: no lock is held
+        blob = b"".join(hash_ for hash_, _ in identities)
+        text = json.dumps(campaign.description(), sort_keys=True)
+        with self._explained(), self._transaction():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO problem VALUES (?, ?, ?, ?)",
+                ((d, t, m, _checksum(d.encode(), t.encode(), repr(m).encode())) for d, (t, m) in new.items()),
+            )
+            self._db.executemany(
+                "INSERT OR IGNORE INTO config (hash, description, replicates) VALUES (?, ?, 0)", identities
+            )
+            check = _checksum(text.encode(), blob)
+            last = self._db.execute("SELECT checksum FROM campaign ORDER BY id DESC LIMIT 1").fetchone()
+            if last is None or last[0] != check:
+                self._db.execute(
+                    "INSERT INTO campaign (description, configs, checksum) VALUES (?, ?, ?)", (text, blob, check)
+                )
+        with self._reading():
+            return self._ids([hash_ for hash_, _ in identities])
+
+    def _minima(self) -> dict[str, float]:
+        known = {}
+        for digest, text, value, check in self._db.execute("SELECT digest, text, minimum, checksum FROM problem"):
+            if check != _checksum(digest.encode(), text.encode(), repr(value).encode()):
+                raise self._damaged(f"the minimum of problem {digest[:12]} has changed")
+            known[digest] = value
+        return known
+
+    def begin_run(self, environment: dict[str, Any]) -> int:
+        """Remember that a run begins, and what runs it; returns its id."""
+        text = json.dumps(environment, sort_keys=True)
+        with self._explained(), self._transaction():
+            row = self._db.execute(
+                "INSERT INTO run (campaign, started, environment, backends, checksum, trajectory_steps) "
+                "VALUES ((SELECT max(id) FROM campaign), ?, ?, '[]', ?, 0)",
+                (time.time(), text, _checksum(text.encode(), b"[]")),
+            )
+            return int(row.lastrowid or 0)
+
+    def end_run(self, run: int) -> None:
+        """Remember that a run has computed all it was to compute."""
+        with self._explained(), self._transaction():
+            self._db.execute("UPDATE run SET finished = ? WHERE id = ?", (time.time(), run))
+
+    def commit(self, answers: Sequence[Answer], *, run: int) -> None:
+        """Add statistics, all or none. What is there already, or part of what is there, changes nothing."""
+        steps = sum(answer.trajectory_steps for answer in answers)
+        with self._explained(), self._transaction():
+            for answer in answers:
+                self._add(answer)
+            query = "SELECT environment, backends FROM run WHERE id = ?"
+            environment, backends = self._db.execute(query, (run,)).fetchone()
+            backends = json.dumps(sorted({*json.loads(backends), *(answer.backend for answer in answers)}))
+            check = _checksum(environment.encode(), backends.encode())
+            self._db.execute(
+                "UPDATE run SET backends = ?, checksum = ?, trajectory_steps = trajectory_steps + ? WHERE id = ?",
+                (backends, check, steps, run),
+            )
+
+    def _add(self, answer: Answer) -> None:
+        first, stop = answer.node
+        stored = self._rows(answer.ids)
+        places, added, dropped = [], [], []
+        for place, id_ in enumerate(answer.ids):
+            inside = [(f, s) for f, s in stored[id_] if first <= f and s <= stop]
+            across = [(f, s) for f, s in stored[id_] if f < stop and first < s and (f, s) not in inside]
+            if (first, stop) in inside:
+                if stored[id_][first, stop].tobytes() != answer.cells[place].tobytes():
+                    raise StoreError(
+                        f"store '{self.path}': replicates {first} to {stop} of a config were computed twice, with "
+                        "different results: one of the machines or builds is not to be trusted"
+                    )
+                continue
+            if any(f <= first and stop <= s for f, s in across):
+                continue
+            if across:
+                raise self._damaged(f"ranges of replicates overlap: {across[0]} and {(first, stop)}")
+            places.append(place)
+            added.append((stop - first - sum(s - f for f, s in inside), id_))
+            dropped += [(id_, f) for f, _ in inside]
+        self._db.executemany("DELETE FROM statistic WHERE config = ? AND first = ?", dropped)
+        self._db.executemany("UPDATE config SET replicates = replicates + ? WHERE id = ?", added)
+        self._insert([answer.ids[i] for i in places], answer.node, answer.cells[places], stored)
+
+    def _insert(self, ids: list[int], node: Range, cells: Cells, stored: dict[int, dict[Range, Cells]]) -> None:
+        """Add a node; where its sibling is there, the parent in place of both: rows grow with log(replicates) only."""
+        while ids:
+            other = sibling(node)
+            paired = [i for i, id_ in enumerate(ids) if other is not None and other in stored[id_]]
+            alone = sorted(set(range(len(ids))) - set(paired))
+            self._db.executemany(
+                "INSERT INTO statistic VALUES (?, ?, ?, ?, ?)",
+                (
+                    (ids[i], *node, blob, self._statistic_checksum(ids[i], *node, blob))
+                    for i, blob in ((i, cells[i].tobytes()) for i in alone)
+                ),
+            )
+            if other is None or not paired:
+                return
+            ids = [ids[i] for i in paired]
+            others = np.stack([stored[id_][other] for id_ in ids])
+            cells = from_moments(to_moments([(node, cells[paired]), (other, others)]))
+            self._db.executemany(
+                "DELETE FROM statistic WHERE config = ? AND first = ?", [(id_, other[0]) for id_ in ids]
+            )
+            node = min(node[0], other[0]), max(node[1], other[1])
+
+    # --- reading
+
+    def ranges(self, ids: Sequence[int]) -> dict[int, list[Range]]:
+        """The nodes that are stored of every config."""
+        with self._reading():
+            found: dict[int, list[Range]] = {id_: [] for id_ in ids}
+            for id_, first, stop in self._of("SELECT config, first, stop FROM statistic", ids):
+                found[id_].append((first, stop))
+            return found
+
+    def nodes(self, ids: Sequence[int]) -> dict[int, dict[Range, Cells]]:
+        """The statistics of every config, checked; StoreError where any is damaged or lost."""
+        with self._reading():
+            rows = self._rows(ids)
+            for id_, replicates in self._of("SELECT id, replicates FROM config", ids, key="id"):
+                held = sum(stop - first for first, stop in rows[id_])
+                if held != replicates:
+                    raise self._damaged(f"{replicates} replicates of config {id_} were stored, {held} are there")
+            return rows
+
+    def held(self, campaign: Campaign) -> list[list[Range]]:
+        """The nodes that are stored of every config of a campaign, in order; nothing is written."""
+        with self._reading():
+            known = self._known()
+        ids = [known.get(hash_) for hash_, _ in campaign.identities()]
+        ranges = self.ranges([id_ for id_ in ids if id_ is not None])
+        return [[] if id_ is None else ranges[id_] for id_ in ids]
+
+    def campaign(self) -> tuple[dict[str, Any], list[int]]:
+        """The description of the last campaign and the ids of its configs."""
+        with self._reading():
+            row = self._db.execute(
+                "SELECT description, configs, checksum FROM campaign ORDER BY id DESC LIMIT 1"
+            ).fetchone()
+            if row is None:
+                raise StoreError(f"store '{self.path}' holds no campaign yet")
+            text, blob, check = row
+            if check != _checksum(text.encode(), blob) or len(blob) % 32:
+                raise self._damaged("the description of the campaign has changed")
+            hashes = [blob[i : i + 32] for i in range(0, len(blob), 32)]
+            return json.loads(text), self._ids(hashes)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """All runs: when, what, how much."""
+        with self._reading():
+            found = []
+            query = "SELECT started, finished, environment, backends, checksum, trajectory_steps FROM run ORDER BY id"
+            for started, finished, text, backends, check, steps in self._db.execute(query):
+                if check != _checksum(text.encode(), backends.encode()):
+                    raise self._damaged("the description of a run has changed")
+                told = {**json.loads(text), "backends": json.loads(backends)}
+                found.append({"started": started, "finished": finished, "trajectory_steps": steps, **told})
+            return found
+
+    def _known(self) -> dict[bytes, int]:
+        known = {}
+        for id_, hash_, text in self._db.execute("SELECT id, hash, description FROM config"):
+            if hashlib.sha256(text.encode()).digest() != hash_:
+                raise self._damaged(f"the description of config {id_} has changed")
+            known[hash_] = id_
+        return known
+
+    def _ids(self, hashes: Sequence[bytes]) -> list[int]:
+        known = self._known()
+        lost = [hash_ for hash_ in hashes if hash_ not in known]
+        if lost:
+            raise self._damaged(f"{len(lost)} of {len(hashes)} configs are lost")
+        self._hashes = {id_: hash_ for hash_, id_ in known.items()}
+        return [known[hash_] for hash_ in hashes]
+
+    def _rows(self, ids: Sequence[int]) -> dict[int, dict[Range, Cells]]:
+        found: dict[int, dict[Range, Cells]] = {id_: {} for id_ in ids}
+        for id_, first, stop, blob, check in self._of(
+            "SELECT config, first, stop, cells, checksum FROM statistic", ids
+        ):
+            if check != self._statistic_checksum(id_, first, stop, blob) or len(blob) % CELL.itemsize:
+                raise self._damaged(f"the statistics of config {id_}, replicates {first} to {stop}, have changed")
+            found[id_][first, stop] = np.frombuffer(blob, CELL)
+        return found
+
+    def _of(self, query: str, ids: Sequence[int], *, key: str = "config") -> Iterator[Any]:
+        """The rows of these configs."""
+        for i in range(0, len(ids), 500):
+            some = ids[i : i + 500]
+            yield from self._db.execute(f"{query} WHERE {key} IN ({','.join('?' * len(some))})", some)
+
+    def _statistic_checksum(self, id_: int, first: int, stop: int, blob: bytes) -> bytes:
+        return _checksum(self._hashes[id_], b"%d-%d" % (first, stop), blob)
+
+    # --- errors
+
+    @contextlib.contextmanager
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
+        self._db.execute(f"BEGIN {kind}")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):  # a full disk has rolled back already
+                self._db.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """StoreError for whatever a file can do to us."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            text = str(error)
+            if "locked" in text:
+                raise StoreError(
+                    f"store '{self.path}' has been in use by another process for more than {_LOCK_SECONDS:g} s"
+                ) from None
+            if "full" in text or "disk I/O" in text:
+                raise StoreError(
+                    f"store '{self.path}' cannot grow: {text}. What was committed before is safe; make room and run "
+                    "again"
+                ) from None
+            if "readonly" in text or "unable to open" in text:
+                raise StoreError(f"store '{self.path}': {text}") from None
+            raise self._damaged(text) from None
+        except (sqlite3.Error, UnicodeError, OverflowError) as error:
+            raise self._damaged(str(error)) from None
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """The same, and for values of another type than were written."""
+        with self._explained():
+            try:
+                yield
+            except (TypeError, AttributeError, KeyError, ValueError) as error:
+                raise self._damaged(f"{type(error).__name__} {error}") from None
+
+    def _damaged(self, what: str) -> StoreError:
+        return StoreError(f"store '{self.path}' is damaged: {what}. Restore it from a copy, or begin another one")
+
+
+def _checksum(*parts: bytes) -> bytes:
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        digest.update(b"%d:" % len(part))
+        digest.update(part)
+    return digest.digest()
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC))

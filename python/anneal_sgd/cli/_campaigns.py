@@ -1,0 +1,274 @@
+"""``anneal-sgd sweep``, ``export``, ``report`` and ``atlas``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ._shared import progress_bar
+
+if TYPE_CHECKING:
+    from ..campaigns import Campaign, CampaignResult, Progress, RobustnessRow
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_DASK_TIMEOUT = "20s"
+
+_running = [
+    click.option("--store", type=_FILE, help="File of the results. Default: as the spec says, else its name in .db."),
+    click.option("--backend", help="auto, cpu or cuda. Default: what the spec says, else auto."),
+    click.option("--threads", type=int, help="Worker threads (with --dask: of each shard). Default: all cores (1)."),
+    click.option(
+        "--dask", "dask", metavar="ADDRESS", help="Compute on a Dask cluster: local, or tcp://scheduler:8786."
+    ),
+    click.option("--workers", type=int, help="Processes of --dask local. Default: one per core."),
+    click.option("--log-json", is_flag=True, help="Progress as JSON, one object per line, on standard output."),
+]
+
+
+def _running_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_running):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("spec", type=_FILE, required=False)
+@click.option("--example", is_flag=True, help="Print a commented spec, and do nothing else.")
+@click.option("--dry-run", is_flag=True, help="Say what would be computed and about how long it takes.")
+@_running_options
+def sweep(
+    spec: Path | None,
+    example: bool,
+    dry_run: bool,
+    store: Path | None,
+    backend: str | None,
+    threads: int | None,
+    dask: str | None,
+    workers: int | None,
+    log_json: bool,
+) -> int:
+    """Run the campaign that a TOML file describes, or go on with it.
+
+    Interrupt it whenever you like, kill it if you must: the same command goes on from the last commit, and the results
+    have the bits of a run in one go. More replicates, learning rates or schedules in the spec add to what is there.
+    """
+    from ..campaigns import EXAMPLE, read_spec
+
+    if example:
+        click.echo(EXAMPLE, nl=False)
+        return 0
+    if spec is None:
+        raise ValueError("SPEC must be a TOML file; 'anneal-sgd sweep --example' prints one")
+    if not spec.is_file():
+        raise ValueError(f"SPEC must be a file that exists, got '{spec}'")
+    read = read_spec(spec)
+    path = store or read.store or spec.with_suffix(".db")
+    if dry_run:
+        _print_estimate(read.campaign, path, backend or read.backend, threads)
+        return 0
+    _run(read.campaign, path, backend or read.backend, threads, dask, workers, log_json)
+    if not log_json:
+        click.echo(f"anneal-sgd report {path} -o report/    tables and plots")
+        click.echo(f"anneal-sgd export {path} -o results.csv    or .parquet, .nc")
+    return 0
+
+
+@click.command()
+@click.argument("store", type=_FILE)
+@click.option("-o", "--output", type=_FILE, required=True, help="A .csv, .parquet or .nc file.")
+def export(store: Path, output: Path) -> int:
+    """Write the results in a store to a file: CSV, Parquet or netCDF, with where they come from inside."""
+    from ..campaigns import Campaign
+
+    result = Campaign.load(store)
+    result.export(output)
+    click.echo(f"{output}: {result!r}")
+    return 0
+
+
+@click.command()
+@click.argument("store", type=_FILE)
+@click.option("-o", "--output", type=_FOLDER, default="report", show_default=True, help="A folder.")
+def report(store: Path, output: Path) -> int:
+    """Write a page of tables and interactive plots that works offline, and each plot as PNG and SVG."""
+    from ..campaigns import Campaign, write_report
+
+    result = Campaign.load(store)
+    click.echo(write_report(result, output))
+    return 0
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="T = 10^4: under 3 minutes on two cores.")
+@click.option("-o", "--output", type=_FOLDER, default="atlas", show_default=True, help="A folder: store and report.")
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same report.")
+@_running_options
+def atlas(
+    quick: bool,
+    output: Path,
+    seed: int,
+    store: Path | None,
+    backend: str | None,
+    threads: int | None,
+    dask: str | None,
+    workers: int | None,
+    log_json: bool,
+) -> int:
+    """Rank all schedule families by how much too large a learning rate they forgive, on the worst problem for each.
+
+    Measures the worst-case suboptimality of every family, with and without floor, warmup and cooldown, against the
+    misspecification, and writes a report: exponents, the factor that costs 10, 50 and 100 %, beside the bound's.
+    """
+    from ..campaigns import robustness, write_report
+    from ..experiments.atlas import atlas_campaign
+
+    campaign = atlas_campaign(quick=quick, seed=seed)
+    output.mkdir(parents=True, exist_ok=True)
+    result = _run(campaign, store or output / "atlas.db", backend or "auto", threads, dask, workers, log_json)
+    if not log_json:
+        _print_ranking(robustness(result), Console())
+    page = write_report(result, output)
+    if not log_json:
+        click.echo(page)
+    return 0
+
+
+def _print_ranking(rows: list[RobustnessRow], console: Console) -> None:
+    table = Table(
+        title=f"What too large a learning rate costs at worst, T = {rows[0].horizon:,} (in parentheses: the bound)",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
+    )
+    for heading in ("schedule", "exponent", "1/(2p+1)", "10 % at a factor", "50 %", "100 %"):
+        table.add_column(heading, no_wrap=True)
+    for row in rows:
+        half = (row.exponent.high - row.exponent.low) / 2
+        factors = [
+            f"{_factor(found.value)} ({_factor(bound)})"
+            for found, bound in zip(row.tolerated, row.predicted, strict=True)
+        ]
+        exponent = f"{row.exponent.value:.3f} ± {half:.3f} ({row.predicted_exponent:.3f})"
+        table.add_row(row.schedule, exponent, f"{row.asymptotic_exponent:.3f}", *factors)
+    console.print(table)
+
+
+def _factor(x: float) -> str:
+    return "> grid" if x == float("inf") else f"{x:.3g}"
+
+
+def _run(
+    campaign: Campaign,
+    path: Path,
+    backend: str,
+    threads: int | None,
+    dask: str | None,
+    workers: int | None,
+    log_json: bool,
+) -> CampaignResult:
+    if workers is not None and dask != "local":
+        raise ValueError("--workers must go with --dask local")
+    if log_json:
+        _log("start", campaign=repr(campaign), configs=campaign.config_count, store=str(path))
+    began = time.perf_counter()
+    last: list[Progress] = []
+    with _cluster(dask, workers) as executor, progress_bar() as bar:
+        task = bar.add_task(campaign.name[:32] or "sweep", total=None, rate="")
+
+        def progress(now: Progress) -> None:
+            precision = f"  ±{100 * now.relative_stderr:.2g} %" if now.relative_stderr == now.relative_stderr else ""
+            rate = f"{now.rate / 1e9:.2f} G trajectory-steps/s{precision}" if now.seconds > 0.5 else ""
+            bar.update(task, completed=now.done, total=max(now.total, 1.0), rate=rate)
+            if log_json and (not last or now.committed != last[-1].committed):
+                _log_progress("progress", now)
+            last[:] = [now]
+
+        result = campaign.run(path, executor=executor, backend=backend, threads=threads, progress=progress)
+    if log_json:
+        _log_progress("done", last[-1])
+        return result
+    now = last[-1]
+    seconds = time.perf_counter() - began
+    done = f"{now.committed:,} trajectories, {now.done / seconds / 1e9:.2f} G trajectory-steps/s" if now.done else ""
+    click.echo(f"{path}: {result!r}")
+    click.echo(f"{done} in {seconds:.1f} s" if done else "nothing was missing")
+    return result
+
+
+@contextlib.contextmanager
+def _cluster(address: str | None, workers: int | None) -> Iterator[Any]:
+    """A Dask client, its own cluster's or of the address; None without one."""
+    if address is None:
+        yield None
+        return
+    try:
+        import distributed
+    except ImportError:
+        raise ImportError("--dask needs distributed: pip install 'anneal_sgd[dask]'") from None
+    dask: Any = distributed  # which has no types
+    if address == "local":
+        with (
+            dask.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+            dask.Client(cluster) as client,
+        ):
+            yield client
+        return
+    try:
+        client = dask.Client(address, timeout=_DASK_TIMEOUT)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ValueError(f"--dask: no scheduler answers at {address!r}: {error}") from None
+    with client:
+        yield client
+
+
+def _print_estimate(campaign: Campaign, path: Path, backend: str, threads: int | None) -> None:
+    from ..campaigns import estimate
+
+    e = estimate(campaign, path, backend=backend, threads=threads)
+    click.echo(f"{campaign!r}")
+    click.echo(f"configs             {campaign.config_count:,}, {e.begun:,} of them begun")
+    least = "" if campaign.relative_stderr is None else "at least "
+    click.echo(f"trajectories        {least}{e.trajectories:,} to compute")
+    click.echo(f"trajectory-steps    {least}{e.trajectory_steps:.3g}")
+    click.echo(f"time                {least}about {_duration(e.seconds)} here, at {e.rate:.3g} trajectory-steps/s")
+    if campaign.relative_stderr is not None:
+        click.echo(
+            f"                    at most {campaign.replicates / 1024:,.0f} times that, if no precision is reached"
+        )
+
+
+def _duration(seconds: float) -> str:
+    for size, name in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {name}"
+    return f"{seconds:.1f} seconds"
+
+
+def _log(event: str, **fields: Any) -> None:
+    sys.stdout.write(json.dumps({"event": event, "time": round(time.time(), 3), **fields}) + "\n")
+    sys.stdout.flush()
+
+
+def _log_progress(event: str, now: Progress) -> None:
+    known = now.relative_stderr == now.relative_stderr and now.relative_stderr != float("inf")
+    _log(
+        event,
+        trajectory_steps=now.done,
+        planned_trajectory_steps=now.total,
+        trajectories=now.committed,
+        seconds=round(now.seconds, 3),
+        trajectory_steps_per_second=now.rate,
+        relative_stderr=now.relative_stderr if known else None,
+    )

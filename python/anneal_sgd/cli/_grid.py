@@ -1,0 +1,211 @@
+"""``anneal-sgd grid``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from .. import schedules
+from ._shared import check_files, progress_bar
+
+if TYPE_CHECKING:
+    from ..experiments import GridReport, GridRow
+    from ..experiments.datasets import Model
+
+
+@click.command()
+@click.option(
+    "--data",
+    "source",
+    default="synthetic-logistic",
+    show_default=True,
+    help="synthetic-logistic, digits, breast_cancer, or a .csv or .npz file.",
+)
+@click.option("--target", help="The column of a CSV file, or the array of an .npz file (default y), to predict.")
+@click.option(
+    "--model",
+    default="auto",
+    show_default=True,
+    help="least-squares, logistic, softmax, hinge or mlp; auto goes by the target.",
+)
+@click.option(
+    "--schedule",
+    "schedule_names",
+    multiple=True,
+    help="A schedule, such as cosine, polynomial:2, cosine:floor=0.1; repeatable. Default: constant, inverse_sqrt, "
+    "linear, cosine, polynomial:3.",
+)
+@click.option("--lr-min", default=1e-4, show_default=True, help="The first learning rate of the fine grid.")
+@click.option("--lr-max", default=1e2, show_default=True, help="The last one.")
+@click.option("--points-per-decade", default=10, show_default=True, help="Of the fine grid.")
+@click.option(
+    "--largest-resolution", default=100.0, show_default=True, help="Ratio of neighbours on the coarsest grid."
+)
+@click.option("--horizon", default=5000, show_default=True, help="Steps of a run.")
+@click.option("--replicates", default=128, show_default=True, help="Runs per learning rate.")
+@click.option("--batch-size", default=16, show_default=True, help="Rows of a step.")
+@click.option("--sampling", default="with_replacement", show_default=True, help="Or reshuffling.")
+@click.option("--l2", type=float, help="Regularisation. Default: 1 / rows.")
+@click.option("--intercept", is_flag=True, help="Fit one.")
+@click.option("--momentum", default=0.0, show_default=True, help="Heavy ball.")
+@click.option("--nesterov", is_flag=True, help="Nesterov's form of it.")
+@click.option("--weight-decay", default=0.0, show_default=True, help="Added to the gradient, not to the loss.")
+@click.option(
+    "--metric",
+    help="What is minimised: suboptimality, loss, test_loss or test_accuracy (its complement). Default: suboptimality, "
+    "or loss for mlp.",
+)
+@click.option("--tolerance", default=0.5, show_default=True, help="Relative excess that the answer allows.")
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same JSON.")
+@click.option("--threads", type=int, help="Worker threads. Default: all cores.")
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write rows and meta data here."
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write grid.json, grid.txt and the pictures (PNG and SVG) to this folder.",
+)
+def grid(
+    source: str,
+    target: str | None,
+    model: str,
+    schedule_names: Sequence[str],
+    lr_min: float,
+    lr_max: float,
+    points_per_decade: int,
+    largest_resolution: float,
+    horizon: int,
+    replicates: int,
+    batch_size: int,
+    sampling: str,
+    l2: float | None,
+    intercept: bool,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+    metric: str | None,
+    tolerance: float,
+    seed: int,
+    threads: int | None,
+    json_file: Path | None,
+    output: Path | None,
+) -> int:
+    """How coarse may a tuning grid be? Runs a fine grid of learning rates and measures what coarser ones lose.
+
+    Prints, for every schedule and a few resolutions, what the best point of a coarser grid loses, at worst and in the
+    mean over where the grid begins, and how many grid points per factor of ten keep within the tolerance.
+    """
+    from ..experiments.datasets import load, make_problem
+    from ..experiments.grid import DEFAULT_SCHEDULES, GridReport, grid_robustness, run_meta
+
+    chosen = [schedules.by_name(name) for name in schedule_names] or list(DEFAULT_SCHEDULES)
+    check_files(json_file, output, "grid.json")
+    problem = make_problem(
+        load(source, target=target, seed=seed),
+        model=cast("Model", model),
+        test_frac=0.2 if metric is not None and metric.startswith("test_") else 0.0,
+        seed=seed,
+        l2=l2,
+        batch_size=batch_size,
+        sampling=sampling,
+        intercept=intercept or model == "mlp",
+    )
+    arguments: dict[str, Any] = {
+        "schedules": chosen,
+        "base_lr_range": (lr_min, lr_max),
+        "points_per_decade": points_per_decade,
+        "largest_resolution": largest_resolution,
+        "horizon": horizon,
+        "replicates": replicates,
+        "metric": metric,
+        "tolerance": tolerance,
+        "momentum": momentum,
+        "nesterov": nesterov,
+        "weight_decay": weight_decay,
+        "seed": seed,
+    }
+    meta = {**run_meta(problem, **arguments), "data": source, "target": target, "model": model}
+    rows: list[GridRow] = []
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task("starting", total=1.0, rate="")
+            grid_robustness(
+                problem,
+                **arguments,
+                threads=threads,
+                progress=lambda label, done: bar.update(task, description=label, completed=done),
+                on_row=rows.append,
+            )
+    except KeyboardInterrupt:
+        if rows:
+            partial = GridReport(rows, {**meta, "interrupted": True})
+            _print_grid(partial, Console())
+            _write_grid(partial, json_file, output, pictures=False)
+        raise
+    report = GridReport(rows, meta)
+    _print_grid(report, Console())
+    _write_grid(report, json_file, output, pictures=output is not None)
+    return 0
+
+
+def _write_grid(report: GridReport, json_file: Path | None, output: Path | None, *, pictures: bool) -> None:
+    if json_file is not None:
+        json_file.write_text(report.to_json())
+    if output is None:
+        return
+    (output / "grid.json").write_text(report.to_json())
+    with (output / "grid.txt").open("w", encoding="utf-8") as file:
+        _print_grid(report, Console(file=file, width=100))
+    if pictures:
+        from ..experiments.plots import plot_grid
+
+        plot_grid(report, output)
+
+
+def _print_grid(report: GridReport, console: Console) -> None:
+    meta = report.meta
+    text = f"{meta['problem']}, T = {meta['horizon']:,}, {meta['replicates']} replicates"
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    table = Table(
+        title=f"Excess of {meta['metric']} on grids of ratio r, % (95 % intervals)",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
+    )
+    for heading in ("schedule", "best lr", "r", "worst over offsets", "mean over offsets"):
+        table.add_column(heading, no_wrap=True)
+    for row in report.rows:
+        for i, k in enumerate(dict.fromkeys(_nearest(row.resolution, r) for r in (2.0, 5.0, 10.0, 30.0, 100.0))):
+            table.add_row(
+                row.schedule if i == 0 else "",
+                f"{row.best_base_lr:.3g}" if i == 0 else "",
+                f"{row.resolution[k]:.2g}" if row.resolution[k] < 10 else f"{row.resolution[k]:.0f}",
+                _percent(row.worst_excess[k], row.worst_low[k], row.worst_high[k]),
+                _percent(row.mean_excess[k], row.mean_low[k], row.mean_high[k]),
+            )
+    console.print(table)
+    for sentence in report.answer():
+        console.print(sentence, highlight=False)
+    for row in report.rows:
+        if row.at_end():
+            console.print(
+                f"[yellow]{row.schedule}: its best learning rate is an end of the grid; widen --lr-min, --lr-max[/]",
+                highlight=False,
+            )
+
+
+def _percent(value: float, low: float, high: float) -> str:
+    digits = 0 if 100 * value >= 9.95 else 1
+    return f"{100 * value:.{digits}f} ({100 * low:.{digits}f}–{100 * high:.{digits}f})"
+
+
+def _nearest(values: Sequence[float], wanted: float) -> int:
+    return min(range(len(values)), key=lambda k: abs(values[k] / wanted - 1.0))

@@ -1,0 +1,34 @@
+"""What the commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+
+def progress_bar() -> Progress:
+    """A bar on the terminal, and nothing elsewhere."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description:32}"),
+        BarColumn(bar_width=None),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def check_files(json_file: Path | None, output: Path | None, name: str) -> None:
+    """What cannot be written must be known before the run, not after it."""
+    if json_file is not None and not json_file.parent.is_dir():
+        raise ValueError(f"--json: folder '{json_file.parent}' does not exist")
+    if json_file is not None:
+        json_file.open("a").close()
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        (output / name).open("a").close()

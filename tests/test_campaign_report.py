@@ -1,0 +1,244 @@
+"""The report of a campaign: its figures, and the page in a real browser without a network."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from functools import partial
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from anneal_sgd import cli, problems, schedules, theory
+from anneal_sgd.campaigns import Campaign, ProblemGrid, _cells, _figures, _run, robustness, write_report
+from anneal_sgd.campaigns._result import CampaignResult
+from anneal_sgd.campaigns._robustness import local_exponents, tolerated
+from anneal_sgd.experiments import atlas
+from campaign_cases import StopAt, noisy, small, stopping
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    campaign = Campaign(
+        ProblemGrid(noisy, slope=[0.02, 0.05, 0.1]),
+        [schedules.Constant(), schedules.Linear(), schedules.Cosine(), schedules.Cosine(floor=0.1)],
+        rho=2.0 ** np.arange(-1, 7),
+        horizon=[300, 1000],
+        replicates=4096,
+        record_frac=[0.1, 0.3, 1.0],
+        name="a <b>name</b> & more",
+    )
+    return campaign.run(tmp_path_factory.mktemp("store") / "s.db")
+
+
+@pytest.fixture(scope="module")
+def page(finished, tmp_path_factory):
+    return write_report(finished, tmp_path_factory.mktemp("report"))
+
+
+class Links(HTMLParser):
+    """Everything that a page would fetch or leads to, and the ids it has."""
+
+    def __init__(self):
+        super().__init__()
+        self.loaded, self.links, self.ids, self.cells = [], [], [], 0
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        if "src" in found or tag == "link":
+            self.loaded.append(found.get("src") or found["href"])
+        if tag == "a":
+            self.links.append(found["href"])
+        self.ids.append(found.get("id"))
+        self.cells += tag == "td"
+
+
+def test_the_page_is_whole_and_needs_nothing_else(page):
+    links = Links()
+    text = page.read_text(encoding="utf-8")
+    links.feed(text)
+    assert [link for link in links.loaded if not link.startswith("data:")] == []
+    for link in links.links:
+        assert link[1:] in links.ids if link.startswith("#") else (page.parent / link).exists(), link
+    assert links.cells > 100
+    assert "<title>a &lt;b&gt;name&lt;/b&gt; &amp; more</title>" in text
+    names = {path.name for path in (page.parent / "figures").iterdir()}
+    for key, panels in {"robustness": 2, "exponents": 2, "tolerance": 2, "rates": 6, "convergence": 6}.items():
+        for number in range(1, panels + 1):
+            assert {f"{key}-{number}.png", f"{key}-{number}.svg"} <= names
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+def test_a_browser_shows_it_without_errors_or_network(page, tmp_path):
+    def browse(*options):
+        offline = ("--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}")
+        run = (BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000")
+        command = [*run, *offline, "--window-size=1200,4000", "--enable-logging=stderr", *options, page.as_uri()]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+    done = browse(f"--screenshot={tmp_path / 'page.png'}")
+    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+    from matplotlib.image import imread
+
+    picture = imread(tmp_path / "page.png")[..., :3]
+    assert picture.shape[0] >= 3000
+    coloured = picture.max(axis=-1) - picture.min(axis=-1) > 0.3
+    assert coloured.mean() > 0.002  # lines and points, not an empty page
+    drawn = browse("--dump-dom").stdout
+    assert len(re.findall(r'class="main-svg"', drawn)) >= 5  # every plot was drawn
+    assert drawn.count('class="updatemenu-container"') >= 5  # and has its menu
+
+
+def test_a_report_of_little(tmp_path):
+    one = Campaign(noisy(slope=0.1), schedules.Linear(), base_lr=0.1, horizon=10, replicates=5).run(tmp_path / "a.db")
+    assert "Which schedule" not in write_report(one, tmp_path / "one").read_text()
+    table = schedules.Tabulated([1.0, 0.2, 0.0], name="mine")
+    two = Campaign([noisy(slope=0.1)], [table], rho=[1.0, 4.0, 16.0], horizon=30, replicates=500).run(tmp_path / "b.db")
+    assert "mine" in write_report(two, tmp_path / "two").read_text()
+    assert np.isnan(robustness(two)[0].predicted).all()
+
+
+def test_a_report_of_a_campaign_that_is_not_done(tmp_path, monkeypatch):
+    monkeypatch.setattr(_run, "HERE_SECONDS", 1e-6)
+    monkeypatch.setattr(_run, "COMMIT_SECONDS", 0.0)
+    with pytest.raises(StopAt):
+        small().run(tmp_path / "s.db", progress=stopping(5))
+    text = write_report(Campaign.load(tmp_path / "s.db"), tmp_path / "r").read_text()
+    assert re.search(r"Not complete: \d+ of 48 means have fewer than 3,000 replicates", text)
+
+
+def test_a_report_where_everything_diverged(tmp_path):
+    problem = problems.Quadratic(curvature=1.0, noise="gaussian", noise_std=1.0, x0=1.0)
+    result = Campaign(problem, schedules.Constant(), base_lr=[1e30, 1e31], horizon=20, replicates=50).run(
+        tmp_path / "s.db"
+    )
+    assert write_report(result, tmp_path / "r").exists()
+    assert robustness(result)[0].worst == [np.inf, np.inf]
+
+
+def test_accuracies_are_ranked_by_their_complement(tmp_path):
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((60, 3))
+    y = np.where(X[:, 0] + rng.standard_normal(60) > 0, 1.0, -1.0)
+    grid = ProblemGrid(partial(problems.LogisticRegression, X[:40], y[:40], test=(X[40:], y[40:])), batch_size=[1, 4])
+    result = Campaign(
+        grid, [schedules.Cosine()], base_lr=[1e-6, 1.0], horizon=50, replicates=64, metric="test_accuracy"
+    ).run(tmp_path / "s.db")
+    (row,) = robustness(result)
+    assert row.best_rate == 1.0
+    assert np.allclose(row.worst, 1.0 - result.mean[:, 0].min(axis=0))
+    assert write_report(result, tmp_path / "r").exists()
+
+
+# --- what is ranked
+
+
+def made(values, rho, *, horizon=10_000, names=("constant", "linear"), relative=1e-3, slopes=None):
+    """A result with the given means: (problems, schedules, rates)."""
+    values = np.asarray(values, dtype=float)
+    cells = np.zeros((values.size, 1), _cells.CELL)
+    n = 10_000
+    cells["count"], cells["mean"] = n, values.reshape(-1, 1)
+    cells["m2"] = (relative * values.reshape(-1, 1)) ** 2 * n * (n - 1)
+    axes = [["slope", list(slopes or range(1, len(values) + 1))], ["schedule", list(names)], ["rho", list(rho)]]
+    description = {
+        "schedules": list(names), "horizons": [horizon], "rates": list(rho), "lr_name": "rho", "metrics": ["loss"],
+        "tail_degrees": [schedules.by_name(n).tail_degree for n in names], "axes": axes, "cell_axes": [],
+    }  # fmt: skip
+    return CampaignResult(description, [], cells)
+
+
+def test_power_laws_have_their_exponents_and_tolerances():
+    rho = 2.0 ** np.arange(0, 9)
+    values = np.stack([rho**1.0, rho ** (1 / 3)])
+    linear, constant = robustness(made(np.stack([0.5 * values, values]), rho, relative=1e-6))
+    assert (linear.schedule, constant.schedule) == ("linear", "constant")  # the most forgiving first
+    for row, p in ((constant, 1.0), (linear, 1 / 3)):
+        assert row.exponent.value == pytest.approx(p, abs=1e-5)
+        assert row.exponent.low < row.exponent.value < row.exponent.high
+        for loss, found in zip((0.1, 0.5, 1.0), row.tolerated, strict=True):
+            assert found.value == pytest.approx((1 + loss) ** (1 / p))
+            assert found.low <= found.value <= found.high
+        assert row.worst == pytest.approx((rho**p).tolist())
+        assert row.worst_problem == [1] * 9
+    assert linear.asymptotic_exponent == pytest.approx(1 / 3)
+    assert linear.predicted[1] == pytest.approx(theory.tolerated_misspecification(schedules.Linear(), 10_000, loss=0.5))
+    assert linear.bound == theory.last_iterate_bound(schedules.Linear(), 10_000, misspecification=rho).value.tolist()
+
+
+def test_what_is_past_the_grid_is_infinite_and_a_divergence_is_a_wall():
+    rates = np.array([1.0, 2.0, 4.0])
+    assert tolerated(rates, np.array([1.0, 1.01, 1.02]), 0.1) == np.inf
+    assert tolerated(rates, np.array([1.0, 1.01, np.inf]), 0.1) == 2.0
+    assert tolerated(rates, np.array([2.0, 1.0, np.inf]), 0.1) == 1.0
+    _, slopes = local_exponents(2.0 ** np.arange(4), np.array([1.0, 2.0, 4.0, np.inf]))
+    assert slopes[0] == pytest.approx(1.0)
+    assert np.isnan(slopes[1])
+
+
+def test_a_maximum_over_a_noisy_parameter_is_not_selected_for():
+    """The maximum of 15 noisy values is biased upwards; that of a fitted cubic much less."""
+    slopes = 0.01 * 2 ** (np.arange(15) / 2)
+    smooth = np.exp(-0.012 * (np.arange(15) - 7.3) ** 2)
+    rng = np.random.default_rng(3)
+    plain, fitted = [], []
+    for _ in range(200):
+        noisy_values = smooth * (1 + 0.05 * rng.standard_normal(15))
+        values = np.repeat(noisy_values[:, None, None], 2, axis=2)
+        (row,) = robustness(made(values, [1.0, 2.0], names=["linear"], relative=0.05, slopes=slopes.tolist()))
+        plain.append(noisy_values.max())
+        fitted.append(row.worst[0])
+    assert np.mean(plain) - 1.0 > 0.035
+    assert abs(np.mean(fitted) - 1.0) < 0.02
+
+
+def test_intervals_cover_the_truth():
+    """Of 95 % intervals of the tolerated factor and of the largest exponent, nearly all hold it."""
+    rho = 2.0 ** np.arange(0, 7)
+    rng = np.random.default_rng(5)
+    inside, holding, exponents = 0, 0, []
+    for _ in range(100):
+        values = rho**0.5 * (1 + 0.02 * rng.standard_normal(7))
+        (row,) = robustness(made(values[None, None], rho, names=["linear"], relative=0.02))
+        inside += row.tolerated[2].low <= 4.0 <= row.tolerated[2].high
+        holding += row.exponent.low <= 0.5 <= row.exponent.high
+        exponents.append(row.exponent.value)
+    assert 88 <= inside <= 100
+    assert 85 <= holding <= 100
+    assert abs(np.mean(exponents) - 0.5) < 0.015  # the largest of five such slopes is 0.025 too large
+
+
+def test_the_atlas_shows_what_a_floor_costs(tmp_path, monkeypatch):
+    monkeypatch.setattr(atlas, "SCHEDULES", ("constant", "linear", "cosine", "cosine:floor=0.1", "polynomial:3"))
+    monkeypatch.setattr(atlas, "QUICK_HORIZON", 2500)
+    monkeypatch.setattr(atlas, "REPLICATES", 4096)
+    monkeypatch.setattr(atlas, "LARGEST_RHO", 256.0)
+    campaign = atlas.atlas_campaign(quick=True, seed=1)
+    rows = {row.schedule: row for row in robustness(campaign.run(tmp_path / "s.db"))}
+    order = ["polynomial(3)", "cosine", "linear", "cosine(floor=0.1)", "constant"]
+    assert sorted(rows, key=lambda name: rows[name].exponent.value)[:3] == order[:3]
+    for name, exponent in {"polynomial(3)": 1 / 7, "cosine": 1 / 5, "linear": 1 / 3, "constant": 1.0}.items():
+        assert rows[name].exponent.value == pytest.approx(exponent, abs=0.06)
+    for name in order[:3]:
+        assert rows[name].predicted[1] == pytest.approx(rows[name].tolerated[1].value, rel=0.25)
+    floor = rows["cosine(floor=0.1)"]
+    assert floor.local_exponents[0] < 0.5
+    assert floor.exponent.value > 0.9
+    assert floor.tolerated[2].value < 0.5 * rows["cosine"].tolerated[2].value
+
+
+def test_atlas_and_report_from_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(atlas, "SCHEDULES", ("constant", "cosine"))
+    monkeypatch.setattr(atlas, "QUICK_HORIZON", 400)
+    monkeypatch.setattr(atlas, "REPLICATES", 512)
+    monkeypatch.setattr(_figures, "MOST_PANELS", 2)
+    assert cli.main(["atlas", "--quick", "-o", str(tmp_path / "atlas")]) == 0
+    told = capsys.readouterr().out
+    assert "What too large a learning rate costs at worst, T = 400" in told
+    assert (tmp_path / "atlas" / "index.html").exists()
+    assert cli.main(["report", str(tmp_path / "atlas" / "atlas.db"), "-o", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again" / "index.html").exists()

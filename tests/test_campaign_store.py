@@ -1,0 +1,294 @@
+"""A store loses nothing that was committed, counts nothing twice, and never gives a wrong number."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from anneal_sgd import schedules
+from anneal_sgd.campaigns import Campaign, ProblemGrid, StoreError, _store, estimate
+from campaign_cases import arrays, noisy, small
+
+HERE = Path(__file__).parent
+
+# 10^7 trajectories, about two seconds of one thread.
+LARGE = """
+import sys
+sys.path.insert(0, {here!r})
+from campaign_cases import noisy
+from anneal_sgd import schedules
+from anneal_sgd.campaigns import Campaign, ProblemGrid, _run
+
+def large():
+    return Campaign(
+        ProblemGrid(noisy, slope=[0.05, 0.2]), [schedules.Linear(), schedules.Cosine()], rho=[1.0, 8.0, 64.0],
+        horizon=2000, replicates=840_000, record_frac=[0.1, 1.0],
+    )
+
+_run.HERE_SECONDS, _run.COMMIT_SECONDS = 0.05, 0.0
+if __name__ == "__main__":
+    large().run(sys.argv[1], threads=1, progress=lambda now: print(now.committed, flush=True))
+"""
+
+
+def start(script, store):
+    return subprocess.Popen([sys.executable, script, store], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def large_script(tmp_path_factory):
+    path = tmp_path_factory.mktemp("script") / "large.py"
+    path.write_text(LARGE.format(here=str(HERE)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def large_export(large_script, tmp_path_factory):
+    """The bytes of a run in one go."""
+    folder = tmp_path_factory.mktemp("whole")
+    process = start(large_script, folder / "s.db")
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    result = Campaign.load(folder / "s.db")
+    assert result.count.sum() // 2 > 10**7
+    result.export(folder / "r.csv")
+    return (folder / "r.csv").read_bytes()
+
+
+def test_killed_three_times_it_gives_the_same_bytes(large_script, large_export, tmp_path):
+    store = tmp_path / "s.db"
+    for commits in (3, 5, 7):
+        process = start(large_script, store)
+        for _ in range(commits):
+            assert process.stdout.readline()
+        time.sleep(random.Random(commits).uniform(0.0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        held = Campaign.load(store)
+        assert 0 < held.count.sum() < 2 * 10_080_000
+    process = start(large_script, store)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    Campaign.load(store).export(tmp_path / "r.csv")
+    assert (tmp_path / "r.csv").read_bytes() == large_export
+    runs = Campaign.load(store).runs
+    assert [run["finished"] is None for run in runs] == [True, True, True, False]
+    # What was committed before a kill was not computed again.
+    assert sum(run["trajectory_steps"] for run in runs) == 10_080_000 * 2000
+
+
+def test_two_processes_on_one_store_count_nothing_twice(large_script, large_export, tmp_path):
+    both = [start(large_script, tmp_path / "s.db") for _ in range(2)]
+    for process in both:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    Campaign.load(tmp_path / "s.db").export(tmp_path / "r.csv")
+    assert (tmp_path / "r.csv").read_bytes() == large_export
+
+
+def test_a_full_disk_loses_nothing_committed(tmp_path):
+    script = """
+import resource, sys
+sys.path.insert(0, {here!r})
+from campaign_cases import small
+from anneal_sgd.campaigns import StoreError, _run
+_run.HERE_SECONDS, _run.COMMIT_SECONDS = 1e-6, 0.0
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+try:
+    small(record_frac=[i / 10 for i in range(1, 11)], horizon=[20, 50]).run(sys.argv[1])
+except StoreError as error:
+    sys.exit(str(error))
+"""
+    path, store = tmp_path / "full.py", tmp_path / "s.db"
+    path.write_text(script.format(here=str(HERE), limit=2**16))
+    done = subprocess.run([sys.executable, path, store], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot grow" in done.stderr
+    assert "Traceback" not in done.stderr
+    campaign = small(record_frac=[i / 10 for i in range(1, 11)], horizon=[20, 50])
+    assert Campaign.load(store).count.sum() > 0
+    assert arrays(campaign.run(store)) == arrays(campaign.run(tmp_path / "whole.db"))
+
+
+def test_a_store_in_use_is_waited_for_and_then_told(tmp_path, monkeypatch):
+    small().run(tmp_path / "s.db")
+    monkeypatch.setattr(_store, "_LOCK_SECONDS", 0.2)
+    with contextlib.closing(sqlite3.connect(tmp_path / "s.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match=r"has been in use by another process for more than 0.2 s"):
+            small(replicates=4000).run(tmp_path / "s.db")
+
+
+def test_different_results_for_the_same_shard_are_told(tmp_path, monkeypatch):
+    """As a machine with faulty memory, or a wrong build, would give."""
+    small().run(tmp_path / "s.db")
+    with _store.Store(tmp_path / "s.db", create=False) as store:
+        description, ids = store.campaign()
+        assert description["replicates"] == 3000
+        nodes = store.nodes(ids[:1])[ids[0]]
+        node = next(iter(nodes))
+        wrong = nodes[node].copy()
+        wrong["mean"] += 1e-12
+        run = store.begin_run({})
+        with pytest.raises(StoreError, match="were computed twice, with different results"):
+            store.commit([_store.Answer((ids[0],), node, wrong[None], "cpu avx2", 1)], run=run)
+        store.commit([_store.Answer((ids[0],), node, nodes[node][None], "cpu avx2", 1)], run=run)
+        assert store.nodes(ids[:1])[ids[0]].keys() == nodes.keys()
+
+
+# --- files that are no sound store
+
+
+@pytest.mark.parametrize("use", ["load", "estimate", "run"])
+def test_files_that_are_no_stores(tmp_path, use):
+    def opened(path):
+        return {
+            "load": lambda: Campaign.load(path),
+            "estimate": lambda: estimate(small(), path),
+            "run": lambda: small().run(path),
+        }[use]()
+
+    (tmp_path / "text.db").write_text("not a database at all")
+    with pytest.raises(StoreError, match=r"text.db' is no store of campaigns"):
+        opened(tmp_path / "text.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE people (name TEXT)")
+        other.commit()
+    before = (tmp_path / "other.db").read_bytes()
+    with pytest.raises(StoreError, match="is an SQLite database, but no store of campaigns"):
+        opened(tmp_path / "other.db")
+    assert (tmp_path / "other.db").read_bytes() == before
+    with pytest.raises((StoreError, OSError), match=r"[Ii]s a directory|no store"):
+        opened(tmp_path)
+    with pytest.raises(StoreError, match=r"does not exist"):
+        opened(tmp_path / "no" / "folder.db") if use == "run" else Campaign.load(tmp_path / "none.db")
+
+
+def test_an_empty_file_is_a_store_to_be_and_not_one_to_read(tmp_path):
+    (tmp_path / "s.db").touch()
+    with pytest.raises(StoreError, match=r"s.db' is empty"):
+        Campaign.load(tmp_path / "s.db")
+    assert small().run(tmp_path / "s.db").complete
+
+
+def changed(path, statement):
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute(statement)
+        db.commit()
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("PRAGMA user_version = 0", "has schema version 0, of an older version of anneal_sgd"),
+        ("PRAGMA user_version = 99", "has schema version 99, of a newer version of anneal_sgd"),
+        (
+            "UPDATE meta SET value = '1'",
+            "holds trajectories of stream version 1, this version of anneal_sgd makes those",
+        ),
+        ("DELETE FROM meta", "holds trajectories of stream version None"),
+        ("DELETE FROM campaign", "holds no campaign yet"),
+        ("DELETE FROM config WHERE id = 3", "is damaged: 1 of 24 configs are lost"),
+        ("DELETE FROM statistic WHERE config = 3", "is damaged: 3000 replicates of config 3 were stored, 0 are there"),
+        ("UPDATE statistic SET stop = 4096 WHERE config = 3", "is damaged: the statistics of config 3, replicates"),
+        ("UPDATE statistic SET cells = zeroblob(96)", "is damaged: the statistics of config 1, replicates"),
+        ("UPDATE config SET description = '{}' WHERE id = 2", "is damaged: the description of config 2 has changed"),
+        ("UPDATE config SET replicates = 5 WHERE id = 2", "is damaged: 5 replicates of config 2 were stored, 3000"),
+        ("UPDATE campaign SET description = '{}'", "is damaged: the description of the campaign has changed"),
+        ("UPDATE run SET environment = '{}'", "is damaged: the description of a run has changed"),
+        ("DROP TABLE statistic", "is damaged: no such table: statistic"),
+    ],
+)
+def test_what_was_changed_is_noticed(tmp_path, statement, message):
+    small().run(tmp_path / "s.db")
+    changed(tmp_path / "s.db", statement)
+    with pytest.raises(StoreError, match=message):
+        Campaign.load(tmp_path / "s.db")
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """The bytes of a store, and what is in it."""
+    path = tmp_path_factory.mktemp("sound") / "s.db"
+    result = Campaign(
+        ProblemGrid(noisy, slope=[0.1, 0.3]), [schedules.Linear()], rho=[1.0, 4.0], horizon=20, replicates=1500
+    ).run(path)
+    return path.read_bytes(), arrays(result), result.provenance()
+
+
+def check(path, sound):
+    """A damaged file gives an error that says so, or the right numbers."""
+    _, right, provenance = sound
+    try:
+        result = Campaign.load(path)
+    except StoreError:
+        return "told"
+    assert arrays(result) == right
+    assert result.provenance() == provenance
+    result.to_pandas()
+    return "right"
+
+
+@given(flips=st.lists(st.tuples(st.integers(0, 2**32), st.integers(0, 7)), min_size=1, max_size=4))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_flipped_bits_give_no_wrong_number(sound, tmp_path, flips):
+    content = bytearray(sound[0])
+    for place, bit in flips:
+        content[place % len(content)] ^= 1 << bit
+    path = tmp_path / "flipped.db"
+    path.write_bytes(content)
+    check(path, sound)
+
+
+@given(cut=st.integers(0, 2**32), rest=st.binary(max_size=40))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_truncated_files_give_no_wrong_number(sound, tmp_path, cut, rest):
+    path = tmp_path / "cut.db"
+    path.write_bytes(sound[0][: cut % len(sound[0])] + rest)
+    assert check(path, sound) == "told" or rest
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_store_is_not_run_on(sound, tmp_path, seed):
+    """Going on with a damaged file ends in an error, or in the right numbers."""
+    rng = random.Random(seed)
+    content = bytearray(sound[0])
+    for _ in range(rng.randint(1, 3)):
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    path = tmp_path / "flipped.db"
+    path.write_bytes(content)
+    campaign = Campaign(
+        ProblemGrid(noisy, slope=[0.1, 0.3]), [schedules.Linear()], rho=[1.0, 4.0], horizon=20, replicates=1500
+    )
+    with contextlib.suppress(StoreError):
+        assert arrays(campaign.run(path)) == sound[1]
+
+
+def test_memory_does_not_grow_with_the_length_of_a_run(tmp_path):
+    """Ten times the replicates, in ten times as many shards, take no more memory."""
+    script = """
+import resource, sys
+sys.path.insert(0, {here!r})
+from campaign_cases import small
+from anneal_sgd.campaigns import _run
+_run.HERE_SECONDS, _run.COMMIT_SECONDS, _run.FIRST_RATE = 1e-6, 0.02, 1.0
+small(replicates=1024 * 16).run(sys.argv[1])
+first = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+small(replicates=1024 * 160).run(sys.argv[1])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - first)
+"""
+    path = tmp_path / "memory.py"
+    path.write_text(script.format(here=str(HERE)))
+    done = subprocess.run([sys.executable, path, tmp_path / "s.db"], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 4096  # KiB
