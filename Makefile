@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 # Folders of Python files too: an editable install knows the files that were there.
 SOURCES := $(shell find csrc -type f) $(shell find python -type d ! -name __pycache__) CMakeLists.txt pyproject.toml
 
-.PHONY: help validate grid test lint format sanitize gpu-check clean
+.PHONY: help validate grid atlas test lint format sanitize gpu-check clean
 help:
 	@echo "make validate   measure the theorem: table, JSON and pictures in out/"
 	@echo "make grid       how coarse a tuning grid may be: table, JSON and pictures in out/"
+	@echo "make atlas      what every schedule forgives, a minute and a half: store and report in out/atlas/"
 	@echo "make test       the whole test suite"
 	@echo "make lint       formatter, linter and type checker, changing nothing"
 	@echo "make format     reformat C++ and Python"
@@ -35,6 +36,9 @@ validate: $(VENV)/.installed
 
 grid: $(VENV)/.installed
 	$(BIN)/anneal-sgd grid --output out
+
+atlas: $(VENV)/.installed
+	$(BIN)/anneal-sgd atlas --quick --output out/atlas
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

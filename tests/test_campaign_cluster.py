@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -86,8 +87,23 @@ def test_large_data_go_to_the_workers_once(cluster, tmp_path, monkeypatch):
 
     monkeypatch.setattr(cluster, "scatter", counted)
     result = campaign.run(tmp_path / "cluster.db", executor=cluster)
-    assert len(scattered) == 1
+    assert len(scattered) == 1  # one problem, many shards
     assert arrays(result) == arrays(campaign.run(tmp_path / "here.db"))
+
+
+def test_large_problems_in_changing_company(cluster, tmp_path, monkeypatch):
+    """Shards of other problems of the same campaign get their own."""
+    monkeypatch.setattr(_run, "AWAY_SECONDS", 0.01)
+
+    def campaign(slopes=(0.1, 0.2, 0.4), names=("linear", "cosine")):
+        make = partial(noisy, second_moment=None, noise_std=1.0, dimension=3000)
+        chosen = [schedules.by_name(name) for name in names]
+        return Campaign(ProblemGrid(make, slope=slopes), chosen, base_lr=[0.01, 0.1], horizon=20, replicates=64)
+
+    campaign((0.2,), ("linear",)).run(tmp_path / "cluster.db")
+    campaign((0.4,), ("cosine",)).run(tmp_path / "cluster.db")
+    result = campaign().run(tmp_path / "cluster.db", executor=cluster)
+    assert arrays(result) == arrays(campaign().run(tmp_path / "here.db"))
 
 
 def test_an_interrupted_run_on_a_cluster_keeps_what_came_back(cluster, tmp_path, monkeypatch):
@@ -108,7 +124,7 @@ def test_sweep_on_a_scheduler_by_its_address(cluster, tmp_path, capsys, monkeypa
     path = tmp_path / "mine.toml"
     path.write_text(EXAMPLE.replace("[1_000, 10_000]", "[10, 100]"))
     assert cli.main(["sweep", str(path), "--dask", cluster.scheduler.address]) == 0
-    assert "1,474,560 trajectories" in capsys.readouterr().out
+    assert "1,638,400 trajectories" in capsys.readouterr().out
     assert cli.main(["sweep", str(path), "--store", str(tmp_path / "b.db"), "--dask", "tcp://127.0.0.1:9"]) == 2
     told = capsys.readouterr().err
     assert "--dask: no scheduler answers at 'tcp://127.0.0.1:9'" in told
@@ -118,4 +134,4 @@ def test_sweep_with_a_cluster_of_its_own(tmp_path, capsys):
     path = tmp_path / "mine.toml"
     path.write_text(EXAMPLE.replace("[1_000, 10_000]", "[10, 100]"))
     assert cli.main(["sweep", str(path), "--dask", "local", "--workers", "2"]) == 0
-    assert "1,474,560 trajectories" in capsys.readouterr().out
+    assert "1,638,400 trajectories" in capsys.readouterr().out

@@ -14,7 +14,7 @@ import pytest
 from anneal_sgd import cli, problems, schedules, theory
 from anneal_sgd.campaigns import Campaign, ProblemGrid, _cells, _figures, _run, robustness, write_report
 from anneal_sgd.campaigns._result import CampaignResult
-from anneal_sgd.campaigns._robustness import local_exponents, tolerated
+from anneal_sgd.campaigns._robustness import _Slopes, tolerated
 from anneal_sgd.experiments import atlas
 from campaign_cases import StopAt, noisy, small, stopping
 
@@ -120,6 +120,44 @@ def test_a_report_where_everything_diverged(tmp_path):
     assert robustness(result)[0].worst == [np.inf, np.inf]
 
 
+def test_an_interrupted_store_is_ranked_as_far_as_it_goes(tmp_path, monkeypatch):
+    monkeypatch.setattr(_run, "HERE_SECONDS", 1e-6)
+    monkeypatch.setattr(_run, "COMMIT_SECONDS", 0.0)
+    with pytest.raises(StopAt):
+        small(record_frac=None, horizon=20).run(tmp_path / "s.db", progress=stopping(20))
+    result = Campaign.load(tmp_path / "s.db")
+    assert [row.schedule for row in robustness(result)] == ["constant"]
+    assert "Which schedule forgives most" in write_report(result, tmp_path / "r").read_text()
+
+
+@pytest.mark.parametrize("name", ["cost $\\frac$ [/red] <i>", "名前", "{{ x }}"])
+def test_any_name_is_shown(tmp_path, name, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # progress bars as on a terminal
+    path = tmp_path / "s.toml"
+    text = 'schedule = "cosine"\nhorizon = 10\nbase_lr = [0.1, 0.2]\nreplicates = 10\n'
+    path.write_text(f"name = '{name}'\n{text}[problem]\nkind = 'absolute_value'\nslope = 0.1\n", encoding="utf-8")
+    assert cli.main(["sweep", str(path)]) == 0
+    monkeypatch.setattr(_figures, "MOST_PANELS", 1)
+    assert cli.main(["report", str(tmp_path / "s.db"), "-o", str(tmp_path / "r")]) == 0
+    capsys.readouterr()
+
+
+def test_the_bound_is_shown_where_it_applies():
+    average = Campaign(noisy(slope=0.1), schedules.Linear(), rho=[1.0, 4.0], horizon=9, replicates=2, iterate="average")
+    assert not average.description()["bound_applies"]
+    assert small().description()["bound_applies"]
+
+
+def test_a_best_rate_at_the_edge_is_said_to_be(tmp_path):
+    rho = [8.0, 16.0, 32.0]
+    (row,) = robustness(made(np.array([[[1.0, 2.0, 3.0]]]), rho, names=["linear"]))
+    assert row.at_edge
+    (row,) = robustness(made(np.array([[[2.0, 1.0, 3.0]]]), rho, names=["linear"]))
+    assert not row.at_edge
+    (row,) = robustness(made(np.array([[[2.0, 1.0, 3.0]]]), [1.0, 100.0, 1e4], names=["linear"]))
+    assert row.span == 100.0
+
+
 def test_accuracies_are_ranked_by_their_complement(tmp_path):
     rng = np.random.default_rng(1)
     X = rng.standard_normal((60, 3))
@@ -147,7 +185,8 @@ def made(values, rho, *, horizon=10_000, names=("constant", "linear"), relative=
     axes = [["slope", list(slopes or range(1, len(values) + 1))], ["schedule", list(names)], ["rho", list(rho)]]
     description = {
         "schedules": list(names), "horizons": [horizon], "rates": list(rho), "lr_name": "rho", "metrics": ["loss"],
-        "tail_degrees": [schedules.by_name(n).tail_degree for n in names], "axes": axes, "cell_axes": [],
+        "bound_applies": True, "options": {}, "axes": axes, "cell_axes": [],
+        "tail_degrees": [schedules.by_name(n).tail_degree for n in names],
     }  # fmt: skip
     return CampaignResult(description, [], cells)
 
@@ -175,7 +214,8 @@ def test_what_is_past_the_grid_is_infinite_and_a_divergence_is_a_wall():
     assert tolerated(rates, np.array([1.0, 1.01, 1.02]), 0.1) == np.inf
     assert tolerated(rates, np.array([1.0, 1.01, np.inf]), 0.1) == 2.0
     assert tolerated(rates, np.array([2.0, 1.0, np.inf]), 0.1) == 1.0
-    _, slopes = local_exponents(2.0 ** np.arange(4), np.array([1.0, 2.0, 4.0, np.inf]))
+    assert np.isnan(tolerated(rates, np.array([np.inf] * 3), 0.1))
+    slopes = _Slopes(2.0 ** np.arange(4)).of(np.array([1.0, 2.0, 4.0, np.inf]))
     assert slopes[0] == pytest.approx(1.0)
     assert np.isnan(slopes[1])
 

@@ -20,7 +20,7 @@ def test_the_example_means_what_it_says():
     assert sweep.backend == "auto"
     assert campaign.horizons == (1000, 10_000)
     assert campaign.schedules[3] == schedules.Cosine(floor=0.1)
-    assert np.allclose(campaign.rates, 2.0 ** np.arange(9))
+    assert np.allclose(campaign.rates, 2.0 ** np.arange(-1, 9))
     assert campaign.problems[0] == problems.AbsoluteValue(
         slope=0.01, noise="rademacher", second_moment=1.0, projection=("box", -1.0, 1.0), x0=1.0
     )
@@ -185,18 +185,18 @@ def test_sweep_export_and_estimate(tmp_path, capsys):
     path.write_text(text.replace("[1_000, 10_000]", "[10, 100]"))
     assert cli.main(["sweep", str(path), "--dry-run"]) == 0
     told = capsys.readouterr().out
-    assert "configs             360, 0 of them begun" in told
-    assert "trajectories        1,474,560 to compute" in told
+    assert "configs             400, 0 of them begun" in told
+    assert "trajectories        1,638,400 to compute" in told
     assert not (tmp_path / "sweep.db").exists()
     assert cli.main(["sweep", str(path)]) == 0
-    assert "1,474,560 trajectories" in capsys.readouterr().out
+    assert "1,638,400 trajectories" in capsys.readouterr().out
     assert cli.main(["sweep", str(path), "--store", str(tmp_path / "sweep.db"), "--threads", "1"]) == 0
     assert "nothing was missing" in capsys.readouterr().out
     for suffix in ("csv", "parquet", "nc"):
         assert cli.main(["export", str(tmp_path / "sweep.db"), "-o", str(tmp_path / f"r.{suffix}")]) == 0
         assert (tmp_path / f"r.{suffix}").stat().st_size > 1000
     assert cli.main(["sweep", str(path), "--dry-run"]) == 0
-    assert "360 of them begun" in capsys.readouterr().out
+    assert "400 of them begun" in capsys.readouterr().out
 
 
 def test_log_json(tmp_path, capsys):

@@ -133,13 +133,13 @@ def test_different_results_for_the_same_shard_are_told(tmp_path, monkeypatch):
     """As a machine with faulty memory, or a wrong build, would give."""
     small().run(tmp_path / "s.db")
     with _store.Store(tmp_path / "s.db", create=False) as store:
-        description, ids = store.campaign()
+        number, description, ids = store.campaign()
         assert description["replicates"] == 3000
         nodes = store.nodes(ids[:1])[ids[0]]
         node = next(iter(nodes))
         wrong = nodes[node].copy()
         wrong["mean"] += 1e-12
-        run = store.begin_run({})
+        run = store.begin_run(number, {})
         with pytest.raises(StoreError, match="were computed twice, with different results"):
             store.commit([_store.Answer((ids[0],), node, wrong[None], "cpu avx2", 1)], run=run)
         store.commit([_store.Answer((ids[0],), node, nodes[node][None], "cpu avx2", 1)], run=run)

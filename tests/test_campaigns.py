@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anneal_sgd import problems, schedules, simulate, theory
-from anneal_sgd.campaigns import Campaign, CampaignResult, ProblemGrid, _cells, _run, estimate
+from anneal_sgd.campaigns import Campaign, CampaignResult, ProblemGrid, StoreError, _cells, _run, estimate
 from campaign_cases import StopAt, arrays, noisy, small, stopping
 
 BLOCK = _cells.BLOCK
@@ -282,6 +282,24 @@ def test_what_simulate_refuses_on_a_worker_is_not_tried_again(tmp_path):
     assert len(calls) <= 2 * _run._workers(None)
 
 
+def test_numbers_of_other_kinds_are_taken():
+    campaign = small(horizon=np.array(20), record_frac=None, record_at=np.int64(5))
+    assert (campaign.horizons, campaign.record_at(20)) == ((20,), 5)
+    assert small(record_frac=None, record_at=(k for k in (5, 10))).record_at(20) == (5, 10)
+    with pytest.raises(ValueError, match="make must give a problem, got 3"):
+        ProblemGrid(lambda a: 3, a=[1])
+
+
+def test_what_cannot_be_used_is_told_before_a_store_is_made(tmp_path):
+    with pytest.raises(ValueError, match="executor must have a method submit"):
+        small().run(tmp_path / "s.db", executor=ThreadPoolExecutor)
+    with pytest.raises(ValueError, match="progress must be None or a callable, got 3"):
+        small().run(tmp_path / "s.db", progress=3)
+    with pytest.raises(ValueError, match="store must be a path, got None"):
+        small().run(None)
+    assert not (tmp_path / "s.db").exists()
+
+
 def test_an_executor_must_take_work(tmp_path):
     with pytest.raises(ValueError, match=r"executor must have a method submit, got 3"):
         small().run(tmp_path / "s.db", executor=3)
@@ -335,6 +353,64 @@ def test_a_problem_takes_its_minimum_along_when_it_is_pickled(data, monkeypatch)
     assert pickle.loads(text).minimum == known
 
 
+def test_a_campaign_gives_back_its_own_result_whatever_else_the_store_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr(_run, "COMMIT_SECONDS", 0.0)
+    other = small(problem=noisy(slope=0.1), rho=[2.0], name="other")
+    ran = []
+
+    def progress(now):
+        if now.committed and not ran:
+            ran.append(other.run(tmp_path / "s.db"))
+
+    result = small(name="mine").run(tmp_path / "s.db", progress=progress)
+    assert result.shape == (2, 2, 2, 3, 2)
+    assert ran[0].shape == (2, 2, 1, 2)
+    assert Campaign.load(tmp_path / "s.db", "other").shape == Campaign.load(tmp_path / "s.db", 2).shape == (2, 2, 1, 2)
+    assert len(result.runs) == 1
+    with pytest.raises(StoreError, match=r"holds no campaign 'third'; it holds 1 \('mine'\), 2 \('other'\)"):
+        Campaign.load(tmp_path / "s.db", "third")
+
+
+@pytest.mark.usefixtures("short_shards")
+def test_a_precision_is_complete_when_it_is_reached(tmp_path):
+    small(name="other", rho=[2.0]).run(tmp_path / "s.db")
+    with pytest.raises(StopAt):
+        small(replicates=None, relative_stderr=0.02).run(tmp_path / "s.db", progress=stopping(1))
+    assert not Campaign.load(tmp_path / "s.db").complete
+    assert small(replicates=None, relative_stderr=0.02).run(tmp_path / "s.db").complete
+
+
+def test_a_run_that_computes_nothing_does_not_hide_what_is_there(tmp_path):
+    first = small(name="first").run(tmp_path / "s.db")
+    with pytest.raises(RuntimeError):
+        small(name="second", rho=[3.0]).run(tmp_path / "s.db", executor=Flaky(10))
+    assert arrays(Campaign.load(tmp_path / "s.db")) == arrays(first)
+    assert np.isnan(Campaign.load(tmp_path / "s.db", "second").mean).all()
+
+
+def test_overflowing_squares_ask_for_no_precision(tmp_path):
+    problem = problems.Quadratic(curvature=1.0, noise="gaussian", noise_std=1.0, x0=1.0)
+    result = Campaign(
+        problem, schedules.Constant(), base_lr=[0.5, 2.5], horizon=500, dtype="float64", relative_stderr=0.02,
+        max_replicates=100_000,
+    ).run(tmp_path / "s.db")  # fmt: skip
+    assert result.count[1] == 1024
+    assert np.isfinite(result.mean[1])
+    assert result.stderr[1] == np.inf
+
+
+def test_seeds_do_not_depend_on_what_is_recorded(tmp_path):
+    grid = ProblemGrid(noisy, slope=[0.1, 0.3])
+    few = small(problem=grid, common_random_numbers=False, record_frac=None)
+    result, more = few.run(tmp_path / "a.db"), small(common_random_numbers=False).run(tmp_path / "b.db")
+    assert np.array_equal(result.mean, more.mean[..., 1])
+    alone = simulate(
+        grid.problems[1], schedules.Cosine(), base_lr=few.base_lr(1, 50)[2], horizon=50, replicates=3000,
+        seed=few.config_seeds()[-1],
+    )  # fmt: skip
+    assert float(alone.mean) == result.mean[1, 1, 1, 2]
+
+
 # --- results
 
 
@@ -386,6 +462,11 @@ def test_exports_are_read_back(tmp_path):
     with xarray.open_dataset(tmp_path / "r.nc", engine="h5netcdf") as stored:
         assert np.array_equal(stored["mean"].values, result.mean)
         assert stored.attrs["spec"] == result.provenance()["spec"]
+    labelled = ProblemGrid(lambda q: noisy(slope=(q == "a#1" and 0.1) or 0.2), q=["a#1", 'b "2"'])
+    odd = Campaign(labelled, schedules.Linear(), base_lr=0.1, horizon=10, replicates=5).run(tmp_path / "odd.db")
+    odd.export(tmp_path / "odd.csv")
+    read = pandas.read_csv(tmp_path / "odd.csv", comment="#")
+    pandas.testing.assert_frame_equal(read, odd.to_pandas(), check_dtype=False)
     with pytest.raises(ValueError, match=r"path must end in \.csv, \.parquet or \.nc, got"):
         result.export(tmp_path / "r.xlsx")
     with pytest.raises(ValueError, match="path must be in a folder that exists"):
@@ -432,6 +513,9 @@ def test_a_result_of_an_interrupted_run_says_so(tmp_path, monkeypatch):
         ({"dtype": "float16"}, "dtype must be 'float32' or 'float64'"),
         ({"momentum": 0.5}, "momentum must be 0 for AbsoluteValue"),
         ({"seed": -1}, "seed must be an integer"),
+        ({"name": 5}, "name must be a text, got 5"),
+        ({"record_frac": None, "record_at": 5.0}, "record_at must be an integer in 0 .. 20, got 5.0"),
+        ({"problem": [noisy(slope=0.1)] * 2}, "problem must not have a value twice, got AbsoluteValue"),
     ],
 )  # fmt: skip
 def test_bad_arguments_are_named(changes, message):
@@ -446,6 +530,8 @@ def test_bad_arguments_are_named(changes, message):
         ({"slope": [[0.1]]}, "slope must be a sequence of numbers or texts"),
         ({"slope": [0.1, 0.1]}, "slope must not have a value twice"),
         ({"horizon": [1]}, "horizon must not be the name of a problem's parameter"),
+        ({"mean": [1]}, "mean must not be the name of a problem's parameter"),
+        ({"slope": [0.1, np.nan]}, "slope must be a sequence of numbers or texts, got NaN at index 1"),
         ({"slope": np.linspace(0.1, 0.2, 2000), "noise_std": np.linspace(1, 2, 2000)}, "a grid of 4000000"),
     ],
 )
@@ -455,8 +541,9 @@ def test_bad_grids_are_named(parameters, message):
 
 
 def test_too_many_configs_are_refused_before_anything_is_made():
+    several = [noisy(slope=0.1 + i / 10_000) for i in range(2000)]
     with pytest.raises(ValueError, match="at most 10000000 configs, got 2000 x 1 x 1 x 10000"):
-        Campaign([noisy(slope=0.1)] * 2000, schedules.Linear(), base_lr=np.arange(1e4), horizon=10, replicates=1)
+        Campaign(several, schedules.Linear(), base_lr=np.arange(1e4), horizon=10, replicates=1)
     with pytest.raises(ValueError, match="base_lr must be at most 10000000 numbers, got 20000000"):
         Campaign(noisy(slope=0.1), schedules.Linear(), base_lr=np.arange(2e7), horizon=10, replicates=1)
 

@@ -31,6 +31,11 @@ MOST_CONFIGS = 10_000_000
 _MOST_PROBLEMS = 1_000_000
 _REPLICATE_NUMBERS = 2**32
 
+_RESERVED = {
+    *("problem", "schedule", "horizon", "base_lr", "rho", "record_at", "record_frac", "metric", "coordinate"),
+    *("mean", "stderr", "std", "min", "max", "count", "diverged"),
+}
+
 Axis = tuple[str, tuple[Any, ...]]
 
 
@@ -57,6 +62,9 @@ class ProblemGrid:
             raise ValueError(f"problem must be at most {_MOST_PROBLEMS} of them, got a grid of {count}")
         points = itertools.product(*(values for _, values in self.axes))
         self.problems = tuple(make(**dict(zip(names, point, strict=True))) for point in points)
+        for problem in self.problems:
+            if not isinstance(problem, Problem):
+                raise ValueError(f"make must give a problem, got {_validate.shown(problem)}")
 
 
 @dataclass(frozen=True)
@@ -87,14 +95,15 @@ class Campaign:
     - `horizon`: one or several.
     - `base_lr`, or `rho`: learning rates, or misspecifications, base_lr = rho * `theory.tuned_base_lr(schedule, T)`.
     - `replicates`: of every config; or `relative_stderr`: run until the standard error of every mean is at most this
-      fraction of it, looked at after 1024, 2048, 4096, ... replicates, with at most `max_replicates`. A mean that is
-      exactly 0, or of which every trajectory diverged, asks for no more.
+      fraction of it, looked at after 1024, 2048, 4096, ... replicates, with at most `max_replicates` (default 10^7). A
+      mean of equal values asks for no more, nor does one of none that is finite or whose squares overflow.
     - `record_at`: steps, all within every horizon; or `record_frac`: fractions of the horizon, in (0, 1], rounded up to
       whole steps. Default: the horizon.
-    - `common_random_numbers`: True: all configs see the same noise; False: every config has a seed of its own, made
-      from `seed` and its identity, so that it does not depend on what else the campaign holds.
+    - `common_random_numbers`: True: all configs see the same noise; False: every config has a seed of its own
+      (`config_seeds`), made from `seed`, problem, schedule, horizon and learning rate, and nothing else.
+    - `name`: for a person; `text`: the specification it was made from, which exports carry.
 
-    ValueError: what `simulate` refuses, a repeated value, two of an either-or.
+    ValueError: what `simulate` refuses, a problem or another value given twice, two of an either-or.
 
     >>> from anneal_sgd import problems, schedules
     >>> campaign = Campaign(
@@ -136,6 +145,9 @@ class Campaign:
         text: str | None = None,
     ) -> None:
         """Check everything; nothing is computed but the tuned learning rates that `rho` asks for."""
+        for given_name, given in (("name", name), ("text", text)):
+            if not isinstance(given, str) and not (given is None and given_name == "text"):
+                raise ValueError(f"{given_name} must be a text, got {_validate.shown(given)}")
         self.name, self.text = name, text
         self._problem_axes, self.problems = _problems(problem)
         self._schedule_axis, self.schedules = _several("schedule", schedule, Schedule)
@@ -144,13 +156,14 @@ class Campaign:
             raise ValueError("base_lr or rho must be given, and not both")
         self.lr_name = "base_lr" if rho is None else "rho"
         self._lr_axis, self.rates = _rates(self.lr_name, base_lr if rho is None else rho)
+        _distinct("problem", self._digests, self.problems)
         _distinct("schedule", [s.name for s in self.schedules])
         _distinct("horizon", self.horizons)
         _distinct(self.lr_name, self.rates)
         self._set_size(replicates, relative_stderr, max_replicates)
         if record_at is not None and record_frac is not None:
             raise ValueError("record_at and record_frac must not both be given")
-        self._record_at = record_at
+        self._record_at = _steps(record_at)
         self._record_frac = None if record_frac is None else _fractions(record_frac)
         self.options: dict[str, Any] = {
             "seed": seed,
@@ -250,8 +263,7 @@ class Campaign:
     def record_at(self, horizon: int) -> int | tuple[int, ...]:
         """The recorded steps of a run of that horizon."""
         if self._record_frac is None:
-            given = horizon if self._record_at is None else self._record_at
-            return given if isinstance(given, int) else tuple(np.asarray(given).tolist())
+            return horizon if self._record_at is None else self._record_at
         fractions = self._record_frac if isinstance(self._record_frac, tuple) else (self._record_frac,)
         # 1e-9: a fraction such as 0.07 times 100 must not be one step more.
         steps = tuple(max(1, min(horizon, math.ceil(f * horizon * (1 - 1e-9)))) for f in fractions)
@@ -291,6 +303,26 @@ class Campaign:
                         tuple(tuple(range(first, first + rates)) for first in firsts),
                     )
 
+    @cached_property
+    def _digests(self) -> list[str]:
+        return [problem_digest(p) for p in self.problems]
+
+    def config_seeds(self) -> list[int]:
+        """The seed of every config's noise, in order; all `seed` with common random numbers.
+
+        `simulate` with that seed, and one config, gives a config's statistics again.
+        """
+        if self.options["common_random_numbers"]:
+            return [self.options["seed"]] * self.config_count
+        seeds = []
+        names = [schedule_identity(s) for s in self.schedules]
+        for digest, (s, name), horizon in itertools.product(self._digests, enumerate(names), self.horizons):
+            key = [STREAM_VERSION, self.options["seed"], digest, name, horizon]
+            for lr in self.base_lr(s, horizon).tolist():
+                content = json.dumps([*key, lr]).encode()
+                seeds.append(int.from_bytes(hashlib.sha256(content).digest()[:8], "little"))
+        return seeds
+
     def identities(self) -> list[tuple[bytes, str]]:
         """Of every config, in order: the SHA-256 of its description, and the description, JSON.
 
@@ -302,8 +334,8 @@ class Campaign:
         common = {"stream_version": STREAM_VERSION, **options, "metric": self.metrics}
         schedules = [schedule_identity(s) for s in self.schedules]
         found = []
-        for problem in self.problems:
-            own = {**common, "problem": problem_digest(problem)}
+        for digest in self._digests:
+            own = {**common, "problem": digest}
             for s, schedule in enumerate(schedules):
                 for horizon in self.horizons:
                     record_at = self.record_at(horizon)
@@ -341,8 +373,15 @@ class Campaign:
             "replicates": self.replicates,
             "relative_stderr": self.relative_stderr,
             "stream_version": STREAM_VERSION,
+            "bound_applies": self._bound_applies(),
             "text": self.text,
         }
+
+    def _bound_applies(self) -> bool:
+        """The last-iterate bound is for plain SGD on convex functions, and for f."""
+        options = self.options
+        plain = options["iterate"] == "last" and not options["momentum"] and not options["weight_decay"]
+        return plain and self.metrics[0] in ("suboptimality", "loss") and "suboptimality" in self.problems[0]._METRICS
 
     def _varying(self) -> Mapping[str, FloatArray]:
         """Parameters in which a sequence of problems differs."""
@@ -357,16 +396,21 @@ class Campaign:
         executor: Executor | None = None,
         backend: str = "auto",
         threads: int | None = None,
+        shard_seconds: float | None = None,
         progress: Callable[[Progress], object] | None = None,
     ) -> CampaignResult:
         """Compute what the store does not hold yet, and return all of it.
 
-        - `store`: the file, made where there is none. Interrupt the run at any moment, by Ctrl-C or `kill -9`: what is
-          committed stays, every two seconds or so, and the next run goes on from there. So does one with more
+        - `store`: the file, made where there is none. Interrupt the run at any moment, by Ctrl-C or `kill -9`: what was
+          committed, every two seconds or so, stays, and the next run goes on from there. So does one with more
           replicates, more learning rates, another horizon. The statistics have the bits of a run in one go.
         - `executor`: None computes here; otherwise shards go to a `concurrent.futures` executor or a
           `dask.distributed.Client`. No bit depends on it. A shard whose worker dies is computed again.
-        - `backend`, `threads`: as in `simulate`, of every shard; with an executor `threads` is 1 by default.
+        - `backend`, `threads`: as in `simulate`, of every shard. With an executor `threads` is 1 by default, and "auto"
+          the CPU.
+        - `shard_seconds`: about how long a shard takes, and so how much a kill loses; default 2, with an executor 5. A
+          large cluster wants more: each shard costs its scheduler a few milliseconds. The smallest shard is one config
+          on 1024 replicates, over the whole horizon.
         - `progress`: called after every commit. What it raises stops the run.
 
         StoreError: a file that is no store, is damaged, full, or of another stream version. RuntimeError: a shard that
@@ -383,14 +427,25 @@ class Campaign:
         """
         from ._run import run
 
-        return run(self, store, executor=executor, backend=backend, threads=threads, progress=progress)
+        return run(
+            self,
+            store,
+            executor=executor,
+            backend=backend,
+            threads=threads,
+            shard_seconds=shard_seconds,
+            progress=progress,
+        )
 
     @staticmethod
-    def load(store: StorePath) -> CampaignResult:
-        """What a store holds of the campaign that was last run on it; StoreError where it is no sound store."""
+    def load(store: StorePath, campaign: int | str | None = None) -> CampaignResult:
+        """What a store holds of a campaign, by its number or name; by default the last that has computed something.
+
+        StoreError where it is no sound store, or holds no such campaign (the message lists those it holds).
+        """
         from ._result import load
 
-        return load(store)
+        return load(store, campaign)
 
     def __repr__(self) -> str:
         """Dimensions and size."""
@@ -435,6 +490,8 @@ def _several(name: str, given: Any, kind: Any) -> tuple[bool, tuple[Any, ...]]:
     what = {"schedule": "schedules", "problem": "problems", "horizon": "whole numbers"}[name]
     if isinstance(given, str | bytes | Mapping) or not hasattr(given, "__iter__"):
         raise ValueError(f"{name} must be one or a sequence of {what}, got {_validate.shown(given)}")
+    if getattr(given, "ndim", 1) == 0:
+        return _several(name, given.item(), kind)
     items = tuple(int(x) if isinstance(x, np.integer) else x for x in given)
     if not items:
         raise ValueError(f"{name} must be one or a sequence of {what}, got an empty one")
@@ -458,22 +515,33 @@ def _fractions(given: Any) -> float | tuple[float, ...]:
     return float(array) if array.ndim == 0 else tuple(array.tolist())
 
 
+def _steps(given: Any) -> int | tuple[int, ...] | None:
+    """record_at as Python's own numbers; what they may be is for `simulate` to say."""
+    if given is None:
+        return None
+    array = np.asarray(list(given) if hasattr(given, "__iter__") and not isinstance(given, str | np.ndarray) else given)
+    return array.item() if array.ndim == 0 else tuple(array.tolist())
+
+
 def _axis(name: str, values: Any) -> tuple[Any, ...]:
     array = np.asarray(values)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iufUb":
         raise ValueError(f"{name} must be a sequence of numbers or texts, got {_validate.shown(values)}")
-    if name in ("schedule", "horizon", "base_lr", "rho", "record_at", "record_frac", "metric", "problem"):
-        raise ValueError(f"{name} must not be the name of a problem's parameter: it is a dimension of every campaign")
+    if name in _RESERVED:
+        raise ValueError(f"{name} must not be the name of a problem's parameter: results have it already")
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise ValueError(f"{name} must be a sequence of numbers or texts, got NaN at index {np.isnan(array).argmax()}")
     axis = tuple(array.tolist())
     _distinct(name, axis)
     return axis
 
 
-def _distinct(name: str, values: Sequence[Any]) -> None:
+def _distinct(name: str, values: Sequence[Any], shown: Sequence[Any] = ()) -> None:
     seen: set[Any] = set()
     for i, value in enumerate(values):
         if value in seen:
-            raise ValueError(f"{name} must not have a value twice, got {_validate.shown(value)} again at index {i}")
+            text = _validate.shown(shown[i] if shown else value)
+            raise ValueError(f"{name} must not have a value twice, got {text} again at index {i}")
         seen.add(value)
 
 

@@ -5,8 +5,8 @@ Plotly is used here and nowhere else.
 
 from __future__ import annotations
 
-import itertools
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._curves import Curves, short
 from ._robustness import LOSSES, RobustnessRow
 
 if TYPE_CHECKING:
@@ -61,77 +62,59 @@ class Plot:
 
 def plots(result: CampaignResult, rows: list[RobustnessRow]) -> list[Plot]:
     """All plots that the campaign has data for."""
-    curves = _Means(result)
-    rows = [row for row in rows if math.isfinite(row.best)]
+    curves = Curves(result)
+    rows = [row for row in rows if math.isfinite(row.best) and row.best > 0]
     found = [_robustness(rows, curves), _exponents(rows, curves), _tolerance(rows)] if rows else []
-    found.append(curves.against_rate())
-    if curves.records > 1:
-        found.append(curves.convergence())
+    found.append(_against_rate(curves))
+    if curves.mean.shape[-1] > 1:
+        found.append(_convergence(curves))
     return [plot for plot in found if any(plot.panels.values())]
 
 
-class _Means:
-    """Means of the first metric: (problems, schedules, horizons, rates, records)."""
+def _shown_panels(curves: Curves) -> list[tuple[str, int, int]]:
+    every = curves.panels()
+    return [every[i] for i in np.unique(np.linspace(0, len(every) - 1, MOST_PANELS).round().astype(int))]
 
-    def __init__(self, result: CampaignResult) -> None:
-        told = self.told = result.description
-        self.schedules, self.horizons, self.rates = told["schedules"], told["horizons"], np.array(told["rates"])
-        self.lr_name, self.metric = told["lr_name"], told["metrics"][0]
-        sizes = [len(values) for name, values in told["cell_axes"] if name != "metric"]
-        self.records = math.prod(sizes)
-        shape = (-1, len(self.schedules), len(self.horizons), len(self.rates), self.records, len(told["metrics"]))
-        cells = result._cells.reshape(shape)[..., 0]
-        count = cells["count"]
-        known = (count > 0) & (cells["diverged"] == 0)
-        self.mean = np.where(known, cells["mean"], np.nan)
-        self.error = np.sqrt(cells["m2"] / np.maximum(count - 1, 1) / np.maximum(count, 1))
-        axes = [(name, values) for name, values in told["axes"] if name not in ("schedule", "horizon", self.lr_name)]
-        points = itertools.product(*(values for _, values in axes))
-        self.problems = [", ".join(f"{n} = {_short(v)}" for (n, _), v in zip(axes, p, strict=True)) for p in points]
-        self.value = self.metric.replace("_", " ")
-        self.log_y = self.metric != "test_accuracy"
 
-    def panels(self) -> list[tuple[str, int, int]]:
-        """Label, problem, horizon of those shown."""
-        found = [
-            (", ".join(filter(None, (problem, f"T = {horizon:,}"))), i, h)
-            for i, problem in enumerate(self.problems)
-            for h, horizon in enumerate(self.horizons)
-        ]
-        return [found[i] for i in np.unique(np.linspace(0, len(found) - 1, MOST_PANELS).round().astype(int))]
+def _x_label(curves: Curves) -> str:
+    return "learning rate, base_lr" if curves.lr_name == "base_lr" else "misspecification ρ = base_lr / η*"
 
-    def against_rate(self) -> Plot:
-        order = np.argsort(self.rates)
-        panels = {}
-        for label, i, h in self.panels():
-            lines = (
-                _line(name, s, self.rates[order], self.mean[i, s, h, order, -1], self.error[i, s, h, order, -1])
-                for s, name in enumerate(self.schedules)
-            )
-            panels[label] = [line for line in lines if line.x]
-        x = "learning rate, base_lr" if self.lr_name == "base_lr" else "misspecification ρ = base_lr / η*"
-        note = "At the last recorded step; bands are 95 % intervals. Where a trajectory diverged, the line ends."
-        return Plot(
-            "rates", f"Mean {self.value} against the learning rate", note, x, f"mean {self.value}", panels, self.log_y
+
+def _usable(curves: Curves) -> Any:
+    return np.where(curves.diverged, np.nan, curves.mean)
+
+
+def _against_rate(curves: Curves) -> Plot:
+    mean = _usable(curves)
+    panels = {}
+    for label, i, h in _shown_panels(curves):
+        lines = (
+            _line(name, s, curves.rates, mean[i, s, h, :, -1], curves.error[i, s, h, :, -1])
+            for s, name in enumerate(curves.schedules)
         )
+        panels[label] = [line for line in lines if line.x]
+    note = "At the last recorded step; bands are 95 % intervals. Where a trajectory diverged, the line ends."
+    title = f"Mean {curves.value} against the learning rate"
+    return Plot("rates", title, note, _x_label(curves), f"mean {curves.value}", panels)
 
-    def convergence(self) -> Plot:
-        told = self.told
-        steps = told["coords"].get("record_at") or [told["records"]] * len(self.horizons)
-        panels: dict[str, list[Series]] = {}
-        for label, i, h in self.panels():
-            panels[label] = []
-            x = np.array(steps[h], dtype=float)
-            for s, name in enumerate(self.schedules):
-                last = self.mean[i, s, h, :, -1]
-                if np.isnan(last).all():
-                    continue
-                best = int(np.nanargmax(last) if self.metric == "test_accuracy" else np.nanargmin(last))
-                label_of = f"{name}, {self.lr_name} {_short(self.rates[best])}"
-                panels[label].append(_line(label_of, s, x, self.mean[i, s, h, best], self.error[i, s, h, best]))
-        note = "Every schedule at the learning rate that is best at the end."
-        title = f"Mean {self.value} along the run"
-        return Plot("convergence", title, note, "step", f"mean {self.value}", panels, self.log_y)
+
+def _convergence(curves: Curves) -> Plot:
+    told, mean = curves.told, _usable(curves)
+    steps = told["coords"].get("record_at") or [told["records"]] * len(curves.horizons)
+    panels: dict[str, list[Series]] = {}
+    for label, i, h in _shown_panels(curves):
+        panels[label] = []
+        for s, name in enumerate(curves.schedules):
+            last = mean[i, s, h, :, -1]
+            if np.isnan(last).all():
+                continue
+            best = int(np.nanargmin(last))
+            full = f"{name}, {curves.lr_name} {short(float(curves.rates[best]))}"
+            panels[label].append(
+                _line(full, s, np.array(steps[h], float), mean[i, s, h, best], curves.error[i, s, h, best])
+            )
+    note = "Every schedule at the learning rate that is best at the end."
+    return Plot("convergence", f"Mean {curves.value} along the run", note, "step", f"mean {curves.value}", panels)
 
 
 def _line(name: str, look: int, x: Any, mean: Any, error: Any) -> Series:
@@ -140,7 +123,7 @@ def _line(name: str, look: int, x: Any, mean: Any, error: Any) -> Series:
     return Series(name, look, *(np.asarray(v)[keep].tolist() for v in (x, mean, low, mean + _QUANTILE * error)))
 
 
-def _robustness(rows: list[RobustnessRow], curves: _Means) -> Plot:
+def _robustness(rows: list[RobustnessRow], curves: Curves) -> Plot:
     panels: dict[str, list[Series]] = {}
     for row in rows:
         look = curves.schedules.index(row.schedule)
@@ -150,15 +133,21 @@ def _robustness(rows: list[RobustnessRow], curves: _Means) -> Plot:
         if row.bound:
             bound = np.array(row.bound)
             panel.append(Series(row.schedule, look, row.rates, (bound / bound.min()).tolist(), theory=True))
-    x = "misspecification ρ = base_lr / η*" if curves.lr_name == "rho" else "learning rate, base_lr"
     note = (
         "The mean on the problem that is worst at each learning rate, over its smallest value. Thin lines: the last-"
         "iterate bound of the theorem, over its own smallest value."
     )
-    return Plot("robustness", "What a learning rate that is too large costs", note, x, "worst mean / best", panels)
+    return Plot(
+        "robustness",
+        "What a learning rate that is too large costs",
+        note,
+        _x_label(curves),
+        "worst mean / best",
+        panels,
+    )
 
 
-def _exponents(rows: list[RobustnessRow], curves: _Means) -> Plot:
+def _exponents(rows: list[RobustnessRow], curves: Curves) -> Plot:
     panels: dict[str, list[Series]] = {}
     for row in rows:
         look = curves.schedules.index(row.schedule)
@@ -168,13 +157,19 @@ def _exponents(rows: list[RobustnessRow], curves: _Means) -> Plot:
             continue
         panel = panels.setdefault(f"T = {row.horizon:,}", [])
         panel.append(Series(row.schedule, look, x, y))
-        panel.append(Series(row.schedule, look, [x[0], x[-1]], [row.asymptotic_exponent] * 2, theory=True))
-    x_label = "misspecification ρ = base_lr / η*" if curves.lr_name == "rho" else "learning rate, base_lr"
+        if math.isfinite(row.asymptotic_exponent):
+            panel.append(Series(row.schedule, look, [x[0], x[-1]], [row.asymptotic_exponent] * 2, theory=True))
     note = (
-        "Slopes of log(worst mean) against log(learning rate), over a factor of 4. Thin lines: the theorem's 1/(2p+1), "
-        "p the degree with which the schedule goes to zero; 1 for what does not go to zero."
+        f"Slopes of log(worst mean) against log(learning rate), over {span_in_words(rows)}. Thin lines: the theorem's "
+        "1/(2p+1), p the degree with which the schedule goes to zero; 1 for what does not go to zero."
     )
-    return Plot("exponents", "Local exponents", note, x_label, "local exponent", panels, log_y=False)
+    return Plot("exponents", "Local exponents", note, _x_label(curves), "local exponent", panels, log_y=False)
+
+
+def span_in_words(rows: list[RobustnessRow]) -> str:
+    """Over which ratio of learning rates slopes are fitted."""
+    widest = max((row.span for row in rows if math.isfinite(row.span)), default=4.0)
+    return "a factor of 4" if widest < 6.0 else f"factors of up to {widest:.3g}, as the grid is coarse"
 
 
 def _tolerance(rows: list[RobustnessRow]) -> Plot:
@@ -211,8 +206,9 @@ def _tolerance(rows: list[RobustnessRow]) -> Plot:
                 log_y=False, categories=names)  # fmt: skip
 
 
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _reach(row: RobustnessRow) -> float:
+    """The largest factor above the best rate that the grid holds."""
+    return row.rates[-1] / row.best_rate
 
 
 # --- Plotly ---------------------------------------------------------------------------------------------------------
@@ -309,14 +305,18 @@ def write_pictures(plot: Plot, folder: Path, caption: str) -> list[Path]:
             axis.set_xlabel(plot.x_label)
             axis.set_ylabel(plot.y_label)
             if plot.categories:
-                axis.set_yticks(range(len(plot.categories)), plot.categories, fontsize=7)
+                axis.set_yticks(range(len(plot.categories)), plot.categories, fontsize=7, parse_math=False)
                 axis.set_ylim(-0.6, len(plot.categories) - 0.4)
-            axis.set_title(f"{plot.title}: {label}", fontsize=9)
+            axis.set_title(f"{plot.title}: {label}", fontsize=9, parse_math=False)
             if series:
-                axis.legend(fontsize=6.5, loc="center left", bbox_to_anchor=(1.01, 0.5))
-            figure.supxlabel(caption, fontsize=6, color="#555555")
+                legend = axis.legend(fontsize=6.5, loc="center left", bbox_to_anchor=(1.01, 0.5))
+                for text in legend.get_texts():
+                    text.set_parse_math(False)
+            figure.supxlabel(caption, fontsize=6, color="#555555", parse_math=False)
             figures[plot.key if len(plot.panels) == 1 else f"{plot.key}-{number}"] = figure
-        return saved(figures, folder)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph")  # of a name in a script that the font does not have
+            return saved(figures, folder)
 
 
 def _draw(axis: Any, one: Series) -> None:

@@ -5,6 +5,7 @@ Jinja is used here and nowhere else.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from datetime import datetime, timezone
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._figures import MOST_PANELS, Plot, plots, to_plotly, write_pictures
-from ._result import CampaignResult
+from ._curves import Curves, short
+from ._figures import MOST_PANELS, Plot, plots, span_in_words, to_plotly, write_pictures
+from ._result import CampaignResult, replaced
 from ._robustness import LOSSES, Interval, RobustnessRow, robustness
 
 if TYPE_CHECKING:
@@ -43,10 +45,7 @@ def write_report(result: CampaignResult, folder: StorePath) -> Path:
         from plotly.offline import get_plotlyjs
     except ImportError as error:
         raise ImportError(f"{_ADVICE} ({error})") from None
-    try:
-        rows = robustness(result)
-    except ValueError:  # one learning rate, or nothing computed: there is nothing to rank
-        rows = []
+    rows = robustness(result) if len(result.description["rates"]) > 1 else []
     drawn = plots(result, rows)
     target = Path(folder)
     (target / "figures").mkdir(parents=True, exist_ok=True)
@@ -55,7 +54,7 @@ def write_report(result: CampaignResult, folder: StorePath) -> Path:
     page = jinja2.Environment(
         loader=jinja2.PackageLoader("anneal_sgd.campaigns", "."), autoescape=True, undefined=jinja2.StrictUndefined
     ).get_template("report.html.j2")
-    headings, best = _best(result)
+    headings, best, count = _best(result)
     text = page.render(
         title=told["name"] or "Campaign",
         summary=_summary(result),
@@ -67,17 +66,21 @@ def write_report(result: CampaignResult, folder: StorePath) -> Path:
         ],
         losses=[f"{100 * loss:.0f} %" for loss in LOSSES],
         lr_name=told["lr_name"],
+        edge=any(row.at_edge for row in rows),
+        common=bool(told["options"]["common_random_numbers"]),
+        span=span_in_words(rows),
         plots=[{**plot, "html": _safe(jinja2, plot["html"])} for plot in shown],
-        best=best[:_MOST_ROWS],
+        best=best,
         best_headings=headings,
-        best_note=f"The first {_MOST_ROWS} of {len(best)}; the export has all." if len(best) > _MOST_ROWS else
+        best_note=f"The first {len(best)} of {count:,}; the export has all." if count > len(best) else
         "Of the learning rates that were tried, at the last recorded step.",
         source=[(k.replace("_", " "), v) for k, v in result.provenance().items() if k != "spec"],
         runs=[_run(run) for run in result.runs],
         spec=told["text"] or json.dumps({k: v for k, v in told.items() if k not in ("coords", "text")}, indent=1),
     )  # fmt: skip
     path = target / "index.html"
-    path.write_text(text, encoding="utf-8")
+    with replaced(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return path
 
 
@@ -92,10 +95,7 @@ def _shown(plot: Plot, result: CampaignResult, target: Path) -> dict[str, Any]:
     caption = f"{result.description['name'] or 'campaign'}: {_held(result)} replicates, seed "
     caption += f"{result.description['options']['seed']}, anneal_sgd {_versions(result)}"
     files = write_pictures(plot, target / "figures", caption)
-    every = math.prod(
-        len(v) for n, v in result.description["axes"] if n not in ("schedule", result.description["lr_name"])
-    )
-    left_out = max(0, every - MOST_PANELS) if plot.key in ("rates", "convergence") else 0
+    left_out = max(0, len(Curves(result).panels()) - MOST_PANELS) if plot.key in ("rates", "convergence") else 0
     html = to_plotly(plot).to_html(
         full_html=False,
         include_plotlyjs=False,
@@ -144,7 +144,7 @@ def _ranked(row: RobustnessRow) -> list[str]:
     ]
     for found, bound in zip(row.tolerated, row.predicted, strict=True):
         cells += [_interval(found), _number(bound)]
-    return [*cells, _number(row.best_rate)]
+    return [*cells, _number(row.best_rate) + (" (edge)" if row.at_edge else "")]
 
 
 def _number(x: float, decimals: int | None = None) -> str:
@@ -156,39 +156,37 @@ def _number(x: float, decimals: int | None = None) -> str:
 
 
 def _interval(v: Interval, decimals: int | None = None) -> str:
+    if math.isnan(v.value):
+        return "–"
     if math.isinf(v.value):
-        return "> grid"
+        return "> grid" if math.isinf(v.low) else f"> {_number(v.low, decimals)}"
     return f"{_number(v.value, decimals)} ({_number(v.low, decimals)}–{_number(v.high, decimals)})"
 
 
-def _best(result: CampaignResult) -> tuple[list[str], list[list[str]]]:
-    """Of every problem, schedule and horizon: the best rate, its mean and how many trajectories diverged."""
-    told = result.description
-    frame = result.to_pandas()
-    metric = told["metrics"][0]
-    frame = frame[frame["metric"] == metric]
-    records = [name for name, _ in told["cell_axes"] if name != "metric"]
-    for name in records:
-        frame = frame[frame[name] == told["cell_axes"][0][1][-1]]
-    keys = [name for name, _ in told["axes"] if name not in ("schedule", "horizon", told["lr_name"])]
-    keys += ["schedule", "horizon"]
-    headings = [*keys, *([told["lr_name"]] if told["lr_name"] == "rho" else []), "base_lr", f"mean {metric}", "stderr"]
+def _best(result: CampaignResult) -> tuple[list[str], list[list[str]], int]:
+    """Of the first problems, schedules and horizons: the best rate and its mean; and how many there are."""
+    curves = Curves(result)
+    in_rho = curves.lr_name == "rho"
+    headings = [*(name for name, _ in curves.axes), "schedule", "horizon", *(["rho"] if in_rho else []), "base_lr"]
+    headings += [f"mean {curves.value}", "stderr"]
+    mean = np.where(curves.diverged, np.nan, curves.mean)[..., -1]
+    base_lr = np.broadcast_to(result.base_lr, mean.shape[1:]) if in_rho else None
+    order = np.argsort(result.description["rates"])
     rows = []
-    for point, some in frame.groupby(keys, sort=False):
-        known = some[(some["diverged"] == 0) & some["mean"].notna()]
-        texts = [_text(x) for x in (point if isinstance(point, tuple) else (point,))]
-        if not len(known):
-            rows.append([*texts, *["–"] * (len(headings) - len(keys))])
+    sizes = [len(values) for _, values in curves.axes]
+    for i, s, h in itertools.islice(np.ndindex(mean.shape[:3]), _MOST_ROWS):
+        places = np.unravel_index(i, sizes) if sizes else ()
+        point = [short(values[k]) for (_, values), k in zip(curves.axes, places, strict=True)]
+        cells = [*point, curves.schedules[s], f"{curves.horizons[h]:,}"]
+        if np.isnan(mean[i, s, h]).all():
+            rows.append([*cells, *["–"] * (len(headings) - len(cells))])
             continue
-        where = known["mean"].idxmax() if metric == "test_accuracy" else known["mean"].idxmin()
-        rate = [_text(known.loc[where, told["lr_name"]])] if told["lr_name"] == "rho" else []
-        numbers = [_text(known.loc[where, name]) for name in ("base_lr", "mean")]
-        rows.append([*texts, *rate, *numbers, f"{known.loc[where, 'stderr']:.1g}"])
-    return headings, rows
-
-
-def _text(x: Any) -> str:
-    return f"{x:,}" if isinstance(x, int | np.integer) else f"{x:.4g}" if isinstance(x, float) else str(x)
+        best = int(np.nanargmin(mean[i, s, h]))
+        rate = float(curves.rates[best])
+        rates = [rate] if base_lr is None else [rate, float(base_lr[s, h, order[best]])]
+        numbers = [f"{v:.4g}" for v in (*rates, mean[i, s, h, best])]
+        rows.append([*cells, *numbers, f"{curves.error[i, s, h, best, -1]:.1g}"])
+    return headings, rows, math.prod(mean.shape[:3])
 
 
 def _run(run: dict[str, Any]) -> list[str]:

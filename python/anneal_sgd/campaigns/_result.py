@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +34,7 @@ class CampaignResult:
 
     `dims` are those of the campaign, each where a sequence was given: the parameters of a `ProblemGrid`, or "problem";
     "schedule", "horizon", "base_lr" or "rho"; then "record_at" or "record_frac", and "metric". The arrays are those of
-    `Result` and mean the same. `description`: the campaign, as the store keeps it; `runs`: what computed it.
+    `Result` and mean the same. `description`: the campaign, as the store keeps it; `runs`: those of this campaign.
     """
 
     description: dict[str, Any]
@@ -54,9 +58,9 @@ class CampaignResult:
 
     @property
     def complete(self) -> bool:
-        """Whether every config has the replicates that were asked for; for a precision, whether a run has ended."""
+        """Whether every config has the replicates, or the precision, that was asked for."""
         if self.description["relative_stderr"] is not None:
-            return bool(self.runs) and any(run["finished"] for run in self.runs) and bool(np.all(self.replicates > 0))
+            return any(run["finished"] is not None for run in self.runs)
         return bool(np.all(self.replicates >= self.description["replicates"]))
 
     @cached_property
@@ -67,7 +71,7 @@ class CampaignResult:
     @cached_property
     def std(self) -> FloatArray:
         """Standard deviation of one trajectory's (ddof = 1); NaN where `count` is below 2."""
-        variance = self._cells["m2"] / np.maximum(self._cells["count"] - 1, 1)
+        variance = self._cells["m2"] / np.maximum(self._cells["count"] - 1, 1)  # inf where squares overflow
         return frozen(np.where(self.count >= 2, np.sqrt(variance).reshape(self.shape), np.nan))
 
     @cached_property
@@ -120,6 +124,9 @@ class CampaignResult:
             coords["base_lr"] = self._coordinate(("schedule", "horizon", "rho"), given["base_lr"])
         if "record_at" in given:
             coords["record_at"] = self._coordinate(("horizon", "record_frac"), given["record_at"])
+        for name, value in self._scalars().items():
+            if name not in coords:
+                coords[name] = ((), value)
         for name, values in self.description["varying"].items():
             coords[name] = (("problem", "coordinate")[: np.ndim(values)], np.asarray(values))
         return xarray.Dataset(variables, coords=coords, attrs=self.provenance())
@@ -144,14 +151,20 @@ class CampaignResult:
         for name, values in values_of.items():
             sized = values.broadcast_like(data["mean"]) if values.dims != self.dims else values
             columns[name] = sized.transpose(*self.dims).to_numpy().reshape(-1)
+        order = [*self.axes, *(name for name in columns if name not in self.axes)]
+        return pandas.DataFrame({name: columns[name] for name in order})
+
+    def _scalars(self) -> dict[str, Any]:
+        """What has no dimension because there is only one."""
+        told = self.description
         alone = {
-            "schedule": self.description["schedules"][0],
-            "horizon": self.description["horizons"][0],
-            "base_lr": self.base_lr.reshape(-1)[0],
-            "record_at": self.description["records"],
-            "metric": self.description["metrics"][0],
+            "schedule": told["schedules"][0],
+            "horizon": told["horizons"][0],
+            "base_lr": float(self.base_lr.reshape(-1)[0]),
+            "record_at": told["records"],
+            "metric": told["metrics"][0],
         }
-        return pandas.DataFrame({**{k: v for k, v in alone.items() if k not in columns}, **columns})
+        return {name: value for name, value in alone.items() if name not in self.axes}
 
     def provenance(self) -> dict[str, Any]:
         """What a figure is traced by: the campaign, its seed, versions, and what computed it."""
@@ -186,13 +199,15 @@ class CampaignResult:
             raise ValueError(f"path must end in .csv, .parquet or .nc, got '{file}'")
         if not file.absolute().parent.is_dir():
             raise ValueError(f"path must be in a folder that exists, got '{file}'")
-        {".csv": self._write_csv, ".parquet": self._write_parquet, ".nc": self._write_netcdf}[file.suffix](file)
+        write = {".csv": self._write_csv, ".parquet": self._write_parquet, ".nc": self._write_netcdf}[file.suffix]
+        with replaced(file) as temporary:
+            write(temporary)
 
     def _write_csv(self, file: Path) -> None:
         lines = [f"{key}: {line}" for key, value in self.provenance().items() for line in str(value).split("\n")]
         with file.open("w", encoding="utf-8", newline="\n") as out:
             out.writelines(f"# {line}\n" for line in lines)
-            self.to_pandas().to_csv(out, index=False, lineterminator="\n")
+            self.to_pandas().to_csv(out, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
 
     def _write_parquet(self, file: Path) -> None:
         import pyarrow
@@ -221,12 +236,26 @@ class CampaignResult:
         return f"<CampaignResult {shape}; {counts} replicates{'' if self.complete else ', not complete'}>"
 
 
-def load(path: StorePath) -> CampaignResult:
-    """What a store holds of its last campaign; StoreError where it is no sound store."""
+@contextlib.contextmanager
+def replaced(file: Path) -> Iterator[Path]:
+    """A temporary file that takes the place of another once it is whole."""
+    temporary = file.with_name(f".{file.stem}-{os.getpid()}{file.suffix}")
+    try:
+        yield temporary
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: StorePath, campaign: int | str | None = None) -> CampaignResult:
+    """What a store holds of a campaign, by its number or name, or of the last that computed something.
+
+    StoreError where it is no sound store, or holds no such campaign.
+    """
     with Store(path, create=False) as store:
-        description, ids = store.campaign()
+        number, description, ids = store.campaign(campaign)
         cells = _totals(store, ids, description)
-        return CampaignResult(description, store.runs(), cells)
+        return CampaignResult(description, store.runs(number), cells)
 
 
 def _totals(store: Store, ids: list[int], description: dict[str, Any]) -> Cells:

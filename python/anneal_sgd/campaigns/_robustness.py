@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .. import schedules, theory
 from ..experiments._peak import END, WINDOW, peak
 from ..schedules import Schedule
+from ._curves import Curves
 
 if TYPE_CHECKING:
     from ._result import CampaignResult
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 Floats: TypeAlias = NDArray[np.float64]
 
 LOSSES = (0.1, 0.5, 1.0)
-_SPAN = 4.0  # ratio of the learning rates over which a local exponent is fitted
+_SPAN = 4.0  # ratio of the learning rates over which a local exponent is fitted, where they lie that close
 _REDRAWS = 400  # of the bootstrap
+_OUTER, _INNER = 100, 40  # of the bootstrap of a bootstrap
 _FIT_ERROR = 0.1  # relative, of a fitted maximum
 _EQUAL_STEPS = 0.05  # relative, of the logarithms of a parameter along which a maximum may be fitted
 _LONGEST_BOUND = 10_000_000  # steps up to which the bound, which takes arrays of that length, is evaluated
@@ -43,7 +45,7 @@ class RobustnessRow:
     schedule: str
     horizon: int
     rates: list[float]
-    """Learning rates, or rho in a campaign that is in rho."""
+    """Learning rates, or rho in a campaign that is in rho, ascending; those of which all problems are known."""
     worst: list[float]
     """Largest mean over the problems; inf where a trajectory diverged."""
     stderr: list[float]
@@ -52,19 +54,24 @@ class RobustnessRow:
     best_rate: float
     best: float
     """The smallest of `worst`."""
+    at_edge: bool
+    """Whether the best rate is the first or the last: a better one may lie beyond, and nothing below is certain."""
     tolerated: list[Interval]
-    """By which factor a learning rate may exceed `best_rate` for a loss of 10, 50 and 100 %; inf past the grid."""
+    """By which factor a learning rate may exceed `best_rate` for a loss of 10, 50 and 100 %; inf past the grid, NaN
+    where everything diverged."""
     predicted: list[float]
-    """The same of the last-iterate bound, NaN where it is not known."""
+    """The same of the last-iterate bound; NaN where it does not apply."""
     local_rates: list[float]
     local_exponents: list[float]
-    """Slopes of log worst against log rate, over a factor of 4 about `local_rates`."""
+    """Slopes of log worst against log rate about `local_rates`, right of the best."""
+    span: float
+    """The largest ratio of rates over which such a slope is fitted: 4, or that of neighbours on a coarser grid."""
     exponent: Interval
     """The largest of them: how fast things get worse at worst."""
     predicted_exponent: float
     """The same of the bound."""
     asymptotic_exponent: float
-    """1 / (2 p + 1)."""
+    """1 / (2 p + 1); NaN where the bound does not apply."""
     bound: list[float]
     """The bound at `rates` for D = G = 1, where they are rho; else empty."""
 
@@ -74,13 +81,17 @@ def robustness(result: CampaignResult) -> list[RobustnessRow]:
 
     Looks at the first metric at the last recorded step; of an accuracy at its complement. Where the problems differ in
     one parameter, in equal ratios, the maximum over it is that of a cubic fitted to the logarithms around it. Rows are
-    in the order of the worst exponent, then of the tolerated factors. ValueError: fewer than two learning rates, or
-    none computed yet.
+    in the order of the horizon, the worst exponent, and the tolerated factors; a schedule of which fewer than two
+    learning rates are computed has none. The bootstrap takes the errors of all means as independent, which they are
+    without common random numbers. ValueError: the campaign has fewer than two learning rates.
     """
-    data = _Curves(result)
-    rows = [data.row(s, h) for s in range(len(data.schedules)) for h in range(len(data.horizons))]
+    if len(result.description["rates"]) < 2:
+        raise ValueError("the campaign must have two learning rates or more to say what one that is too large costs")
+    data = _Worst(Curves(result))
+    found = [data.row(s, h) for s in range(len(data.curves.schedules)) for h in range(len(data.curves.horizons))]
+    rows = [row for row in found if row is not None]
     return sorted(
-        rows, key=lambda row: (row.horizon, _last(row.exponent.value), [-t.value for t in reversed(row.tolerated)])
+        rows, key=lambda row: (row.horizon, _last(row.exponent.value), [_last(-t.value) for t in row.tolerated[::-1]])
     )
 
 
@@ -92,171 +103,195 @@ def schedule_of(name: str) -> Schedule | None:
         return None
 
 
-class _Curves:
-    """Means of shape (problems, schedules, horizons, rates)."""
+class _Worst:
+    """The worst mean over the problems."""
 
-    def __init__(self, result: CampaignResult) -> None:
-        told = result.description
-        self.schedules, self.horizons, self.rates = told["schedules"], told["horizons"], np.array(told["rates"])
-        self.degrees = told["tail_degrees"]
-        self.in_rho = told["lr_name"] == "rho"
-        if len(self.rates) < 2:
-            raise ValueError(
-                "the campaign must have two learning rates or more to say what one that is too large costs"
-            )
-        self.order = np.argsort(self.rates)
-        self.rates = self.rates[self.order]
-        metrics = told["metrics"]
-        cells = result._cells.reshape(
-            -1, len(self.schedules), len(self.horizons), len(self.rates), _records(told), len(metrics)
-        )
-        last = cells[..., self.order, -1, 0]
-        count, mean = last["count"], last["mean"]
-        if metrics[0] == "test_accuracy":
-            mean = 1.0 - mean
-        error = np.sqrt(last["m2"] / np.maximum(count - 1, 1) / np.maximum(count, 1))
-        self.known = np.all(count + last["diverged"] > 0, axis=0)
-        if not self.known.any():
-            raise ValueError("nothing of the campaign has been computed yet")
-        diverged = (last["diverged"] > 0) | (count == 0)
-        self.mean, self.error = np.where(diverged, np.inf, mean), np.where(diverged, 0.0, error)
-        self.fits = _equal_ratios(told["axes"], len(self.mean))
+    def __init__(self, curves: Curves) -> None:
+        self.curves = curves
+        self.known = curves.known[..., -1].all(axis=0)  # (schedules, horizons, rates)
+        diverged = curves.diverged[..., -1]
+        self.mean = np.where(diverged, np.inf, curves.mean[..., -1])
+        self.error = np.where(diverged, 0.0, curves.error[..., -1])
+        self.fits = _equal_ratios(curves.axes, len(self.mean))
 
-    def worst(self, mean: Floats) -> Floats:
-        """Over the problems, the last axis: of (..., problems)."""
+    def over_problems(self, mean: Floats) -> Floats:
+        """Of (..., problems)."""
         largest: Floats = mean.max(axis=-1)
         if not self.fits:
             return largest
         middle = np.clip(mean.argmax(axis=-1), END, mean.shape[-1] - 1 - END)
         window = np.take_along_axis(mean, middle[..., None] + np.arange(-END, END + 1), axis=-1)
         usable = np.all((window > 0) & np.isfinite(window), axis=-1)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             fitted = np.exp(peak(np.log(np.where(usable[..., None], window, 1.0)))[0])
-        with np.errstate(invalid="ignore"):  # inf - inf
             near = np.abs(fitted - largest) <= _FIT_ERROR * largest  # else a cliff, which no cubic follows
         return np.asarray(np.where(usable & near, fitted, largest))
 
-    def row(self, s: int, h: int) -> RobustnessRow:
-        """Of one schedule and horizon."""
+    def row(self, s: int, h: int) -> RobustnessRow | None:
+        """Of one schedule and horizon; None where less than two rates are known."""
         known = self.known[s, h]
-        rates = self.rates[known]
+        if known.sum() < 2:
+            return None
+        curves = self.curves
+        rates = curves.rates[known]
         mean, error = self.mean[:, s, h, known].T, self.error[:, s, h, known].T  # (rates, problems)
         rng = np.random.default_rng([s, h])
-        noise = rng.standard_normal((_REDRAWS, *mean.shape))
-        redrawn = np.maximum(mean + error * noise, 0.1 * np.where(np.isfinite(mean), mean, 1.0))
-        worst, drawn = self.worst(mean), self.worst(redrawn)
-        starts, slopes = local_exponents(rates, worst)
-        drawn_slopes = [local_exponents(rates, w)[1] for w in drawn]
-        schedule, horizon = schedule_of(self.schedules[s]), self.horizons[h]
+
+        def redrawn(centres: Floats, count: int) -> Floats:
+            noise = rng.standard_normal((count, *centres.shape))
+            lowest = 0.1 * np.where(np.isfinite(centres), centres, 1.0)
+            return np.asarray(np.maximum(centres + error * noise, lowest))
+
+        worst, draws = self.over_problems(mean), self.over_problems(redrawn(mean, _REDRAWS))
+        slopes = _Slopes(rates)
+        largest = float(slopes.largest(worst))
+        outer = redrawn(mean, _OUTER)
+        inner = self.over_problems(np.stack([redrawn(centres, _INNER) for centres in outer]))
+        corrected = 2.0 * slopes.largest(self.over_problems(outer)) - _mean(slopes.largest(inner), axis=-1)
+        exponent = _around(2.0 * largest - float(_mean(slopes.largest(draws))), corrected)
+        schedule, horizon = schedule_of(curves.schedules[s]), curves.horizons[h]
+        applies = curves.told["bound_applies"]
         bound: list[float] = []
         predicted, predicted_exponent = [math.nan] * len(LOSSES), math.nan
-        if schedule is not None and horizon <= _LONGEST_BOUND:
+        if applies and schedule is not None and horizon <= _LONGEST_BOUND:
             predicted = [theory.tolerated_misspecification(schedule, horizon, loss=loss) for loss in LOSSES]
-            if self.in_rho:
+            if curves.lr_name == "rho":
                 values = theory.last_iterate_bound(schedule, horizon, misspecification=rates).value
-                bound, predicted_exponent = values.tolist(), _largest(local_exponents(rates, values)[1])
-        finite = np.where(np.isfinite(drawn), drawn, np.nan)
+                bound, predicted_exponent = values.tolist(), float(slopes.largest(values))
+        best = int(worst.argmin())
+        local = slopes.of(worst)
         return RobustnessRow(
-            schedule=self.schedules[s],
+            schedule=curves.schedules[s],
             horizon=horizon,
             rates=rates.tolist(),
             worst=worst.tolist(),
-            stderr=np.nan_to_num(finite.std(axis=0)).tolist(),
+            stderr=np.where(np.isfinite(draws).all(axis=0), _std(draws), 0.0).tolist(),
             worst_problem=mean.argmax(axis=-1).tolist(),
-            best_rate=float(rates[worst.argmin()]),
-            best=float(worst.min()),
+            best_rate=float(rates[best]),
+            best=float(worst[best]),
+            at_edge=best in (0, len(rates) - 1),
             tolerated=[
-                _interval(tolerated(rates, worst, loss), [tolerated(rates, w, loss) for w in drawn]) for loss in LOSSES
+                _interval(tolerated(rates, worst, loss), [tolerated(rates, w, loss) for w in draws]) for loss in LOSSES
             ],
             predicted=predicted,
-            local_rates=starts.tolist(),
-            local_exponents=slopes.tolist(),
-            exponent=_unbiased(_largest(slopes), [_largest(d) for d in drawn_slopes]),
+            local_rates=slopes.middles[best : best + local.size].tolist(),
+            local_exponents=local.tolist(),
+            span=slopes.span,
+            exponent=exponent,
             predicted_exponent=predicted_exponent,
-            asymptotic_exponent=_asymptotic(self.degrees[s]),
+            asymptotic_exponent=_asymptotic(curves.told["tail_degrees"][s]) if applies else math.nan,
             bound=bound,
         )
+
+
+class _Slopes:
+    """Least-squares slopes of log values against log rates, over windows that span a factor of 4 or two neighbours."""
+
+    def __init__(self, rates: Floats) -> None:
+        with np.errstate(divide="ignore"):
+            x = np.log(rates)
+        windows, middles, spans = [], [], []
+        for i in range(len(rates)):
+            j = int(np.searchsorted(rates, rates[i] * _SPAN * (1 - 1e-9)))
+            if j >= len(rates) or rates[i] <= 0:
+                break
+            weights = np.zeros(len(rates))
+            centred = x[i : j + 1] - x[i : j + 1].mean()
+            weights[i : j + 1] = centred / np.sum(centred**2)
+            windows.append(weights)
+            middles.append(math.sqrt(rates[i] * rates[j]))
+            spans.append(rates[j] / rates[i])
+        self._weights = np.array(windows).reshape(len(windows), len(rates))
+        self.middles = np.array(middles)
+        self.span = float(max(spans, default=math.nan))
+
+    def _all(self, values: Floats) -> Floats:
+        """Of (..., rates): (..., windows); NaN left of the best, and where a value is not finite and > 0."""
+        usable = np.isfinite(values) & (values > 0)
+        logs = np.log(np.where(usable, values, 1.0))
+        slopes = logs @ self._weights.T
+        lost = (~usable).astype(float) @ (self._weights.T != 0) > 0
+        before = np.arange(len(self._weights)) < values.argmin(axis=-1)[..., None]
+        return np.asarray(np.where(lost | before, np.nan, slopes))
+
+    def of(self, values: Floats) -> Floats:
+        """Of one curve (rates,): those right of its best."""
+        return self._all(values)[int(values.argmin()) :]
+
+    def largest(self, values: Floats) -> Floats:
+        """Of (..., rates): the largest slope right of the best, NaN where there is none."""
+        slopes = self._all(values)
+        if not slopes.shape[-1]:
+            return np.full(values.shape[:-1], np.nan)
+        largest = np.where(np.isnan(slopes), -np.inf, slopes).max(axis=-1)
+        return np.asarray(np.where(np.isneginf(largest), np.nan, largest))
 
 
 def tolerated(rates: Floats, values: Floats, loss: float) -> float:
     """The factor above the best rate up to which values stay within 1 + loss times the best; inf past the grid.
 
-    Between two rates, by a straight line in the logarithms.
+    Between two rates, by a straight line in the logarithms. NaN where no value is finite.
 
     >>> tolerated(np.array([1.0, 2.0, 4.0, 8.0]), np.array([2.0, 1.0, 2.0, 4.0]), 1.0)
     2.0
     """
     best = int(values.argmin())
+    if not math.isfinite(values[best]):
+        return math.nan
     limit = (1.0 + loss) * values[best]
     past = np.flatnonzero(~(values[best:] <= limit * (1 + 1e-12)))
     if not past.size:
         return math.inf
     k = best + int(past[0])
     below, above = values[k - 1], values[k]
-    if not math.isfinite(above) or below <= 0.0:
-        return float(rates[k - 1] / rates[best])
+    if not math.isfinite(above) or below <= 0.0 or rates[k - 1] <= 0.0:
+        return float(rates[k - 1] / rates[best]) if rates[best] > 0.0 else math.nan
     share = math.log(limit / below) / math.log(above / below)
     return float(rates[k - 1] / rates[best] * (rates[k] / rates[k - 1]) ** share)
 
 
-def local_exponents(rates: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """Least-squares slopes of log values over a factor of 4 in the rates, right of the best; and the middles.
-
-    >>> middles, slopes = local_exponents(2.0 ** np.arange(6), 2.0 ** (0.5 * np.arange(6)))
-    >>> middles.tolist(), slopes.round(6).tolist()
-    ([2.0, 4.0, 8.0, 16.0], [0.5, 0.5, 0.5, 0.5])
-    """
-    middles, slopes = [], []
-    for i in range(int(values.argmin()), len(rates)):
-        j = int(np.searchsorted(rates, rates[i] * _SPAN * (1 - 1e-9)))
-        if j >= len(rates):
-            break
-        x, y = np.log(rates[i : j + 1]), values[i : j + 1]
-        centred = x - x.mean()
-        usable = np.isfinite(y).all() and (y > 0).all()
-        slopes.append(float(np.sum(np.log(y) * centred) / np.sum(centred**2)) if usable else math.nan)
-        middles.append(math.sqrt(rates[i] * rates[j]))
-    return np.array(middles), np.array(slopes)
-
-
-def _records(told: dict[str, Any]) -> int:
-    return int(math.prod(len(values) for name, values in told["cell_axes"] if name != "metric"))
-
-
-def _equal_ratios(axes: Sequence[Any], problems: int) -> bool:
+def _equal_ratios(axes: Sequence[tuple[str, Any]], problems: int) -> bool:
     """Whether the problems lie along one parameter in equal ratios, enough of them to fit a maximum."""
-    own = [values for name, values in axes if name not in ("schedule", "horizon", "base_lr", "rho")]
-    if len(own) != 1 or problems < WINDOW or len(own[0]) != problems:
+    if len(axes) != 1 or problems < WINDOW:
         return False
-    values = np.array(own[0], dtype=object)
-    if not all(isinstance(v, int | float) and v > 0 for v in values):
+    values = axes[0][1]
+    if axes[0][0] == "problem" or not all(isinstance(v, int | float) and v > 0 for v in values):
         return False
-    steps = np.diff(np.log(values.astype(np.float64)))
+    steps = np.diff(np.log(np.array(values, dtype=np.float64)))
     return bool(np.all(np.abs(steps / steps.mean() - 1.0) < _EQUAL_STEPS))
 
 
 def _interval(value: float, redrawn: Sequence[float]) -> Interval:
+    """Percentiles."""
     drawn = np.sort(np.array(redrawn))
     drawn = drawn[~np.isnan(drawn)]
-    if not drawn.size:
+    if not drawn.size or math.isnan(value):
         return Interval(value, math.nan, math.nan)
     low, high = drawn[int(0.025 * (drawn.size - 1))], drawn[math.ceil(0.975 * (drawn.size - 1))]
     return Interval(value, float(min(low, value)), float(max(high, value)))
 
 
-def _unbiased(value: float, redrawn: Sequence[float]) -> Interval:
-    """Less what selecting the largest of noisy values adds, which redrawing shows; ±1.96 standard deviations."""
-    drawn = np.array(redrawn)
-    drawn = drawn[~np.isnan(drawn)]
-    if not drawn.size or math.isnan(value):
-        return Interval(value, math.nan, math.nan)
-    centre, half = 2.0 * value - float(drawn.mean()), 1.96 * float(drawn.std())
+def _around(centre: float, redrawn: Floats) -> Interval:
+    """±1.96 standard deviations of an estimate that was corrected for its bias, as its redraws were."""
+    drawn = redrawn[~np.isnan(redrawn)]
+    if not drawn.size or math.isnan(centre):
+        return Interval(centre, math.nan, math.nan)
+    half = 1.96 * float(drawn.std())
     return Interval(centre, centre - half, centre + half)
 
 
-def _largest(values: Floats) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.max()) if known.size else math.nan
+def _mean(values: Floats, axis: int | None = None) -> Floats:
+    """Without NaNs; NaN where all are."""
+    known = ~np.isnan(values)
+    return np.asarray(
+        np.where(known.any(axis=axis), np.where(known, values, 0.0).sum(axis=axis), np.nan)
+        / np.maximum(known.sum(axis=axis), 1)
+    )
+
+
+def _std(draws: Floats) -> Floats:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(draws.std(axis=0))
 
 
 def _last(value: float) -> float:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__, _validate
+from .. import __version__, _validate, runtime
 from .._target import choose_backend
 from ..problems import Problem
 from ..schedules import Schedule
@@ -116,6 +116,8 @@ def compute(
     `problems`: those of the shard, where they travel by themselves.
     """
     began = time.perf_counter()
+    if shard.backend == "cuda" and runtime.why_unavailable("cuda"):  # no other attempt will find one
+        raise ValueError(f"backend 'cuda' is not available on a worker: {runtime.why_unavailable('cuda')}")
     result = simulate(
         shard.problems if problems is None else problems,
         shard.schedule,
@@ -141,9 +143,17 @@ def run(
     executor: Executor | None,
     backend: str,
     threads: int | None,
+    shard_seconds: float | None,
     progress: Callable[[Progress], object] | None,
 ) -> CampaignResult:
     """See `Campaign.run`."""
+    if progress is not None and not callable(progress):
+        raise ValueError(f"progress must be None or a callable, got {_validate.shown(progress)}")
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"store must be a path, got {_validate.shown(path)}")
+    if shard_seconds is None:
+        shard_seconds = HERE_SECONDS if executor is None else AWAY_SECONDS
+    shard_seconds = _validate.real("shard_seconds", shard_seconds, _validate.POSITIVE)
     if threads is not None:
         threads = _validate.integer("threads", threads, lowest=1)
     elif executor is not None and backend != "cuda":
@@ -154,17 +164,26 @@ def run(
         used = choose_backend(backend, threads=threads, isa=None, on_gpu=False, cpu_only=cpu_only)
     else:
         _validate.choice("backend", backend, ("auto", "cpu", "cuda"))
-        if not callable(getattr(executor, "submit", None)):
+        if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
             raise ValueError(f"executor must have a method submit, got {_validate.shown(executor)}")
     with Store(path, create=True) as store:
-        ids = store.enrol(campaign)
-        job = _Job(campaign, store, ids, backend=used, threads=threads, executor=executor, progress=progress)
-        job.run_id = store.begin_run(environment(executor))
+        number, ids = store.enrol(campaign)
+        job = _Job(
+            campaign,
+            store,
+            ids,
+            backend=used,
+            threads=threads,
+            executor=executor,
+            seconds=shard_seconds,
+            progress=progress,
+        )
+        job.run_id = store.begin_run(number, environment(executor))
         job.run()
         store.end_run(job.run_id)
     from ._result import load
 
-    return load(path)
+    return load(path, number)
 
 
 def environment(executor: Executor | None) -> dict[str, Any]:
@@ -194,8 +213,10 @@ class _Job:
         backend: str,
         threads: int | None,
         executor: Executor | None,
+        seconds: float,
         progress: Callable[[Progress], object] | None,
     ) -> None:
+        self.seconds = seconds  # of a shard
         self.campaign, self.store = campaign, store
         self.ids: NDArray[np.int64] = np.array(ids, dtype=np.int64)
         self.backend, self.threads, self.executor, self.progress = backend, threads, executor, progress
@@ -206,7 +227,7 @@ class _Job:
         self.relative_stderr = float("nan")
         self.seeds: dict[int, int] = {}
         if not campaign.options["common_random_numbers"]:
-            self.seeds = {id_: int.from_bytes(store._hashes[id_][:8], "little") for id_ in ids}
+            self.seeds = dict(zip(ids, campaign.config_seeds(), strict=True))
 
     def run(self) -> None:
         """All stages; what has been computed is committed whatever happens."""
@@ -237,7 +258,7 @@ class _Job:
         self.store.commit(answers, run=self.run_id)
         self.committed += sum(len(a.ids) * (a.node[1] - a.node[0]) for a in answers)
         self.committed_at = time.perf_counter()
-        errors = [largest_relative_stderr(a.cells, a.node[1]).max() for a in answers]
+        errors = [relative_stderr(a.cells, a.node[1]).max() for a in answers]
         self.relative_stderr = float(max(errors))
         self.report(0.0)
 
@@ -283,7 +304,7 @@ class _Job:
             alike.setdefault(key, []).append(id_)
         for (stage, ranges), some in alike.items():
             cells = _cells.total([(node, np.stack([nodes[id_][node] for id_ in some])) for node in ranges])
-            met = largest_relative_stderr(cells, stage) <= (target or 0.0)
+            met = is_precise(cells, target or 0.0)
             wanted.update(zip(some, np.where(met, stage, min(2 * stage, most)).tolist(), strict=True))
         return wanted
 
@@ -310,11 +331,10 @@ class _Job:
 
     def shards(self, batches: Sequence[Batch]) -> Iterator[Shard]:
         """Shards of a few seconds, cut one by one as they are asked for."""
-        seconds = HERE_SECONDS if self.executor is None else AWAY_SECONDS
         for batch in batches:
             unit = batch.unit
             smallest = min(BLOCK, max(stop - first for first, stop in batch.gaps))
-            most_configs = max(1, int(seconds * self.rate / (unit.cost * smallest)))
+            most_configs = max(1, int(self.seconds * self.rate / (unit.cost * smallest)))
             for some, rates in _rectangles(batch.ids.shape[0], batch.ids.shape[1], most_configs):
                 ids = batch.ids[some, rates]
                 options = dict(self.campaign.options)
@@ -322,7 +342,7 @@ class _Job:
                     options.update(seed=self.seeds[int(ids[0, 0])], common_random_numbers=True)
                 waiting: Sequence[Range] = batch.gaps
                 while waiting:
-                    largest = int(seconds * self.rate / (unit.cost * ids.size))
+                    largest = int(self.seconds * self.rate / (unit.cost * ids.size))
                     node = next(_cells.pieces(tuple(waiting), largest))
                     waiting = [(max(first, node[1]), stop) for first, stop in waiting if stop > node[1]]
                     yield Shard(
@@ -363,24 +383,28 @@ class _Job:
 
     def away(self, shards: Iterator[Shard], executor: Executor) -> Iterator[Answer]:
         """Twice as many at a time as the executor has workers; in the order in which they are done."""
-        cluster = executor if hasattr(executor, "scatter") else None
+        cluster: Any = executor if hasattr(executor, "scatter") else None
         if hasattr(executor, "get_executor"):
             executor = executor.get_executor(pure=False)
+        if cluster is not None:
+            cluster.wait_for_workers(1)  # what is scattered to nobody fails
         arrived: queue.SimpleQueue[tuple[Any, Shard, int]] = queue.SimpleQueue()
         flying: set[Any] = set()
-        sent: dict[int, tuple[Any, Any]] = {}  # by problems: them, and where the cluster holds them
+        sent: dict[int, tuple[Problem, Any]] = {}  # by id of a problem: it, and where the cluster holds it
 
         def submit(shard: Shard, attempt: int) -> None:
             payload: tuple[Any, ...] = (shard,)
             if cluster is not None and _bytes(shard.problems) > SCATTERED_BYTES:
-                key = id(shard.problems[0])
-                if key not in sent or attempt > 1:
-                    sent[key] = shard.problems, cluster.scatter(list(shard.problems), broadcast=True, hash=False)
-                payload = (replace(shard, problems=()), sent[key][1])
+                for problem in shard.problems:
+                    if id(problem) not in sent or attempt > 1:
+                        sent[id(problem)] = problem, cluster.scatter(problem, broadcast=True, hash=False)
+                payload = (replace(shard, problems=()), [sent[id(problem)][1] for problem in shard.problems])
             try:
                 future = executor.submit(compute, *payload)
             except RuntimeError as error:
                 raise RuntimeError(f"the executor takes no more work: {error}") from error
+            if not hasattr(future, "add_done_callback"):
+                raise ValueError(f"executor must give futures back, got {_validate.shown(future)}")
             flying.add(future)
             future.add_done_callback(lambda done: arrived.put((done, shard, attempt)))
 
@@ -424,18 +448,35 @@ class _Job:
         return all(any(f <= first and stop <= s for f, s in nodes) for nodes in stored.values())
 
 
-def largest_relative_stderr(cells: Cells, replicates: int) -> NDArray[np.float64]:
+def is_precise(cells: Cells, target: float) -> NDArray[np.bool_]:
+    """Whether no mean of a config asks for more replicates: (configs,).
+
+    Its relative standard error is at most the target, or it has none: all values are equal, none is finite, or their
+    squares overflow.
+    """
+    count = cells["count"]
+    hopeless = (count == 0) | ~np.isfinite(cells["m2"]) | ((cells["m2"] == 0.0) & (count > 1))
+    every = (count + cells["diverged"]).max(axis=-1, keepdims=True)
+    return np.asarray((hopeless | (_relative(cells, every) <= target)).all(axis=-1))
+
+
+def relative_stderr(cells: Cells, replicates: int) -> NDArray[np.float64]:
     """By config, the largest standard error of a mean over its size, were there that many replicates: (configs,).
 
-    0 for a mean without spread, or of which every trajectory diverged.
+    0 for a mean without spread; means without a standard error are left out.
     """
+    relative = _relative(cells, replicates)
+    return np.asarray(np.where(np.isfinite(relative), relative, 0.0).max(axis=-1))
+
+
+def _relative(cells: Cells, replicates: Any) -> NDArray[np.float64]:
     count, mean = cells["count"], cells["mean"]
     variance = cells["m2"] / np.maximum(count - 1, 1)
     share = count / np.maximum(count + cells["diverged"], 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.sqrt(variance / np.maximum(share * replicates, 1.0)) / np.abs(mean)
-    relative = np.where((count == 1) | np.isnan(relative), np.inf, relative)
-    return np.asarray(np.where((variance == 0.0) & (count != 1), 0.0, relative).max(axis=-1))
+    relative = np.where((count < 2) | np.isnan(relative), np.inf, relative)
+    return np.asarray(np.where((variance == 0.0) & (count > 1), 0.0, relative))
 
 
 def _alike(ids: NDArray[np.int64], work: dict[int, Any]) -> dict[Any, tuple[NDArray[np.int64], NDArray[np.int64]]]:
@@ -466,4 +507,7 @@ def _workers(executor: Any) -> int:
     """How many shards an executor computes at a time, as far as it tells."""
     if hasattr(executor, "nthreads"):
         return max(1, int(sum(executor.nthreads().values())))
-    return int(getattr(executor, "_max_workers", None) or os.cpu_count() or 1)
+    told = [
+        getattr(executor, name, None) for name in ("num_workers", "_max_workers")
+    ]  # of mpi4py, of the standard pools
+    return next((int(n) for n in told if n), os.cpu_count() or 1)

@@ -46,7 +46,7 @@ horizon = [1_000, 10_000]    # steps
 
 # Grids are lists, { geomspace = [first, last, count] } or { linspace = [first, last, count] }.
 # rho multiplies the learning rate that theory tunes for each schedule and horizon; base_lr sets learning rates.
-rho = { geomspace = [1.0, 256.0, 9] }
+rho = { geomspace = [0.5, 256.0, 10] }
 
 replicates = 4_096           # of every config, or a precision instead:
 # relative_stderr = 0.01     # until the standard error of every mean is below 1 % of it,
@@ -109,6 +109,18 @@ def _whole(value: Any) -> Any:
     return grid
 
 
+def _table(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError(f"must be a table, as in [problem], got {_validate.shown(value)}")
+    return value
+
+
+def _file(value: Any) -> Any:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise ValueError(f"must be the name of a file, got {_validate.shown(value)}")
+    return value
+
+
 def _texts(value: Any) -> Any:
     if isinstance(value, str) or (isinstance(value, list) and value and all(isinstance(x, str) for x in value)):
         return value
@@ -128,7 +140,7 @@ class _Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    problem: dict[str, Any]
+    problem: Annotated[Any, BeforeValidator(_table)]
     schedule: Annotated[Any, BeforeValidator(_texts)]
     horizon: Steps
     base_lr: Grid = None
@@ -148,7 +160,7 @@ class _Spec(BaseModel):
     metric: Any = None
     dtype: Any = "float32"
     name: str = ""
-    store: str | None = None
+    store: Annotated[Any, BeforeValidator(_file)] = None
     backend: Literal["auto", "cpu", "cuda"] = "auto"
 
 
@@ -168,12 +180,12 @@ def read_spec(source: Path | str, *, folder: Path | None = None) -> Sweep:
     the line and the key.
 
     >>> read_spec(EXAMPLE).campaign
-    <Campaign slope: 4 x schedule: 5 x horizon: 2 x rho: 9; 4096 replicates>
+    <Campaign slope: 4 x schedule: 5 x horizon: 2 x rho: 10; 4096 replicates>
     """
     if isinstance(source, Path):
         name, folder = source.name, source.parent
         try:
-            text = source.read_text(encoding="utf-8")
+            text = source.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
             raise ValueError(f"{name}: is no text in UTF-8") from None
     else:

@@ -42,7 +42,7 @@ CREATE TABLE statistic (
     config INTEGER NOT NULL REFERENCES config (id), first INTEGER NOT NULL, stop INTEGER NOT NULL,
     cells BLOB NOT NULL, checksum BLOB NOT NULL, PRIMARY KEY (config, first)) WITHOUT ROWID;
 CREATE TABLE campaign (
-    id INTEGER PRIMARY KEY, description TEXT NOT NULL, configs BLOB NOT NULL, checksum BLOB NOT NULL);
+    id INTEGER PRIMARY KEY, description TEXT NOT NULL, configs BLOB NOT NULL, checksum BLOB NOT NULL UNIQUE);
 CREATE TABLE run (
     id INTEGER PRIMARY KEY, campaign INTEGER NOT NULL, started REAL NOT NULL, finished REAL, environment TEXT NOT NULL,
     backends TEXT NOT NULL, checksum BLOB NOT NULL, trajectory_steps INTEGER NOT NULL);
@@ -150,16 +150,16 @@ class Store:
 
     # --- writing
 
-    def enrol(self, campaign: Campaign) -> list[int]:
-        """Make room for all configs of a campaign, remember it as the last one, return the configs' ids, in order.
+    def enrol(self, campaign: Campaign) -> tuple[int, list[int]]:
+        """Make room for all configs of a campaign, remember it; returns its number and the configs' ids, in order.
 
         Known minima of its problems are taken from the store, so that every run subtracts the same f*.
         """
-        from ._campaign import problem_digest
-
         identities = campaign.identities()
-        solved = [p for p in campaign.problems if p._SOLVES_FOR_MINIMUM and "suboptimality" in campaign.metrics]
-        digests = [(p, problem_digest(p)) for p in solved]
+        digests = []
+        if "suboptimality" in campaign.metrics:
+            pairs = zip(campaign.problems, campaign._digests, strict=True)
+            digests = [(problem, digest) for problem, digest in pairs if problem._SOLVES_FOR_MINIMUM]
         with self._reading():
             known = self._minima()
         for problem, digest in digests:
@@ -177,13 +177,12 @@ class Store:
                 "INSERT OR IGNORE INTO config (hash, description, replicates) VALUES (?, ?, 0)", identities
             )
             check = _checksum(text.encode(), blob)
-            last = self._db.execute("SELECT checksum FROM campaign ORDER BY id DESC LIMIT 1").fetchone()
-            if last is None or last[0] != check:
-                self._db.execute(
-                    "INSERT INTO campaign (description, configs, checksum) VALUES (?, ?, ?)", (text, blob, check)
-                )
+            self._db.execute(
+                "INSERT OR IGNORE INTO campaign (description, configs, checksum) VALUES (?, ?, ?)", (text, blob, check)
+            )
+            (number,) = self._db.execute("SELECT id FROM campaign WHERE checksum = ?", (check,)).fetchone()
         with self._reading():
-            return self._ids([hash_ for hash_, _ in identities])
+            return number, self._ids([hash_ for hash_, _ in identities])
 
     def _minima(self) -> dict[str, float]:
         known = {}
@@ -193,14 +192,14 @@ class Store:
             known[digest] = value
         return known
 
-    def begin_run(self, environment: dict[str, Any]) -> int:
+    def begin_run(self, campaign: int, environment: dict[str, Any]) -> int:
         """Remember that a run begins, and what runs it; returns its id."""
         text = json.dumps(environment, sort_keys=True)
         with self._explained(), self._transaction():
             row = self._db.execute(
                 "INSERT INTO run (campaign, started, environment, backends, checksum, trajectory_steps) "
-                "VALUES ((SELECT max(id) FROM campaign), ?, ?, '[]', ?, 0)",
-                (time.time(), text, _checksum(text.encode(), b"[]")),
+                "VALUES (?, ?, ?, '[]', ?, 0)",
+                (campaign, time.time(), text, _checksum(text.encode(), b"[]")),
             )
             return int(row.lastrowid or 0)
 
@@ -226,6 +225,8 @@ class Store:
 
     def _add(self, answer: Answer) -> None:
         first, stop = answer.node
+        if len(answer.cells) != len(answer.ids):
+            raise RuntimeError(f"a shard of {len(answer.ids)} configs came back with {len(answer.cells)}")
         stored = self._rows(answer.ids)
         places, added, dropped = [], [], []
         for place, id_ in enumerate(answer.ids):
@@ -300,26 +301,52 @@ class Store:
         ranges = self.ranges([id_ for id_ in ids if id_ is not None])
         return [[] if id_ is None else ranges[id_] for id_ in ids]
 
-    def campaign(self) -> tuple[dict[str, Any], list[int]]:
-        """The description of the last campaign and the ids of its configs."""
+    def campaigns(self) -> dict[int, str]:
+        """The names of all campaigns, by their numbers."""
         with self._reading():
-            row = self._db.execute(
-                "SELECT description, configs, checksum FROM campaign ORDER BY id DESC LIMIT 1"
-            ).fetchone()
-            if row is None:
-                raise StoreError(f"store '{self.path}' holds no campaign yet")
-            text, blob, check = row
-            if check != _checksum(text.encode(), blob) or len(blob) % 32:
-                raise self._damaged("the description of the campaign has changed")
-            hashes = [blob[i : i + 32] for i in range(0, len(blob), 32)]
-            return json.loads(text), self._ids(hashes)
+            names = {}
+            query = "SELECT id, description, configs, checksum FROM campaign ORDER BY id"
+            for number, text, blob, check in self._db.execute(query):
+                if check != _checksum(text.encode(), blob) or len(blob) % 32:
+                    raise self._damaged("the description of the campaign has changed")
+                names[number] = json.loads(text)["name"]
+            return names
 
-    def runs(self) -> list[dict[str, Any]]:
-        """All runs: when, what, how much."""
+    def campaign(self, wanted: int | str | None = None) -> tuple[int, dict[str, Any], list[int]]:
+        """Number and description of a campaign, and the ids of its configs.
+
+        By number or name; by default of the last that a run has computed something for, or finished.
+        """
+        known = self.campaigns()
+        if not known:
+            raise StoreError(f"store '{self.path}' holds no campaign yet")
+        with self._reading():
+            if wanted is None:
+                computed = "trajectory_steps > 0 OR finished IS NOT NULL"
+                query = f"SELECT campaign FROM run WHERE {computed} ORDER BY id DESC LIMIT 1"
+                last = self._db.execute(query).fetchone()
+                number = max(known) if last is None else int(last[0])
+            else:
+                found = [n for n, name in known.items() if wanted in (n, name, str(n))]
+                if not found:
+                    named = ", ".join(f"{n} ({name!r})" for n, name in known.items())
+                    raise StoreError(f"store '{self.path}' holds no campaign {wanted!r}; it holds {named}")
+                number = found[-1]
+            text, blob = self._db.execute(
+                "SELECT description, configs FROM campaign WHERE id = ?", (number,)
+            ).fetchone()
+            hashes = [blob[i : i + 32] for i in range(0, len(blob), 32)]
+            return number, json.loads(text), self._ids(hashes)
+
+    def runs(self, campaign: int) -> list[dict[str, Any]]:
+        """All runs of a campaign: when, what, how much."""
         with self._reading():
             found = []
-            query = "SELECT started, finished, environment, backends, checksum, trajectory_steps FROM run ORDER BY id"
-            for started, finished, text, backends, check, steps in self._db.execute(query):
+            query = (
+                "SELECT started, finished, environment, backends, checksum, trajectory_steps FROM run "
+                "WHERE campaign = ? ORDER BY id"
+            )
+            for started, finished, text, backends, check, steps in self._db.execute(query, (campaign,)):
                 if check != _checksum(text.encode(), backends.encode()):
                     raise self._damaged("the description of a run has changed")
                 told = {**json.loads(text), "backends": json.loads(backends)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _DASK_TIMEOUT = "20s"
+_QUIET = 50  # logging.CRITICAL: workers that are interrupted say so
 
 _running = [
     click.option("--store", type=_FILE, help="File of the results. Default: as the spec says, else its name in .db."),
@@ -30,9 +32,16 @@ _running = [
     click.option(
         "--dask", "dask", metavar="ADDRESS", help="Compute on a Dask cluster: local, or tcp://scheduler:8786."
     ),
-    click.option("--workers", type=int, help="Processes of --dask local. Default: one per core."),
+    click.option("--workers", type=click.IntRange(1), help="Processes of --dask local. Default: one per core."),
+    click.option("--shard-seconds", type=float, help="About how long a shard takes. Default: 2, with --dask 5."),
     click.option("--log-json", is_flag=True, help="Progress as JSON, one object per line, on standard output."),
 ]
+
+
+_of_campaign = click.option(
+    "--campaign",
+    help="Its name or number, where the store holds several. Default: the last that has computed something.",
+)
 
 
 def _running_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,10 +61,7 @@ def sweep(
     dry_run: bool,
     store: Path | None,
     backend: str | None,
-    threads: int | None,
-    dask: str | None,
-    workers: int | None,
-    log_json: bool,
+    **running: Any,
 ) -> int:
     """Run the campaign that a TOML file describes, or go on with it.
 
@@ -74,23 +80,25 @@ def sweep(
     read = read_spec(spec)
     path = store or read.store or spec.with_suffix(".db")
     if dry_run:
-        _print_estimate(read.campaign, path, backend or read.backend, threads)
+        _print_estimate(read.campaign, path, backend or read.backend, running["threads"])
         return 0
-    _run(read.campaign, path, backend or read.backend, threads, dask, workers, log_json)
-    if not log_json:
-        click.echo(f"anneal-sgd report {path} -o report/    tables and plots")
-        click.echo(f"anneal-sgd export {path} -o results.csv    or .parquet, .nc")
+    _run(read.campaign, path, backend=backend or read.backend, **running)
+    if not running["log_json"]:
+        quoted = shlex.quote(str(path))
+        click.echo(f"anneal-sgd report {quoted} -o report/    tables and plots")
+        click.echo(f"anneal-sgd export {quoted} -o results.csv    or .parquet, .nc")
     return 0
 
 
 @click.command()
 @click.argument("store", type=_FILE)
 @click.option("-o", "--output", type=_FILE, required=True, help="A .csv, .parquet or .nc file.")
-def export(store: Path, output: Path) -> int:
+@_of_campaign
+def export(store: Path, output: Path, campaign: str | None) -> int:
     """Write the results in a store to a file: CSV, Parquet or netCDF, with where they come from inside."""
     from ..campaigns import Campaign
 
-    result = Campaign.load(store)
+    result = Campaign.load(store, campaign)
     result.export(output)
     click.echo(f"{output}: {result!r}")
     return 0
@@ -99,11 +107,12 @@ def export(store: Path, output: Path) -> int:
 @click.command()
 @click.argument("store", type=_FILE)
 @click.option("-o", "--output", type=_FOLDER, default="report", show_default=True, help="A folder.")
-def report(store: Path, output: Path) -> int:
+@_of_campaign
+def report(store: Path, output: Path, campaign: str | None) -> int:
     """Write a page of tables and interactive plots that works offline, and each plot as PNG and SVG."""
     from ..campaigns import Campaign, write_report
 
-    result = Campaign.load(store)
+    result = Campaign.load(store, campaign)
     click.echo(write_report(result, output))
     return 0
 
@@ -119,10 +128,7 @@ def atlas(
     seed: int,
     store: Path | None,
     backend: str | None,
-    threads: int | None,
-    dask: str | None,
-    workers: int | None,
-    log_json: bool,
+    **running: Any,
 ) -> int:
     """Rank all schedule families by how much too large a learning rate they forgive, on the worst problem for each.
 
@@ -134,11 +140,11 @@ def atlas(
 
     campaign = atlas_campaign(quick=quick, seed=seed)
     output.mkdir(parents=True, exist_ok=True)
-    result = _run(campaign, store or output / "atlas.db", backend or "auto", threads, dask, workers, log_json)
-    if not log_json:
+    result = _run(campaign, store or output / "atlas.db", backend=backend or "auto", **running)
+    if not running["log_json"]:
         _print_ranking(robustness(result), Console())
     page = write_report(result, output)
-    if not log_json:
+    if not running["log_json"]:
         click.echo(page)
     return 0
 
@@ -172,10 +178,12 @@ def _factor(x: float) -> str:
 def _run(
     campaign: Campaign,
     path: Path,
+    *,
     backend: str,
     threads: int | None,
     dask: str | None,
     workers: int | None,
+    shard_seconds: float | None,
     log_json: bool,
 ) -> CampaignResult:
     if workers is not None and dask != "local":
@@ -195,7 +203,14 @@ def _run(
                 _log_progress("progress", now)
             last[:] = [now]
 
-        result = campaign.run(path, executor=executor, backend=backend, threads=threads, progress=progress)
+        result = campaign.run(
+            path,
+            executor=executor,
+            backend=backend,
+            threads=threads,
+            shard_seconds=shard_seconds,
+            progress=progress,
+        )
     if log_json:
         _log_progress("done", last[-1])
         return result
@@ -220,7 +235,9 @@ def _cluster(address: str | None, workers: int | None) -> Iterator[Any]:
     dask: Any = distributed  # which has no types
     if address == "local":
         with (
-            dask.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+            dask.LocalCluster(
+                n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=_QUIET
+            ) as cluster,
             dask.Client(cluster) as client,
         ):
             yield client

@@ -12,7 +12,7 @@ def progress_bar() -> Progress:
     """A bar on the terminal, and nothing elsewhere."""
     console = Console(stderr=True)
     return Progress(
-        TextColumn("{task.description:32}"),
+        TextColumn("{task.description:32}", markup=False),
         BarColumn(bar_width=None),
         TaskProgressColumn(),
         TextColumn("{task.fields[rate]}"),
