@@ -1,0 +1,41 @@
+// The kernels for problems on data as CUDA functions.
+#define ASGD_ISA gpu
+#include "record_kernel.hpp"
+#include "step_kernel.hpp"
+
+namespace anneal_sgd {
+namespace cuda {
+namespace {
+
+// Two blocks to a multiprocessor hide each other's waiting for rows.
+template <class Real>
+__global__ void __launch_bounds__(gpu::block_threads, 2) step_kernel(const __grid_constant__ DataLaunch launch) {
+    __shared__ gpu::StepShared<Real> shared;
+    extern __shared__ double dynamic[];
+    gpu::Block block;
+    gpu::StepKernel<Real> kernel{launch, block, shared, reinterpret_cast<Real*>(dynamic)};
+    kernel.run();
+}
+
+template <class Real>
+__global__ void __launch_bounds__(gpu::block_threads, 2) record_kernel(const __grid_constant__ DataLaunch launch) {
+    extern __shared__ double dynamic[];
+    gpu::Block block;
+    gpu::RecordKernel<Real> kernel{launch, block, reinterpret_cast<Real*>(dynamic)};
+    kernel.run();
+}
+
+template <class Real>
+const void* find(bool recording) {
+    return recording ? reinterpret_cast<const void*>(&record_kernel<Real>)
+                     : reinterpret_cast<const void*>(&step_kernel<Real>);
+}
+
+}  // namespace
+
+const void* data_kernel(Precision precision, bool recording) {
+    return precision == Precision::float32 ? find<float>(recording) : find<double>(recording);
+}
+
+}  // namespace cuda
+}  // namespace anneal_sgd

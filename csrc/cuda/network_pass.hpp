@@ -1,0 +1,414 @@
+// Rows through a network and factors back, by teams of 16 threads: a thread is one accumulator of every product of its
+// team's trajectory (docs/stream.md, "Problems on data"). Included by the kernels for problems on data.
+//
+// Samples go in rounds. Sample s of a round has its outputs, target and loss on thread s mod 16 of the team, so that
+// losses are computed for 16 samples at once; unit u of a hidden layer has its activations and factors on thread u mod
+// 16, where the products of the next layer want them. All arrays are the threads' own (ThreadArray): threads meet in
+// folds and shuffles only. Products are computed in tiles of samples and units, so that loaded numbers are used several
+// times, and folded together.
+#pragma once
+
+#include "block.hpp"
+#include "launch.hpp"
+//
+#include "../core/loss.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+template <int samples_, int units_>
+struct Tile {
+    static constexpr int samples = samples_, units = units_, products = samples_ * units_;
+};
+
+using cuda::tile_edge;
+
+// f(Tile<..>(), first sample, first unit) until all are covered, samples within units. A tile may reach past the end,
+// but never past a multiple of 4.
+template <class F>
+ASGD_KERNEL_FN void for_tiles(int samples, int units, F f) {
+    for (int u = 0; u < units; u += tile_edge)
+        for (int s = 0; s < samples; s += tile_edge) {
+            if (samples - s == 1)
+                units - u == 1 ? f(Tile<1, 1>(), s, u) : f(Tile<1, tile_edge>(), s, u);
+            else
+                units - u == 1 ? f(Tile<tile_edge, 1>(), s, u) : f(Tile<tile_edge, tile_edge>(), s, u);
+        }
+}
+
+ASGD_KERNEL_FN int lesser(int a, int b) { return a < b ? a : b; }
+
+// How a step changes weights, as on the CPU: without momentum the factors of rows include -lr, as decay does.
+template <class Real>
+struct StepRule {
+    Real decay, minus_lr, mu;
+    bool momentum, decays, nesterov;
+
+    ASGD_KERNEL_MEMBER Real before_rows(Real w) const {
+        if (momentum) return decay * w;
+        return decays ? fma(decay, w, w) : w;
+    }
+    // The new weight.
+    ASGD_KERNEL_MEMBER Real after_rows(Real sum, Real w, Real& velocity) const {
+        velocity = fma(mu, velocity, sum);
+        return fma(minus_lr, nesterov ? fma(mu, velocity, sum) : velocity, w);
+    }
+};
+
+// Rows: int64 operator()(int thread, int s), the number of the row of sample s of the round.
+template <class Real>
+struct NetworkPass {
+    const cuda::DataLaunch& p;
+    Block& block;
+    Real* dynamic;  // shared memory
+
+    // The round at work.
+    const Real* features = nullptr;
+    const Real* targets = nullptr;
+    int count = 0;  // samples
+
+    template <class T>
+    using PerThread = typename Block::template PerThread<T>;
+    template <int n>
+    using Reals = PerThread<Values<Real, n>>;
+
+    // --- where things are
+
+    ASGD_KERNEL_MEMBER static int lane(int thread) { return thread % team_threads; }
+    ASGD_KERNEL_MEMBER Real* own(const cuda::ThreadArray& a, int thread) const {
+        Real* const first = a.shared >= 0 ? dynamic + a.shared * block_threads
+                                          : static_cast<Real*>(a.memory) + block.index() * a.elements * block_threads;
+        return first + thread;
+    }
+    ASGD_KERNEL_MEMBER Real& at(const cuda::ThreadArray& a, int thread, int m) const {
+        return own(a, thread)[std::int64_t(m) * block_threads];
+    }
+    ASGD_KERNEL_MEMBER int layers() const { return p.net.layers; }
+    ASGD_KERNEL_MEMBER bool is_last(int layer) const { return layer == layers() - 1; }
+    ASGD_KERNEL_MEMBER int units(int layer) const { return int(p.net.units[layer]); }
+    ASGD_KERNEL_MEMBER int outputs() const { return units(layers() - 1); }
+    ASGD_KERNEL_MEMBER int row_chunks(int layer) const { return int(p.net.row[layer] / row_multiple); }
+    ASGD_KERNEL_MEMBER int unit_chunks(int layer) const { return (units(layer) + row_multiple - 1) / row_multiple; }
+    ASGD_KERNEL_MEMBER int weight(int layer, int unit) const {  // its first element
+        return int(p.net.weights[layer] / row_multiple) + unit * row_chunks(layer);
+    }
+    ASGD_KERNEL_MEMBER int intercept(int layer, int chunk) const {
+        return int(p.net.intercept[layer] / row_multiple) + chunk;
+    }
+    ASGD_KERNEL_MEMBER int output(int sample, int unit) const { return sample / team_threads * outputs() + unit; }
+
+    // What a layer multiplies with: element m of sample s is at input(..)[m * input_stride(layer)].
+    template <class Rows>
+    ASGD_KERNEL_MEMBER const Real* input(int thread, int layer, int s, Rows rows) const {
+        if (layer == 0) return features + rows(thread, s) * p.net.row[0] + lane(thread);
+        return own(p.hidden[layer - 1], thread) + std::int64_t(s) * row_chunks(layer) * block_threads;
+    }
+    ASGD_KERNEL_MEMBER static int input_stride(int layer) { return layer == 0 ? row_multiple : block_threads; }
+
+    // --- forward
+
+    template <class Rows>
+    ASGD_KERNEL_MEMBER void forward(Rows rows) {
+        for (int layer = 0; layer < layers(); ++layer) {
+            for_tiles(count, units(layer), [&](auto tile, int s, int u) { multiply(tile, layer, s, u, rows); });
+            if (is_last(layer))
+                add_intercepts();
+            else
+                activate(layer);
+        }
+    }
+
+    template <class T, class Rows>
+    ASGD_KERNEL_MEMBER void multiply(T, int layer, int s, int u, Rows rows) {
+        Reals<T::products> products;  // sample i, unit k: i * units + k
+        block.each([&](int thread) {
+            const Real* in[T::samples];
+            ASGD_UNROLL
+            for (int i = 0; i < T::samples; ++i) in[i] = input(thread, layer, lesser(s + i, count - 1), rows);
+            const Real* w[T::units];
+            ASGD_UNROLL
+            for (int k = 0; k < T::units; ++k)
+                w[k] = &at(p.point, thread, weight(layer, lesser(u + k, units(layer) - 1)));
+            Values<Real, T::products>& sum = products[thread];
+            ASGD_UNROLL
+            for (int i = 0; i < T::products; ++i) sum[i] = Real(0);
+            const int chunks = row_chunks(layer), stride = input_stride(layer);
+            for (int m = 0; m < chunks; ++m) {
+                Real a[T::samples];
+                ASGD_UNROLL
+                for (int i = 0; i < T::samples; ++i) a[i] = in[i][std::int64_t(m) * stride];
+                ASGD_UNROLL
+                for (int k = 0; k < T::units; ++k) {
+                    const Real weight = w[k][std::int64_t(m) * block_threads];
+                    ASGD_UNROLL
+                    for (int i = 0; i < T::samples; ++i)
+                        sum[i * T::units + k] = fma(weight, a[i], sum[i * T::units + k]);
+                }
+            }
+        });
+        block.fold_products(products);
+        is_last(layer) ? keep_outputs<T>(products, s, u) : keep_hidden<T>(products, layer, s, u);
+    }
+
+    // Folded products of a tile to the threads of their samples.
+    template <class T>
+    ASGD_KERNEL_MEMBER void keep_outputs(Reals<T::products>& products, int s, int u) {
+        Reals<T::units> z;
+        block.each([&](int thread) {
+            ASGD_UNROLL
+            for (int k = 0; k < T::units; ++k) z[thread][k] = products[thread][0];
+        });
+        block.shuffle(z, [&](int lane, int k) {
+            const int i = (lane - s) & (T::samples - 1);
+            return thread_of_product(i * T::units + k, T::products);
+        });
+        block.each([&](int thread) {
+            const int i = lane(thread) - s % team_threads;
+            if (i < 0 || i >= T::samples || s + i >= count) return;
+            ASGD_UNROLL
+            for (int k = 0; k < T::units; ++k)
+                if (u + k < outputs()) at(p.output, thread, output(s, u + k)) = z[thread][k];
+        });
+    }
+
+    // The same to the threads of their units.
+    template <class T>
+    ASGD_KERNEL_MEMBER void keep_hidden(Reals<T::products>& products, int layer, int s, int u) {
+        Reals<T::samples> z;
+        block.each([&](int thread) {
+            ASGD_UNROLL
+            for (int i = 0; i < T::samples; ++i) z[thread][i] = products[thread][0];
+        });
+        block.shuffle(z, [&](int lane, int i) {
+            const int k = (lane - u) & (T::units - 1);
+            return thread_of_product(i * T::units + k, T::products);
+        });
+        block.each([&](int thread) {
+            const int k = lane(thread) - u % team_threads;
+            if (k < 0 || k >= T::units || u + k >= units(layer)) return;
+            ASGD_UNROLL
+            for (int i = 0; i < T::samples; ++i)
+                if (s + i < count)
+                    at(p.hidden[layer], thread, (s + i) * unit_chunks(layer) + u / team_threads) = z[thread][i];
+        });
+    }
+
+    // Products become activations; what pads them becomes zero.
+    ASGD_KERNEL_MEMBER void activate(int layer) {
+        const int chunks = unit_chunks(layer);
+        block.each([&](int thread) {
+            for (int c = 0; c < chunks; ++c) {
+                const bool is_unit = c * team_threads + lane(thread) < units(layer);
+                const Real b = p.net.has_intercept ? at(p.point, thread, intercept(layer, c)) : Real(0);
+                for (int s = 0; s < count; ++s) {
+                    Real& a = at(p.hidden[layer], thread, s * chunks + c);
+                    const Real z = p.net.has_intercept ? a + b : a;
+                    a = !is_unit                                   ? Real(0)
+                        : p.network.activation == Activation::relu ? activated<Activation::relu>(z)
+                                                                   : activated<Activation::tanh>(z);
+                }
+            }
+        });
+    }
+
+    ASGD_KERNEL_MEMBER void add_intercepts() {
+        if (!p.net.has_intercept) return;
+        const int last = layers() - 1;
+        for (int u = 0; u < outputs(); u += tile_edge) {
+            Reals<tile_edge> b;
+            block.each([&](int thread) {
+                ASGD_UNROLL
+                for (int k = 0; k < tile_edge; ++k)
+                    b[thread][k] = at(p.point, thread, intercept(last, u / team_threads));
+            });
+            block.shuffle(b, [&](int, int k) { return (u + k) % team_threads; });
+            block.each([&](int thread) {
+                for (int s = lane(thread); s < count; s += team_threads) {
+                    ASGD_UNROLL
+                    for (int k = 0; k < tile_edge; ++k)
+                        if (u + k < outputs()) at(p.output, thread, output(s, u + k)) += b[thread][k];
+                }
+            });
+        }
+    }
+
+    // --- losses
+
+    // Outputs become factors: scale(thread) times the derivatives of the losses.
+    template <class Rows, class Scale>
+    ASGD_KERNEL_MEMBER void differentiate(Rows rows, Scale scale) {
+        block.each([&](int thread) {
+            const Real factor = scale(thread);
+            for (int s = lane(thread); s < count; s += team_threads) {
+                Real* const z = &at(p.output, thread, output(s, 0));
+                const Real y = targets[rows(thread, s)];
+                switch (p.network.loss) {
+                    case Loss::squared: *z = loss_derivative<Loss::squared>(*z, y); break;
+                    case Loss::logistic: *z = loss_derivative<Loss::logistic>(*z, y); break;
+                    case Loss::hinge: *z = loss_derivative<Loss::hinge>(*z, y); break;
+                    case Loss::softmax: softmax_derivatives<Real>(z, block_threads, outputs(), y); break;
+                }
+                for (int k = 0; k < outputs(); ++k) z[k * block_threads] = factor * z[k * block_threads];
+            }
+        });
+    }
+
+    // take(thread, loss, hit) for every sample, on its thread.
+    template <class Rows, class Take>
+    ASGD_KERNEL_MEMBER void losses(Rows rows, Take take) {
+        block.each([&](int thread) {
+            for (int s = lane(thread); s < count; s += team_threads) {
+                const Real* const z = &at(p.output, thread, output(s, 0));
+                const Real y = targets[rows(thread, s)];
+                Real loss = Real(0);
+                switch (p.network.loss) {
+                    case Loss::squared: loss = loss_value<Loss::squared>(*z, y); break;
+                    case Loss::logistic: loss = loss_value<Loss::logistic>(*z, y); break;
+                    case Loss::hinge: loss = loss_value<Loss::hinge>(*z, y); break;
+                    case Loss::softmax: loss = softmax_value<Real>(z, block_threads, outputs(), y); break;
+                }
+                take(thread, loss,
+                     p.network.loss == Loss::softmax ? class_predicted<Real>(z, block_threads, outputs(), y)
+                                                     : label_predicted(*z, y));
+            }
+        });
+    }
+
+    // --- back
+
+    // Factors of the first `layers` layers from those of the outputs.
+    ASGD_KERNEL_MEMBER void backward() {
+        for (int layer = layers() - 1; layer > 0; --layer) {
+            for_tiles(count, units(layer), [&](auto tile, int s, int u) { back_through(tile, layer, s, u); });
+            const int n = count * row_chunks(layer);
+            block.each([&](int thread) {
+                for (int i = 0; i < n; ++i) {
+                    const Real a = at(p.hidden[layer - 1], thread, i);
+                    Real& delta = at(p.delta[layer - 1], thread, i);
+                    delta = p.network.activation == Activation::relu ? through_activation<Activation::relu>(a, delta)
+                                                                     : through_activation<Activation::tanh>(a, delta);
+                }
+            });
+        }
+    }
+
+    // Factors of a tile, in all threads of a team.
+    template <class T>
+    ASGD_KERNEL_MEMBER void load_factors(Reals<T::products>& c, int layer, int s, int u) {
+        const bool last = is_last(layer);
+        block.each([&](int thread) {
+            ASGD_UNROLL
+            for (int i = 0; i < T::samples; ++i) {
+                ASGD_UNROLL
+                for (int k = 0; k < T::units; ++k)
+                    c[thread][i * T::units + k] =
+                        last ? at(p.output, thread, output(s, lesser(u + k, outputs() - 1)))
+                             : at(p.delta[layer], thread,
+                                  lesser(s + i, count - 1) * unit_chunks(layer) + u / team_threads);
+            }
+        });
+        block.shuffle(c, [&](int, int i) { return (last ? s + i / T::units : u + i % T::units) % team_threads; });
+    }
+
+    // Adds what units u, u + 1, .. hand to the factors of the layer below.
+    template <class T>
+    ASGD_KERNEL_MEMBER void back_through(T, int layer, int s, int u) {
+        Reals<T::products> c;
+        load_factors<T>(c, layer, s, u);
+        const int chunks = row_chunks(layer);
+        block.each([&](int thread) {
+            const Real* const w = &at(p.point, thread, weight(layer, u));
+            Real* const delta = &at(p.delta[layer - 1], thread, s * chunks);
+            for (int m = 0; m < chunks; ++m) {
+                Real sum[T::samples];
+                ASGD_UNROLL
+                for (int i = 0; i < T::samples; ++i)
+                    sum[i] = u > 0 && s + i < count ? delta[(std::int64_t(i) * chunks + m) * block_threads] : Real(0);
+                ASGD_UNROLL
+                for (int k = 0; k < T::units; ++k) {
+                    if (u + k >= units(layer)) break;
+                    const Real weight = w[(std::int64_t(k) * chunks + m) * block_threads];
+                    ASGD_UNROLL
+                    for (int i = 0; i < T::samples; ++i) sum[i] = fma(c[thread][i * T::units + k], weight, sum[i]);
+                }
+                ASGD_UNROLL
+                for (int i = 0; i < T::samples; ++i)
+                    if (s + i < count) delta[(std::int64_t(i) * chunks + m) * block_threads] = sum[i];
+            }
+        });
+    }
+
+    // --- the step
+
+    // Adds the round's rows to all parameters: `first` and `last`, whether it is the first and the last of a step.
+    // rule(thread) is a StepRule; in_place says that sums may replace weights before the last row is added.
+    template <class Rows, class Rule>
+    ASGD_KERNEL_MEMBER void update(Rows rows, Rule rule, bool first, bool last, bool in_place) {
+        for (int layer = layers() - 1; layer >= 0; --layer)
+            for_tiles(count, units(layer), [&](auto tile, int s, int u) {
+                add_rows(tile, layer, s, u, rows, rule, first && s == 0, last && s + decltype(tile)::samples >= count,
+                         in_place);
+            });
+    }
+
+    template <class T, class Rows, class Rule>
+    ASGD_KERNEL_MEMBER void add_rows(T, int layer, int s, int u, Rows rows, Rule rule_of, bool first, bool last,
+                                     bool in_place) {
+        Reals<T::products> c;
+        load_factors<T>(c, layer, s, u);
+        const int chunks = row_chunks(layer), stride = input_stride(layer);
+        const cuda::ThreadArray& sums = in_place ? p.point : p.sum;
+        block.each([&](int thread) {
+            const StepRule<Real> rule = rule_of(thread);
+            const Real* in[T::samples];
+            ASGD_UNROLL
+            for (int i = 0; i < T::samples; ++i) in[i] = input(thread, layer, lesser(s + i, count - 1), rows);
+            const std::int64_t begin = std::int64_t(weight(layer, u)) * block_threads;
+            Real* const w = own(p.point, thread) + begin;
+            Real* const sum = own(sums, thread) + begin;
+            Real* const velocity = (rule.momentum ? own(p.velocity, thread) : w - begin) + begin;
+            for (int m = 0; m < chunks; ++m) {
+                Real a[T::samples];
+                ASGD_UNROLL
+                for (int i = 0; i < T::samples; ++i) a[i] = in[i][std::int64_t(m) * stride];
+                ASGD_UNROLL
+                for (int k = 0; k < T::units; ++k) {
+                    if (u + k >= units(layer)) break;
+                    const std::int64_t e = (std::int64_t(k) * chunks + m) * block_threads;
+                    Real value = first ? rule.before_rows(w[e]) : sum[e];
+                    ASGD_UNROLL
+                    for (int i = 0; i < T::samples; ++i)
+                        if (s + i < count) value = fma(c[thread][i * T::units + k], a[i], value);
+                    finish_sum(rule, last, value, w[e], sum[e], velocity[e]);
+                }
+            }
+            if (!p.net.has_intercept) return;
+            // Like rows of ones, but neither l2 nor weight decay touches them.
+            const int k = lane(thread) - u % team_threads;
+            if (k < 0 || k >= T::units || u + k >= units(layer)) return;
+            const std::int64_t b = std::int64_t(intercept(layer, u / team_threads)) * block_threads;
+            Real value = !first ? sum[b - begin] : rule.momentum ? Real(0) : w[b - begin];
+            ASGD_UNROLL
+            for (int i = 0; i < T::samples; ++i) {
+                Real factor = c[thread][i * T::units];
+                ASGD_UNROLL
+                for (int other = 1; other < T::units; ++other)
+                    factor = k == other ? c[thread][i * T::units + other] : factor;
+                if (s + i < count) value = value + factor;
+            }
+            finish_sum(rule, last, value, w[b - begin], sum[b - begin], velocity[b - begin]);
+        });
+    }
+
+    // Where a sum goes; with the last row added, it becomes the new weight.
+    ASGD_KERNEL_MEMBER static void finish_sum(const StepRule<Real>& rule, bool last, Real value, Real& w, Real& sum,
+                                              Real& velocity) {
+        if (!last)
+            sum = value;
+        else if (rule.momentum)
+            w = rule.after_rows(value, w, velocity);
+        else
+            w = value;
+    }
+};
+
+ASGD_ISA_NAMESPACE_END
