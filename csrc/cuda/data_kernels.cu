@@ -7,9 +7,14 @@ namespace anneal_sgd {
 namespace cuda {
 namespace {
 
-// Two blocks to a multiprocessor hide each other's waiting for rows.
+// Two blocks to a multiprocessor hide each other's waiting for rows; steps in doubles hold more per thread, which must
+// not spill.
 template <class Real>
-__global__ void __launch_bounds__(gpu::block_threads, 2) step_kernel(const __grid_constant__ DataLaunch launch) {
+constexpr int step_blocks = sizeof(Real) == 8 ? 1 : 2;
+
+template <class Real>
+__global__ void __launch_bounds__(gpu::block_threads, step_blocks<Real>)
+    step_kernel(const __grid_constant__ DataLaunch launch) {
     __shared__ gpu::StepShared<Real> shared;
     extern __shared__ double dynamic[];
     gpu::Block block;

@@ -14,7 +14,6 @@ namespace {
 
 using host::most_open_windows;
 
-constexpr int log2_teams = 4;  // trajectories of a block
 constexpr std::int64_t block_threads = 256;
 constexpr std::int64_t most_round = 64;  // samples that go through the network together
 constexpr double step_overhead = 512;    // of a trajectory, in multiply-adds: draws, losses, folds

@@ -11,6 +11,7 @@ namespace cuda {
 inline constexpr int most_learning_rates = 1024;      // in shared memory: configs x tile_steps of a block, at most
 inline constexpr int most_data_learning_rates = 512;  // the same, of problems on data
 inline constexpr int most_row_numbers = 2048;         // in shared memory: of samples, of all sequences of a block
+inline constexpr int log2_teams = 4;                  // trajectories of a block, of problems on data
 inline constexpr int tile_edge = 4;                   // samples and units whose products are computed together
 
 // One launch: configs [first_config, stop_config) on replicates [first_replicate, stop_replicate), from first_step to

@@ -10,6 +10,7 @@
 ASGD_ISA_NAMESPACE_BEGIN
 
 ASGD_KERNEL_FN std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+ASGD_KERNEL_FN int lesser(int a, int b) { return a < b ? a : b; }
 
 // Consecutive configs. Learning rates vary fastest over configs, so a block has few pairs of problem and schedule.
 struct BlockConfigs {

@@ -11,7 +11,8 @@
 #include "block.hpp"
 #include "launch.hpp"
 //
-#include "../core/loss.hpp"
+#include "../core/loss.hpp"  // after the lane types, which block.hpp brings
+#include "learning_rates.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
 
@@ -34,8 +35,6 @@ ASGD_KERNEL_FN void for_tiles(int samples, int units, F f) {
                 units - u == 1 ? f(Tile<tile_edge, 1>(), s, u) : f(Tile<tile_edge, tile_edge>(), s, u);
         }
 }
-
-ASGD_KERNEL_FN int lesser(int a, int b) { return a < b ? a : b; }
 
 // How a step changes weights, as on the CPU: without momentum the factors of rows include -lr, as decay does.
 template <class Real>

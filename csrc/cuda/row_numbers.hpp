@@ -8,101 +8,127 @@
 
 ASGD_ISA_NAMESPACE_BEGIN
 
-// With common random numbers the block's configs share a sequence of samples for each replicate; otherwise every team
-// has its own.
+// [sequence, sample]. With common random numbers the block's configs share a sequence of samples for each replicate;
+// otherwise every team has its own.
 struct RowNumbers {
-    typename Block::template Shared<std::uint32_t, cuda::most_row_numbers> number;  // [sequence, sample]
+    typename Block::template Shared<std::uint32_t, cuda::most_row_numbers> number;
 };
 
+// Which samples of which sequences are worked out: first .. first + length - 1, first a multiple of 4.
+struct SampleWindow {
+    std::int64_t first;
+    int length;
+    int log2_sequences;
+    std::uint32_t rows;             // of the data
+    std::uint32_t first_replicate;  // of the block
+    std::uint32_t first_config;     // of the block
+    int configs;                    // of the block
+
+    ASGD_KERNEL_MEMBER int samples_ahead() const { return cuda::most_row_numbers >> log2_sequences; }
+};
+
+// One sequence's share of the counters of Philox.
+struct SequenceCounters {
+    std::uint32_t replicate, stream;
+
+    ASGD_KERNEL_MEMBER static SequenceCounters of(const cuda::DataLaunch& p, const SampleWindow& w, int sequence) {
+        const int log2_replicates = p.layout.log2_replicates, c = lesser(sequence >> log2_replicates, w.configs - 1);
+        return {w.first_replicate + std::uint32_t(sequence & ((1 << log2_replicates) - 1)),
+                p.ensemble.common_random_numbers ? 0 : w.first_config + std::uint32_t(c)};
+    }
+    ASGD_KERNEL_MEMBER void words(const cuda::DataLaunch& p, std::uint32_t block, std::int64_t call,
+                                  std::uint32_t out[4]) const {
+        const PhiloxKeys keys = keys_of(p);
+        philox_words(philox_lanes(replicate, block + std::uint32_t(call >> 32), keys),
+                     philox_call(stream, std::uint32_t(call), keys), keys, out);
+    }
+};
+
+// Calls of their own: what they need in registers must not push out what the steps need.
+ASGD_KERNEL_CALL void draw_rows(const cuda::DataLaunch& p, Block& block, SampleWindow w, RowNumbers& shared) {
+    block.each([&](int thread) {
+        const int calls = (w.length + 3) / 4;
+        for (int item = thread; item < calls << w.log2_sequences; item += block_threads) {
+            const int sequence = item & ((1 << w.log2_sequences) - 1), i = item >> w.log2_sequences;
+            std::uint32_t words[4];
+            SequenceCounters::of(p, w, sequence).words(p, block_of_samples, w.first / 4 + i, words);
+            ASGD_UNROLL
+            for (int k = 0; k < 4; ++k) {
+                std::uint32_t high, low;
+                mul_high_low(w.rows, words[k], high, low);
+                shared.number.set(thread, sequence * w.samples_ahead() + 4 * i + k, high);
+            }
+        }
+    });
+}
+
+ASGD_KERNEL_FN void epoch_keys(const cuda::DataLaunch& p, const SequenceCounters& counters, std::int64_t epoch,
+                               std::uint32_t keys[shuffle_rounds]) {
+    ASGD_UNROLL
+    for (int call = 0; call < calls_per_epoch; ++call)
+        counters.words(p, block_of_epochs, epoch * calls_per_epoch + call, keys + 4 * call);
+}
+
+// Every thread takes a run of samples of one sequence, so that it works out the keys of an epoch once.
+ASGD_KERNEL_CALL void reshuffle_rows(const cuda::DataLaunch& p, Block& block, SampleWindow w, RowNumbers& shared) {
+    block.each([&](int thread) {
+        const int run = ((w.length << w.log2_sequences) + block_threads - 1) / block_threads;
+        const int sequence = thread & ((1 << w.log2_sequences) - 1);
+        const int first = (thread >> w.log2_sequences) * run, stop = lesser(first + run, w.length);
+        if (first >= stop) return;
+        const SequenceCounters counters = SequenceCounters::of(p, w, sequence);
+        const ShuffleGrid grid = shuffle_grid(w.rows);
+        std::int64_t epoch = (w.first + first) / w.rows;
+        std::uint32_t position = std::uint32_t(w.first + first - epoch * w.rows);
+        std::uint32_t keys[shuffle_rounds];
+        epoch_keys(p, counters, epoch, keys);
+        for (int i = first; i < stop; ++i, ++position) {
+            if (position == w.rows) {
+                position = 0;
+                epoch_keys(p, counters, ++epoch, keys);
+            }
+            std::uint32_t high = position / grid.columns, low = position % grid.columns;
+            do shuffle_pass(grid, keys, 1, high, low);
+            while (high * grid.columns + low >= w.rows);  // cells beyond the last row lead on to others
+            shared.number.set(thread, sequence * w.samples_ahead() + i, high * grid.columns + low);
+        }
+    });
+}
+
+// A block's samples.
 struct SampleSequences {
     const cuda::DataLaunch& p;
     Block& block;
-    const Teams& teams;
     RowNumbers& shared;
-    std::int64_t begin = 0, end = 0;  // samples that are in shared memory
+    std::int64_t first = 0, stop = 0;  // that are in shared memory
 
     ASGD_KERNEL_MEMBER int log2_sequences() const {
-        return p.ensemble.common_random_numbers ? p.layout.log2_replicates : 4;
+        return p.ensemble.common_random_numbers ? p.layout.log2_replicates : cuda::log2_teams;
     }
-    ASGD_KERNEL_MEMBER int samples_ahead() const { return cuda::most_row_numbers >> log2_sequences(); }
     ASGD_KERNEL_MEMBER std::uint32_t row(int thread, std::int64_t sample) {
         const int sequence = thread / team_threads & ((1 << log2_sequences()) - 1);
-        return shared.number.get(thread, sequence * samples_ahead() + int(sample - begin));
+        return shared.number.get(thread, sequence * (cuda::most_row_numbers >> log2_sequences()) + int(sample - first));
     }
 
-    // Samples first .. first + count - 1, and more ahead but not past `last`, are worked out unless they are there.
-    ASGD_KERNEL_MEMBER void have(std::int64_t first, int count, std::int64_t last) {
-        if (begin <= first && first + count <= end) return;
-        begin = first / 4 * 4;
-        end = smaller(begin + samples_ahead(), last);
+    // Samples begin .. begin + count - 1, and more ahead but not past `last`, are worked out unless they are there.
+    ASGD_KERNEL_MEMBER void have(const Teams& teams, std::int64_t begin, int count, std::int64_t last) {
+        if (first <= begin && begin + count <= stop) return;
+        SampleWindow window{begin / 4 * 4,
+                            0,
+                            log2_sequences(),
+                            std::uint32_t(teams.problem().train.rows),
+                            std::uint32_t(teams.first_replicate),
+                            std::uint32_t(teams.configs.first),
+                            teams.configs.count};
+        window.length = int(smaller(window.samples_ahead(), last - window.first));
+        first = window.first;
+        stop = first + window.length;
         block.barrier();
         if (p.network.sampling == Sampling::with_replacement)
-            draw();
+            draw_rows(p, block, window, shared);
         else
-            reshuffle();
+            reshuffle_rows(p, block, window, shared);
         block.barrier();
-    }
-
-private:
-    ASGD_KERNEL_MEMBER PhiloxLanes<std::uint32_t> lanes(int sequence, std::uint32_t block_number) const {
-        return philox_lanes(std::uint32_t(teams.replicate_of_team(sequence)), block_number, keys_of(p));
-    }
-
-    ASGD_KERNEL_MEMBER void draw() {
-        const int sequences = 1 << log2_sequences(), calls = int(end - begin + 3) / 4;
-        const std::uint32_t rows = std::uint32_t(teams.problem().train.rows);
-        block.each([&](int thread) {
-            for (int item = thread; item < sequences * calls; item += block_threads) {
-                const int sequence = item & (sequences - 1), i = item >> log2_sequences();
-                const std::int64_t call = begin / 4 + i;
-                std::uint32_t words[4];
-                philox_words(lanes(sequence, block_of_samples + std::uint32_t(call >> 32)),
-                             philox_call(teams.stream_of_team(sequence), std::uint32_t(call), keys_of(p)), keys_of(p),
-                             words);
-                ASGD_UNROLL
-                for (int k = 0; k < 4; ++k) {
-                    std::uint32_t high, low;
-                    mul_high_low(rows, words[k], high, low);
-                    shared.number.set(thread, sequence * samples_ahead() + 4 * i + k, high);
-                }
-            }
-        });
-    }
-
-    // Every thread takes a run of samples of one sequence, so that it works out the keys of an epoch once.
-    ASGD_KERNEL_MEMBER void reshuffle() {
-        const int sequences = 1 << log2_sequences(), length = int(end - begin);
-        const int run = (length * sequences + block_threads - 1) / block_threads, runs = (length + run - 1) / run;
-        const std::uint32_t rows = std::uint32_t(teams.problem().train.rows);
-        const ShuffleGrid grid = shuffle_grid(rows);
-        block.each([&](int thread) {
-            const int sequence = thread & (sequences - 1), number = thread >> log2_sequences();
-            if (number >= runs) return;
-            const int first = number * run, stop = first + run < length ? first + run : length;
-            std::int64_t epoch = (begin + first) / rows;
-            std::uint32_t position = std::uint32_t(begin + first - epoch * rows);
-            std::uint32_t keys[shuffle_rounds];
-            epoch_keys(sequence, epoch, keys);
-            for (int i = first; i < stop; ++i) {
-                std::uint32_t high = position / grid.columns, low = position % grid.columns;
-                do shuffle_pass(grid, keys, 1, high, low);
-                while (high * grid.columns + low >= rows);  // cells beyond the last row lead on to others
-                shared.number.set(thread, sequence * samples_ahead() + i, high * grid.columns + low);
-                if (++position == rows) {
-                    position = 0;
-                    epoch_keys(sequence, ++epoch, keys);
-                }
-            }
-        });
-    }
-
-    ASGD_KERNEL_MEMBER void epoch_keys(int sequence, std::int64_t epoch, std::uint32_t keys[shuffle_rounds]) const {
-        const std::int64_t first = epoch * calls_per_epoch;
-        const auto own = lanes(sequence, block_of_epochs + std::uint32_t(first >> 32));
-        ASGD_UNROLL
-        for (int call = 0; call < calls_per_epoch; ++call)
-            philox_words(own, philox_call(teams.stream_of_team(sequence), std::uint32_t(first + call), keys_of(p)),
-                         keys_of(p), keys + 4 * call);
     }
 };
 

@@ -23,7 +23,7 @@ struct StepKernel {
     StepShared<Real>& shared;
     Real* dynamic;
     Teams teams{p, block};
-    SampleSequences samples{p, block, teams, shared.rows};
+    SampleSequences samples{p, block, shared.rows};
     NetworkPass<Real> pass{p, block, dynamic};
 
     ASGD_KERNEL_MEMBER bool averaging() const { return teams.averaging(); }
@@ -160,7 +160,7 @@ struct StepKernel {
         for (std::int64_t s = first; s < last; s += p.layout.round) {
             const std::int64_t sample = t * batch + s;
             pass.count = int(smaller(p.layout.round, last - s));
-            samples.have(sample, pass.count, p.stop_step * batch);
+            samples.have(teams, sample, pass.count, p.stop_step * batch);
             const auto rows = [&](int thread, int i) { return std::int64_t(samples.row(thread, sample + i)); };
             pass.forward(rows);
             pass.differentiate(rows, [&](int thread) { return momentum ? share : minus_lr(thread) * share; });
