@@ -76,6 +76,13 @@
     }                          \
     }
 
+// Loops of unknown length in kernels: several turns' loads are on their way at a time.
+#if defined(__CUDA_ARCH__)
+#define ASGD_UNROLL_BY_4 _Pragma("unroll 4")
+#else
+#define ASGD_UNROLL_BY_4
+#endif
+
 #if defined(__CUDA_ARCH__)
 #define ASGD_UNROLL _Pragma("unroll")
 #elif defined(__GNUC__) && !defined(__clang__)

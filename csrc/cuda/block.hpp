@@ -20,6 +20,7 @@ ASGD_ISA_NAMESPACE_BEGIN
 inline constexpr int block_threads = 256;
 inline constexpr int slots = 4;  // replicates that a thread advances together, so that their operations overlap
 inline constexpr int team_threads = row_multiple;  // of a trajectory on data: one for each accumulator of its products
+inline constexpr int teams_of_block = block_threads / team_threads;
 
 // One value per slot of a thread.
 template <class T>

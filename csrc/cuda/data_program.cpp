@@ -193,14 +193,15 @@ private:
 
         const bool momentum = e_.momentum > 0, averaging = e_.iterate != Iterate::last;
         const std::int64_t batch = network_.batch_size;
-        const bool in_place = batch <= tile_edge || (!momentum && batch <= layout.round);
-        const std::int64_t real = real_bytes(e_), limit = shared_limit_ / (block_threads * real);
+        const bool in_place = batch == 1 || batch == tile_edge || (!momentum && batch <= layout.round);
+        const std::int64_t real = real_bytes(e_), limit = shared_limit_ / real;
         // What is used most has the first claim on shared memory; beyond the points themselves no more of it than lets
         // two blocks share a multiprocessor.
-        const auto claim = [&](std::int64_t& used, ThreadArray& a, std::int64_t elements, std::int64_t most) {
+        const auto claim = [&](std::int64_t& used, TeamArray& a, std::int64_t elements, std::int64_t most) {
+            const std::int64_t size = shared_elements(elements) * block_threads;
             a.elements = elements;
-            a.shared = elements > 0 && used + elements <= most ? used : -1;
-            if (a.shared >= 0) used += elements;
+            a.shared = elements > 0 && used + size <= most ? used : -1;
+            if (a.shared >= 0) used += size;
         };
         const auto of_samples = [&](std::int64_t& used, DataLaunch& l) {
             claim(used, l.output, layout.round / row_multiple * net_.units[net_.layers - 1], limit / 2);
@@ -217,13 +218,13 @@ private:
         claim(used, steps.sum, in_place ? 0 : layout.chunks, limit / 2);
         claim(used_by_records, records.point, layout.chunks, limit);
         of_samples(used_by_records, records);
-        steps.shared_bytes = used * block_threads * real;
-        records.shared_bytes = used_by_records * block_threads * real;
+        steps.shared_bytes = used * real;
+        records.shared_bytes = used_by_records * real;
 
         const auto take = [&](std::int64_t elements, std::int64_t bytes) {
             return memory.take(blocks * double(block_threads) * double(elements) * double(bytes));
         };
-        const auto array = [&](const ThreadArray& a, bool kept) {
+        const auto array = [&](const TeamArray& a, bool kept) {
             return take(kept || a.shared < 0 ? a.elements : 0, real);
         };
         const std::int64_t sums = averaging ? layout.chunks : 0;

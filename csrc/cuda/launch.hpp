@@ -78,13 +78,16 @@ struct DataLayout {
     std::int64_t groups_per_problem;
 };
 
-// An array of every thread's own elements: element m of a block's thread is at [m][thread], in dynamic shared memory
-// from `shared` on, or in global memory.
-struct ThreadArray {
-    void* memory;           // Real: [block, m, thread]
+// Arrays of a block's trajectories: element m of thread l of a team is at [team][m][l], in global memory or from
+// `shared` on in dynamic shared memory. So rows of data, points and activations all have a thread's elements 16 apart.
+// In shared memory a team has an odd number of elements for each thread, so that the two teams of a warp use different
+// banks.
+struct TeamArray {
+    void* memory;           // Real: [block, team, m, thread]
     std::int64_t elements;  // of a thread
-    std::int64_t shared;    // offset in `elements`; -1: not in shared memory
+    std::int64_t shared;    // offset in Reals; -1: not in shared memory
 };
+constexpr std::int64_t shared_elements(std::int64_t elements) { return elements | 1; }
 
 struct DataLaunch : Launch {
     NetworkSpec network;
@@ -93,15 +96,15 @@ struct DataLaunch : Launch {
     std::int64_t first_group;   // of configs, counted over all problems: that of first_config
     std::int64_t shared_bytes;  // of dynamic shared memory
 
-    ThreadArray point;                                                  // x; where averages are recorded, them
-    ThreadArray output, hidden[max_layers - 1], delta[max_layers - 1];  // of a round's samples
+    TeamArray point;                                                  // x; where averages are recorded, them
+    TeamArray output, hidden[max_layers - 1], delta[max_layers - 1];  // of a round's samples
 
     // A launch that takes steps. Its first begins with sample first_sample of the batch, its last ends before
     // stop_sample.
     bool start;  // at step 0
     std::int64_t first_sample, stop_sample;
-    ThreadArray velocity;  // with momentum
-    ThreadArray sum;       // what a step adds up; without elements: in place of x
+    TeamArray velocity;  // with momentum
+    TeamArray sum;       // what a step adds up; without elements: in place of x
 
     // A launch that records (`recording`): losses of rows [first_row, stop_row), and where no more are to come the
     // metrics.

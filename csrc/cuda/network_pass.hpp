@@ -3,7 +3,7 @@
 //
 // Samples go in rounds. Sample s of a round has its outputs, target and loss on thread s mod 16 of the team, so that
 // losses are computed for 16 samples at once; unit u of a hidden layer has its activations and factors on thread u mod
-// 16, where the products of the next layer want them. All arrays are the threads' own (ThreadArray): threads meet in
+// 16, where the products of the next layer want them. All arrays are the threads' own (TeamArray): threads meet in
 // folds and shuffles only. Products are computed in tiles of samples and units, so that loaded numbers are used several
 // times, and folded together.
 #pragma once
@@ -23,17 +23,23 @@ struct Tile {
 
 using cuda::tile_edge;
 
-// f(Tile<..>(), first sample, first unit) until all are covered, samples within units. A tile may reach past the end,
-// but never past a multiple of 4.
+// f(Tile<..>(), first sample, first unit) until all are covered, samples within units: fours, then one by one, so that
+// tiles are full and within 16 samples and 16 units.
 template <class F>
 ASGD_KERNEL_FN void for_tiles(int samples, int units, F f) {
-    for (int u = 0; u < units; u += tile_edge)
-        for (int s = 0; s < samples; s += tile_edge) {
-            if (samples - s == 1)
-                units - u == 1 ? f(Tile<1, 1>(), s, u) : f(Tile<1, tile_edge>(), s, u);
-            else
-                units - u == 1 ? f(Tile<tile_edge, 1>(), s, u) : f(Tile<tile_edge, tile_edge>(), s, u);
+    for (int u = 0; u < units;) {
+        const bool wide = units - u >= tile_edge;
+        for (int s = 0; s < samples;) {
+            if (samples - s >= tile_edge) {
+                wide ? f(Tile<tile_edge, tile_edge>(), s, u) : f(Tile<tile_edge, 1>(), s, u);
+                s += tile_edge;
+            } else {
+                wide ? f(Tile<1, tile_edge>(), s, u) : f(Tile<1, 1>(), s, u);
+                ++s;
+            }
         }
+        u += wide ? tile_edge : 1;
+    }
 }
 
 // How a step changes weights, as on the CPU: without momentum the factors of rows include -lr, as decay does.
@@ -73,13 +79,15 @@ struct NetworkPass {
     // --- where things are
 
     ASGD_KERNEL_MEMBER static int lane(int thread) { return thread % team_threads; }
-    ASGD_KERNEL_MEMBER Real* own(const cuda::ThreadArray& a, int thread) const {
-        Real* const first = a.shared >= 0 ? dynamic + a.shared * block_threads
-                                          : static_cast<Real*>(a.memory) + block.index() * a.elements * block_threads;
-        return first + thread;
+    ASGD_KERNEL_MEMBER Real* own(const cuda::TeamArray& a, int thread) const {
+        const int team = thread / team_threads;
+        if (a.shared >= 0)
+            return dynamic + (a.shared + team * cuda::shared_elements(a.elements) * team_threads + lane(thread));
+        return static_cast<Real*>(a.memory) + (block.index() * teams_of_block + team) * a.elements * team_threads +
+               lane(thread);
     }
-    ASGD_KERNEL_MEMBER Real& at(const cuda::ThreadArray& a, int thread, int m) const {
-        return own(a, thread)[std::int64_t(m) * block_threads];
+    ASGD_KERNEL_MEMBER Real& at(const cuda::TeamArray& a, int thread, int m) const {
+        return own(a, thread)[std::int64_t(m) * team_threads];
     }
     ASGD_KERNEL_MEMBER int layers() const { return p.net.layers; }
     ASGD_KERNEL_MEMBER bool is_last(int layer) const { return layer == layers() - 1; }
@@ -95,13 +103,12 @@ struct NetworkPass {
     }
     ASGD_KERNEL_MEMBER int output(int sample, int unit) const { return sample / team_threads * outputs() + unit; }
 
-    // What a layer multiplies with: element m of sample s is at input(..)[m * input_stride(layer)].
+    // What a layer multiplies with: element m of sample s is at input(..)[m * team_threads].
     template <class Rows>
     ASGD_KERNEL_MEMBER const Real* input(int thread, int layer, int s, Rows rows) const {
         if (layer == 0) return features + rows(thread, s) * p.net.row[0] + lane(thread);
-        return own(p.hidden[layer - 1], thread) + std::int64_t(s) * row_chunks(layer) * block_threads;
+        return &at(p.hidden[layer - 1], thread, s * row_chunks(layer));
     }
-    ASGD_KERNEL_MEMBER static int input_stride(int layer) { return layer == 0 ? row_multiple : block_threads; }
 
     // --- forward
 
@@ -122,22 +129,22 @@ struct NetworkPass {
         block.each([&](int thread) {
             const Real* in[T::samples];
             ASGD_UNROLL
-            for (int i = 0; i < T::samples; ++i) in[i] = input(thread, layer, lesser(s + i, count - 1), rows);
+            for (int i = 0; i < T::samples; ++i) in[i] = input(thread, layer, s + i, rows);
             const Real* w[T::units];
             ASGD_UNROLL
-            for (int k = 0; k < T::units; ++k)
-                w[k] = &at(p.point, thread, weight(layer, lesser(u + k, units(layer) - 1)));
+            for (int k = 0; k < T::units; ++k) w[k] = &at(p.point, thread, weight(layer, u + k));
             Values<Real, T::products>& sum = products[thread];
             ASGD_UNROLL
             for (int i = 0; i < T::products; ++i) sum[i] = Real(0);
-            const int chunks = row_chunks(layer), stride = input_stride(layer);
-            for (int m = 0; m < chunks; ++m) {
+            const int length = row_chunks(layer) * team_threads;
+            ASGD_UNROLL_BY_4
+            for (int m = 0; m < length; m += team_threads) {
                 Real a[T::samples];
                 ASGD_UNROLL
-                for (int i = 0; i < T::samples; ++i) a[i] = in[i][std::int64_t(m) * stride];
+                for (int i = 0; i < T::samples; ++i) a[i] = in[i][m];
                 ASGD_UNROLL
                 for (int k = 0; k < T::units; ++k) {
-                    const Real weight = w[k][std::int64_t(m) * block_threads];
+                    const Real weight = w[k][m];
                     ASGD_UNROLL
                     for (int i = 0; i < T::samples; ++i)
                         sum[i * T::units + k] = fma(weight, a[i], sum[i * T::units + k]);
@@ -162,10 +169,9 @@ struct NetworkPass {
         });
         block.each([&](int thread) {
             const int i = lane(thread) - s % team_threads;
-            if (i < 0 || i >= T::samples || s + i >= count) return;
+            if (i < 0 || i >= T::samples) return;
             ASGD_UNROLL
-            for (int k = 0; k < T::units; ++k)
-                if (u + k < outputs()) at(p.output, thread, output(s, u + k)) = z[thread][k];
+            for (int k = 0; k < T::units; ++k) at(p.output, thread, output(s, u + k)) = z[thread][k];
         });
     }
 
@@ -183,11 +189,10 @@ struct NetworkPass {
         });
         block.each([&](int thread) {
             const int k = lane(thread) - u % team_threads;
-            if (k < 0 || k >= T::units || u + k >= units(layer)) return;
+            if (k < 0 || k >= T::units) return;
             ASGD_UNROLL
             for (int i = 0; i < T::samples; ++i)
-                if (s + i < count)
-                    at(p.hidden[layer], thread, (s + i) * unit_chunks(layer) + u / team_threads) = z[thread][i];
+                at(p.hidden[layer], thread, (s + i) * unit_chunks(layer) + u / team_threads) = z[thread][i];
         });
     }
 
@@ -244,9 +249,9 @@ struct NetworkPass {
                     case Loss::squared: *z = loss_derivative<Loss::squared>(*z, y); break;
                     case Loss::logistic: *z = loss_derivative<Loss::logistic>(*z, y); break;
                     case Loss::hinge: *z = loss_derivative<Loss::hinge>(*z, y); break;
-                    case Loss::softmax: softmax_derivatives<Real>(z, block_threads, outputs(), y); break;
+                    case Loss::softmax: softmax_derivatives<Real>(z, team_threads, outputs(), y); break;
                 }
-                for (int k = 0; k < outputs(); ++k) z[k * block_threads] = factor * z[k * block_threads];
+                for (int k = 0; k < outputs(); ++k) z[k * team_threads] = factor * z[k * team_threads];
             }
         });
     }
@@ -263,10 +268,10 @@ struct NetworkPass {
                     case Loss::squared: loss = loss_value<Loss::squared>(*z, y); break;
                     case Loss::logistic: loss = loss_value<Loss::logistic>(*z, y); break;
                     case Loss::hinge: loss = loss_value<Loss::hinge>(*z, y); break;
-                    case Loss::softmax: loss = softmax_value<Real>(z, block_threads, outputs(), y); break;
+                    case Loss::softmax: loss = softmax_value<Real>(z, team_threads, outputs(), y); break;
                 }
                 take(thread, loss,
-                     p.network.loss == Loss::softmax ? class_predicted<Real>(z, block_threads, outputs(), y)
+                     p.network.loss == Loss::softmax ? class_predicted<Real>(z, team_threads, outputs(), y)
                                                      : label_predicted(*z, y));
             }
         });
@@ -300,9 +305,8 @@ struct NetworkPass {
                 ASGD_UNROLL
                 for (int k = 0; k < T::units; ++k)
                     c[thread][i * T::units + k] =
-                        last ? at(p.output, thread, output(s, lesser(u + k, outputs() - 1)))
-                             : at(p.delta[layer], thread,
-                                  lesser(s + i, count - 1) * unit_chunks(layer) + u / team_threads);
+                        last ? at(p.output, thread, output(s, u + k))
+                             : at(p.delta[layer], thread, (s + i) * unit_chunks(layer) + u / team_threads);
             }
         });
         block.shuffle(c, [&](int, int i) { return (last ? s + i / T::units : u + i % T::units) % team_threads; });
@@ -313,25 +317,27 @@ struct NetworkPass {
     ASGD_KERNEL_MEMBER void back_through(T, int layer, int s, int u) {
         Reals<T::products> c;
         load_factors<T>(c, layer, s, u);
-        const int chunks = row_chunks(layer);
+        const int length = row_chunks(layer) * team_threads;
         block.each([&](int thread) {
-            const Real* const w = &at(p.point, thread, weight(layer, u));
-            Real* const delta = &at(p.delta[layer - 1], thread, s * chunks);
-            for (int m = 0; m < chunks; ++m) {
+            const Real* w[T::units];
+            ASGD_UNROLL
+            for (int k = 0; k < T::units; ++k) w[k] = &at(p.point, thread, weight(layer, u + k));
+            Real* delta[T::samples];
+            ASGD_UNROLL
+            for (int i = 0; i < T::samples; ++i)
+                delta[i] = &at(p.delta[layer - 1], thread, (s + i) * row_chunks(layer));
+            for (int m = 0; m < length; m += team_threads) {
                 Real sum[T::samples];
                 ASGD_UNROLL
-                for (int i = 0; i < T::samples; ++i)
-                    sum[i] = u > 0 && s + i < count ? delta[(std::int64_t(i) * chunks + m) * block_threads] : Real(0);
+                for (int i = 0; i < T::samples; ++i) sum[i] = u > 0 ? delta[i][m] : Real(0);
                 ASGD_UNROLL
                 for (int k = 0; k < T::units; ++k) {
-                    if (u + k >= units(layer)) break;
-                    const Real weight = w[(std::int64_t(k) * chunks + m) * block_threads];
+                    const Real weight = w[k][m];
                     ASGD_UNROLL
                     for (int i = 0; i < T::samples; ++i) sum[i] = fma(c[thread][i * T::units + k], weight, sum[i]);
                 }
                 ASGD_UNROLL
-                for (int i = 0; i < T::samples; ++i)
-                    if (s + i < count) delta[(std::int64_t(i) * chunks + m) * block_threads] = sum[i];
+                for (int i = 0; i < T::samples; ++i) delta[i][m] = sum[i];
             }
         });
     }
@@ -354,59 +360,79 @@ struct NetworkPass {
                                      bool in_place) {
         Reals<T::products> c;
         load_factors<T>(c, layer, s, u);
-        const int chunks = row_chunks(layer), stride = input_stride(layer);
-        const cuda::ThreadArray& sums = in_place ? p.point : p.sum;
         block.each([&](int thread) {
             const StepRule<Real> rule = rule_of(thread);
+            Sums sums;
+            sums.w = own(p.point, thread);
+            sums.from = first || in_place ? sums.w : own(p.sum, thread);
+            sums.to = last || in_place ? sums.w : own(p.sum, thread);
+            sums.velocity = rule.momentum ? own(p.velocity, thread) : sums.w;
             const Real* in[T::samples];
             ASGD_UNROLL
-            for (int i = 0; i < T::samples; ++i) in[i] = input(thread, layer, lesser(s + i, count - 1), rows);
-            const std::int64_t begin = std::int64_t(weight(layer, u)) * block_threads;
-            Real* const w = own(p.point, thread) + begin;
-            Real* const sum = own(sums, thread) + begin;
-            Real* const velocity = (rule.momentum ? own(p.velocity, thread) : w - begin) + begin;
-            for (int m = 0; m < chunks; ++m) {
-                Real a[T::samples];
-                ASGD_UNROLL
-                for (int i = 0; i < T::samples; ++i) a[i] = in[i][std::int64_t(m) * stride];
-                ASGD_UNROLL
-                for (int k = 0; k < T::units; ++k) {
-                    if (u + k >= units(layer)) break;
-                    const std::int64_t e = (std::int64_t(k) * chunks + m) * block_threads;
-                    Real value = first ? rule.before_rows(w[e]) : sum[e];
-                    ASGD_UNROLL
-                    for (int i = 0; i < T::samples; ++i)
-                        if (s + i < count) value = fma(c[thread][i * T::units + k], a[i], value);
-                    finish_sum(rule, last, value, w[e], sum[e], velocity[e]);
-                }
-            }
-            if (!p.net.has_intercept) return;
-            // Like rows of ones, but neither l2 nor weight decay touches them.
-            const int k = lane(thread) - u % team_threads;
-            if (k < 0 || k >= T::units || u + k >= units(layer)) return;
-            const std::int64_t b = std::int64_t(intercept(layer, u / team_threads)) * block_threads;
-            Real value = !first ? sum[b - begin] : rule.momentum ? Real(0) : w[b - begin];
-            ASGD_UNROLL
-            for (int i = 0; i < T::samples; ++i) {
-                Real factor = c[thread][i * T::units];
-                ASGD_UNROLL
-                for (int other = 1; other < T::units; ++other)
-                    factor = k == other ? c[thread][i * T::units + other] : factor;
-                if (s + i < count) value = value + factor;
-            }
-            finish_sum(rule, last, value, w[b - begin], sum[b - begin], velocity[b - begin]);
+            for (int i = 0; i < T::samples; ++i) in[i] = input(thread, layer, s + i, rows);
+            // A loop for each way to begin and to end: inside it, what only some steps do would cost all.
+            if (rule.momentum && last)
+                add_rows_to<T, true, true>(sums, layer, u, in, c[thread], rule, first);
+            else if (first && (rule.momentum || rule.decays))
+                add_rows_to<T, true, false>(sums, layer, u, in, c[thread], rule, first);
+            else
+                add_rows_to<T, false, false>(sums, layer, u, in, c[thread], rule, first);
+            if (p.net.has_intercept) add_ones<T>(sums, layer, u, lane(thread), c[thread], rule, first, last);
         });
     }
 
-    // Where a sum goes; with the last row added, it becomes the new weight.
-    ASGD_KERNEL_MEMBER static void finish_sum(const StepRule<Real>& rule, bool last, Real value, Real& w, Real& sum,
-                                              Real& velocity) {
-        if (!last)
-            sum = value;
-        else if (rule.momentum)
-            w = rule.after_rows(value, w, velocity);
-        else
-            w = value;
+    // Of a thread: weights, where a step's sums are so far and where they go, velocities.
+    struct Sums {
+        Real *w, *from, *to, *velocity;
+    };
+
+    template <class T, bool beginning, bool ending>
+    ASGD_KERNEL_MEMBER void add_rows_to(const Sums& sums, int layer, int u, const Real* const in[T::samples],
+                                        const Values<Real, T::products>& c, const StepRule<Real>& rule, bool first) {
+        const int length = row_chunks(layer) * team_threads, begin = weight(layer, u) * team_threads;
+        const Real* from[T::units];
+        Real* to[T::units];
+        ASGD_UNROLL
+        for (int k = 0; k < T::units; ++k) {
+            from[k] = sums.from + (begin + k * length);
+            to[k] = sums.to + (begin + k * length);
+        }
+        for (int m = 0; m < length; m += team_threads) {
+            Real a[T::samples];
+            ASGD_UNROLL
+            for (int i = 0; i < T::samples; ++i) a[i] = in[i][m];
+            ASGD_UNROLL
+            for (int k = 0; k < T::units; ++k) {
+                Real value = from[k][m];
+                if (beginning && first) value = rule.before_rows(value);
+                ASGD_UNROLL
+                for (int i = 0; i < T::samples; ++i) value = fma(c[i * T::units + k], a[i], value);
+                if constexpr (ending) {
+                    Real& velocity = sums.velocity[begin + k * length + m];
+                    to[k][m] = rule.after_rows(value, to[k][m], velocity);
+                } else {
+                    to[k][m] = value;
+                }
+            }
+        }
+    }
+
+    // Intercepts: like rows of ones, but neither l2 nor weight decay touches them.
+    template <class T>
+    ASGD_KERNEL_MEMBER void add_ones(const Sums& sums, int layer, int u, int lane, const Values<Real, T::products>& c,
+                                     const StepRule<Real>& rule, bool first, bool last) {
+        const int k = lane - u % team_threads;
+        if (k < 0 || k >= T::units) return;
+        const int e = intercept(layer, u / team_threads) * team_threads;
+        Real value = first && rule.momentum ? Real(0) : sums.from[e];
+        ASGD_UNROLL
+        for (int i = 0; i < T::samples; ++i) {
+            Real factor = c[i * T::units];
+            ASGD_UNROLL
+            for (int other = 1; other < T::units; ++other) factor = k == other ? c[i * T::units + other] : factor;
+            value = value + factor;
+        }
+        sums.to[e] = rule.momentum && last ? rule.after_rows(value, sums.w[e], sums.velocity[e]) : value;
     }
 };
 

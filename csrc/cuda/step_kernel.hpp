@@ -64,7 +64,7 @@ struct StepKernel {
         });
     }
     ASGD_KERNEL_MEMBER Real& x(int thread, int m) { return pass.at(p.point, thread, m); }
-    ASGD_KERNEL_MEMBER Real& stored(const cuda::ThreadArray& a, int thread, int m) {
+    ASGD_KERNEL_MEMBER Real& stored(const cuda::TeamArray& a, int thread, int m) {
         return static_cast<Real*>(a.memory)[teams.element(thread, m)];
     }
 

@@ -46,7 +46,8 @@ struct Teams {
 
     // Element m of a thread in arrays over the padded point: state, sums of iterates.
     ASGD_KERNEL_MEMBER std::int64_t element(int thread, int m) const {
-        return (block.index() * p.layout.chunks + m) * block_threads + thread;
+        return ((block.index() * teams_of_block + thread / team_threads) * p.layout.chunks + m) * team_threads +
+               thread % team_threads;
     }
     ASGD_KERNEL_MEMBER std::int64_t elements() const { return p.blocks * p.layout.chunks * block_threads; }
     ASGD_KERNEL_MEMBER bool averaging() const { return p.ensemble.iterate != Iterate::last; }
