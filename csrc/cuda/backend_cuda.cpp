@@ -1,5 +1,4 @@
-// GPUs through the CUDA runtime. Host code: the kernels are in kernels_float32.cu, kernels_float64.cu and
-// data_kernels.cu.
+// GPUs through the CUDA runtime. Host code: the kernels are in kernels_*.cu and data_kernels_*.cu.
 #include "backend_cuda.hpp"
 
 #include <cuda_runtime.h>
@@ -17,7 +16,8 @@ const void* ensemble_kernel_float32(const KernelKind& kind);
 const void* ensemble_kernel_float64(const KernelKind& kind);
 const void* moments_kernel_float32();
 const void* moments_kernel_float64();
-const void* data_kernel(Precision precision, bool recording);
+const void* data_kernel_float32(bool recording);
+const void* data_kernel_float64(bool recording);
 
 namespace {
 
@@ -167,8 +167,10 @@ public:
         start(kernel, launch, launch.blocks, shared_bytes);
     }
     void launch(Precision precision, const DataLaunch& launch) override {
+        const void* kernel = precision == Precision::float32 ? data_kernel_float32(launch.recording)
+                                                             : data_kernel_float64(launch.recording);
         const CurrentDevice current(number_);
-        start(data_kernel(precision, launch.recording), launch, launch.blocks, launch.shared_bytes);
+        start(kernel, launch, launch.blocks, launch.shared_bytes);
     }
     void launch(Precision precision, const MomentsLaunch& launch) override {
         const CurrentDevice current(number_);

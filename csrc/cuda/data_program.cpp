@@ -139,14 +139,14 @@ private:
         steps_.start = !started_;
         steps_.first_step = progress_.step;
         steps_.first_window = progress_.window;
-        steps_.first_sample = sample_;
-        steps_.stop_sample = batch;
+        steps_.first_sample = int(sample_);
+        steps_.stop_sample = int(batch);
         double steps_taken;
         if (batch > steps_.layout.round && units < 1 && next > progress_.step) {
             const std::int64_t rounds =
                 std::max(std::int64_t(units * double(batch)) / steps_.layout.round, std::int64_t(1));
             steps_.stop_step = progress_.step + 1;
-            steps_.stop_sample = std::min(batch, sample_ + rounds * steps_.layout.round);
+            steps_.stop_sample = int(std::min(batch, sample_ + rounds * steps_.layout.round));
             steps_taken = double(steps_.stop_sample - sample_) / double(batch);
         } else {
             steps_.stop_step = std::min(next, progress_.step + whole_tiles(units));

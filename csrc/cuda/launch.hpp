@@ -102,7 +102,7 @@ struct DataLaunch : Launch {
     // A launch that takes steps. Its first begins with sample first_sample of the batch, its last ends before
     // stop_sample.
     bool start;  // at step 0
-    std::int64_t first_sample, stop_sample;
+    int first_sample, stop_sample;
     TeamArray velocity;  // with momentum
     TeamArray sum;       // what a step adds up; without elements: in place of x
 

@@ -67,8 +67,7 @@ struct NetworkPass {
     Real* dynamic;  // shared memory
 
     // The round at work.
-    const Real* features = nullptr;
-    const Real* targets = nullptr;
+    const DataView* data = nullptr;
     int count = 0;  // samples
 
     template <class T>
@@ -106,7 +105,7 @@ struct NetworkPass {
     // What a layer multiplies with: element m of sample s is at input(..)[m * team_threads].
     template <class Rows>
     ASGD_KERNEL_MEMBER const Real* input(int thread, int layer, int s, Rows rows) const {
-        if (layer == 0) return features + rows(thread, s) * p.net.row[0] + lane(thread);
+        if (layer == 0) return static_cast<const Real*>(data->features) + rows(thread, s) * p.net.row[0] + lane(thread);
         return &at(p.hidden[layer - 1], thread, s * row_chunks(layer));
     }
 
@@ -244,7 +243,7 @@ struct NetworkPass {
             const Real factor = scale(thread);
             for (int s = lane(thread); s < count; s += team_threads) {
                 Real* const z = &at(p.output, thread, output(s, 0));
-                const Real y = targets[rows(thread, s)];
+                const Real y = static_cast<const Real*>(data->targets)[rows(thread, s)];
                 switch (p.network.loss) {
                     case Loss::squared: *z = loss_derivative<Loss::squared>(*z, y); break;
                     case Loss::logistic: *z = loss_derivative<Loss::logistic>(*z, y); break;
@@ -262,7 +261,7 @@ struct NetworkPass {
         block.each([&](int thread) {
             for (int s = lane(thread); s < count; s += team_threads) {
                 const Real* const z = &at(p.output, thread, output(s, 0));
-                const Real y = targets[rows(thread, s)];
+                const Real y = static_cast<const Real*>(data->targets)[rows(thread, s)];
                 Real loss = Real(0);
                 switch (p.network.loss) {
                     case Loss::squared: loss = loss_value<Loss::squared>(*z, y); break;

@@ -26,16 +26,15 @@ struct RecordKernel {
 
     ASGD_KERNEL_MEMBER void run() {
         teams.find();
-        const DataView& data = p.test ? teams.problem().test : teams.problem().train;
-        pass.features = static_cast<const Real*>(data.features);
-        pass.targets = static_cast<const Real*>(data.targets);
+        pass.data = p.test ? &teams.problem->test : &teams.problem->train;
+        const std::int64_t row_count = pass.data->rows;
         find_points();
         Sum losses, hits;
         block.each([&](int thread) {
             losses[thread][0] = p.first_row > 0 ? p.losses[place(thread)] : 0.0;
             hits[thread][0] = p.first_row > 0 ? p.hits[place(thread)] : 0.0;
         });
-        const std::int64_t stop = smaller(p.stop_row, data.rows);
+        const std::int64_t stop = smaller(p.stop_row, row_count);
         for (std::int64_t first = p.first_row; first < stop; first += p.layout.round) {
             pass.count = int(smaller(p.layout.round, stop - first));
             const auto rows = [&](int, int s) { return first + s; };
@@ -46,7 +45,7 @@ struct RecordKernel {
             });
         }
         if (p.stop_row >= p.last_row) {
-            finish(losses, hits, data.rows);
+            finish(losses, hits, row_count);
             return;
         }
         block.each([&](int thread) {
@@ -76,7 +75,7 @@ struct RecordKernel {
     }
 
     ASGD_KERNEL_MEMBER void finish(Sum& losses, Sum& hits, std::int64_t rows) {
-        const DataProblem& problem = teams.problem();
+        const DataProblem& problem = *teams.problem;
         block.fold_products(losses);
         block.fold_products(hits);
         Sum squares;

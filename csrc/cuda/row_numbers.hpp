@@ -100,29 +100,31 @@ struct SampleSequences {
     const cuda::DataLaunch& p;
     Block& block;
     RowNumbers& shared;
-    std::int64_t first = 0, stop = 0;  // that are in shared memory
+    std::int64_t first = 0;  // of those that are in shared memory,
+    int length = 0;          // and how many
 
     ASGD_KERNEL_MEMBER int log2_sequences() const {
         return p.ensemble.common_random_numbers ? p.layout.log2_replicates : cuda::log2_teams;
     }
-    ASGD_KERNEL_MEMBER std::uint32_t row(int thread, std::int64_t sample) {
+    // Of the sample that lies `offset` after the first.
+    ASGD_KERNEL_MEMBER std::uint32_t row(int thread, int offset) {
         const int sequence = thread / team_threads & ((1 << log2_sequences()) - 1);
-        return shared.number.get(thread, sequence * (cuda::most_row_numbers >> log2_sequences()) + int(sample - first));
+        return shared.number.get(thread, sequence * (cuda::most_row_numbers >> log2_sequences()) + offset);
     }
 
     // Samples begin .. begin + count - 1, and more ahead but not past `last`, are worked out unless they are there.
     ASGD_KERNEL_MEMBER void have(const Teams& teams, std::int64_t begin, int count, std::int64_t last) {
-        if (first <= begin && begin + count <= stop) return;
+        if (first <= begin && begin + count <= first + length) return;
         SampleWindow window{begin / 4 * 4,
                             0,
                             log2_sequences(),
-                            std::uint32_t(teams.problem().train.rows),
-                            std::uint32_t(teams.first_replicate),
+                            std::uint32_t(teams.problem->train.rows),
+                            std::uint32_t(teams.first_replicate()),
                             std::uint32_t(teams.configs.first),
                             teams.configs.count};
         window.length = int(smaller(window.samples_ahead(), last - window.first));
         first = window.first;
-        stop = first + window.length;
+        length = window.length;
         block.barrier();
         if (p.network.sampling == Sampling::with_replacement)
             draw_rows(p, block, window, shared);

@@ -27,12 +27,12 @@ struct StepKernel {
     NetworkPass<Real> pass{p, block, dynamic};
 
     ASGD_KERNEL_MEMBER bool averaging() const { return teams.averaging(); }
+    ASGD_KERNEL_MEMBER int batch() const { return int(p.network.batch_size); }
     ASGD_KERNEL_MEMBER bool in_place() const { return p.sum.elements == 0; }
 
     ASGD_KERNEL_MEMBER void run() {
         teams.find();
-        pass.features = static_cast<const Real*>(teams.problem().train.features);
-        pass.targets = static_cast<const Real*>(teams.problem().train.targets);
+        pass.data = &teams.problem->train;
         begin();
         std::int64_t t = p.first_step, window = p.first_window;
         for (;;) {
@@ -41,16 +41,17 @@ struct StepKernel {
             if (t == p.stop_step) break;
             std::int64_t stop = smaller(t - t % p.layout.tile_steps + p.layout.tile_steps, p.stop_step);
             if (window < p.ensemble.record_count) stop = smaller(stop, window_start(p.ensemble, window));
-            shared.rates.compute(block, p.ensemble, teams.configs, p.layout.tile_steps, t, int(stop - t));
-            for (int j = 0; t < stop; ++t, ++j) {
-                const std::int64_t first = t == p.first_step ? p.first_sample : 0;
-                const std::int64_t last = t == p.stop_step - 1 ? p.stop_sample : p.network.batch_size;
+            const int n = int(stop - t);
+            shared.rates.compute(block, p.ensemble, teams.configs, p.layout.tile_steps, t, n);
+            for (int j = 0; j < n; ++j, ++t) {
+                const int first = t == p.first_step ? p.first_sample : 0;
+                const int last = t == p.stop_step - 1 ? p.stop_sample : batch();
                 take_samples(t, j, first, last);
-                if (last == p.network.batch_size) finish_step();
+                if (last == batch()) finish_step();
             }
-            if (averaging() && t % segment_steps == 0 && (t < p.stop_step || p.stop_sample == p.network.batch_size))
+            if (averaging() && t % segment_steps == 0 && (t < p.stop_step || p.stop_sample == batch()))
                 close_segments();
-            if (t == p.stop_step && p.stop_sample < p.network.batch_size) break;
+            if (t == p.stop_step && p.stop_sample < batch()) break;
         }
         end();
     }
@@ -92,15 +93,14 @@ struct StepKernel {
         for_elements([&](int thread, int m) {
             if (p.point.shared >= 0) stored(p.point, thread, m) = x(thread, m);
             if (momentum && p.velocity.shared >= 0) stored(p.velocity, thread, m) = pass.at(p.velocity, thread, m);
-            if (p.stop_sample < p.network.batch_size && p.sum.shared >= 0)
-                stored(p.sum, thread, m) = pass.at(p.sum, thread, m);
+            if (p.stop_sample < batch() && p.sum.shared >= 0) stored(p.sum, thread, m) = pass.at(p.sum, thread, m);
         });
     }
 
     // Element m of a thread at step 0: given or drawn, and 0 where it pads.
     ASGD_KERNEL_MEMBER Real start_of(int thread, int m) {
         const std::int64_t offset = std::int64_t(m) * row_multiple + pass.lane(thread);
-        const double* const x0 = teams.problem().x0;
+        const double* const x0 = teams.problem->x0;
         std::int64_t coordinate = 0;  // the layer's first
         for (int k = 0; k < p.net.layers; ++k) {
             const std::int64_t inputs = p.net.inputs[k], units = p.net.units[k];
@@ -139,10 +139,9 @@ struct StepKernel {
     // --- steps
 
     // Samples first .. last - 1 of the batch of step t, the j-th of the tile.
-    ASGD_KERNEL_MEMBER void take_samples(std::int64_t t, int j, std::int64_t first, std::int64_t last) {
-        const std::int64_t batch = p.network.batch_size;
-        const Real share = Real(1) / Real(batch);
-        const Real lambda = Real(teams.problem().l2 + p.ensemble.weight_decay);
+    ASGD_KERNEL_MEMBER void take_samples(std::int64_t t, int j, int first, int last) {
+        const Real share = Real(1) / Real(batch());
+        const Real lambda = Real(teams.problem->l2 + p.ensemble.weight_decay);
         const bool momentum = p.ensemble.momentum > 0;
         const auto minus_lr = [&](int thread) {
             return shared.rates.minus_lr.get(thread,
@@ -157,15 +156,15 @@ struct StepKernel {
                                   lambda > 0,
                                   p.ensemble.nesterov};
         };
-        for (std::int64_t s = first; s < last; s += p.layout.round) {
-            const std::int64_t sample = t * batch + s;
-            pass.count = int(smaller(p.layout.round, last - s));
-            samples.have(teams, sample, pass.count, p.stop_step * batch);
-            const auto rows = [&](int thread, int i) { return std::int64_t(samples.row(thread, sample + i)); };
+        for (int s = first; s < last; s += p.layout.round) {
+            pass.count = lesser(p.layout.round, last - s);
+            samples.have(teams, t * batch() + s, pass.count, p.stop_step * batch());
+            const int offset = int(t * batch() + s - samples.first);
+            const auto rows = [&](int thread, int i) { return std::int64_t(samples.row(thread, offset + i)); };
             pass.forward(rows);
             pass.differentiate(rows, [&](int thread) { return momentum ? share : minus_lr(thread) * share; });
             pass.backward();
-            pass.update(rows, rule, s == 0, s + pass.count == batch, in_place());
+            pass.update(rows, rule, s == 0, s + pass.count == batch(), in_place());
         }
     }
 
@@ -181,7 +180,7 @@ struct StepKernel {
             });
             block.fold_products(norm);
         }
-        const double radius = teams.problem().radius;
+        const double radius = teams.problem->radius;
         block.each([&](int thread) {
             const Real factor = ball ? ball_factor(Real(radius), Real(radius * radius), norm[thread][0]) : Real(1);
             for (int m = 0; m < p.layout.chunks; ++m) {

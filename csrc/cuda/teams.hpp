@@ -13,28 +13,30 @@ struct Teams {
     const cuda::DataLaunch& p;
     Block& block;
     BlockConfigs configs{};
-    std::int64_t problem_number = 0;
-    std::int64_t first_replicate = 0;
+    const DataProblem* problem = nullptr;
 
     ASGD_KERNEL_MEMBER void find() {
         const std::int64_t per_problem = p.ensemble.schedule_count * p.ensemble.base_lr_count;
         const std::int64_t group = p.first_group + block.index() % p.config_groups;
-        problem_number = group / p.layout.groups_per_problem;
-        const std::int64_t begin = problem_number * per_problem;
+        const std::int64_t number = group / p.layout.groups_per_problem;
+        problem = p.ensemble.problems.data + number;
+        const std::int64_t begin = number * per_problem;
         std::int64_t first = begin + group % p.layout.groups_per_problem * p.layout.configs;
         const std::int64_t stop = smaller(smaller(first + p.layout.configs, begin + per_problem), p.stop_config);
         first = first < p.first_config ? p.first_config : first;
         configs = block_configs(p.ensemble, first, stop);
-        first_replicate = p.first_replicate + (block.index() / p.config_groups << p.layout.log2_replicates);
     }
 
-    ASGD_KERNEL_MEMBER const DataProblem& problem() const { return p.ensemble.problems.data[problem_number]; }
+    // Worked out where it is wanted: a register less through the steps.
+    ASGD_KERNEL_MEMBER std::int64_t first_replicate() const {
+        return p.first_replicate + (block.index() / p.config_groups << p.layout.log2_replicates);
+    }
     ASGD_KERNEL_MEMBER int config_of_team(int team) const {
         const int c = team >> p.layout.log2_replicates;
         return c < configs.count ? c : configs.count - 1;
     }
     ASGD_KERNEL_MEMBER std::int64_t replicate_of_team(int team) const {
-        return first_replicate + (team & ((1 << p.layout.log2_replicates) - 1));
+        return first_replicate() + (team & ((1 << p.layout.log2_replicates) - 1));
     }
     ASGD_KERNEL_MEMBER std::uint32_t stream_of_team(int team) const {
         return p.ensemble.common_random_numbers ? 0 : std::uint32_t(configs.first + config_of_team(team));

@@ -1,11 +1,13 @@
-// The kernels for problems on data as CUDA functions.
+// The kernels for problems on data as CUDA functions. Included by data_kernels_float32.cu and data_kernels_float64.cu,
+// which instantiate them.
+#pragma once
+
 #define ASGD_ISA gpu
 #include "record_kernel.hpp"
 #include "step_kernel.hpp"
 
 namespace anneal_sgd {
 namespace cuda {
-namespace {
 
 // Two blocks to a multiprocessor hide each other's waiting for rows; steps in doubles hold more per thread, which must
 // not spill.
@@ -31,15 +33,9 @@ __global__ void __launch_bounds__(gpu::block_threads, 2) record_kernel(const __g
 }
 
 template <class Real>
-const void* find(bool recording) {
+const void* find_data_kernel(bool recording) {
     return recording ? reinterpret_cast<const void*>(&record_kernel<Real>)
                      : reinterpret_cast<const void*>(&step_kernel<Real>);
-}
-
-}  // namespace
-
-const void* data_kernel(Precision precision, bool recording) {
-    return precision == Precision::float32 ? find<float>(recording) : find<double>(recording);
 }
 
 }  // namespace cuda
