@@ -213,7 +213,6 @@ class Simulator:
             threads=threads,
             isa=isa,
             on_gpu=on_gpu or device is not None or stream is not None,
-            cpu_only="" if kind._HAS_CUDA_KERNELS else kind.__name__,
         )
         kept_schedule = schedule if isinstance(schedule, Schedule) else _schedules(schedule)
         kept_lr, rates = _base_lr(base_lr)

@@ -37,7 +37,6 @@ class Problem(ABC):
     _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality",)
     """What can be recorded; the first is the default."""
     _TAKES_MOMENTUM: ClassVar[bool] = False
-    _HAS_CUDA_KERNELS: ClassVar[bool] = True
 
     @property
     def dimension(self) -> int:

@@ -62,7 +62,6 @@ class DataProblem(Problem):
     )
     _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality", "loss", "test_loss", "test_accuracy")
     _TAKES_MOMENTUM: ClassVar[bool] = True
-    _HAS_CUDA_KERNELS: ClassVar[bool] = False
     _loss: ClassVar[_core.Loss]
     _classifies: ClassVar[bool] = True
 
