@@ -48,11 +48,7 @@ struct StepRule {
     Real decay, minus_lr, mu;
     bool momentum, decays, nesterov;
 
-    ASGD_KERNEL_MEMBER Real before_rows(Real w) const {
-        if (momentum) return decay * w;
-        return decays ? fma(decay, w, w) : w;
-    }
-    // The new weight.
+    // The new weight, with momentum.
     ASGD_KERNEL_MEMBER Real after_rows(Real sum, Real w, Real& velocity) const {
         velocity = fma(mu, velocity, sum);
         return fma(minus_lr, nesterov ? fma(mu, velocity, sum) : velocity, w);
@@ -371,7 +367,7 @@ struct NetworkPass {
             for (int i = 0; i < T::samples; ++i) in[i] = input(thread, layer, s + i, rows);
             // A loop for each way to begin and to end: inside it, what only some steps do would cost all.
             if (rule.momentum && last)
-                add_rows_to<T, true, true>(sums, layer, u, in, c[thread], rule, first);
+                add_rows_to<T, false, true>(sums, layer, u, in, c[thread], rule, first);
             else if (first && (rule.momentum || rule.decays))
                 add_rows_to<T, true, false>(sums, layer, u, in, c[thread], rule, first);
             else
@@ -388,30 +384,51 @@ struct NetworkPass {
     template <class T, bool beginning, bool ending>
     ASGD_KERNEL_MEMBER void add_rows_to(const Sums& sums, int layer, int u, const Real* const in[T::samples],
                                         const Values<Real, T::products>& c, const StepRule<Real>& rule, bool first) {
+        // As many as registers hold without spilling.
+        constexpr int ahead = T::products == 1 ? 4 : ending ? 1 : T::products == tile_edge ? 4 : 2;
         const int length = row_chunks(layer) * team_threads, begin = weight(layer, u) * team_threads;
-        const Real* from[T::units];
-        Real* to[T::units];
+        int m = 0;
+        if constexpr (ahead > 1) {
+            ASGD_NO_UNROLL
+            for (; m + (ahead - 1) * team_threads < length; m += ahead * team_threads)
+                add_chunks<T, ahead, beginning, ending>(sums, begin, length, m, in, c, rule, first);
+        }
+        ASGD_NO_UNROLL
+        for (; m < length; m += team_threads)
+            add_chunks<T, 1, beginning, ending>(sums, begin, length, m, in, c, rule, first);
+    }
+
+    // For `chunks` elements of every unit of a tile. All are loaded before the first is stored: a compiler does not
+    // know that rows and weights are apart, and would wait for each.
+    template <class T, int chunks, bool beginning, bool ending>
+    ASGD_KERNEL_MEMBER static void add_chunks(const Sums& sums, int begin, int length, int m,
+                                              const Real* const in[T::samples], const Values<Real, T::products>& c,
+                                              const StepRule<Real>& rule, bool first) {
+        Real a[T::samples][chunks], sum[T::units][chunks];
+        ASGD_UNROLL
+        for (int q = 0; q < chunks; ++q) {
+            ASGD_UNROLL
+            for (int i = 0; i < T::samples; ++i) a[i][q] = in[i][m + q * team_threads];
+            ASGD_UNROLL
+            for (int k = 0; k < T::units; ++k) sum[k][q] = sums.from[begin + k * length + m + q * team_threads];
+        }
         ASGD_UNROLL
         for (int k = 0; k < T::units; ++k) {
-            from[k] = sums.from + (begin + k * length);
-            to[k] = sums.to + (begin + k * length);
-        }
-        for (int m = 0; m < length; m += team_threads) {
-            Real a[T::samples];
             ASGD_UNROLL
-            for (int i = 0; i < T::samples; ++i) a[i] = in[i][m];
-            ASGD_UNROLL
-            for (int k = 0; k < T::units; ++k) {
-                Real value = from[k][m];
-                if (beginning && first) value = rule.before_rows(value);
+            for (int q = 0; q < chunks; ++q) {
+                Real& value = sum[k][q];
+                if constexpr (beginning) value = rule.momentum ? rule.decay * value : fma(rule.decay, value, value);
+                if constexpr (ending) value = first ? rule.decay * value : value;  // a step of one tile
                 ASGD_UNROLL
-                for (int i = 0; i < T::samples; ++i) value = fma(c[i * T::units + k], a[i], value);
-                if constexpr (ending) {
-                    Real& velocity = sums.velocity[begin + k * length + m];
-                    to[k][m] = rule.after_rows(value, to[k][m], velocity);
-                } else {
-                    to[k][m] = value;
-                }
+                for (int i = 0; i < T::samples; ++i) value = fma(c[i * T::units + k], a[i][q], value);
+            }
+        }
+        ASGD_UNROLL
+        for (int k = 0; k < T::units; ++k) {
+            ASGD_UNROLL
+            for (int q = 0; q < chunks; ++q) {
+                const int e = begin + k * length + m + q * team_threads;
+                sums.to[e] = ending ? rule.after_rows(sum[k][q], sums.w[e], sums.velocity[e]) : sum[k][q];
             }
         }
     }

@@ -110,7 +110,7 @@ struct RecordKernel {
     }
 
     ASGD_KERNEL_MEMBER void record(int team, Metric metric, double value) {
-        const std::int64_t config = teams.configs.first + teams.config_of_team(team) - p.first_config;
+        const std::int64_t config = teams.first_config + teams.config_of_team(team) - p.first_config;
         const std::int64_t metrics = p.ensemble.metric_count;
         for (std::int64_t m = 0; m < metrics; ++m)
             if (p.ensemble.metrics[m] == metric)

@@ -120,8 +120,8 @@ struct SampleSequences {
                             log2_sequences(),
                             std::uint32_t(teams.problem->train.rows),
                             std::uint32_t(teams.first_replicate()),
-                            std::uint32_t(teams.configs.first),
-                            teams.configs.count};
+                            std::uint32_t(teams.first_config),
+                            teams.config_count};
         window.length = int(smaller(window.samples_ahead(), last - window.first));
         first = window.first;
         length = window.length;

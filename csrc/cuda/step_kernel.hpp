@@ -42,7 +42,7 @@ struct StepKernel {
             std::int64_t stop = smaller(t - t % p.layout.tile_steps + p.layout.tile_steps, p.stop_step);
             if (window < p.ensemble.record_count) stop = smaller(stop, window_start(p.ensemble, window));
             const int n = int(stop - t);
-            shared.rates.compute(block, p.ensemble, teams.configs, p.layout.tile_steps, t, n);
+            shared.rates.compute(block, p.ensemble, teams.configs(), p.layout.tile_steps, t, n);
             for (int j = 0; j < n; ++j, ++t) {
                 const int first = t == p.first_step ? p.first_sample : 0;
                 const int last = t == p.stop_step - 1 ? p.stop_sample : batch();

@@ -12,7 +12,7 @@ ASGD_ISA_NAMESPACE_BEGIN
 struct Teams {
     const cuda::DataLaunch& p;
     Block& block;
-    BlockConfigs configs{};
+    int first_config = 0, config_count = 0;  // of the block
     const DataProblem* problem = nullptr;
 
     ASGD_KERNEL_MEMBER void find() {
@@ -24,26 +24,30 @@ struct Teams {
         std::int64_t first = begin + group % p.layout.groups_per_problem * p.layout.configs;
         const std::int64_t stop = smaller(smaller(first + p.layout.configs, begin + per_problem), p.stop_config);
         first = first < p.first_config ? p.first_config : first;
-        configs = block_configs(p.ensemble, first, stop);
+        first_config = int(first);
+        config_count = int(stop - first);
     }
 
-    // Worked out where it is wanted: a register less through the steps.
+    // Worked out where they are wanted: some registers less through the steps.
+    ASGD_KERNEL_MEMBER BlockConfigs configs() const {
+        return block_configs(p.ensemble, first_config, first_config + config_count);
+    }
     ASGD_KERNEL_MEMBER std::int64_t first_replicate() const {
         return p.first_replicate + (block.index() / p.config_groups << p.layout.log2_replicates);
     }
     ASGD_KERNEL_MEMBER int config_of_team(int team) const {
         const int c = team >> p.layout.log2_replicates;
-        return c < configs.count ? c : configs.count - 1;
+        return lesser(c, config_count - 1);
     }
     ASGD_KERNEL_MEMBER std::int64_t replicate_of_team(int team) const {
         return first_replicate() + (team & ((1 << p.layout.log2_replicates) - 1));
     }
     ASGD_KERNEL_MEMBER std::uint32_t stream_of_team(int team) const {
-        return p.ensemble.common_random_numbers ? 0 : std::uint32_t(configs.first + config_of_team(team));
+        return p.ensemble.common_random_numbers ? 0 : std::uint32_t(first_config + config_of_team(team));
     }
     // Whether the team has a trajectory of its own.
     ASGD_KERNEL_MEMBER bool is_active(int team) const {
-        return team >> p.layout.log2_replicates < configs.count && replicate_of_team(team) < p.stop_replicate;
+        return team >> p.layout.log2_replicates < config_count && replicate_of_team(team) < p.stop_replicate;
     }
 
     // Element m of a thread in arrays over the padded point: state, sums of iterates.
