@@ -200,10 +200,13 @@ struct NetworkPass {
                 const Real b = p.net.has_intercept ? at(p.point, thread, intercept(layer, c)) : Real(0);
                 for (int s = 0; s < count; ++s) {
                     Real& a = at(p.hidden[layer], thread, s * chunks + c);
+                    if (!is_unit) {
+                        a = Real(0);
+                        continue;
+                    }
                     const Real z = p.net.has_intercept ? a + b : a;
-                    a = !is_unit                                   ? Real(0)
-                        : p.network.activation == Activation::relu ? activated<Activation::relu>(z)
-                                                                   : activated<Activation::tanh>(z);
+                    a = p.network.activation == Activation::relu ? activated<Activation::relu>(z)
+                                                                 : activated<Activation::tanh>(z);
                 }
             }
         });
@@ -295,13 +298,17 @@ struct NetworkPass {
     ASGD_KERNEL_MEMBER void load_factors(Reals<T::products>& c, int layer, int s, int u) {
         const bool last = is_last(layer);
         block.each([&](int thread) {
+            const bool has_sample = s / team_threads * team_threads + lane(thread) < count;
             ASGD_UNROLL
             for (int i = 0; i < T::samples; ++i) {
                 ASGD_UNROLL
-                for (int k = 0; k < T::units; ++k)
-                    c[thread][i * T::units + k] =
-                        last ? at(p.output, thread, output(s, u + k))
-                             : at(p.delta[layer], thread, (s + i) * unit_chunks(layer) + u / team_threads);
+                for (int k = 0; k < T::units; ++k) {
+                    Real& factor = c[thread][i * T::units + k];
+                    if (!last)
+                        factor = at(p.delta[layer], thread, (s + i) * unit_chunks(layer) + u / team_threads);
+                    else
+                        factor = has_sample ? at(p.output, thread, output(s, u + k)) : Real(0);
+                }
             }
         });
         block.shuffle(c, [&](int, int i) { return (last ? s + i / T::units : u + i % T::units) % team_threads; });
