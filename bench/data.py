@@ -1,6 +1,6 @@
-"""Time the problems on data on all cores, beside Numba, JAX and NumPy where they are installed.
+"""Time the problems on data on all cores, beside Numba, JAX and NumPy where they are installed; on a GPU beside JAX.
 
-python bench/data.py [--rounds 5] [--tiny] [--case NAME ...] [--json FILE] [--no-peers]
+python bench/data.py [--gpu] [--rounds 5] [--tiny] [--case NAME ...] [--json FILE] [--no-peers]
 
 A time is that of T steps less that of one step, so that what does not grow with the steps cancels: of ours the loss of
 every trajectory over all rows at the end; of peers, which return points whose loss is computed outside of the time, the
@@ -16,6 +16,7 @@ import argparse
 import importlib
 import json
 import math
+import os
 import statistics
 import sys
 import time
@@ -90,6 +91,15 @@ CASES = (
     Case("mlp-digits-32", 1_000, (("JAX", 400), ("NumPy", 120)), 32, 0.1, trajectories=256, layers=(64, 32, 10)),
 )
 
+# For a GPU, which wants 10^4 trajectories before it is busy.
+GPU_CASES = (
+    Case("gpu-logistic-1", 20_000, (("JAX", 4_000),), 1, 0.02, trajectories=2**16),
+    Case("gpu-logistic-16", 4_000, (("JAX", 400),), 16, 0.02, trajectories=2**16),
+    Case("gpu-logistic-1-shared", 20_000, (("JAX", 10_000),), 1, LRS, trajectories=2**14),
+    Case("gpu-logistic-16-shared", 4_000, (("JAX", 2_000),), 16, LRS, trajectories=2**14),
+    Case("gpu-mlp-digits-32", 1_000, (("JAX", 200),), 32, 0.1, trajectories=2**14, layers=(64, 32, 10)),
+)
+
 
 def problem_of(case: Case) -> problems.DataProblem:
     if case.layers is not None:
@@ -103,7 +113,7 @@ def problem_of(case: Case) -> problems.DataProblem:
     return problems.LogisticRegression(features, labels, batch_size=case.batch)
 
 
-def ours(case: Case, problem: problems.DataProblem, runs: int = 1) -> Run:
+def ours(case: Case, problem: problems.DataProblem, backend: str, runs: int = 1) -> Run:
     """Returns final losses: (trajectories,), or (trajectories, runs) of shared minibatches."""
     simulator = Simulator(problem)
     replicates = runs if case.shared else case.trajectories
@@ -116,7 +126,7 @@ def ours(case: Case, problem: problems.DataProblem, runs: int = 1) -> Run:
             replicates=replicates,
             metric="loss",
             seed=seed,
-            backend="cpu",
+            backend=backend,
             keep_samples=True,
         ).samples
 
@@ -130,10 +140,10 @@ def final_losses(problem: problems.DataProblem, points: np.ndarray) -> np.ndarra
     return np.asarray(np.log1p(np.exp(-margins)).mean(axis=0, dtype=np.float64))
 
 
-def disagreement(case: Case, problem: problems.DataProblem, name: str, peer: Run) -> str:
+def disagreement(case: Case, problem: problems.DataProblem, name: str, peer: Run, backend: str) -> str:
     """In words; empty if the peer's losses are ours."""
     steps = case.steps_of(name)
-    mine = ours(case, problem, RUNS)(steps, 0)
+    mine = ours(case, problem, backend, RUNS)(steps, 0)
     if case.shared:
         mine = mine.mean(axis=0)
         theirs = np.array([final_losses(problem, peer(steps, seed)).mean() for seed in range(RUNS)])
@@ -151,14 +161,16 @@ def seconds(run: Run, steps: int, seed: int) -> float:
     return time.perf_counter() - start
 
 
-def measure(case: Case, problem: problems.DataProblem, names: list[str], rounds: int) -> list[dict[str, Any]]:
+def measure(
+    case: Case, problem: problems.DataProblem, names: list[str], rounds: int, backend: str
+) -> list[dict[str, Any]]:
     """A row of the report per contestant."""
-    runs, rows = {OURS: ours(case, problem)}, {OURS: {"compile_seconds": 0.0, "disagreement": ""}}
+    runs, rows = {OURS: ours(case, problem, backend)}, {OURS: {"compile_seconds": 0.0, "disagreement": ""}}
     for name in (name for name, _ in case.peers if name in names):
         start = time.perf_counter()
         peer = MAKERS[name](case, np.array(problem.X), problem.y.astype(np.float32))
         compiled = time.perf_counter() - start
-        text = disagreement(case, problem, name, peer)
+        text = disagreement(case, problem, name, peer, backend)
         rows[name] = {"compile_seconds": compiled, "disagreement": text}
         if not text:
             runs[name] = peer
@@ -207,12 +219,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tiny", action="store_true", help="a small part of the work: only to see that all runs")
-    parser.add_argument("--case", choices=[case.name for case in CASES], action="append", help="default: every case")
+    parser.add_argument("--gpu", action="store_true", help="the cases for a GPU, on one; tiny ones where there is none")
+    names_of_cases = [case.name for case in (*CASES, *GPU_CASES)]
+    parser.add_argument("--case", choices=names_of_cases, action="append", help="default: every case")
     parser.add_argument("--json", type=Path, help="a file for the figures")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
+    backend = "cpu" if not options.gpu else "auto" if options.tiny else "cuda"
+    reason = runtime.why_unavailable("cuda") if backend == "cuda" else ""
+    if reason:
+        print(f"data.py: the backend is not available: {reason}", file=sys.stderr)
+        return 2
     names, versions = [], {OURS: anneal_sgd.__version__, "NumPy": np.__version__}
-    for name in MAKERS if options.peers else ():
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a GPU's memory is for both
+    for name in () if not options.peers else ("JAX",) if options.gpu else MAKERS:
         try:
             module = importlib.import_module(name.lower())
         except ImportError:
@@ -220,13 +240,17 @@ def main() -> int:
             continue
         names.append(name)
         versions[name] = module.__version__
-        if name == "JAX":  # before its first use
+        if name == "JAX" and not options.gpu:  # before its first use
             module.config.update("jax_platforms", "cpu")
             module.config.update("jax_num_cpu_devices", runtime.cpu_count())
-    chosen = [case for case in CASES if not options.case or case.name in options.case]
+    cases = GPU_CASES if options.gpu else CASES
+    chosen = [case for case in cases if not options.case or case.name in options.case]
     chosen = [case.tiny() for case in chosen] if options.tiny else chosen
     used = ", ".join(f"{name} {number}" for name, number in versions.items())
-    title = f"{processor()}, {runtime.cpu_count()} cores, {runtime.isa()}, {used}, {options.rounds} rounds"
+    where = f"{processor()}, {runtime.cpu_count()} cores, {runtime.isa()}"
+    if backend == "cuda":
+        where = runtime.cuda_devices()[0]["name"]
+    title = f"{where}, {used}, {options.rounds} rounds"
     print(f"{title}{', tiny: the figures mean nothing' if options.tiny else ''}\n")
     print("| case | what | steps | M trajectory-steps/s | ns | GFMA/s | ours / it | compiled in, s |")
     print("|---|---|---|---|---|---|---|---|")
@@ -237,7 +261,7 @@ def main() -> int:
         except ImportError:
             print(f"scikit-learn is not installed: {case.name} skipped")
             continue
-        rows += (found := measure(case, problem, names, options.rounds))
+        rows += (found := measure(case, problem, names, options.rounds, backend))
         print("\n".join(report(found)), flush=True)
     disagreeing = [row["disagreement"] for row in rows if row["disagreement"]]
     for text in disagreeing:

@@ -29,12 +29,15 @@ echo "== the test suite, which must find the CUDA backend"
 "$python" -m pytest -p no:cacheprovider --require-backend=cuda 2>&1 | tee "$out/pytest.txt"
 
 echo "== compute-sanitizer on a short set"
-short="gpu and (every_kernel or large_dimensions or launches) and (33 or 64 or 37) and (gaussian or rademacher)"
+separable="(every_kernel or large_dimensions or launches) and (33 or 64 or 37) and (gaussian or rademacher)"
+on_data="(every_loss and everything) or (edges_of_rows and 33) or different_sizes"
+short="gpu and (($separable) or ($on_data))"
 for tool in memcheck racecheck initcheck synccheck; do
     compute-sanitizer --tool "$tool" --error-exitcode 9 --target-processes all \
-        "$python" -m pytest -p no:cacheprovider -q tests/test_cuda.py -k "$short" --require-backend=cuda \
+        "$python" -m pytest -p no:cacheprovider -q tests/test_cuda.py tests/test_cuda_data.py -k "$short" --require-backend=cuda \
         2>&1 | tee "$out/$tool.txt"
 done
 
 echo "== benchmark"
 "$python" bench/gpu.py --output "$out"
+"$python" bench/data.py --gpu --json "$out/data.json" | tee "$out/data.md"

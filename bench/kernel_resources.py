@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "bench" / "KERNEL_RESOURCES.md"
-SOURCES = ("kernels_float32.cu", "kernels_float64.cu")
+SOURCES = ("kernels_float32.cu", "kernels_float64.cu", "data_kernels_float32.cu", "data_kernels_float64.cu")
 # As in CMakeLists.txt, where they decide about bits.
 OPTIONS = ("--fmad=false", "--expt-relaxed-constexpr")
 PROBLEMS = ("absolute_value", "quadratic", "huber")
@@ -52,12 +52,14 @@ def report(source: str, arch: str) -> str:
 
 
 def parse(text: str) -> list[Resources]:
-    """ptxas prints for each entry function its name, then stack and spills, then registers and shared memory."""
+    """ptxas prints for each entry function its name, then stack and spills, its own and those of functions that it
+    calls, and its registers and shared memory.
+    """
     found = []
     entries = re.split(r"Compiling entry function '", text)[1:]
     for entry in entries:
         numbers = {
-            name: int(match[1]) if (match := re.search(pattern, entry)) else 0
+            name: sum(map(int, re.findall(pattern, entry)))
             for name, pattern in {
                 "registers": r"Used (\d+) registers",
                 "stack": r"(\d+) bytes stack frame",
@@ -72,7 +74,8 @@ def parse(text: str) -> list[Resources]:
             problem, noise = PROBLEMS[int(kinds[1])], NOISES[int(kinds[2])]
             kernel = f"{problem}, {noise}" + (", ball" if kinds[3] == "1" else "")
         else:
-            kernel = "moments"
+            kernel = next(word for word in ("moments", "step", "record") if f"{word}_kernel" in name)
+            kernel = kernel if kernel == "moments" else f"data, {kernel}"
         spills = numbers["stores"] + numbers["loads"]
         found.append(Resources(dtype, kernel, numbers["registers"], numbers["stack"], spills, numbers["shared"]))
     return found

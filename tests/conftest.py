@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from anneal_sgd import runtime
+from anneal_sgd import _core, runtime
+from core_cases import PER_THREAD_STREAM
 
 BACKENDS = ("cpu", "cuda")
 
@@ -47,6 +50,24 @@ def backend(request: pytest.FixtureRequest) -> str:
 def need_cuda(request: pytest.FixtureRequest) -> None:
     """For tests of the CUDA backend alone; skips or fails like `backend`."""
     need("cuda", request)
+
+
+@pytest.fixture(params=["emulated", "gpu"])
+def device(request: pytest.FixtureRequest) -> _core.Device:
+    """A device to compare with the CPU backend; where there is no GPU the second is skipped, or fails if required."""
+    if request.param == "emulated":
+        return _core.testing.emulated_device()
+    need("cuda", request)
+    return _core.open_cuda_device(0, PER_THREAD_STREAM)
+
+
+@pytest.fixture(params=["emulated", "gpu"])
+def small_device(request: pytest.FixtureRequest) -> Callable[[int], _core.Device]:
+    """Makes devices with little memory."""
+    if request.param == "emulated":
+        return lambda memory: _core.testing.emulated_device(memory=memory)
+    need("cuda", request)
+    return lambda memory: _core.open_cuda_device(0, PER_THREAD_STREAM, most_memory=memory)
 
 
 def need(backend: str, request: pytest.FixtureRequest) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from anneal_sgd import _core, reference
-from anneal_sgd._core import Iterate, NoiseKind, Precision, ProblemKind, ProjectionKind
+from anneal_sgd._core import Iterate, Metric, NoiseKind, Precision, ProblemKind, ProjectionKind, ScheduleKind
 
 SEED = 2**40 + 12345
 KINDS = [kind.name for kind in ProblemKind]
@@ -13,6 +13,8 @@ NOISES = [kind.name for kind in NoiseKind]
 PROJECTIONS = [kind.name for kind in ProjectionKind]
 ITERATES = [kind.name for kind in Iterate]
 DTYPES = ["float32", "float64"]
+COSINE = _core.Schedule(ScheduleKind.cosine)
+PER_THREAD_STREAM = 2
 
 
 def problem_pair(kind, noise, projection, dimension, rng_seed=0):
@@ -79,9 +81,13 @@ def run(
     threads=1,
     keep=True,
     poll=None,
+    momentum=0.0,
+    nesterov=False,
+    weight_decay=0.0,
+    metrics=("suboptimality",),
     **on_device,
 ):
-    """Samples (configs, records, replicates), or None, and the moments: of an instruction set, or of a device."""
+    """Samples (configs, records x metrics, replicates), or None, and the moments: of an instruction set or a device."""
     base_lr, record_at = np.array(base_lr), np.array([horizon] if record_at is None else record_at)
     ensemble = _core.Ensemble(
         problems=problems,
@@ -94,9 +100,13 @@ def run(
         common_random_numbers=shared,
         precision=Precision[dtype],
         seed=seed,
+        momentum=momentum,
+        nesterov=nesterov,
+        weight_decay=weight_decay,
+        metrics=[Metric[name] for name in metrics],
     )
     configs = problems.count * len(schedules) * base_lr.size
-    samples = np.full((configs, record_at.size, replicates), np.nan, dtype) if keep else None
+    samples = np.full((configs, record_at.size * len(metrics), replicates), np.nan, dtype) if keep else None
     moments = _core.simulate(
         ensemble,
         first_replicate=first,
@@ -108,6 +118,17 @@ def run(
         **on_device,
     )
     return samples, moments
+
+
+def both(device, problems, schedules=(COSINE,), **size):
+    """Samples and moments from the CPU backend and from the device."""
+    return run(problems, schedules, device=None, **size), run(problems, schedules, device=device, **size)
+
+
+def assert_equal(pair):
+    (samples, moments), (device_samples, device_moments) = pair
+    np.testing.assert_array_equal(device_samples, samples)
+    assert_same(device_moments, moments)
 
 
 SCHEDULES = [

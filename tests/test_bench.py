@@ -52,14 +52,15 @@ def test_every_case_for_gpus_runs_on_the_cpu(tmp_path):
     assert "| abs-gaussian | anneal_sgd |" in (tmp_path / "gpu.md").read_text(encoding="utf-8")
 
 
-def test_every_case_on_data_runs(tmp_path):
-    arguments = ["--tiny", "--rounds", "1", "--json", str(tmp_path / "data.json")]
+@pytest.mark.parametrize("cases", [[], ["--gpu"]])
+def test_every_case_on_data_runs(tmp_path, cases):
+    arguments = ["--tiny", "--rounds", "1", "--json", str(tmp_path / "data.json"), *cases]
     done = subprocess.run(
         [sys.executable, str(BENCH / "data.py"), *arguments], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("logistic-1", "logistic-16", "logistic-1-shared", "logistic-16-shared", "mlp-digits-32"):
-        assert f"| {name} | anneal_sgd |" in done.stdout
+        assert f"| {'gpu-' if cases else ''}{name} | anneal_sgd |" in done.stdout
     assert json.loads((tmp_path / "data.json").read_text())
 
 

@@ -12,50 +12,21 @@ import pytest
 from anneal_sgd import _core
 from anneal_sgd._core import NoiseKind, ProblemKind, ProjectionKind, ScheduleKind
 from core_cases import (
+    COSINE,
     DTYPES,
     ITERATES,
     KINDS,
     NOISES,
+    PER_THREAD_STREAM,
     PROJECTIONS,
     SCHEDULES,
+    assert_equal,
     assert_same,
+    both,
     problem_pair,
     run,
     stacked_pairs,
 )
-
-COSINE = _core.Schedule(ScheduleKind.cosine)
-PER_THREAD_STREAM = 2
-
-
-@pytest.fixture(params=["emulated", "gpu"])
-def device(request):
-    """A device to compare with the CPU backend; where there is no GPU the second is skipped, or fails if required."""
-    if request.param == "emulated":
-        return _core.testing.emulated_device()
-    request.getfixturevalue("need_cuda")
-    return _core.open_cuda_device(0, PER_THREAD_STREAM)
-
-
-@pytest.fixture(params=["emulated", "gpu"])
-def small_device(request):
-    """Makes devices with little memory."""
-    if request.param == "emulated":
-        return lambda memory: _core.testing.emulated_device(memory=memory)
-    request.getfixturevalue("need_cuda")
-    return lambda memory: _core.open_cuda_device(0, PER_THREAD_STREAM, most_memory=memory)
-
-
-def both(device, problems, schedules=(COSINE,), **size):
-    """Samples and moments from the CPU backend and from the device."""
-    return run(problems, schedules, device=None, **size), run(problems, schedules, device=device, **size)
-
-
-def assert_equal(pair):
-    (samples, moments), (emulated_samples, emulated_moments) = pair
-    np.testing.assert_array_equal(emulated_samples, samples)
-    assert_same(emulated_moments, moments)
-
 
 RECORDS = [0, 1, 2, 127, 128, 131, 140]
 
@@ -183,7 +154,7 @@ def test_what_fits_no_device_says_how_much_it_needs():
         run(core, [COSINE], device=_core.testing.emulated_device(memory=65536))
     core, _ = problem_pair("quadratic", "none", "none", 1)
     size = {"replicates": 1024, "horizon": 50, "record_at": range(51)}
-    with pytest.raises(MemoryError, match=r"the suboptimality of 1024 replicates at 51 records takes \d+ bytes"):
+    with pytest.raises(MemoryError, match=r"the values of 1024 replicates at 51 records takes \d+ bytes"):
         run(core, [COSINE], device=_core.testing.emulated_device(memory=65536), **size)
 
 

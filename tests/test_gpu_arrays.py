@@ -13,7 +13,7 @@ import types
 import numpy as np
 import pytest
 
-from anneal_sgd import _core, _target, problems, runtime, schedules, simulate
+from anneal_sgd import Simulator, _core, _target, problems, runtime, schedules, simulate
 
 PROBLEM = problems.AbsoluteValue(0.5, noise="gaussian", noise_std=1.0, projection=("box", -1.0, 1.0))
 
@@ -121,6 +121,20 @@ def test_auto_takes_the_gpu_and_the_bits_are_the_cpus(gpu):
     np.testing.assert_array_equal(got.stderr, expected.stderr)
     assert gpu == [(0, 2)]
     assert (got + run(backend="cpu", first_replicate=100)).backend == "cuda+cpu"
+
+
+@pytest.mark.usefixtures("gpu")
+def test_problems_on_data_take_the_gpu_too():
+    X = np.cos(np.arange(60.0)).reshape(20, 3)
+    problem = problems.SoftmaxRegression(X, np.arange(20) % 3, batch_size=4, test=(X[:5], np.arange(5) % 3))
+    size = {"horizon": 9, "replicates": 30, "metric": ("loss", "test_accuracy"), "keep_samples": True}
+    simulator = Simulator(problem)
+    expected, got = (
+        simulator.run(schedules.Linear(), base_lr=[0.1, 1.0], backend=backend, **size) for backend in ("cpu", "auto")
+    )
+    assert got.backend == "cuda"
+    np.testing.assert_array_equal(got.samples, expected.samples)
+    np.testing.assert_array_equal(got.stderr, expected.stderr)
 
 
 TRUST = _target._distrusted

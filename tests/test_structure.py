@@ -47,7 +47,7 @@ def test_includes_point_down():
         (r"std::thread|std::atomic|std::mutex", r"cpu/backend_cpu|engine/(simulate|moment_tree)|cuda/backend_cuda"),
         (
             r"#include <(vector|string|map|functional)>",
-            r"cpu/backend_cpu|engine/|bindings/|cuda/(backend_cuda|block|device|driver|kernels_emulated)",
+            r"cpu/backend_cpu|engine/|bindings/|cuda/(backend_cuda|block|data_kernels_emulated|device|driver|kernels_emulated|upload)",
         ),
     ],
 )

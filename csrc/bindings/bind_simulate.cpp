@@ -117,7 +117,7 @@ std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ense
                                            const std::optional<py::array>& samples,
                                            const std::optional<py::function>& poll,
                                            const std::shared_ptr<DeviceHandle>& device, std::uintptr_t device_samples,
-                                           std::int64_t steps_per_launch) {
+                                           std::int64_t steps_per_launch, std::int64_t rows_per_launch) {
     check_run(first_replicate, replicates, threads);
     const RunOptions options{first_replicate,
                              replicates,
@@ -134,7 +134,8 @@ std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ense
                              },
                              device ? device->device.get() : nullptr,
                              reinterpret_cast<void*>(device_samples),
-                             steps_per_launch};
+                             steps_per_launch,
+                             rows_per_launch};
     auto m = std::make_shared<Moments>();
     m->configs = config_count(ensemble->spec);
     m->records = values_recorded(ensemble->spec);
@@ -165,7 +166,8 @@ void bind_simulate(py::module_& m) {
           py::arg("replicates"), py::arg("isa"), py::arg("threads"), py::arg("device") = nullptr);
     m.def("simulate", &simulate_ensemble, py::arg("ensemble"), py::kw_only(), py::arg("first_replicate"),
           py::arg("replicates"), py::arg("isa"), py::arg("threads"), py::arg("samples"), py::arg("poll"),
-          py::arg("device") = nullptr, py::arg("device_samples") = 0, py::arg("steps_per_launch") = 0);
+          py::arg("device") = nullptr, py::arg("device_samples") = 0, py::arg("steps_per_launch") = 0,
+          py::arg("rows_per_launch") = 0);
 }
 
 }  // namespace anneal_sgd::bindings

@@ -76,6 +76,15 @@
     }                          \
     }
 
+// Loops of unknown length in kernels: several turns' loads on their way at a time, or a body that has them already.
+#if defined(__CUDA_ARCH__)
+#define ASGD_UNROLL_BY_4 _Pragma("unroll 4")
+#define ASGD_NO_UNROLL _Pragma("unroll 1")
+#else
+#define ASGD_UNROLL_BY_4
+#define ASGD_NO_UNROLL
+#endif
+
 #if defined(__CUDA_ARCH__)
 #define ASGD_UNROLL _Pragma("unroll")
 #elif defined(__GNUC__) && !defined(__clang__)

@@ -1,4 +1,4 @@
-// GPUs through the CUDA runtime. Host code: the kernels are in kernels_float32.cu and kernels_float64.cu.
+// GPUs through the CUDA runtime. Host code: the kernels are in kernels_*.cu and data_kernels_*.cu.
 #include "backend_cuda.hpp"
 
 #include <cuda_runtime.h>
@@ -16,11 +16,13 @@ const void* ensemble_kernel_float32(const KernelKind& kind);
 const void* ensemble_kernel_float64(const KernelKind& kind);
 const void* moments_kernel_float32();
 const void* moments_kernel_float64();
+const void* data_kernel_float32(bool recording);
+const void* data_kernel_float64(bool recording);
 
 namespace {
 
 constexpr int threads = 256;                           // block_threads of block.hpp
-constexpr std::int64_t most_static_shared = 16 << 10;  // that an ensemble kernel declares
+constexpr std::int64_t most_static_shared = 16 << 10;  // that a kernel declares
 constexpr std::uint64_t kept_bytes = 256 << 20;        // of freed memory, so that the next call need not ask the system
 
 [[noreturn]] void fail(cudaError_t error, const std::string& what) {
@@ -162,12 +164,13 @@ public:
         const void* kernel =
             kind.precision == Precision::float32 ? ensemble_kernel_float32(kind) : ensemble_kernel_float64(kind);
         const CurrentDevice current(number_);
-        if (shared_bytes > 0)
-            // Always the same figure: it belongs to the function, which another thread may be about to launch too.
-            check(
-                cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(dynamic_shared_limit())),
-                "asking for shared memory");
-        start(kernel, launch, launch.blocks, std::size_t(shared_bytes));
+        start(kernel, launch, launch.blocks, shared_bytes);
+    }
+    void launch(Precision precision, const DataLaunch& launch) override {
+        const void* kernel = precision == Precision::float32 ? data_kernel_float32(launch.recording)
+                                                             : data_kernel_float64(launch.recording);
+        const CurrentDevice current(number_);
+        start(kernel, launch, launch.blocks, launch.shared_bytes);
     }
     void launch(Precision precision, const MomentsLaunch& launch) override {
         const CurrentDevice current(number_);
@@ -218,9 +221,15 @@ public:
 
 private:
     template <class Launch>
-    void start(const void* kernel, const Launch& launch, std::int64_t blocks, std::size_t shared_bytes) {
+    void start(const void* kernel, const Launch& launch, std::int64_t blocks, std::int64_t shared_bytes) {
+        if (shared_bytes > 0)
+            // Always the same figure: it belongs to the function, which another thread may be about to launch too.
+            check(
+                cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(dynamic_shared_limit())),
+                "asking for shared memory");
         void* arguments[] = {const_cast<Launch*>(&launch)};
-        check(cudaLaunchKernel(kernel, dim3(unsigned(blocks)), dim3(threads), arguments, shared_bytes, stream_),
+        check(cudaLaunchKernel(kernel, dim3(unsigned(blocks)), dim3(threads), arguments, std::size_t(shared_bytes),
+                               stream_),
               "launching a kernel of " + std::to_string(blocks) + " blocks");
     }
 

@@ -1,13 +1,15 @@
 // A block of threads as a kernel sees it: on a GPU, or emulated on a CPU, so that the kernels' own code (indices,
-// tiles, folds, partial blocks) runs in every test. Included by ensemble_kernel.hpp and moments_kernel.hpp.
+// tiles, folds, partial blocks) runs in every test. Included by the kernels.
 //
-// A kernel is written as work that every thread does, `block.each([&](int thread) {...})`, with barriers and folds
-// between. What a thread keeps from one piece of work to the next is PerThread; what threads share is Shared. On a GPU
-// `each` runs the work once with the thread's own number; the emulation runs it for all threads, in turn forwards and
-// backwards, and throws where two threads touch a shared element without a barrier between them and one writes.
+// A kernel is written as work that every thread does, `block.each([&](int thread) {...})`, with barriers, folds and
+// shuffles between. What a thread keeps from one piece of work to the next is PerThread; what threads share is Shared.
+// On a GPU `each` runs the work once with the thread's own number; the emulation runs it for all threads, in turn
+// forwards and backwards, and throws where two threads touch a shared element without a barrier between them and one
+// writes.
 #pragma once
 
 #include "../core/lanes_plain.hpp"
+#include "../core/spec.hpp"
 #if !ASGD_CUDA_COMPILER
 #include <stdexcept>
 #include <string>
@@ -17,6 +19,8 @@ ASGD_ISA_NAMESPACE_BEGIN
 
 inline constexpr int block_threads = 256;
 inline constexpr int slots = 4;  // replicates that a thread advances together, so that their operations overlap
+inline constexpr int team_threads = row_multiple;  // of a trajectory on data: one for each accumulator of its products
+inline constexpr int teams_of_block = block_threads / team_threads;
 
 // One value per slot of a thread.
 template <class T>
@@ -25,6 +29,17 @@ struct PerSlot {
     ASGD_MEMBER T& operator[](int k) { return v[k]; }
     ASGD_MEMBER const T& operator[](int k) const { return v[k]; }
 };
+
+template <class T, int n>
+struct Values {
+    T v[n];
+    ASGD_MEMBER T& operator[](int i) { return v[i]; }
+    ASGD_MEMBER const T& operator[](int i) const { return v[i]; }
+};
+
+// The thread of a team that holds product i of n after fold_products; n divides team_threads. The others of its
+// team_threads / n neighbours hold it too.
+ASGD_CONSTEXPR int thread_of_product(int i, int n) { return i * (team_threads / n); }
 
 #if ASGD_CUDA_COMPILER
 
@@ -62,6 +77,40 @@ struct Block {
         }
         ASGD_UNROLL
         for (int k = 0; k < slots; ++k) values.value.v[k] = __shfl_sync(~0u, values.value.v[k], 0, lanes);
+    }
+
+    // Every thread of a team holds accumulators of n products, its own share of each. They are folded, v[k] += v[k + w]
+    // for w = 8 .. 1, and the threads get the sums as thread_of_product says, in element 0. While there are several
+    // products a thread gives half of them away for the other half of its partner's: n - 1 shuffles and a few more,
+    // where folding one by one takes 4 n. Sums are the same on either side of a pair: a + b = b + a.
+    template <class T, int n>
+    __device__ __forceinline__ static void fold_products(PerThread<Values<T, n>>& products) {
+        T* const v = products.value.v;
+        int left = n;
+        ASGD_UNROLL
+        for (int w = team_threads / 2; w > 0; w /= 2) {
+            if (left > 1) {
+                left /= 2;
+                const bool upper = (threadIdx.x & unsigned(w)) != 0;
+                ASGD_UNROLL
+                for (int i = 0; i < n / 2; ++i) {
+                    if (i >= left) break;
+                    const T kept = upper ? v[i + left] : v[i], given = upper ? v[i] : v[i + left];
+                    v[i] = kept + __shfl_xor_sync(~0u, given, w, team_threads);
+                }
+            } else {
+                v[0] = v[0] + __shfl_xor_sync(~0u, v[0], w, team_threads);
+            }
+        }
+    }
+
+    // Element i becomes that of the thread source(lane, i) of the team; lane: the thread's own number in the team.
+    template <class T, int n, class Source>
+    __device__ __forceinline__ static void shuffle(PerThread<Values<T, n>>& values, Source source) {
+        ASGD_UNROLL
+        for (int i = 0; i < n; ++i)
+            values.value.v[i] =
+                __shfl_sync(~0u, values.value.v[i], source(int(threadIdx.x) % team_threads, i), team_threads);
     }
 };
 
@@ -130,8 +179,37 @@ public:
                 for (int a = 1; a < lanes; ++a) values[first + a][k] = values[first][k];
             }
     }
+    template <class T, int n>
+    static void fold_products(PerThread<Values<T, n>>& products) {
+        for (int first = 0; first < block_threads; first += team_threads) {
+            T sums[n];
+            for (int i = 0; i < n; ++i) {
+                T acc[team_threads];
+                for (int a = 0; a < team_threads; ++a) acc[a] = products[first + a][i];
+                for (int w = team_threads / 2; w > 0; w /= 2)
+                    for (int a = 0; a < w; ++a) acc[a] = acc[a] + acc[a + w];
+                sums[i] = acc[0];
+            }
+            for (int a = 0; a < team_threads; ++a) products[first + a][0] = sums[a * n / team_threads];
+        }
+    }
+    template <class T, int n, class Source>
+    static void shuffle(PerThread<Values<T, n>>& values, Source source) {
+        for (int first = 0; first < block_threads; first += team_threads) {
+            Values<T, n> before[team_threads];
+            for (int a = 0; a < team_threads; ++a) before[a] = values[first + a];
+            for (int a = 0; a < team_threads; ++a)
+                for (int i = 0; i < n; ++i) values[first + a][i] = before[team_thread(source(a, i))][i];
+        }
+    }
 
 private:
+    static int team_thread(int number) {
+        if (number < 0 || number >= team_threads)
+            throw std::out_of_range("emulated block: shuffle from outside a team");
+        return number;
+    }
+
     // Of the block that this host thread emulates; it grows from block to block, so that no element looks touched.
     static inline thread_local std::int64_t epoch_ = 0;
     std::int64_t index_;

@@ -1,5 +1,5 @@
 // What the driver asks of a device: a GPU (backend_cuda.cpp), or the emulation that tests run (device_emulated.cpp).
-// Included by those and by the driver.
+// Included by those, the driver and its programs.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +29,7 @@ public:
     virtual void download(void* to, std::int64_t to_pitch, const void* from, std::int64_t from_pitch,
                           std::int64_t row_bytes, std::int64_t rows) = 0;
     virtual void launch(const KernelKind& kind, const EnsembleLaunch& launch, std::int64_t shared_bytes) = 0;
+    virtual void launch(Precision precision, const DataLaunch& launch) = 0;
     virtual void launch(Precision precision, const MomentsLaunch& launch) = 0;
     virtual bool idle() = 0;                         // all work enqueued is done
     virtual void drain() noexcept = 0;               // waits until it is, or has failed

@@ -44,6 +44,10 @@ public:
         count_launch();
         emulate(kind, launch, shared_bytes);
     }
+    void launch(Precision precision, const DataLaunch& launch) override {
+        count_launch();
+        emulate(precision, launch);
+    }
     void launch(Precision precision, const MomentsLaunch& launch) override {
         count_launch();
         emulate(precision, launch);

@@ -11,19 +11,17 @@
 #include <thread>
 
 #include "../core/lanes_plain.hpp"
+#include "program.hpp"
 //
 #include "../core/trajectory.hpp"  // after the lane types
 
 namespace anneal_sgd::cuda {
 namespace {
 
-using host::accumulators;
 using host::most_open_windows;
 using host::philox_keys;
 using host::tail_window_start;
 
-constexpr int block_slots = 1024;
-constexpr int most_learning_rates = 1024;       // of ensemble_kernel.hpp
 constexpr std::int64_t many_blocks = 1 << 12;   // beyond which a device is full, and a chunk need not grow
 constexpr double state_limit = 1 << 30;         // bytes of one chunk of many blocks
 constexpr double values_limit = 1 << 29;        // bytes of one group
@@ -37,129 +35,11 @@ constexpr auto poll_interval = std::chrono::milliseconds(100);
 
 using Clock = std::chrono::steady_clock;
 
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-std::int64_t real_bytes(const EnsembleSpec& e) { return e.precision == Precision::float32 ? 4 : 8; }
 std::int64_t config_total(const EnsembleSpec& e) { return e.problems.count * e.schedule_count * e.base_lr_count; }
-bool is_ball(const EnsembleSpec& e) { return e.problems.projection == ProjectionKind::ball; }
 
-int log2_ceil(std::int64_t n) {
-    int log2 = 0;
-    while ((std::int64_t(1) << log2) < n) ++log2;
-    return log2;
+std::unique_ptr<Program> make_program(Device& device, const EnsembleSpec& e) {
+    return e.problems.network != nullptr ? data_program(device, e) : ensemble_program(device, e);
 }
-
-Layout make_layout(const EnsembleSpec& e, std::int64_t configs, std::int64_t replicates) {
-    Layout l{};
-    l.log2_lanes = std::min(log2_ceil(e.problems.dimension), log2_ceil(accumulators));
-    l.coordinates_per_thread = int(ceil_div(e.problems.dimension, std::int64_t(1) << l.log2_lanes));
-    const int log2_trajectories = log2_ceil(block_slots) - l.log2_lanes;
-    l.log2_replicates = std::clamp(log2_ceil(replicates), 2, log2_trajectories);
-    l.configs = 1 << std::min(log2_trajectories - l.log2_replicates, log2_ceil(configs));
-    l.tile_steps = segment_steps;
-    while (l.configs * l.tile_steps > most_learning_rates) l.tile_steps /= 2;
-    return l;
-}
-
-std::int64_t block_count(const Layout& l, std::int64_t configs, std::int64_t replicates) {
-    return ceil_div(configs, l.configs) * ceil_div(replicates, std::int64_t(1) << l.log2_replicates);
-}
-
-std::int64_t elements(const Layout& l, std::int64_t blocks) { return blocks * l.coordinates_per_thread * block_slots; }
-
-// Where a chunk's state arrays lie in its memory, or, without memory, how much they take. In doubles, because plans are
-// tried that no integer holds.
-struct State {
-    State(const EnsembleSpec& e, const Layout& l, double blocks, char* memory = nullptr) {
-        const double n = blocks * l.coordinates_per_thread * block_slots, real = double(real_bytes(e));
-        const bool averaging = e.iterate != Iterate::last;
-        const bool keeps_noise = is_ball(e) && l.coordinates_per_thread > 1 && e.problems.noise != NoiseKind::none;
-        const auto take = [&](double bytes) {
-            void* p = memory == nullptr || bytes == 0 ? nullptr : memory + std::int64_t(used);
-            used += std::ceil(bytes / 256) * 256;
-            return p;
-        };
-        total = static_cast<double*>(take(averaging ? 8 * n : 0));
-        window_start = static_cast<double*>(take(8 * n * double(most_open_windows(e))));
-        noise = take(keeps_noise ? 16 * n : 0);  // the draws of a call, or its words
-        x = take(real * n);
-        segment = take(averaging ? real * n : 0);
-    }
-    double *total, *window_start;
-    void *noise, *x, *segment;
-    double used = 0;
-};
-
-// The ensemble with everything it points to in device memory, packed into one upload.
-class Upload {
-public:
-    Upload(Device& device, const EnsembleSpec& e) {
-        EnsembleSpec spec = e;
-        ProblemSpec& p = spec.problems;
-        const bool box = p.projection == ProjectionKind::box;
-        static const double lowest = -std::numeric_limits<double>::infinity();
-        static const double highest = std::numeric_limits<double>::infinity();
-        if (!box) {  // the kernels clamp always
-            p.lower = {&lowest, 0, 0};
-            p.upper = {&highest, 0, 0};
-        }
-        for (MatrixView* m : {&p.weight, &p.noise_std, &p.lower, &p.upper, &p.x0}) pack(*m, p.count, p.dimension);
-        for (VectorView* v : {&p.huber_width, &p.radius, &p.minimum}) pack(*v, p.count);
-        std::vector<ScheduleSpec> schedules(e.schedules, e.schedules + e.schedule_count);
-        for (ScheduleSpec& s : schedules) s.table = pack(s.table, s.table_size);
-        spec.base_lr = pack(e.base_lr, e.base_lr_count);
-        spec.record_at = pack(e.record_at, e.record_count);
-        const std::size_t where = offset_of(schedules.data(), schedules.size() * sizeof(ScheduleSpec));
-        memory_ = std::make_unique<DeviceMemory>(device, std::int64_t(bytes_.size()));
-        // Offsets become addresses.
-        const auto address = [&](const void* offset) {
-            return memory_->as<char>() + reinterpret_cast<std::uintptr_t>(offset);
-        };
-        const auto move = [&](auto*& pointer) {
-            pointer = reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(address(pointer));
-        };
-        for (MatrixView* m : {&p.weight, &p.noise_std, &p.lower, &p.upper, &p.x0}) move(m->data);
-        for (VectorView* v : {&p.huber_width, &p.radius, &p.minimum}) move(v->data);
-        move(spec.base_lr);
-        move(spec.record_at);
-        for (ScheduleSpec& s : schedules) move(s.table);
-        if (!schedules.empty())
-            std::memcpy(bytes_.data() + where, schedules.data(), schedules.size() * sizeof(ScheduleSpec));
-        spec.schedules = reinterpret_cast<const ScheduleSpec*>(memory_->as<char>() + where);
-        device.upload(memory_->as<void>(), bytes_.data(), std::int64_t(bytes_.size()));
-        ensemble = spec;
-    }
-
-    EnsembleSpec ensemble{};
-
-private:
-    std::size_t offset_of(const void* data, std::size_t n) {
-        const std::size_t at = bytes_.size();
-        bytes_.resize(at + (n + 15) / 16 * 16);
-        if (n > 0) std::memcpy(bytes_.data() + at, data, n);
-        return at;
-    }
-    template <class T>
-    const T* pack(const T* data, std::int64_t n) {
-        return reinterpret_cast<const T*>(offset_of(data, std::size_t(n) * sizeof(T)));
-    }
-    // Broadcast axes stay broadcast.
-    void pack(MatrixView& m, std::int64_t rows, std::int64_t columns) {
-        const std::int64_t r = m.row_stride == 0 ? 1 : rows, c = m.column_stride == 0 ? 1 : columns;
-        std::vector<double> dense;
-        dense.reserve(std::size_t(r * c));
-        for (std::int64_t i = 0; i < r; ++i)
-            for (std::int64_t j = 0; j < c; ++j) dense.push_back(m.data[i * m.row_stride + j * m.column_stride]);
-        m = {pack(dense.data(), r * c), r == 1 ? 0 : c, c == 1 ? 0 : 1};
-    }
-    void pack(VectorView& v, std::int64_t n) {
-        MatrixView m{v.data, v.stride, 0};
-        pack(m, n, 1);
-        v = {m.data, m.row_stride};
-    }
-
-    std::vector<char> bytes_;  // stay: the device may not have read them yet
-    std::unique_ptr<DeviceMemory> memory_;
-};
 
 void check_numbers(const EnsembleSpec& e) {
     if (config_total(e) > std::numeric_limits<std::int32_t>::max())
@@ -168,19 +48,19 @@ void check_numbers(const EnsembleSpec& e) {
 }
 
 // One group of replicates of one part, at work.
-class Runner {
+class Runner : private Pace {
 public:
     Runner(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Plan& plan)
-        : device_(device), e_(e), o_(o), plan_(plan), upload_(device, e) {
-        last_step_ = e.record_at[e.record_count - 1];
-        total_ = double(config_total(e)) * double(o.replicates) * double(e.problems.dimension) * double(last_step_);
+        : device_(device), e_(e), o_(o), plan_(plan), program_(make_program(device, e)) {
+        program_->upload();
+        total_ = program_->work(config_total(e), o.replicates);
     }
 
     void group(std::int64_t first_config, std::int64_t stop_config, std::int64_t first, std::int64_t stop, void* values,
                std::int64_t value_stride) {
         for (std::int64_t r = first; r < stop; r += plan_.chunk_replicates)
-            chunk(first_config, stop_config, r, std::min(stop, r + plan_.chunk_replicates),
-                  static_cast<char*>(values) + (r - first) * real_bytes(e_), value_stride);
+            run_chunk({first_config, stop_config, r, std::min(stop, r + plan_.chunk_replicates),
+                       static_cast<char*>(values) + (r - first) * real_bytes(e_), value_stride});
     }
 
     void wait() {
@@ -198,96 +78,50 @@ private:
         o_.poll(total_ > 0 ? std::min(0.999, done_ / total_) : 0.0);  // 1 is for the end
     }
 
-    void chunk(std::int64_t first_config, std::int64_t stop_config, std::int64_t first, std::int64_t stop, void* values,
-               std::int64_t value_stride) {
-        const std::int64_t configs = stop_config - first_config;
-        const Layout layout = make_layout(e_, configs, stop - first);
-        EnsembleLaunch l{};
-        l.ensemble = upload_.ensemble;
-        const auto keys = philox_keys(e_.seed);
-        std::copy(std::begin(keys.k0), std::end(keys.k0), l.key0);
-        std::copy(std::begin(keys.k1), std::end(keys.k1), l.key1);
-        l.layout = layout;
-        l.first_config = first_config;
-        l.stop_config = stop_config;
-        l.first_replicate = first;
-        l.stop_replicate = stop;
-        l.open_windows = most_open_windows(e_);
-        l.config_groups = ceil_div(configs, layout.configs);
-        l.blocks = block_count(layout, configs, stop - first);
-        l.values = values;
-        l.value_stride = value_stride;
-
-        const auto bytes = std::int64_t(State(e_, layout, double(l.blocks)).used);
+    void run_chunk(const Chunk& chunk) {
+        const std::int64_t configs = chunk.stop_config - chunk.first_config;
+        const std::int64_t replicates = chunk.stop_replicate - chunk.first_replicate;
+        const auto bytes = std::int64_t(program_->footprint(configs, replicates).bytes);
         if (state_ == nullptr || state_bytes_ < bytes) {
             state_.reset();
             state_ = std::make_unique<DeviceMemory>(device_, bytes);
             state_bytes_ = bytes;
         }
-        const State state(e_, layout, double(l.blocks), state_->as<char>());
-        l.x = state.x;
-        l.segment = state.segment;
-        l.total = state.total;
-        l.window_start = state.window_start;
-        l.noise = state.noise;
-
-        std::int64_t shared = 0;
-        if (is_ball(e_) && layout.coordinates_per_thread > 1) {
-            shared = elements(layout, 1) * real_bytes(e_);
-            l.shared_state = shared <= device_.dynamic_shared_limit();
-            if (!l.shared_state) shared = 0;
-        }
-        const KernelKind kind{e_.precision, e_.problems.kind, e_.problems.noise, is_ball(e_)};
-        const double work = double(configs) * double(stop - first) * double(e_.problems.dimension);
+        program_->begin(chunk, state_->as<void>());
         // One short launch, or a few, that nobody needs to watch.
-        const bool brief =
-            total_ <= brief_work && double(last_step_) * layout.coordinates_per_thread <= first_launch_steps;
-        std::int64_t t = 0, record = 0, window = 0;
-        do {
-            l.first_step = t;
-            l.stop_step = t = std::min(last_step_, t + steps_of_launch(work, layout));
-            l.first_record = record;
-            l.first_window = window;
-            while (record < e_.record_count && e_.record_at[record] <= t) ++record;
-            while (window < e_.record_count && window_start(window) <= t) ++window;
-            const auto start = Clock::now();
-            device_.launch(kind, l, shared);
-            const double launched = double(t - l.first_step) * work;
-            done_ += launched;
+        const bool brief = total_ <= brief_work && program_->thread_work(configs, replicates) <= first_launch_steps;
+        Launched launched{};
+        for (auto start = Clock::now(); program_->launch_next(*this, launched); start = Clock::now()) {
+            done_ += launched.work;
             if (brief) continue;
             wait();
-            const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-            speed_ = launched / std::max(seconds, 1e-6);
-            speed_work_ = work;
+            if (launched.work > 0) {
+                const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+                speed_[int(launched.kind)] = {launched.work / std::max(seconds, 1e-6), launched.unit_work};
+            }
             if (Clock::now() > next_poll_) poll();
-        } while (t < last_step_);
+        }
     }
 
-    // Whole tiles, so that few launches cut one, but where a tile is too long. What was learnt of the speed counts for
-    // chunks that are not much smaller.
-    std::int64_t steps_of_launch(double work, const Layout& layout) const {
-        if (o_.steps_per_launch > 0) return o_.steps_per_launch;
-        const double steps =
-            speed_ > 0 && work > speed_work_ / 2
-                ? launch_seconds * speed_ / work
-                : std::min(first_launch_work / work, first_launch_steps / layout.coordinates_per_thread);
-        if (steps < segment_steps) return std::max(std::int64_t(steps), std::int64_t(1));
-        return std::int64_t(std::min(steps, 1e12)) / segment_steps * segment_steps;
-    }
-
-    std::int64_t window_start(std::int64_t record) const {
-        const std::int64_t k = e_.record_at[record];
-        return e_.iterate == Iterate::tail_average && k > 0 ? tail_window_start(k, e_.tail_frac) : -1;
+    // What was learnt of the speed counts for chunks that are not much smaller.
+    double units(LaunchKind kind, std::int64_t rows, double work, double thread_work) const override {
+        if (kind == LaunchKind::steps && o_.steps_per_launch > 0) return double(o_.steps_per_launch);
+        if (rows > 0 && o_.rows_per_launch > 0) return double(o_.rows_per_launch) / double(rows);
+        const Speed& speed = speed_[int(kind)];
+        return speed.per_second > 0 && work > speed.unit_work / 2
+                   ? launch_seconds * speed.per_second / work
+                   : std::min(first_launch_work / work, first_launch_steps / thread_work);
     }
 
     Device& device_;
     const EnsembleSpec& e_;
     const DriverOptions& o_;
     const Plan& plan_;
-    const Upload upload_;
-    std::int64_t last_step_;
-    double total_, done_ = 0;            // coordinate-steps
-    double speed_ = 0, speed_work_ = 0;  // coordinate-steps per second, and per step of the chunk that showed it
+    const std::unique_ptr<Program> program_;
+    double total_, done_ = 0;  // work
+    struct Speed {
+        double per_second = 0, unit_work = 0;  // work, and that of a unit in the chunk that showed it
+    } speed_[2];
     Clock::time_point next_poll_ = Clock::now() + poll_interval;
     std::unique_ptr<DeviceMemory> state_;
     std::int64_t state_bytes_ = 0;
@@ -295,42 +129,68 @@ private:
 
 }  // namespace
 
+void set_chunk(Launch& launch, const EnsembleSpec& e, const EnsembleSpec& on_device, const Chunk& chunk) {
+    launch.ensemble = on_device;
+    launch.open_windows = most_open_windows(e);
+    const auto keys = philox_keys(e.seed);
+    std::copy(std::begin(keys.k0), std::end(keys.k0), launch.key0);
+    std::copy(std::begin(keys.k1), std::end(keys.k1), launch.key1);
+    launch.first_config = chunk.first_config;
+    launch.stop_config = chunk.stop_config;
+    launch.first_replicate = chunk.first_replicate;
+    launch.stop_replicate = chunk.stop_replicate;
+    launch.values = chunk.values;
+    launch.value_stride = chunk.value_stride;
+}
+
+void move_to(Progress& progress, const EnsembleSpec& e, std::int64_t step) {
+    const auto begins = [&](std::int64_t window) {
+        const std::int64_t k = e.record_at[window];
+        return e.iterate == Iterate::tail_average && k > 0 ? tail_window_start(k, e.tail_frac) : -1;
+    };
+    progress.step = step;
+    while (progress.window < e.record_count && begins(progress.window) <= step) ++progress.window;
+}
+
+std::int64_t whole_tiles(double steps) {
+    if (steps < segment_steps) return std::max(std::int64_t(steps), std::int64_t(1));
+    return std::int64_t(std::min(steps, 1e12)) / segment_steps * segment_steps;
+}
+
 Plan make_plan(Device& device, const EnsembleSpec& e, const DriverOptions& o) {
     check_numbers(e);
+    const std::unique_ptr<Program> program = make_program(device, e);
     Plan plan{config_total(e), o.replicates, o.replicates};
-    double blocks = 0;
-    const auto bytes_of_state = [&] {
-        const Layout l = make_layout(e, plan.configs, plan.chunk_replicates);
-        blocks = double(ceil_div(plan.configs, l.configs)) *
-                 double(ceil_div(plan.chunk_replicates, std::int64_t(1) << l.log2_replicates));
-        return State(e, l, blocks).used;
-    };
+    const auto bytes_of_state = [&] { return program->footprint(plan.configs, plan.chunk_replicates).bytes; };
     const auto bytes_of_values = [&] {
         const double per_replicate = o.device_samples != nullptr ? 0 : double(real_bytes(e));
-        return double(plan.configs) * double(e.record_count) *
+        return double(plan.configs) * double(values_recorded(e)) *
                (double(plan.group_replicates) * per_replicate +
                 double(plan.group_replicates / block_replicates + 2) * sizeof(Moment));
     };
     // Asking for the free memory takes longer than a small run.
-    if (bytes_of_state() <= unasked_bytes && bytes_of_values() <= unasked_bytes) return plan;
+    const double data = program->data_bytes();
+    if (std::max({data, bytes_of_state(), bytes_of_values()}) <= unasked_bytes) return plan;
 
-    const auto free = double(device.free_bytes());
+    const double all_free = double(device.free_bytes()), free = all_free - data;
     const double values_budget = std::min(values_limit, free / 4);
     const auto halved = [](std::int64_t n, std::int64_t multiple) { return ceil_div(n / 2, multiple) * multiple; };
     while (plan.group_replicates > block_replicates && bytes_of_values() > values_budget)
         plan.group_replicates = halved(plan.group_replicates, block_replicates);
     while (plan.configs > 1 && bytes_of_values() > values_budget) plan.configs = ceil_div(plan.configs, 2);
-    const auto refuse = [&](const std::string& what, double bytes) {
+    const auto refuse = [&](const std::string& what, double bytes, double available) {
         throw OutOfDeviceMemory(what + " takes " + std::to_string(std::int64_t(bytes)) +
-                                " bytes on the device, which has " + std::to_string(std::int64_t(free)) + " free");
+                                " bytes on the device, which has " + std::to_string(std::int64_t(available)) + " free" +
+                                (data > 0 && available < all_free ? " beside the data" : ""));
     };
+    if (data > all_free) refuse("the data", data, all_free);
     if (bytes_of_values() > free)
-        refuse("the suboptimality of " + std::to_string(plan.group_replicates) + " replicates at " +
+        refuse("the values of " + std::to_string(plan.group_replicates) + " replicates at " +
                    std::to_string(e.record_count) + " records",
-               bytes_of_values());
+               bytes_of_values(), free);
     plan.chunk_replicates = plan.group_replicates;
     const auto too_large = [&] {
-        const double bytes = bytes_of_state();
+        const auto [bytes, blocks] = program->footprint(plan.configs, plan.chunk_replicates);
         const double coordinates = double(plan.configs) * double(plan.chunk_replicates) * double(e.problems.dimension);
         return bytes > free / 2 || (blocks > many_blocks && (bytes > state_limit || coordinates > chunk_coordinates));
     };
@@ -338,7 +198,7 @@ Plan make_plan(Device& device, const EnsembleSpec& e, const DriverOptions& o) {
     while (plan.chunk_replicates > 4 && too_large()) plan.chunk_replicates = halved(plan.chunk_replicates, 4);
     while (plan.configs > 1 && too_large()) plan.configs = ceil_div(plan.configs, 2);
     if (bytes_of_state() > free)
-        refuse("the state of " + std::to_string(plan.chunk_replicates) + " trajectories", bytes_of_state());
+        refuse("the state of " + std::to_string(plan.chunk_replicates) + " trajectories", bytes_of_state(), free);
     return plan;
 }
 
@@ -351,7 +211,7 @@ void run(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Pl
     Runner runner(device, e, o, plan);
     const Drained drained{device};
     const std::int64_t stop_all = o.first_replicate + o.replicates, bytes = real_bytes(e);
-    const std::int64_t most_cells = plan.configs * e.record_count;
+    const std::int64_t most_cells = plan.configs * values_recorded(e);
     const std::int64_t most_blocks = plan.group_replicates / block_replicates + 2;
     std::unique_ptr<DeviceMemory> values;
     if (o.device_samples == nullptr)
@@ -360,7 +220,7 @@ void run(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Pl
     std::vector<Moment> host;
     for (std::int64_t c = 0, part = 0; c < config_total(e); c += plan.configs, ++part) {
         const std::int64_t stop_config = std::min(config_total(e), c + plan.configs);
-        const std::int64_t cells = (stop_config - c) * e.record_count;
+        const std::int64_t cells = (stop_config - c) * values_recorded(e);
         for (std::int64_t first = o.first_replicate, stop; first < stop_all; first = stop) {
             stop = first + plan.group_replicates;
             // Groups end on blocks of replicates.
@@ -368,7 +228,7 @@ void run(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Pl
                 stop = std::max(first / block_replicates + 1, stop / block_replicates) * block_replicates;
             stop = std::min(stop, stop_all);
             const std::int64_t stride = o.device_samples != nullptr ? o.replicates : stop - first;
-            const std::int64_t sample = c * e.record_count * o.replicates + first - o.first_replicate;
+            const std::int64_t sample = c * values_recorded(e) * o.replicates + first - o.first_replicate;
             void* const where = o.device_samples != nullptr ? static_cast<char*>(o.device_samples) + sample * bytes
                                                             : values->as<void>();
             runner.group(c, stop_config, first, stop, where, stride);

@@ -14,6 +14,7 @@ struct DriverOptions {
     void* host_samples;             // [config, record, replicate] in the ensemble's precision, or null
     void* device_samples;           // the same in device memory, or null
     std::int64_t steps_per_launch;  // 0: as many as take about launch_seconds
+    std::int64_t rows_per_launch;   // the same for samples of a step and for rows of a recording
     std::function<void(double fraction_done)> poll;
 };
 

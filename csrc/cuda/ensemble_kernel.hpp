@@ -11,23 +11,12 @@
 #include "launch.hpp"
 //
 #include "../core/trajectory.hpp"  // after the lane types, which block.hpp brings
+#include "learning_rates.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
 
-inline constexpr int most_learning_rates = 1024;  // in shared memory: configs x tile_steps of a block, at most
-
 template <class Real>
-struct EnsembleShared {
-    typename Block::template Shared<double, most_learning_rates> h;
-    typename Block::template Shared<Real, most_learning_rates> minus_lr;
-};
-
-// h at a step. A call of its own: what it needs in registers must not push out what the steps need.
-ASGD_KERNEL_CALL double schedule_at_step(const ScheduleSpec& schedule, double horizon, double step) {
-    return schedule_value<double>(schedule, horizon, step / horizon, (horizon - step) / horizon);
-}
-
-ASGD_KERNEL_FN std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+using EnsembleShared = LearningRates<Real, cuda::most_learning_rates>;
 
 template <class Real, ProblemKind kind, NoiseKind noise, bool ball>
 struct EnsembleKernel {
@@ -50,10 +39,7 @@ struct EnsembleKernel {
         std::uint32_t replicate;  // of slot 0; the others follow
     };
     typename Block::template PerThread<Place> places{};
-    std::int64_t first_config = 0;  // of the block
-    std::int64_t first_pair = 0;    // number of its problem and schedule
-    int first_base_lr = 0;          // number of its learning rate
-    int configs = 0;                // of the block
+    BlockConfigs configs{};
 
     ASGD_KERNEL_MEMBER int lane(int thread) const { return thread & ((1 << p.layout.log2_lanes) - 1); }
     ASGD_KERNEL_MEMBER int trajectory(int thread) const { return (thread >> p.layout.log2_lanes) * slots; }
@@ -61,23 +47,19 @@ struct EnsembleKernel {
 
     ASGD_KERNEL_MEMBER void find_places() {
         const std::int64_t group = block.index() % p.config_groups, chunk = block.index() / p.config_groups;
-        first_config = p.first_config + group * p.layout.configs;
-        configs = int(smaller(p.layout.configs, p.stop_config - first_config));
-        first_pair = first_config / p.ensemble.base_lr_count;
-        first_base_lr = int(first_config - first_pair * p.ensemble.base_lr_count);
+        const std::int64_t first = p.first_config + group * p.layout.configs;
+        configs = block_configs(p.ensemble, first, smaller(first + p.layout.configs, p.stop_config));
         block.each([&](int thread) {
             const int in_chunk = trajectory(thread) & ((1 << p.layout.log2_replicates) - 1);
             const std::int64_t replicate = p.first_replicate + (chunk << p.layout.log2_replicates) + in_chunk;
             const int c = config_in_block(thread);
-            places[thread] = {c < configs && replicate < p.stop_replicate,
-                              std::int32_t((first_pair + pair_in_block(c)) / p.ensemble.schedule_count),
+            places[thread] = {c < configs.count && replicate < p.stop_replicate,
+                              std::int32_t((configs.first_pair + configs.pair(c)) / p.ensemble.schedule_count),
                               std::uint32_t(replicate)};
         });
     }
-    // Learning rates vary fastest over configs, so a block has few pairs of problem and schedule.
-    ASGD_KERNEL_MEMBER int pair_in_block(int c) const { return (first_base_lr + c) / int(p.ensemble.base_lr_count); }
     ASGD_KERNEL_MEMBER std::uint32_t stream(int thread) const {
-        return p.ensemble.common_random_numbers ? 0 : std::uint32_t(first_config + config_in_block(thread));
+        return p.ensemble.common_random_numbers ? 0 : std::uint32_t(configs.first + config_in_block(thread));
     }
     ASGD_KERNEL_MEMBER std::int64_t element(int thread, int m, int k) const {
         return ((block.index() * p.layout.coordinates_per_thread + m) * slots + k) * block_threads + thread;
@@ -109,23 +91,19 @@ struct EnsembleKernel {
 
     // --- time
 
-    ASGD_KERNEL_MEMBER std::int64_t window_start(std::int64_t record) const {
-        const std::int64_t k = p.ensemble.record_at[record];
-        return p.ensemble.iterate == Iterate::tail_average && k > 0 ? tail_window_start(k, p.ensemble.tail_frac) : -1;
-    }
-
     ASGD_KERNEL_MEMBER void run() {
         find_places();
         begin();
         std::int64_t t = p.first_step, record = p.first_record, window = p.first_window;
         for (;;) {
-            for (; window < p.ensemble.record_count && window_start(window) <= t; ++window) save_window_start(window);
+            for (; window < p.ensemble.record_count && window_start(p.ensemble, window) <= t; ++window)
+                save_window_start(window);
             for (; record < p.ensemble.record_count && p.ensemble.record_at[record] == t; ++record) report(record, t);
             if (t == p.stop_step || record == p.ensemble.record_count) break;
             std::int64_t stop = smaller(t - t % p.layout.tile_steps + p.layout.tile_steps, p.stop_step);
             stop = smaller(stop, p.ensemble.record_at[record]);
-            if (window < p.ensemble.record_count) stop = smaller(stop, window_start(window));
-            compute_learning_rates(t, int(stop - t));
+            if (window < p.ensemble.record_count) stop = smaller(stop, window_start(p.ensemble, window));
+            shared.compute(block, p.ensemble, configs, p.layout.tile_steps, t, int(stop - t));
             if constexpr (ball)
                 advance_ball(t, int(stop - t));
             else
@@ -166,43 +144,12 @@ struct EnsembleKernel {
         });
     }
 
-    ASGD_KERNEL_MEMBER void compute_learning_rates(std::int64_t t, int n) {
-        const int pairs = pair_in_block(configs - 1) + 1;
-        const double horizon = double(p.ensemble.horizon);
-        block.each([&](int thread) {
-            for (int item = thread; item < pairs * n; item += block_threads) {
-                const int pair = item / n, j = item % n;
-                const std::int64_t schedule = (first_pair + pair) % p.ensemble.schedule_count;
-                shared.h.set(thread, pair * p.layout.tile_steps + j,
-                             schedule_at_step(p.ensemble.schedules[schedule], horizon, double(t + j)));
-            }
-        });
-        block.barrier();
-        block.each([&](int thread) {
-            for (int item = thread; item < configs * n; item += block_threads) {
-                const int c = item / n, j = item % n, pair = pair_in_block(c);
-                const double base_lr = p.ensemble.base_lr[first_base_lr + c - pair * p.ensemble.base_lr_count];
-                const double h = shared.h.get(thread, pair * p.layout.tile_steps + j);
-                shared.minus_lr.set(thread, c * p.layout.tile_steps + j, -Real(base_lr * h));
-            }
-        });
-        block.barrier();
-    }
-
     ASGD_KERNEL_MEMBER Real minus_lr(int thread, int row, int j) { return shared.minus_lr.get(thread, row + j); }
     ASGD_KERNEL_MEMBER int learning_rate_row(int thread) { return config_in_block(thread) * p.layout.tile_steps; }
 
     // --- noise
 
-    ASGD_KERNEL_MEMBER PhiloxKeys keys() const {
-        PhiloxKeys keys;
-        ASGD_UNROLL
-        for (int r = 0; r < 10; ++r) {
-            keys.k0[r] = p.key0[r];
-            keys.k1[r] = p.key1[r];
-        }
-        return keys;
-    }
+    ASGD_KERNEL_MEMBER PhiloxKeys keys() const { return keys_of(p); }
     // What the four replicates of a thread share with every call of one coordinate.
     ASGD_KERNEL_MEMBER PerSlot<PhiloxLanes<std::uint32_t>> philox_slots(int thread, std::int64_t i) {
         PerSlot<PhiloxLanes<std::uint32_t>> lanes;
@@ -562,7 +509,7 @@ struct EnsembleKernel {
             const VectorView& minimum = p.ensemble.problems.minimum;
             const Real smallest = Real(minimum.data[places[thread].problem * minimum.stride]);
             const std::int64_t cell =
-                (first_config + config_in_block(thread) - p.first_config) * p.ensemble.record_count + record;
+                (configs.first + config_in_block(thread) - p.first_config) * p.ensemble.record_count + record;
             const std::int64_t at = places[thread].replicate - p.first_replicate;
             for (int k = 0; k < slots && p.first_replicate + at + k < p.stop_replicate; ++k)
                 static_cast<Real*>(p.values)[cell * p.value_stride + at + k] =

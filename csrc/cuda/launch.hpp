@@ -2,10 +2,41 @@
 #pragma once
 
 #include "../core/moments.hpp"
+#include "../core/network.hpp"
 #include "../core/spec.hpp"
 
 namespace anneal_sgd {
 namespace cuda {
+
+inline constexpr int most_learning_rates = 1024;      // in shared memory: configs x tile_steps of a block, at most
+inline constexpr int most_data_learning_rates = 512;  // the same, of problems on data
+inline constexpr int most_row_numbers = 2048;         // in shared memory: of samples, of all sequences of a block
+inline constexpr int log2_teams = 4;                  // trajectories of a block, of problems on data
+inline constexpr int tile_edge = 4;                   // samples and units whose products are computed together
+
+// One launch: configs [first_config, stop_config) on replicates [first_replicate, stop_replicate), from first_step to
+// stop_step. State stays in global memory between launches.
+struct Launch {
+    EnsembleSpec ensemble;  // all pointers point into device memory
+    std::uint32_t key0[10], key1[10];
+    std::int64_t first_config, stop_config;
+    std::int64_t first_replicate, stop_replicate;
+    std::int64_t first_step, stop_step;
+    std::int64_t first_record, first_window;  // the next ones at first_step
+    std::int64_t open_windows;
+    std::int64_t config_groups;  // blocks along configs; block b has config group b mod config_groups
+    std::int64_t blocks;
+
+    // What averages need, in the order of the kernel's state.
+    void* segment;         // Real: sum of iterates in the open segment
+    double* total;         // sum of iterates in finished segments
+    double* window_start;  // [record mod open_windows, element]: P where a tail average begins
+
+    void* values;               // Real: of [config - first_config, recorded value], replicate - first_replicate
+    std::int64_t value_stride;  // between two (config, recorded value)
+};
+
+// --- separable problems
 
 // How the trajectories of a chunk fall on blocks: a block has configs x replicates x lanes = 1 024 slots, all powers of
 // two. A trajectory's coordinates are spread over `lanes` neighbouring threads, coordinate i on lane i mod lanes, and a
@@ -17,30 +48,71 @@ struct Layout {
     int tile_steps;                // learning rates computed together, for all configs of a block
 };
 
-// One launch: configs [first_config, stop_config) on replicates [first_replicate, stop_replicate), from first_step to
-// stop_step. State stays in global memory between launches.
-struct EnsembleLaunch {
-    EnsembleSpec ensemble;  // all pointers point into device memory
-    std::uint32_t key0[10], key1[10];
+struct EnsembleLaunch : Launch {
     Layout layout;
-    std::int64_t first_config, stop_config;
-    std::int64_t first_replicate, stop_replicate;
-    std::int64_t first_step, stop_step;
-    std::int64_t first_record, first_window;  // the next ones at first_step
-    std::int64_t open_windows;
-    std::int64_t config_groups;  // blocks along configs; block b has config group b mod config_groups
-    std::int64_t blocks;
     bool shared_state;  // a ball's state of many coordinates is kept in dynamic shared memory during the launch
 
     // State arrays: element (block, coordinate of the thread, slot, thread), threads fastest.
-    void* x;               // Real
-    void* segment;         // Real: sum of iterates in the open segment
-    double* total;         // sum of iterates in finished segments
-    double* window_start;  // [record mod open_windows, element]: P where a tail average begins
-    void* noise;           // draws of one call, or the four words: [row, element], where a ball has many coordinates
+    void* x;      // Real
+    void* noise;  // draws of one call, or the four words: [row, element], where a ball has many coordinates
+};
 
-    void* values;               // Real: suboptimality of [config - first_config, record], replicate - first_replicate
-    std::int64_t value_stride;  // between two (config, record)
+// Which instantiation of the ensemble kernel.
+struct KernelKind {
+    Precision precision;
+    ProblemKind problem;
+    NoiseKind noise;
+    bool ball;
+};
+
+// --- problems on data
+
+// A block has 16 trajectories, configs x replicates, of 16 neighbouring threads each: the 16 accumulators of a product.
+// All its configs are of one problem, whose configs fall into groups_per_problem such sets. Thread l of a trajectory
+// holds elements l, l + 16, .. of everything that is as long as a padded row or point.
+struct DataLayout {
+    int log2_replicates, configs;  // per block; configs x replicates = 16
+    int tile_steps;
+    int chunks;  // padded point / 16: elements that a thread holds
+    int round;   // samples that go through the network together, a multiple of 16
+    std::int64_t groups_per_problem;
+};
+
+// Arrays of a block's trajectories: element m of thread l of a team is at [team][m][l], in global memory or from
+// `shared` on in dynamic shared memory. So rows of data, points and activations all have a thread's elements 16 apart.
+// In shared memory a team has an odd number of elements for each thread, so that the two teams of a warp use different
+// banks.
+struct TeamArray {
+    void* memory;           // Real: [block, team, m, thread]
+    std::int64_t elements;  // of a thread
+    std::int64_t shared;    // offset in Reals; -1: not in shared memory
+};
+constexpr std::int64_t shared_elements(std::int64_t elements) { return elements | 1; }
+
+struct DataLaunch : Launch {
+    NetworkSpec network;
+    NetworkLayout net;
+    DataLayout layout;
+    std::int64_t first_group;   // of configs, counted over all problems: that of first_config
+    std::int64_t shared_bytes;  // of dynamic shared memory
+
+    TeamArray point;                                                  // x; where averages are recorded, them
+    TeamArray output, hidden[max_layers - 1], delta[max_layers - 1];  // of a round's samples
+
+    // A launch that takes steps. Its first begins with sample first_sample of the batch, its last ends before
+    // stop_sample.
+    bool start;  // at step 0
+    int first_sample, stop_sample;
+    TeamArray velocity;  // with momentum
+    TeamArray sum;       // what a step adds up; without elements: in place of x
+
+    // A launch that records (`recording`): losses of rows [first_row, stop_row), and where no more are to come the
+    // metrics.
+    bool recording, test;
+    std::int64_t record;
+    std::int64_t first_row, stop_row, last_row;
+    const void* x;          // the state; `point` is a copy of it, or averages, where it is not the state itself
+    double *losses, *hits;  // [block, thread]: sums of the rows before first_row
 };
 
 // Moments of values[cell, replicate - first_replicate], for each block of replicates.
@@ -50,14 +122,6 @@ struct MomentsLaunch {
     std::int64_t first_replicate, stop_replicate;
     std::int64_t replicate_blocks;
     Moment* moments;  // [replicate block, cell]
-};
-
-// Which instantiation of the ensemble kernel.
-struct KernelKind {
-    Precision precision;
-    ProblemKind problem;
-    NoiseKind noise;
-    bool ball;
 };
 
 }  // namespace cuda

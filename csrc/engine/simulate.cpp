@@ -205,9 +205,9 @@ private:
 };
 
 MomentTree simulate_on(cuda::Device& device, const EnsembleSpec& ensemble, const RunOptions& options) {
-    if (ensemble.problems.network != nullptr) throw std::invalid_argument("device: problems on data run on the CPU");
-    const cuda::DriverOptions driver{options.first_replicate, options.replicates,       options.samples,
-                                     options.device_samples,  options.steps_per_launch, options.poll};
+    const cuda::DriverOptions driver{
+        options.first_replicate,  options.replicates,      options.samples, options.device_samples,
+        options.steps_per_launch, options.rows_per_launch, options.poll};
     const cuda::Plan plan = cuda::make_plan(device, ensemble, driver);
     ConfigParts parts(ceil_div(config_count(ensemble), plan.configs));
     cuda::run(device, ensemble, driver, plan,

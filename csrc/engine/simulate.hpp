@@ -22,6 +22,7 @@ struct RunOptions {
     cuda::Device* device = nullptr;     // runs it there; isa and threads are for this processor
     void* device_samples = nullptr;     // like samples, in the device's memory
     std::int64_t steps_per_launch = 0;  // 0: chosen by time
+    std::int64_t rows_per_launch = 0;   // of data that a step samples, or that are recorded; 0: chosen by time
 };
 
 std::int64_t config_count(const EnsembleSpec& ensemble);

@@ -26,11 +26,10 @@ class Target:
     architecture: str
 
 
-def choose_backend(backend: object, *, threads: int | None, isa: str | None, on_gpu: bool, cpu_only: str = "") -> str:
+def choose_backend(backend: object, *, threads: int | None, isa: str | None, on_gpu: bool) -> str:
     """ "cpu" or "cuda". An argument that only one of them knows chooses it, and contradicts the other.
 
-    `on_gpu`: whether there is one for GPUs. `cpu_only`: what is asked for, if the CPU alone can do it. ValueError: a
-    contradiction. RuntimeError: "cuda" is not available.
+    `on_gpu`: whether there is one for GPUs. ValueError: a contradiction. RuntimeError: "cuda" is not available.
     """
     name = _validate.choice("backend", backend, _BACKENDS)
     of_cpu = "threads" if threads is not None else "isa" if isa is not None else ""
@@ -41,7 +40,7 @@ def choose_backend(backend: object, *, threads: int | None, isa: str | None, on_
         raise ValueError(f"{of_cpu} must be left out where backend is 'cuda', it is for the CPU")
     if name == "cpu" or (name == "auto" and of_cpu):
         return "cpu"
-    reason = f"{cpu_only} runs on the CPU" if cpu_only else runtime.why_unavailable("cuda")
+    reason = runtime.why_unavailable("cuda")
     unasked = name == "auto" and not on_gpu
     if not reason:
         return "cpu" if unasked and _distrusted(current_device()) else "cuda"
@@ -72,15 +71,19 @@ def _trouble(number: int) -> str:
 
     box, ball = ("box", -1.0, 1.0), ("ball", 2.0)
     noisy = partial(problems.AbsoluteValue, [0.5, 0.7], noise_std=1.0)
-    cases = (
-        ("float32", noisy(noise="gaussian", projection=box)),
-        ("float32", noisy(noise="rademacher", projection=ball)),
-        ("float64", noisy(noise="gaussian", projection=box)),
+    X, y = np.cos(np.arange(60.0)).reshape(20, 3), np.arange(20) % 2
+    cases: tuple[tuple[str, problems.Problem, dict[str, Any]], ...] = (
+        ("float32", noisy(noise="gaussian", projection=box), {}),
+        ("float32", noisy(noise="rademacher", projection=ball), {}),
+        ("float64", noisy(noise="gaussian", projection=box), {}),
+        ("float32", problems.MLP(X, y, hidden=(5,), batch_size=6), {"metric": "loss", "momentum": 0.9}),
+        ("float64", problems.LogisticRegression(X, y, sampling="reshuffling"), {"metric": "loss"}),
     )
     size: dict[str, Any] = {"base_lr": [0.1, 0.3], "horizon": 300, "replicates": 40, "record_at": [7, 300]}
     try:
-        for dtype, problem in cases:
-            run = partial(Simulator(problem).run, schedules.Cosine(), dtype=dtype, keep_samples=True, **size)
+        for dtype, problem, options in cases:
+            options = {**size, **options, "dtype": dtype, "keep_samples": True}
+            run = partial(Simulator(problem).run, schedules.Cosine(), **options)
             on_gpu, on_cpu = run(backend="cuda", device=number), run(backend="cpu")
             if not np.array_equal(np.asarray(on_gpu.samples), np.asarray(on_cpu.samples)):
                 return "its trajectories differ from the CPU's"

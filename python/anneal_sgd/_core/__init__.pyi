@@ -212,12 +212,14 @@ def simulate(
     device: Device | None = None,
     device_samples: int = 0,
     steps_per_launch: int = 0,
+    rows_per_launch: int = 0,
 ) -> Moments:
     """Run the ensemble on `isa` ("scalar", "avx2", "avx512"), or on a device.
 
     `samples`: C-contiguous, of shape (configs, records, replicates), of the precision; `device_samples`: address of the
     same in the device's memory. `poll` is called on the calling thread with the fraction done; what it raises stops
-    the run, and so does Ctrl-C. `steps_per_launch`: of a device; 0 chooses by time.
+    the run, and so does Ctrl-C. `steps_per_launch`, and of data
+    `rows_per_launch`: of a device; 0 chooses by time.
     """
 
 def memory_needed(

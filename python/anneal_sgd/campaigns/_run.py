@@ -158,10 +158,9 @@ def run(
         threads = _validate.integer("threads", threads, lowest=1)
     elif executor is not None and backend != "cuda":
         threads = 1
-    cpu_only = "" if type(campaign.problems[0])._HAS_CUDA_KERNELS else type(campaign.problems[0]).__name__
     used = backend
     if executor is None:
-        used = choose_backend(backend, threads=threads, isa=None, on_gpu=False, cpu_only=cpu_only)
+        used = choose_backend(backend, threads=threads, isa=None, on_gpu=False)
     else:
         _validate.choice("backend", backend, ("auto", "cpu", "cuda"))
         if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):

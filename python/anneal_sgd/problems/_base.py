@@ -37,7 +37,6 @@ class Problem(ABC):
     _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality",)
     """What can be recorded; the first is the default."""
     _TAKES_MOMENTUM: ClassVar[bool] = False
-    _HAS_CUDA_KERNELS: ClassVar[bool] = True
     _SOLVES_FOR_MINIMUM: ClassVar[bool] = False
     """Whether f* comes from a solver, whose last bits depend on its version."""
 

@@ -62,7 +62,6 @@ class DataProblem(Problem):
     )
     _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality", "loss", "test_loss", "test_accuracy")
     _TAKES_MOMENTUM: ClassVar[bool] = True
-    _HAS_CUDA_KERNELS: ClassVar[bool] = False
     _SOLVES_FOR_MINIMUM: ClassVar[bool] = True
     _loss: ClassVar[_core.Loss]
     _classifies: ClassVar[bool] = True

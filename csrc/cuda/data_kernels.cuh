@@ -1,0 +1,42 @@
+// The kernels for problems on data as CUDA functions. Included by data_kernels_float32.cu and data_kernels_float64.cu,
+// which instantiate them.
+#pragma once
+
+#define ASGD_ISA gpu
+#include "record_kernel.hpp"
+#include "step_kernel.hpp"
+
+namespace anneal_sgd {
+namespace cuda {
+
+// Two blocks to a multiprocessor hide each other's waiting for rows; steps in doubles hold more per thread, which must
+// not spill.
+template <class Real>
+constexpr int step_blocks = sizeof(Real) == 8 ? 1 : 2;
+
+template <class Real>
+__global__ void __launch_bounds__(gpu::block_threads, step_blocks<Real>)
+    step_kernel(const __grid_constant__ DataLaunch launch) {
+    __shared__ gpu::StepShared<Real> shared;
+    extern __shared__ double dynamic[];
+    gpu::Block block;
+    gpu::StepKernel<Real> kernel{launch, block, shared, reinterpret_cast<Real*>(dynamic)};
+    kernel.run();
+}
+
+template <class Real>
+__global__ void __launch_bounds__(gpu::block_threads, 2) record_kernel(const __grid_constant__ DataLaunch launch) {
+    extern __shared__ double dynamic[];
+    gpu::Block block;
+    gpu::RecordKernel<Real> kernel{launch, block, reinterpret_cast<Real*>(dynamic)};
+    kernel.run();
+}
+
+template <class Real>
+const void* find_data_kernel(bool recording) {
+    return recording ? reinterpret_cast<const void*>(&record_kernel<Real>)
+                     : reinterpret_cast<const void*>(&step_kernel<Real>);
+}
+
+}  // namespace cuda
+}  // namespace anneal_sgd

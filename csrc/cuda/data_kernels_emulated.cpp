@@ -1,0 +1,32 @@
+#define ASGD_ISA emulated
+#include <memory>
+#include <vector>
+
+#include "kernels_emulated.hpp"
+#include "record_kernel.hpp"
+#include "step_kernel.hpp"
+
+namespace anneal_sgd::cuda {
+namespace {
+
+template <class Real>
+void run_blocks(const DataLaunch& launch) {
+    std::vector<Real> dynamic(std::size_t(launch.shared_bytes) / sizeof(Real));
+    for (std::int64_t b = 0; b < launch.blocks; ++b) {
+        emulated::Block block(b);
+        if (launch.recording) {
+            emulated::RecordKernel<Real>{launch, block, dynamic.data()}.run();
+        } else {
+            const auto shared = std::make_unique<emulated::StepShared<Real>>();
+            emulated::StepKernel<Real>{launch, block, *shared, dynamic.data()}.run();
+        }
+    }
+}
+
+}  // namespace
+
+void emulate(Precision precision, const DataLaunch& launch) {
+    precision == Precision::float32 ? run_blocks<float>(launch) : run_blocks<double>(launch);
+}
+
+}  // namespace anneal_sgd::cuda

@@ -1,0 +1,275 @@
+// The plain functions of the core are wanted here as well, as code of the host.
+#define ASGD_ISA host
+#include <algorithm>
+
+#include "program.hpp"
+#include "upload.hpp"
+//
+#include "../core/lanes_plain.hpp"
+//
+#include "../core/trajectory.hpp"  // after the lane types
+
+namespace anneal_sgd::cuda {
+namespace {
+
+using host::most_open_windows;
+
+constexpr std::int64_t block_threads = 256;
+constexpr std::int64_t most_round = 64;  // samples that go through the network together
+constexpr double step_overhead = 512;    // of a trajectory, in multiply-adds: draws, losses, folds
+constexpr double sample_overhead = 64;   // the same for each sample
+
+std::int64_t configs_per_problem(const EnsembleSpec& e) { return e.schedule_count * e.base_lr_count; }
+
+DataLayout make_layout(const EnsembleSpec& e, const NetworkLayout& net, std::int64_t replicates) {
+    DataLayout l{};
+    const std::int64_t configs = configs_per_problem(e);
+    // Configs that share rows are best together, others are as good apart; but few teams should be idle.
+    int log2_configs = std::min(log2_teams, log2_ceil(configs));
+    if (!e.common_random_numbers)
+        log2_configs = std::min(log2_configs, log2_teams - std::min(log2_teams, log2_ceil(replicates)));
+    const auto teams = [&] { return ceil_div(configs, std::int64_t(1) << log2_configs) << log2_configs; };
+    while (log2_configs > 0 && 8 * (teams() - configs) > teams()) --log2_configs;
+    l.configs = 1 << log2_configs;
+    l.log2_replicates = log2_teams - log2_configs;
+    l.groups_per_problem = ceil_div(configs, l.configs);
+    l.tile_steps = segment_steps;
+    while (l.configs * l.tile_steps > most_data_learning_rates) l.tile_steps /= 2;
+    l.chunks = int(net.size / row_multiple);
+    l.round = int(std::min(most_round, padded_row(e.problems.network->batch_size)));
+    std::int64_t units = 0;
+    for (int k = 0; k < net.layers - 1; ++k) units += padded_row(net.units[k]);
+    // A wide network's activations must not take much more memory than its weights.
+    if (2 * units * l.round > 4 * net.size) l.round = row_multiple;
+    return l;
+}
+
+class DataProgram final : public Program {
+public:
+    DataProgram(Device& device, const EnsembleSpec& e)
+        : device_(device),
+          e_(e),
+          network_(*e.problems.network),
+          net_(network_layout(network_)),
+          last_step_(e.record_at[e.record_count - 1]),
+          shared_limit_(device.dynamic_shared_limit()) {}
+
+    Footprint footprint(std::int64_t configs, std::int64_t replicates) const override {
+        DataLaunch steps{}, records{};
+        StateMemory memory;
+        const DataLayout layout = make_layout(e_, net_, replicates);
+        // At most: the configs may begin and end within problems, and within groups.
+        const std::int64_t whole = configs / configs_per_problem(e_), rest = configs % configs_per_problem(e_);
+        const std::int64_t groups = std::min(e_.problems.count * layout.groups_per_problem,
+                                             whole * layout.groups_per_problem + ceil_div(rest, layout.configs) + 3);
+        const double blocks = lay_out(steps, records, layout, groups, replicates, memory);
+        return {memory.used(), blocks};
+    }
+    double data_bytes() const override { return Upload::data_bytes(e_); }
+    double work(std::int64_t configs, std::int64_t replicates) const override {
+        return double(configs) * double(replicates) * trajectory_work();
+    }
+    double thread_work(std::int64_t, std::int64_t) const override { return trajectory_work() / row_multiple; }
+    void upload() override { upload_ = std::make_unique<Upload>(device_, e_); }
+
+    void begin(const Chunk& chunk, void* state) override {
+        steps_ = {};
+        set_chunk(steps_, e_, upload_->ensemble, chunk);
+        steps_.network = network_;
+        steps_.net = net_;
+        const std::int64_t replicates = chunk.stop_replicate - chunk.first_replicate;
+        const DataLayout layout = make_layout(e_, net_, replicates);
+        const auto group = [&](std::int64_t config) {
+            const std::int64_t problem = config / configs_per_problem(e_);
+            return problem * layout.groups_per_problem + config % configs_per_problem(e_) / layout.configs;
+        };
+        steps_.first_group = group(chunk.first_config);
+        records_ = steps_;
+        first_problem_ = chunk.first_config / configs_per_problem(e_);
+        stop_problem_ = (chunk.stop_config - 1) / configs_per_problem(e_) + 1;
+        StateMemory memory(state);
+        lay_out(steps_, records_, layout, group(chunk.stop_config - 1) - steps_.first_group + 1, replicates, memory);
+        trajectories_ = double(chunk.stop_config - chunk.first_config) * double(replicates);
+        progress_ = {};
+        sample_ = row_ = 0;
+        started_ = test_ = false;
+    }
+
+    bool launch_next(const Pace& pace, Launched& launched) override {
+        const bool due = started_ && sample_ == 0 && progress_.record < e_.record_count &&
+                         e_.record_at[progress_.record] == progress_.step;
+        if (due) {
+            if (row_ == 0 && !test_) test_ = !records_training(e_);
+            launched = launch_record(pace);
+        } else if (started_ && progress_.step >= last_step_) {
+            return false;
+        } else {
+            launched = launch_steps(pace);
+        }
+        return true;
+    }
+
+private:
+    // Of a trajectory, in multiply-adds.
+    double row_work() const { return double(net_.size) + sample_overhead; }
+    double step_work() const {
+        const double passes = net_.layers > 1 ? 3 : 2;  // forward, back through the upper layers, sums
+        return double(network_.batch_size) * (passes * double(net_.size) + sample_overhead) + double(net_.size) +
+               step_overhead;
+    }
+    double trajectory_work() const {
+        double rows = 0;
+        for (const bool test : {false, true})
+            if (test ? records_test(e_) : records_training(e_)) rows += double(most_rows(0, e_.problems.count, test));
+        return double(last_step_) * step_work() + double(e_.record_count) * rows * row_work();
+    }
+    std::int64_t most_rows(std::int64_t first, std::int64_t stop, bool test) const {
+        std::int64_t most = 0;
+        for (std::int64_t i = first; i < stop; ++i)
+            most = std::max(most, test ? e_.problems.data[i].test.rows : e_.problems.data[i].train.rows);
+        return most;
+    }
+
+    // From the step at hand to the next record at most; a part of a step where that is long enough.
+    Launched launch_steps(const Pace& pace) {
+        const double work = step_work(), units = pace.units(LaunchKind::steps, network_.batch_size,
+                                                            trajectories_ * work, work / row_multiple);
+        const std::int64_t batch = network_.batch_size;
+        const std::int64_t next = e_.record_at[progress_.record];
+        steps_.start = !started_;
+        steps_.first_step = progress_.step;
+        steps_.first_window = progress_.window;
+        steps_.first_sample = int(sample_);
+        steps_.stop_sample = int(batch);
+        double steps_taken;
+        if (batch > steps_.layout.round && units < 1 && next > progress_.step) {
+            const std::int64_t rounds =
+                std::max(std::int64_t(units * double(batch)) / steps_.layout.round, std::int64_t(1));
+            steps_.stop_step = progress_.step + 1;
+            steps_.stop_sample = int(std::min(batch, sample_ + rounds * steps_.layout.round));
+            steps_taken = double(steps_.stop_sample - sample_) / double(batch);
+        } else {
+            steps_.stop_step = std::min(next, progress_.step + whole_tiles(units));
+            steps_taken = double(steps_.stop_step - progress_.step);
+        }
+        sample_ = steps_.stop_sample < batch ? steps_.stop_sample : 0;
+        move_to(progress_, e_, sample_ > 0 ? progress_.step : steps_.stop_step);
+        device_.launch(e_.precision, steps_);
+        started_ = true;
+        return {LaunchKind::steps, steps_taken * trajectories_ * work, trajectories_ * work};
+    }
+
+    // Rows of the training set, then of the test set, where they are wanted.
+    Launched launch_record(const Pace& pace) {
+        const double work = row_work(),
+                     units = pace.units(LaunchKind::records, 1, trajectories_ * work, work / row_multiple);
+        const std::int64_t round = records_.layout.round;
+        records_.test = test_;
+        records_.record = progress_.record;
+        records_.first_row = row_;
+        records_.last_row = most_rows(first_problem_, stop_problem_, test_);
+        records_.stop_row = std::min(
+            records_.last_row, row_ + std::max(std::int64_t(std::min(units, 1e12)) / round, std::int64_t(1)) * round);
+        const double rows = double(records_.stop_row - row_);
+        row_ = records_.stop_row;
+        if (row_ >= records_.last_row) {
+            row_ = 0;
+            test_ = !test_ && records_test(e_);
+            if (!test_) ++progress_.record;
+        }
+        device_.launch(e_.precision, records_);
+        return {LaunchKind::records, rows * trajectories_ * work, trajectories_ * work};
+    }
+
+    // Layouts and arrays of both kinds of launches; returns the number of blocks.
+    double lay_out(DataLaunch& steps, DataLaunch& records, const DataLayout& layout, std::int64_t groups,
+                   std::int64_t replicates, StateMemory& memory) const {
+        steps.layout = records.layout = layout;
+        steps.config_groups = records.config_groups = groups;
+        const double blocks =
+            double(steps.config_groups) * double(ceil_div(replicates, std::int64_t(1) << layout.log2_replicates));
+        steps.blocks = records.blocks = std::int64_t(std::min(blocks, 9e18));
+        records.recording = true;
+
+        const bool momentum = e_.momentum > 0, averaging = e_.iterate != Iterate::last;
+        const std::int64_t batch = network_.batch_size;
+        const bool in_place = batch == 1 || batch == tile_edge || (!momentum && batch <= layout.round);
+        const std::int64_t real = real_bytes(e_), limit = shared_limit_ / real;
+        // What is used most has the first claim on shared memory; beyond the points themselves no more of it than lets
+        // two blocks share a multiprocessor.
+        const auto claim = [&](std::int64_t& used, TeamArray& a, std::int64_t elements, std::int64_t most) {
+            const std::int64_t size = shared_elements(elements) * block_threads;
+            a.elements = elements;
+            a.shared = elements > 0 && used + size <= most ? used : -1;
+            if (a.shared >= 0) used += size;
+        };
+        const auto of_samples = [&](std::int64_t& used, DataLaunch& l) {
+            claim(used, l.output, layout.round / row_multiple * net_.units[net_.layers - 1], limit / 2);
+            for (int k = 0; k < net_.layers - 1; ++k) {
+                const std::int64_t elements = layout.round * (padded_row(net_.units[k]) / row_multiple);
+                claim(used, l.hidden[k], elements, limit / 2);
+                if (!l.recording) claim(used, l.delta[k], elements, limit / 2);
+            }
+        };
+        std::int64_t used = 0, used_by_records = 0;
+        claim(used, steps.point, layout.chunks, limit);
+        claim(used, steps.velocity, momentum ? layout.chunks : 0, limit / 2);
+        of_samples(used, steps);
+        claim(used, steps.sum, in_place ? 0 : layout.chunks, limit / 2);
+        claim(used_by_records, records.point, layout.chunks, limit);
+        of_samples(used_by_records, records);
+        steps.shared_bytes = used * real;
+        records.shared_bytes = used_by_records * real;
+
+        const auto take = [&](std::int64_t elements, std::int64_t bytes) {
+            return memory.take(blocks * double(block_threads) * double(elements) * double(bytes));
+        };
+        const auto array = [&](const TeamArray& a, bool kept) {
+            return take(kept || a.shared < 0 ? a.elements : 0, real);
+        };
+        const std::int64_t sums = averaging ? layout.chunks : 0;
+        steps.point.memory = array(steps.point, true);
+        steps.velocity.memory = array(steps.velocity, true);
+        steps.sum.memory = array(steps.sum, batch > layout.round);
+        steps.output.memory = array(steps.output, false);
+        records.output.memory = array(records.output, false);
+        for (int k = 0; k < net_.layers - 1; ++k) {
+            steps.hidden[k].memory = array(steps.hidden[k], false);
+            steps.delta[k].memory = array(steps.delta[k], false);
+            records.hidden[k].memory = array(records.hidden[k], false);
+        }
+        records.point.memory = averaging ? array(records.point, false) : steps.point.memory;
+        records.x = steps.point.memory;
+        records.losses = static_cast<double*>(take(1, 8));
+        records.hits = static_cast<double*>(take(1, 8));
+        steps.total = static_cast<double*>(take(sums, 8));
+        steps.window_start = static_cast<double*>(take(layout.chunks * most_open_windows(e_), 8));
+        steps.segment = take(sums, real);
+        records.total = steps.total;
+        records.window_start = steps.window_start;
+        records.segment = steps.segment;
+        return blocks;
+    }
+
+    Device& device_;
+    const EnsembleSpec& e_;
+    const NetworkSpec& network_;
+    const NetworkLayout net_;
+    const std::int64_t last_step_, shared_limit_;
+    std::unique_ptr<Upload> upload_;
+    DataLaunch steps_{}, records_{};
+    std::int64_t first_problem_ = 0, stop_problem_ = 0;
+    double trajectories_ = 0;
+    Progress progress_;
+    std::int64_t sample_ = 0;  // of the step at hand: the next one
+    std::int64_t row_ = 0;     // of the record at hand: the next one
+    bool started_ = false, test_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Program> data_program(Device& device, const EnsembleSpec& ensemble) {
+    return std::make_unique<DataProgram>(device, ensemble);
+}
+
+}  // namespace anneal_sgd::cuda

@@ -1,0 +1,79 @@
+// What every kernel works out before it takes steps: the configs of a block and their learning rates, keys, and where
+// tail windows begin. Included by the kernels.
+#pragma once
+
+#include "block.hpp"
+#include "launch.hpp"
+//
+#include "../core/trajectory.hpp"  // after the lane types, which block.hpp brings
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+ASGD_KERNEL_FN std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+ASGD_KERNEL_FN int lesser(int a, int b) { return a < b ? a : b; }
+
+// Consecutive configs. Learning rates vary fastest over configs, so a block has few pairs of problem and schedule.
+struct BlockConfigs {
+    std::int64_t first;
+    std::int64_t first_pair;  // number of the problem and schedule of the first
+    int first_base_lr;        // number of its learning rate
+    int base_lr_count;
+    int count;
+    ASGD_KERNEL_MEMBER int pair(int c) const { return (first_base_lr + c) / base_lr_count; }
+};
+
+ASGD_KERNEL_FN BlockConfigs block_configs(const EnsembleSpec& e, std::int64_t first, std::int64_t stop) {
+    const std::int64_t first_pair = first / e.base_lr_count;
+    return {first, first_pair, int(first - first_pair * e.base_lr_count), int(e.base_lr_count), int(stop - first)};
+}
+
+ASGD_KERNEL_FN PhiloxKeys keys_of(const cuda::Launch& p) {
+    PhiloxKeys keys;
+    ASGD_UNROLL
+    for (int r = 0; r < 10; ++r) {
+        keys.k0[r] = p.key0[r];
+        keys.k1[r] = p.key1[r];
+    }
+    return keys;
+}
+
+ASGD_KERNEL_FN std::int64_t window_start(const EnsembleSpec& e, std::int64_t record) {
+    const std::int64_t k = e.record_at[record];
+    return e.iterate == Iterate::tail_average && k > 0 ? tail_window_start(k, e.tail_frac) : -1;
+}
+
+// h at a step. A call of its own: what it needs in registers must not push out what the steps need.
+ASGD_KERNEL_CALL double schedule_at_step(const ScheduleSpec& schedule, double horizon, double step) {
+    return schedule_value<double>(schedule, horizon, step / horizon, (horizon - step) / horizon);
+}
+
+// Of a tile of steps, in shared memory: each schedule once, then each config. `most`: configs x tile_steps, at most.
+template <class Real, int most>
+struct LearningRates {
+    typename Block::template Shared<double, most> h;
+    typename Block::template Shared<Real, most> minus_lr;  // [config, step]
+
+    ASGD_KERNEL_MEMBER void compute(Block& block, const EnsembleSpec& e, const BlockConfigs& configs, int tile_steps,
+                                    std::int64_t t, int n) {
+        const int pairs = configs.pair(configs.count - 1) + 1;
+        const double horizon = double(e.horizon);
+        block.each([&](int thread) {
+            for (int item = thread; item < pairs * n; item += block_threads) {
+                const int pair = item / n, j = item % n;
+                const std::int64_t schedule = (configs.first_pair + pair) % e.schedule_count;
+                h.set(thread, pair * tile_steps + j, schedule_at_step(e.schedules[schedule], horizon, double(t + j)));
+            }
+        });
+        block.barrier();
+        block.each([&](int thread) {
+            for (int item = thread; item < configs.count * n; item += block_threads) {
+                const int c = item / n, j = item % n, pair = configs.pair(c);
+                const double base_lr = e.base_lr[configs.first_base_lr + c - pair * configs.base_lr_count];
+                minus_lr.set(thread, c * tile_steps + j, -Real(base_lr * h.get(thread, pair * tile_steps + j)));
+            }
+        });
+        block.barrier();
+    }
+};
+
+ASGD_ISA_NAMESPACE_END

@@ -1,0 +1,462 @@
+// Rows through a network and factors back, by teams of 16 threads: a thread is one accumulator of every product of its
+// team's trajectory (docs/stream.md, "Problems on data"). Included by the kernels for problems on data.
+//
+// Samples go in rounds. Sample s of a round has its outputs, target and loss on thread s mod 16 of the team, so that
+// losses are computed for 16 samples at once; unit u of a hidden layer has its activations and factors on thread u mod
+// 16, where the products of the next layer want them. All arrays are the threads' own (TeamArray): threads meet in
+// folds and shuffles only. Products are computed in tiles of samples and units, so that loaded numbers are used several
+// times, and folded together.
+#pragma once
+
+#include "block.hpp"
+#include "launch.hpp"
+//
+#include "../core/loss.hpp"  // after the lane types, which block.hpp brings
+#include "learning_rates.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+template <int samples_, int units_>
+struct Tile {
+    static constexpr int samples = samples_, units = units_, products = samples_ * units_;
+};
+
+using cuda::tile_edge;
+
+// f(Tile<..>(), first sample, first unit) until all are covered, samples within units: fours, then one by one, so that
+// tiles are full and within 16 samples and 16 units.
+template <class F>
+ASGD_KERNEL_FN void for_tiles(int samples, int units, F f) {
+    for (int u = 0; u < units;) {
+        const bool wide = units - u >= tile_edge;
+        for (int s = 0; s < samples;) {
+            if (samples - s >= tile_edge) {
+                wide ? f(Tile<tile_edge, tile_edge>(), s, u) : f(Tile<tile_edge, 1>(), s, u);
+                s += tile_edge;
+            } else {
+                wide ? f(Tile<1, tile_edge>(), s, u) : f(Tile<1, 1>(), s, u);
+                ++s;
+            }
+        }
+        u += wide ? tile_edge : 1;
+    }
+}
+
+// How a step changes weights, as on the CPU: without momentum the factors of rows include -lr, as decay does.
+template <class Real>
+struct StepRule {
+    Real decay, minus_lr, mu;
+    bool momentum, decays, nesterov;
+
+    // The new weight, with momentum.
+    ASGD_KERNEL_MEMBER Real after_rows(Real sum, Real w, Real& velocity) const {
+        velocity = fma(mu, velocity, sum);
+        return fma(minus_lr, nesterov ? fma(mu, velocity, sum) : velocity, w);
+    }
+};
+
+// Rows: int64 operator()(int thread, int s), the number of the row of sample s of the round.
+template <class Real>
+struct NetworkPass {
+    const cuda::DataLaunch& p;
+    Block& block;
+    Real* dynamic;  // shared memory
+
+    // The round at work.
+    const DataView* data = nullptr;
+    int count = 0;  // samples
+
+    template <class T>
+    using PerThread = typename Block::template PerThread<T>;
+    template <int n>
+    using Reals = PerThread<Values<Real, n>>;
+
+    // --- where things are
+
+    ASGD_KERNEL_MEMBER static int lane(int thread) { return thread % team_threads; }
+    ASGD_KERNEL_MEMBER Real* own(const cuda::TeamArray& a, int thread) const {
+        const int team = thread / team_threads;
+        if (a.shared >= 0)
+            return dynamic + (a.shared + team * cuda::shared_elements(a.elements) * team_threads + lane(thread));
+        return static_cast<Real*>(a.memory) + (block.index() * teams_of_block + team) * a.elements * team_threads +
+               lane(thread);
+    }
+    ASGD_KERNEL_MEMBER Real& at(const cuda::TeamArray& a, int thread, int m) const {
+        return own(a, thread)[std::int64_t(m) * team_threads];
+    }
+    ASGD_KERNEL_MEMBER int layers() const { return p.net.layers; }
+    ASGD_KERNEL_MEMBER bool is_last(int layer) const { return layer == layers() - 1; }
+    ASGD_KERNEL_MEMBER int units(int layer) const { return int(p.net.units[layer]); }
+    ASGD_KERNEL_MEMBER int outputs() const { return units(layers() - 1); }
+    ASGD_KERNEL_MEMBER int row_chunks(int layer) const { return int(p.net.row[layer] / row_multiple); }
+    ASGD_KERNEL_MEMBER int unit_chunks(int layer) const { return (units(layer) + row_multiple - 1) / row_multiple; }
+    ASGD_KERNEL_MEMBER int weight(int layer, int unit) const {  // its first element
+        return int(p.net.weights[layer] / row_multiple) + unit * row_chunks(layer);
+    }
+    ASGD_KERNEL_MEMBER int intercept(int layer, int chunk) const {
+        return int(p.net.intercept[layer] / row_multiple) + chunk;
+    }
+    ASGD_KERNEL_MEMBER int output(int sample, int unit) const { return sample / team_threads * outputs() + unit; }
+
+    // What a layer multiplies with: element m of sample s is at input(..)[m * team_threads].
+    template <class Rows>
+    ASGD_KERNEL_MEMBER const Real* input(int thread, int layer, int s, Rows rows) const {
+        if (layer == 0) return static_cast<const Real*>(data->features) + rows(thread, s) * p.net.row[0] + lane(thread);
+        return &at(p.hidden[layer - 1], thread, s * row_chunks(layer));
+    }
+
+    // --- forward
+
+    template <class Rows>
+    ASGD_KERNEL_MEMBER void forward(Rows rows) {
+        for (int layer = 0; layer < layers(); ++layer) {
+            for_tiles(count, units(layer), [&](auto tile, int s, int u) { multiply(tile, layer, s, u, rows); });
+            if (is_last(layer))
+                add_intercepts();
+            else
+                activate(layer);
+        }
+    }
+
+    template <class T, class Rows>
+    ASGD_KERNEL_MEMBER void multiply(T, int layer, int s, int u, Rows rows) {
+        Reals<T::products> products;  // sample i, unit k: i * units + k
+        block.each([&](int thread) {
+            const Real* in[T::samples];
+            ASGD_UNROLL
+            for (int i = 0; i < T::samples; ++i) in[i] = input(thread, layer, s + i, rows);
+            const Real* w[T::units];
+            ASGD_UNROLL
+            for (int k = 0; k < T::units; ++k) w[k] = &at(p.point, thread, weight(layer, u + k));
+            Values<Real, T::products>& sum = products[thread];
+            ASGD_UNROLL
+            for (int i = 0; i < T::products; ++i) sum[i] = Real(0);
+            const int length = row_chunks(layer) * team_threads;
+            ASGD_UNROLL_BY_4
+            for (int m = 0; m < length; m += team_threads) {
+                Real a[T::samples];
+                ASGD_UNROLL
+                for (int i = 0; i < T::samples; ++i) a[i] = in[i][m];
+                ASGD_UNROLL
+                for (int k = 0; k < T::units; ++k) {
+                    const Real weight = w[k][m];
+                    ASGD_UNROLL
+                    for (int i = 0; i < T::samples; ++i)
+                        sum[i * T::units + k] = fma(weight, a[i], sum[i * T::units + k]);
+                }
+            }
+        });
+        block.fold_products(products);
+        is_last(layer) ? keep_outputs<T>(products, s, u) : keep_hidden<T>(products, layer, s, u);
+    }
+
+    // Folded products of a tile to the threads of their samples.
+    template <class T>
+    ASGD_KERNEL_MEMBER void keep_outputs(Reals<T::products>& products, int s, int u) {
+        Reals<T::units> z;
+        block.each([&](int thread) {
+            ASGD_UNROLL
+            for (int k = 0; k < T::units; ++k) z[thread][k] = products[thread][0];
+        });
+        block.shuffle(z, [&](int lane, int k) {
+            const int i = (lane - s) & (T::samples - 1);
+            return thread_of_product(i * T::units + k, T::products);
+        });
+        block.each([&](int thread) {
+            const int i = lane(thread) - s % team_threads;
+            if (i < 0 || i >= T::samples) return;
+            ASGD_UNROLL
+            for (int k = 0; k < T::units; ++k) at(p.output, thread, output(s, u + k)) = z[thread][k];
+        });
+    }
+
+    // The same to the threads of their units.
+    template <class T>
+    ASGD_KERNEL_MEMBER void keep_hidden(Reals<T::products>& products, int layer, int s, int u) {
+        Reals<T::samples> z;
+        block.each([&](int thread) {
+            ASGD_UNROLL
+            for (int i = 0; i < T::samples; ++i) z[thread][i] = products[thread][0];
+        });
+        block.shuffle(z, [&](int lane, int i) {
+            const int k = (lane - u) & (T::units - 1);
+            return thread_of_product(i * T::units + k, T::products);
+        });
+        block.each([&](int thread) {
+            const int k = lane(thread) - u % team_threads;
+            if (k < 0 || k >= T::units) return;
+            ASGD_UNROLL
+            for (int i = 0; i < T::samples; ++i)
+                at(p.hidden[layer], thread, (s + i) * unit_chunks(layer) + u / team_threads) = z[thread][i];
+        });
+    }
+
+    // Products become activations; what pads them becomes zero.
+    ASGD_KERNEL_MEMBER void activate(int layer) {
+        const int chunks = unit_chunks(layer);
+        block.each([&](int thread) {
+            for (int c = 0; c < chunks; ++c) {
+                const bool is_unit = c * team_threads + lane(thread) < units(layer);
+                const Real b = p.net.has_intercept ? at(p.point, thread, intercept(layer, c)) : Real(0);
+                for (int s = 0; s < count; ++s) {
+                    Real& a = at(p.hidden[layer], thread, s * chunks + c);
+                    if (!is_unit) {
+                        a = Real(0);
+                        continue;
+                    }
+                    const Real z = p.net.has_intercept ? a + b : a;
+                    a = p.network.activation == Activation::relu ? activated<Activation::relu>(z)
+                                                                 : activated<Activation::tanh>(z);
+                }
+            }
+        });
+    }
+
+    ASGD_KERNEL_MEMBER void add_intercepts() {
+        if (!p.net.has_intercept) return;
+        const int last = layers() - 1;
+        for (int u = 0; u < outputs(); u += tile_edge) {
+            Reals<tile_edge> b;
+            block.each([&](int thread) {
+                ASGD_UNROLL
+                for (int k = 0; k < tile_edge; ++k)
+                    b[thread][k] = at(p.point, thread, intercept(last, u / team_threads));
+            });
+            block.shuffle(b, [&](int, int k) { return (u + k) % team_threads; });
+            block.each([&](int thread) {
+                for (int s = lane(thread); s < count; s += team_threads) {
+                    ASGD_UNROLL
+                    for (int k = 0; k < tile_edge; ++k)
+                        if (u + k < outputs()) at(p.output, thread, output(s, u + k)) += b[thread][k];
+                }
+            });
+        }
+    }
+
+    // --- losses
+
+    // Outputs become factors: scale(thread) times the derivatives of the losses.
+    template <class Rows, class Scale>
+    ASGD_KERNEL_MEMBER void differentiate(Rows rows, Scale scale) {
+        block.each([&](int thread) {
+            const Real factor = scale(thread);
+            for (int s = lane(thread); s < count; s += team_threads) {
+                Real* const z = &at(p.output, thread, output(s, 0));
+                const Real y = static_cast<const Real*>(data->targets)[rows(thread, s)];
+                switch (p.network.loss) {
+                    case Loss::squared: *z = loss_derivative<Loss::squared>(*z, y); break;
+                    case Loss::logistic: *z = loss_derivative<Loss::logistic>(*z, y); break;
+                    case Loss::hinge: *z = loss_derivative<Loss::hinge>(*z, y); break;
+                    case Loss::softmax: softmax_derivatives<Real>(z, team_threads, outputs(), y); break;
+                }
+                for (int k = 0; k < outputs(); ++k) z[k * team_threads] = factor * z[k * team_threads];
+            }
+        });
+    }
+
+    // take(thread, loss, hit) for every sample, on its thread.
+    template <class Rows, class Take>
+    ASGD_KERNEL_MEMBER void losses(Rows rows, Take take) {
+        block.each([&](int thread) {
+            for (int s = lane(thread); s < count; s += team_threads) {
+                const Real* const z = &at(p.output, thread, output(s, 0));
+                const Real y = static_cast<const Real*>(data->targets)[rows(thread, s)];
+                Real loss = Real(0);
+                switch (p.network.loss) {
+                    case Loss::squared: loss = loss_value<Loss::squared>(*z, y); break;
+                    case Loss::logistic: loss = loss_value<Loss::logistic>(*z, y); break;
+                    case Loss::hinge: loss = loss_value<Loss::hinge>(*z, y); break;
+                    case Loss::softmax: loss = softmax_value<Real>(z, team_threads, outputs(), y); break;
+                }
+                take(thread, loss,
+                     p.network.loss == Loss::softmax ? class_predicted<Real>(z, team_threads, outputs(), y)
+                                                     : label_predicted(*z, y));
+            }
+        });
+    }
+
+    // --- back
+
+    // Factors of the first `layers` layers from those of the outputs.
+    ASGD_KERNEL_MEMBER void backward() {
+        for (int layer = layers() - 1; layer > 0; --layer) {
+            for_tiles(count, units(layer), [&](auto tile, int s, int u) { back_through(tile, layer, s, u); });
+            const int n = count * row_chunks(layer);
+            block.each([&](int thread) {
+                for (int i = 0; i < n; ++i) {
+                    const Real a = at(p.hidden[layer - 1], thread, i);
+                    Real& delta = at(p.delta[layer - 1], thread, i);
+                    delta = p.network.activation == Activation::relu ? through_activation<Activation::relu>(a, delta)
+                                                                     : through_activation<Activation::tanh>(a, delta);
+                }
+            });
+        }
+    }
+
+    // Factors of a tile, in all threads of a team.
+    template <class T>
+    ASGD_KERNEL_MEMBER void load_factors(Reals<T::products>& c, int layer, int s, int u) {
+        const bool last = is_last(layer);
+        block.each([&](int thread) {
+            const bool has_sample = s / team_threads * team_threads + lane(thread) < count;
+            ASGD_UNROLL
+            for (int i = 0; i < T::samples; ++i) {
+                ASGD_UNROLL
+                for (int k = 0; k < T::units; ++k) {
+                    Real& factor = c[thread][i * T::units + k];
+                    if (!last)
+                        factor = at(p.delta[layer], thread, (s + i) * unit_chunks(layer) + u / team_threads);
+                    else
+                        factor = has_sample ? at(p.output, thread, output(s, u + k)) : Real(0);
+                }
+            }
+        });
+        block.shuffle(c, [&](int, int i) { return (last ? s + i / T::units : u + i % T::units) % team_threads; });
+    }
+
+    // Adds what units u, u + 1, .. hand to the factors of the layer below.
+    template <class T>
+    ASGD_KERNEL_MEMBER void back_through(T, int layer, int s, int u) {
+        Reals<T::products> c;
+        load_factors<T>(c, layer, s, u);
+        const int length = row_chunks(layer) * team_threads;
+        block.each([&](int thread) {
+            const Real* w[T::units];
+            ASGD_UNROLL
+            for (int k = 0; k < T::units; ++k) w[k] = &at(p.point, thread, weight(layer, u + k));
+            Real* delta[T::samples];
+            ASGD_UNROLL
+            for (int i = 0; i < T::samples; ++i)
+                delta[i] = &at(p.delta[layer - 1], thread, (s + i) * row_chunks(layer));
+            for (int m = 0; m < length; m += team_threads) {
+                Real sum[T::samples];
+                ASGD_UNROLL
+                for (int i = 0; i < T::samples; ++i) sum[i] = u > 0 ? delta[i][m] : Real(0);
+                ASGD_UNROLL
+                for (int k = 0; k < T::units; ++k) {
+                    const Real weight = w[k][m];
+                    ASGD_UNROLL
+                    for (int i = 0; i < T::samples; ++i) sum[i] = fma(c[thread][i * T::units + k], weight, sum[i]);
+                }
+                ASGD_UNROLL
+                for (int i = 0; i < T::samples; ++i) delta[i][m] = sum[i];
+            }
+        });
+    }
+
+    // --- the step
+
+    // Adds the round's rows to all parameters: `first` and `last`, whether it is the first and the last of a step.
+    // rule(thread) is a StepRule; in_place says that sums may replace weights before the last row is added.
+    template <class Rows, class Rule>
+    ASGD_KERNEL_MEMBER void update(Rows rows, Rule rule, bool first, bool last, bool in_place) {
+        for (int layer = layers() - 1; layer >= 0; --layer)
+            for_tiles(count, units(layer), [&](auto tile, int s, int u) {
+                add_rows(tile, layer, s, u, rows, rule, first && s == 0, last && s + decltype(tile)::samples >= count,
+                         in_place);
+            });
+    }
+
+    template <class T, class Rows, class Rule>
+    ASGD_KERNEL_MEMBER void add_rows(T, int layer, int s, int u, Rows rows, Rule rule_of, bool first, bool last,
+                                     bool in_place) {
+        Reals<T::products> c;
+        load_factors<T>(c, layer, s, u);
+        block.each([&](int thread) {
+            const StepRule<Real> rule = rule_of(thread);
+            Sums sums;
+            sums.w = own(p.point, thread);
+            sums.from = first || in_place ? sums.w : own(p.sum, thread);
+            sums.to = last || in_place ? sums.w : own(p.sum, thread);
+            sums.velocity = rule.momentum ? own(p.velocity, thread) : sums.w;
+            const Real* in[T::samples];
+            ASGD_UNROLL
+            for (int i = 0; i < T::samples; ++i) in[i] = input(thread, layer, s + i, rows);
+            // A loop for each way to begin and to end: inside it, what only some steps do would cost all.
+            if (rule.momentum && last)
+                add_rows_to<T, false, true>(sums, layer, u, in, c[thread], rule, first);
+            else if (first && (rule.momentum || rule.decays))
+                add_rows_to<T, true, false>(sums, layer, u, in, c[thread], rule, first);
+            else
+                add_rows_to<T, false, false>(sums, layer, u, in, c[thread], rule, first);
+            if (p.net.has_intercept) add_ones<T>(sums, layer, u, lane(thread), c[thread], rule, first, last);
+        });
+    }
+
+    // Of a thread: weights, where a step's sums are so far and where they go, velocities.
+    struct Sums {
+        Real *w, *from, *to, *velocity;
+    };
+
+    template <class T, bool beginning, bool ending>
+    ASGD_KERNEL_MEMBER void add_rows_to(const Sums& sums, int layer, int u, const Real* const in[T::samples],
+                                        const Values<Real, T::products>& c, const StepRule<Real>& rule, bool first) {
+        // As many as registers hold without spilling.
+        constexpr int ahead = T::products == 1 ? 4 : ending ? 1 : T::products == tile_edge ? 4 : 2;
+        const int length = row_chunks(layer) * team_threads, begin = weight(layer, u) * team_threads;
+        int m = 0;
+        if constexpr (ahead > 1) {
+            ASGD_NO_UNROLL
+            for (; m + (ahead - 1) * team_threads < length; m += ahead * team_threads)
+                add_chunks<T, ahead, beginning, ending>(sums, begin, length, m, in, c, rule, first);
+        }
+        ASGD_NO_UNROLL
+        for (; m < length; m += team_threads)
+            add_chunks<T, 1, beginning, ending>(sums, begin, length, m, in, c, rule, first);
+    }
+
+    // For `chunks` elements of every unit of a tile. All are loaded before the first is stored: a compiler does not
+    // know that rows and weights are apart, and would wait for each.
+    template <class T, int chunks, bool beginning, bool ending>
+    ASGD_KERNEL_MEMBER static void add_chunks(const Sums& sums, int begin, int length, int m,
+                                              const Real* const in[T::samples], const Values<Real, T::products>& c,
+                                              const StepRule<Real>& rule, bool first) {
+        Real a[T::samples][chunks], sum[T::units][chunks];
+        ASGD_UNROLL
+        for (int q = 0; q < chunks; ++q) {
+            ASGD_UNROLL
+            for (int i = 0; i < T::samples; ++i) a[i][q] = in[i][m + q * team_threads];
+            ASGD_UNROLL
+            for (int k = 0; k < T::units; ++k) sum[k][q] = sums.from[begin + k * length + m + q * team_threads];
+        }
+        ASGD_UNROLL
+        for (int k = 0; k < T::units; ++k) {
+            ASGD_UNROLL
+            for (int q = 0; q < chunks; ++q) {
+                Real& value = sum[k][q];
+                if constexpr (beginning) value = rule.momentum ? rule.decay * value : fma(rule.decay, value, value);
+                if constexpr (ending) value = first ? rule.decay * value : value;  // a step of one tile
+                ASGD_UNROLL
+                for (int i = 0; i < T::samples; ++i) value = fma(c[i * T::units + k], a[i][q], value);
+            }
+        }
+        ASGD_UNROLL
+        for (int k = 0; k < T::units; ++k) {
+            ASGD_UNROLL
+            for (int q = 0; q < chunks; ++q) {
+                const int e = begin + k * length + m + q * team_threads;
+                sums.to[e] = ending ? rule.after_rows(sum[k][q], sums.w[e], sums.velocity[e]) : sum[k][q];
+            }
+        }
+    }
+
+    // Intercepts: like rows of ones, but neither l2 nor weight decay touches them.
+    template <class T>
+    ASGD_KERNEL_MEMBER void add_ones(const Sums& sums, int layer, int u, int lane, const Values<Real, T::products>& c,
+                                     const StepRule<Real>& rule, bool first, bool last) {
+        const int k = lane - u % team_threads;
+        if (k < 0 || k >= T::units) return;
+        const int e = intercept(layer, u / team_threads) * team_threads;
+        Real value = first && rule.momentum ? Real(0) : sums.from[e];
+        ASGD_UNROLL
+        for (int i = 0; i < T::samples; ++i) {
+            Real factor = c[i * T::units];
+            ASGD_UNROLL
+            for (int other = 1; other < T::units; ++other) factor = k == other ? c[i * T::units + other] : factor;
+            value = value + factor;
+        }
+        sums.to[e] = rule.momentum && last ? rule.after_rows(value, sums.w[e], sums.velocity[e]) : value;
+    }
+};
+
+ASGD_ISA_NAMESPACE_END

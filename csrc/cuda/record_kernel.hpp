@@ -1,0 +1,123 @@
+// The kernel that records metrics of problems on data: losses of rows, and of all of them the mean. Included by
+// data_kernels.cuh and kernels_emulated.cpp.
+//
+// Row i is added by thread i mod 16 of a trajectory's team: the 16 accumulators of the mean. A launch may take some of
+// the rows and leave its sums to the next.
+#pragma once
+
+#include "network_pass.hpp"
+#include "teams.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+template <class Real>
+struct RecordKernel {
+    const cuda::DataLaunch& p;
+    Block& block;
+    Real* dynamic;
+    Teams teams{p, block};
+    NetworkPass<Real> pass{p, block, dynamic};
+
+    template <class T>
+    using PerThread = typename Block::template PerThread<T>;
+    using Sum = PerThread<Values<double, 1>>;
+
+    ASGD_KERNEL_MEMBER std::int64_t place(int thread) const { return block.index() * block_threads + thread; }
+
+    ASGD_KERNEL_MEMBER void run() {
+        teams.find();
+        pass.data = p.test ? &teams.problem->test : &teams.problem->train;
+        const std::int64_t row_count = pass.data->rows;
+        find_points();
+        Sum losses, hits;
+        block.each([&](int thread) {
+            losses[thread][0] = p.first_row > 0 ? p.losses[place(thread)] : 0.0;
+            hits[thread][0] = p.first_row > 0 ? p.hits[place(thread)] : 0.0;
+        });
+        const std::int64_t stop = smaller(p.stop_row, row_count);
+        for (std::int64_t first = p.first_row; first < stop; first += p.layout.round) {
+            pass.count = int(smaller(p.layout.round, stop - first));
+            const auto rows = [&](int, int s) { return first + s; };
+            pass.forward(rows);
+            pass.losses(rows, [&](int thread, Real loss, Real hit) {
+                losses[thread][0] += double(loss);
+                hits[thread][0] += double(hit);
+            });
+        }
+        if (p.stop_row >= p.last_row) {
+            finish(losses, hits, row_count);
+            return;
+        }
+        block.each([&](int thread) {
+            p.losses[place(thread)] = losses[thread][0];
+            p.hits[place(thread)] = hits[thread][0];
+        });
+    }
+
+    // Where losses are wanted: the iterates, or their averages.
+    ASGD_KERNEL_MEMBER void find_points() {
+        const std::int64_t k = p.ensemble.record_at[p.record];
+        const bool tail = p.ensemble.iterate == Iterate::tail_average, average = teams.averaging() && k > 0;
+        if (!teams.averaging() && p.point.shared < 0) return;
+        const double* const before = tail ? teams.window_start_of(p.record) : nullptr;
+        const double window = !average ? 1 : tail ? double(k - tail_window_start(k, p.ensemble.tail_frac)) : double(k);
+        block.each([&](int thread) {
+            for (int m = 0; m < p.layout.chunks; ++m) {
+                const std::int64_t e = teams.element(thread, m);
+                Real point = static_cast<const Real*>(p.x)[e];
+                if (average) {
+                    const double all = teams.sum_of_iterates<Real>(thread, m);
+                    point = Real((tail ? all - before[e] : all) / window);
+                }
+                pass.at(p.point, thread, m) = point;
+            }
+        });
+    }
+
+    ASGD_KERNEL_MEMBER void finish(Sum& losses, Sum& hits, std::int64_t rows) {
+        const DataProblem& problem = *teams.problem;
+        block.fold_products(losses);
+        block.fold_products(hits);
+        Sum squares;
+        if (!p.test && problem.l2 > 0) {
+            block.each([&](int thread) {
+                double sum = 0;
+                for (int k = 0; k < p.net.layers; ++k)
+                    for (int m = pass.weight(k, 0); m < pass.intercept(k, 0); ++m) {
+                        const double w = double(pass.at(p.point, thread, m));
+                        sum = fma(w, w, sum);
+                    }
+                squares[thread][0] = sum;
+            });
+            block.fold_products(squares);
+        }
+        block.each([&](int thread) {
+            const int team = thread / team_threads;
+            if (pass.lane(thread) != 0 || !teams.is_active(team)) return;
+            const double mean = losses[thread][0] / double(rows);
+            if (p.test) {
+                const double nan = as_real(std::uint64_t(0x7FF8000000000000u));
+                const bool finite = absolute(mean) <= 0x1.fffffffffffffp+1023;
+                record(team, Metric::test_loss, mean);
+                record(team, Metric::test_accuracy, finite ? hits[thread][0] / double(rows) : nan);
+            } else {
+                const double f = problem.l2 > 0 ? mean + 0.5 * problem.l2 * squares[thread][0] : mean;
+                const double above = f - problem.minimum;
+                record(team, Metric::loss, f);
+                record(team, Metric::suboptimality, above < 0 ? 0 : above);
+            }
+        });
+    }
+
+    ASGD_KERNEL_MEMBER void record(int team, Metric metric, double value) {
+        const std::int64_t config = teams.first_config + teams.config_of_team(team) - p.first_config;
+        const std::int64_t metrics = p.ensemble.metric_count;
+        for (std::int64_t m = 0; m < metrics; ++m)
+            if (p.ensemble.metrics[m] == metric)
+                static_cast<Real*>(
+                    p.values)[((config * p.ensemble.record_count + p.record) * metrics + m) * p.value_stride +
+                              teams.replicate_of_team(team) - p.first_replicate] = Real(value);
+    }
+};
+
+ASGD_ISA_NAMESPACE_END

@@ -1,0 +1,211 @@
+// The kernel that takes steps of problems on data: one body for GPUs and for the emulation of block.hpp. Included by
+// data_kernels.cuh and kernels_emulated.cpp.
+//
+// Teams of 16 threads take one trajectory each (network_pass.hpp). A step's batch goes in rounds; its rows are read
+// where they lie, by configs that share them at the same time, so that they come from the L1 cache.
+#pragma once
+
+#include "network_pass.hpp"
+#include "row_numbers.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+template <class Real>
+struct StepShared {
+    LearningRates<Real, cuda::most_data_learning_rates> rates;
+    RowNumbers rows;
+};
+
+template <class Real>
+struct StepKernel {
+    const cuda::DataLaunch& p;
+    Block& block;
+    StepShared<Real>& shared;
+    Real* dynamic;
+    Teams teams{p, block};
+    SampleSequences samples{p, block, shared.rows};
+    NetworkPass<Real> pass{p, block, dynamic};
+
+    ASGD_KERNEL_MEMBER bool averaging() const { return teams.averaging(); }
+    ASGD_KERNEL_MEMBER int batch() const { return int(p.network.batch_size); }
+    ASGD_KERNEL_MEMBER bool in_place() const { return p.sum.elements == 0; }
+
+    ASGD_KERNEL_MEMBER void run() {
+        teams.find();
+        pass.data = &teams.problem->train;
+        begin();
+        std::int64_t t = p.first_step, window = p.first_window;
+        for (;;) {
+            for (; window < p.ensemble.record_count && window_start(p.ensemble, window) <= t; ++window)
+                save_window_start(window);
+            if (t == p.stop_step) break;
+            std::int64_t stop = smaller(t - t % p.layout.tile_steps + p.layout.tile_steps, p.stop_step);
+            if (window < p.ensemble.record_count) stop = smaller(stop, window_start(p.ensemble, window));
+            const int n = int(stop - t);
+            shared.rates.compute(block, p.ensemble, teams.configs(), p.layout.tile_steps, t, n);
+            for (int j = 0; j < n; ++j, ++t) {
+                const int first = t == p.first_step ? p.first_sample : 0;
+                const int last = t == p.stop_step - 1 ? p.stop_sample : batch();
+                take_samples(t, j, first, last);
+                if (last == batch()) finish_step();
+            }
+            if (averaging() && t % segment_steps == 0 && (t < p.stop_step || p.stop_sample == batch()))
+                close_segments();
+            if (t == p.stop_step && p.stop_sample < batch()) break;
+        }
+        end();
+    }
+
+    // --- the state
+
+    template <class F>
+    ASGD_KERNEL_MEMBER void for_elements(F f) {
+        block.each([&](int thread) {
+            for (int m = 0; m < p.layout.chunks; ++m) f(thread, m);
+        });
+    }
+    ASGD_KERNEL_MEMBER Real& x(int thread, int m) { return pass.at(p.point, thread, m); }
+    ASGD_KERNEL_MEMBER Real& stored(const cuda::TeamArray& a, int thread, int m) {
+        return static_cast<Real*>(a.memory)[teams.element(thread, m)];
+    }
+
+    // At step 0 the start, later what the last launch left.
+    ASGD_KERNEL_MEMBER void begin() {
+        const bool momentum = p.ensemble.momentum > 0;
+        for_elements([&](int thread, int m) {
+            if (p.start) {
+                x(thread, m) = start_of(thread, m);
+                if (momentum) pass.at(p.velocity, thread, m) = Real(0);
+                if (averaging()) {
+                    teams.segment<Real>(thread, m) = Real(0);
+                    p.total[teams.element(thread, m)] = 0;
+                }
+            } else {
+                if (p.point.shared >= 0) x(thread, m) = stored(p.point, thread, m);
+                if (momentum && p.velocity.shared >= 0) pass.at(p.velocity, thread, m) = stored(p.velocity, thread, m);
+                if (p.first_sample > 0 && p.sum.shared >= 0) pass.at(p.sum, thread, m) = stored(p.sum, thread, m);
+            }
+        });
+    }
+
+    ASGD_KERNEL_MEMBER void end() {
+        const bool momentum = p.ensemble.momentum > 0;
+        for_elements([&](int thread, int m) {
+            if (p.point.shared >= 0) stored(p.point, thread, m) = x(thread, m);
+            if (momentum && p.velocity.shared >= 0) stored(p.velocity, thread, m) = pass.at(p.velocity, thread, m);
+            if (p.stop_sample < batch() && p.sum.shared >= 0) stored(p.sum, thread, m) = pass.at(p.sum, thread, m);
+        });
+    }
+
+    // Element m of a thread at step 0: given or drawn, and 0 where it pads.
+    ASGD_KERNEL_MEMBER Real start_of(int thread, int m) {
+        const std::int64_t offset = std::int64_t(m) * row_multiple + pass.lane(thread);
+        const double* const x0 = teams.problem->x0;
+        std::int64_t coordinate = 0;  // the layer's first
+        for (int k = 0; k < p.net.layers; ++k) {
+            const std::int64_t inputs = p.net.inputs[k], units = p.net.units[k];
+            if (offset < p.net.intercept[k]) {
+                const std::int64_t unit = (offset - p.net.weights[k]) / p.net.row[k];
+                const std::int64_t i = offset - p.net.weights[k] - unit * p.net.row[k];
+                if (i >= inputs) return Real(0);
+                coordinate += unit * inputs + i;
+                return x0 != nullptr ? Real(x0[coordinate]) : drawn_start(thread, coordinate, k);
+            }
+            coordinate += units * inputs;
+            if (!p.net.has_intercept) continue;
+            const std::int64_t unit = offset - p.net.intercept[k];
+            if (unit < padded_row(units)) return unit < units && x0 != nullptr ? Real(x0[coordinate + unit]) : Real(0);
+            coordinate += units;
+        }
+        return Real(0);
+    }
+
+    ASGD_KERNEL_MEMBER Real drawn_start(int thread, std::int64_t coordinate, int layer) {
+        constexpr int draws = value_draws_per_call<Real>;
+        const int team = thread / team_threads;
+        std::uint32_t words[4];
+        philox_words(philox_lanes(std::uint32_t(teams.replicate_of_team(team)), block_of_start, keys_of(p)),
+                     philox_call(teams.stream_of_team(team), std::uint32_t(coordinate / draws), keys_of(p)), keys_of(p),
+                     words);
+        Real z[draws];
+        draw_values<Real, NoiseKind::gaussian>(words, z);
+        Real value = z[0];
+        ASGD_UNROLL
+        for (int i = 1; i < draws; ++i) value = coordinate % draws == i ? z[i] : value;
+        const bool gained = layer + 1 < p.net.layers && p.network.activation == Activation::relu;
+        return Real(sqrt((gained ? 2.0 : 1.0) / double(p.net.inputs[layer]))) * value;
+    }
+
+    // --- steps
+
+    // Samples first .. last - 1 of the batch of step t, the j-th of the tile.
+    ASGD_KERNEL_MEMBER void take_samples(std::int64_t t, int j, int first, int last) {
+        const Real share = Real(1) / Real(batch());
+        const Real lambda = Real(teams.problem->l2 + p.ensemble.weight_decay);
+        const bool momentum = p.ensemble.momentum > 0;
+        const auto minus_lr = [&](int thread) {
+            return shared.rates.minus_lr.get(thread,
+                                             teams.config_of_team(thread / team_threads) * p.layout.tile_steps + j);
+        };
+        const auto rule = [&](int thread) {
+            const Real lr = minus_lr(thread);
+            return StepRule<Real>{momentum ? lambda : lr * lambda,
+                                  lr,
+                                  Real(p.ensemble.momentum),
+                                  momentum,
+                                  lambda > 0,
+                                  p.ensemble.nesterov};
+        };
+        for (int s = first; s < last; s += p.layout.round) {
+            pass.count = lesser(p.layout.round, last - s);
+            samples.have(teams, t * batch() + s, pass.count, p.stop_step * batch());
+            const int offset = int(t * batch() + s - samples.first);
+            const auto rows = [&](int thread, int i) { return std::int64_t(samples.row(thread, offset + i)); };
+            pass.forward(rows);
+            pass.differentiate(rows, [&](int thread) { return momentum ? share : minus_lr(thread) * share; });
+            pass.backward();
+            pass.update(rows, rule, s == 0, s + pass.count == batch(), in_place());
+        }
+    }
+
+    ASGD_KERNEL_MEMBER void finish_step() {
+        const bool ball = p.ensemble.problems.projection == ProjectionKind::ball;
+        if (!ball && !averaging()) return;
+        typename Block::template PerThread<Values<Real, 1>> norm;
+        if (ball) {
+            block.each([&](int thread) {
+                Real sum = Real(0);
+                for (int m = 0; m < p.layout.chunks; ++m) sum = fma(x(thread, m), x(thread, m), sum);
+                norm[thread][0] = sum;
+            });
+            block.fold_products(norm);
+        }
+        const double radius = teams.problem->radius;
+        block.each([&](int thread) {
+            const Real factor = ball ? ball_factor(Real(radius), Real(radius * radius), norm[thread][0]) : Real(1);
+            for (int m = 0; m < p.layout.chunks; ++m) {
+                Real& own = x(thread, m);
+                if (ball) own = own * factor;
+                if (averaging()) teams.segment<Real>(thread, m) = teams.segment<Real>(thread, m) + own;
+            }
+        });
+    }
+
+    // --- averages
+
+    ASGD_KERNEL_MEMBER void close_segments() {
+        for_elements([&](int thread, int m) {
+            p.total[teams.element(thread, m)] += double(teams.segment<Real>(thread, m));
+            teams.segment<Real>(thread, m) = Real(0);
+        });
+    }
+
+    ASGD_KERNEL_MEMBER void save_window_start(std::int64_t record) {
+        if (p.ensemble.iterate != Iterate::tail_average) return;
+        double* const start = teams.window_start_of(record);
+        for_elements(
+            [&](int thread, int m) { start[teams.element(thread, m)] = teams.sum_of_iterates<Real>(thread, m); });
+    }
+};
+
+ASGD_ISA_NAMESPACE_END

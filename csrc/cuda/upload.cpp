@@ -1,0 +1,140 @@
+#include "upload.hpp"
+
+#include <cstring>
+#include <limits>
+#include <map>
+
+#include "../core/network.hpp"
+#include "program.hpp"
+
+namespace anneal_sgd::cuda {
+namespace {
+
+// f(address of an array of data, its bytes) for the arrays that the kernels read; some may come several times.
+template <class F>
+void for_each_array(const EnsembleSpec& e, F f) {
+    if (e.problems.network == nullptr) return;
+    const std::int64_t row = padded_row(e.problems.network->sizes[0]) * real_bytes(e);
+    for (std::int64_t i = 0; i < e.problems.count; ++i) {
+        const DataProblem& problem = e.problems.data[i];
+        const auto view = [&](const DataView& v) {
+            f(v.features, v.rows * row);
+            f(v.targets, v.rows * real_bytes(e));
+        };
+        view(problem.train);
+        if (records_test(e)) view(problem.test);
+    }
+}
+
+}  // namespace
+
+double Upload::data_bytes(const EnsembleSpec& e) {
+    std::map<const void*, std::int64_t> arrays;  // problems may share them
+    for_each_array(e, [&](const void* data, std::int64_t bytes) { arrays[data] = bytes; });
+    double sum = 0;
+    for (const auto& [data, bytes] : arrays) sum += double(bytes);
+    return sum;
+}
+
+Upload::Upload(Device& device, const EnsembleSpec& e) {
+    EnsembleSpec spec = e;
+    ProblemSpec& p = spec.problems;
+    const bool separable = p.network == nullptr;
+    static const double lowest = -std::numeric_limits<double>::infinity();
+    static const double highest = std::numeric_limits<double>::infinity();
+    if (separable && p.projection != ProjectionKind::box) {  // the kernels clamp always
+        p.lower = {&lowest, 0, 0};
+        p.upper = {&highest, 0, 0};
+    }
+    std::vector<MatrixView*> matrices;
+    std::vector<VectorView*> vectors;
+    if (separable) {
+        matrices = {&p.weight, &p.noise_std, &p.lower, &p.upper, &p.x0};
+        vectors = {&p.huber_width, &p.radius, &p.minimum};
+    }
+    for (MatrixView* m : matrices) pack(*m, p.count, p.dimension);
+    for (VectorView* v : vectors) pack(*v, p.count);
+
+    std::map<const void*, void*> arrays;
+    for_each_array(e, [&](const void* data, std::int64_t bytes) {
+        if (arrays.count(data) > 0) return;
+        data_.push_back(std::make_unique<DeviceMemory>(device, bytes));
+        arrays[data] = data_.back()->as<void>();
+        device.upload(arrays[data], data, bytes);
+    });
+    std::vector<DataProblem> problems;
+    if (!separable) problems.assign(e.problems.data, e.problems.data + p.count);
+    std::vector<bool> given(problems.size());
+    for (std::size_t i = 0; i < problems.size(); ++i) {
+        DataProblem& problem = problems[i];
+        given[i] = problem.x0 != nullptr;
+        if (given[i]) problem.x0 = pack(problem.x0, p.dimension);
+        for (DataView* v : {&problem.train, &problem.test}) {
+            if (arrays.count(v->features) == 0) continue;
+            v->features = arrays[v->features];
+            v->targets = arrays[v->targets];
+        }
+    }
+
+    std::vector<ScheduleSpec> schedules(e.schedules, e.schedules + e.schedule_count);
+    for (ScheduleSpec& s : schedules) s.table = pack(s.table, s.table_size);
+    spec.base_lr = pack(e.base_lr, e.base_lr_count);
+    spec.record_at = pack(e.record_at, e.record_count);
+    spec.metrics = pack(e.metrics, e.metric_count);
+    const std::size_t schedules_at = offset_of(schedules.data(), schedules.size() * sizeof(ScheduleSpec));
+    const std::size_t problems_at = offset_of(problems.data(), problems.size() * sizeof(DataProblem));
+    memory_ = std::make_unique<DeviceMemory>(device, std::int64_t(bytes_.size()));
+
+    // Offsets become addresses.
+    const auto move = [&](auto*& pointer) {
+        char* const address = memory_->as<char>() + reinterpret_cast<std::uintptr_t>(pointer);
+        pointer = reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(address);
+    };
+    for (MatrixView* m : matrices) move(m->data);
+    for (VectorView* v : vectors) move(v->data);
+    move(spec.base_lr);
+    move(spec.record_at);
+    move(spec.metrics);
+    for (ScheduleSpec& s : schedules) move(s.table);
+    for (std::size_t i = 0; i < problems.size(); ++i)
+        if (given[i]) move(problems[i].x0);
+    const auto put = [&](std::size_t at, const auto& list) {
+        if (!list.empty()) std::memcpy(bytes_.data() + at, list.data(), list.size() * sizeof(list[0]));
+        return reinterpret_cast<decltype(list.data())>(memory_->as<char>() + at);
+    };
+    spec.schedules = put(schedules_at, schedules);
+    p.data = separable ? nullptr : put(problems_at, problems);
+    p.network = nullptr;  // launches have it
+    device.upload(memory_->as<void>(), bytes_.data(), std::int64_t(bytes_.size()));
+    ensemble = spec;
+}
+
+std::size_t Upload::offset_of(const void* data, std::size_t n) {
+    const std::size_t at = bytes_.size();
+    bytes_.resize(at + (n + 15) / 16 * 16);
+    if (n > 0) std::memcpy(bytes_.data() + at, data, n);
+    return at;
+}
+
+template <class T>
+const T* Upload::pack(const T* data, std::int64_t n) {
+    return reinterpret_cast<const T*>(offset_of(data, std::size_t(n) * sizeof(T)));
+}
+
+// Broadcast axes stay broadcast.
+void Upload::pack(MatrixView& m, std::int64_t rows, std::int64_t columns) {
+    const std::int64_t r = m.row_stride == 0 ? 1 : rows, c = m.column_stride == 0 ? 1 : columns;
+    std::vector<double> dense;
+    dense.reserve(std::size_t(r * c));
+    for (std::int64_t i = 0; i < r; ++i)
+        for (std::int64_t j = 0; j < c; ++j) dense.push_back(m.data[i * m.row_stride + j * m.column_stride]);
+    m = {pack(dense.data(), r * c), r == 1 ? 0 : c, c == 1 ? 0 : 1};
+}
+
+void Upload::pack(VectorView& v, std::int64_t n) {
+    MatrixView m{v.data, v.stride, 0};
+    pack(m, n, 1);
+    v = {m.data, m.row_stride};
+}
+
+}  // namespace anneal_sgd::cuda

@@ -1,0 +1,33 @@
+// The ensemble in a device's memory: parameters packed into one copy, rows of data as they lie. Included by the
+// programs.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "device.hpp"
+
+namespace anneal_sgd::cuda {
+
+class Upload {
+public:
+    Upload(Device& device, const EnsembleSpec& ensemble);
+
+    EnsembleSpec ensemble{};  // all pointers point into device memory
+
+    // What the rows of problems on data take.
+    static double data_bytes(const EnsembleSpec& ensemble);
+
+private:
+    std::size_t offset_of(const void* data, std::size_t n);
+    template <class T>
+    const T* pack(const T* data, std::int64_t n);
+    void pack(MatrixView& m, std::int64_t rows, std::int64_t columns);
+    void pack(VectorView& v, std::int64_t n);
+
+    std::vector<char> bytes_;  // stay: the device may not have read them yet
+    std::unique_ptr<DeviceMemory> memory_;
+    std::vector<std::unique_ptr<DeviceMemory>> data_;
+};
+
+}  // namespace anneal_sgd::cuda
