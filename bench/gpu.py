@@ -23,7 +23,7 @@ import numpy as np
 
 import anneal_sgd
 from anneal_sgd import Simulator, runtime, schedules
-from cases import GPU_CASES, Case, absolute_value
+from gpu_cases import GPU_CASES, Case, absolute_value
 
 LANES = 128  # of a multiprocessor since Volta: float32 operations, or instructions x 32, that it issues per cycle
 

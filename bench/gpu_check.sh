@@ -40,4 +40,6 @@ done
 
 echo "== benchmark"
 "$python" bench/gpu.py --output "$out"
-"$python" bench/data.py --gpu --json "$out/data.json" | tee "$out/data.md"
+if "$python" -c "import click, rich"; then
+    "$python" -m anneal_sgd bench --gpu --peers --json "$out/data.json" | tee "$out/data.md"
+fi

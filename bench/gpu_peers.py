@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cases import Case
+from gpu_cases import Case
 
 Peer = Callable[[Any], tuple[float, float]]
 

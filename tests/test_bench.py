@@ -1,5 +1,6 @@
 """Every benchmark case runs, at tiny size, so that none rots; the table of what the kernels take is current."""
 
+import importlib.util
 import json
 import os
 import re
@@ -8,24 +9,91 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from anneal_sgd import benchmark, cli
 
 BENCH = Path(__file__).parent.parent / "bench"
 
 
-def test_every_case_runs():
+def bench(*arguments):
     done = subprocess.run(
-        [sys.executable, str(BENCH / "run.py"), "--tiny", "--repeats", "1", "--threads", "1"],
+        [sys.executable, "-m", "anneal_sgd", "bench", "--tiny", "--rounds", "1", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_every_case_runs_beside_every_peer_that_is_installed(tmp_path):
+    printed = bench("--peers", "--scaling", "--json", str(tmp_path / "bench.json"))
+    peers, _ = benchmark.available_peers()
+    assert {"NumPy", "C++"} <= set(peers)
+    for case in benchmark.CASES:
+        for what in ("anneal_sgd", *(peer for peer in case.peers if peer in peers)):
+            assert f"| {case.name} | {what} |" in printed
+    report = json.loads((tmp_path / "bench.json").read_text())
+    assert all(row["disagreement"] == "" and row["seconds"] for row in report["rows"])
+    assert set(report["scaling"]) == {series.name for series in benchmark.SCALING}
+    assert report["machine"]["tiny"]
+    assert report["tiny_calls"]["simulate"] > 0
+
+
+def test_every_case_on_data_for_gpus_runs():
+    printed = bench("--gpu")
+    for case in benchmark.GPU_CASES:
+        assert f"| {case.name} | anneal_sgd |" in printed
+
+
+def test_a_peer_that_computes_something_else_has_no_time(monkeypatch):
+    def wrong(case, steps):
+        return benchmark._cases.Peer(lambda seed: np.ones((case.trajectories, 1)), lambda points: 2.0 * points[:, 0])
+
+    monkeypatch.setitem(benchmark._separable_peers.PEERS, "NumPy", wrong)
+    case = benchmark.CASES[0].tiny()
+    ours, theirs = benchmark.measure(case, threads=1, rounds=2, peers=["NumPy"])
+    assert len(ours.seconds) == 2
+    assert theirs.seconds == []
+    assert re.match(r"mean 2 \+- 0, ours 0\.", theirs.disagreement)
+
+
+def test_rates_are_medians_of_rounds():
+    timing = benchmark.Timing("c", "w", 1, "coordinate-steps", 10, 5, 100.0, seconds=[1.0, 4.0, 2.0])
+    assert (timing.rate, timing.rates, timing.steps_rate) == (50.0, (25.0, 100.0), 25.0)
+
+
+def test_bad_arguments_of_bench(capsys, tmp_path):
+    for arguments, message in (
+        (["--case", "none"], "--case must be one of abs-gaussian"),
+        (["--json", str(tmp_path / "no" / "b.json")], "--json: folder"),
+        (["--rounds", "0"], "--rounds"),
+    ):
+        assert cli.main(["bench", *arguments]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_two_builds_are_compared():
+    done = subprocess.run(
+        [sys.executable, str(BENCH / "compare.py"), sys.executable, sys.executable, "--tiny", "--rounds", "2"],
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr
-    cases = (BENCH / "cases.py").read_text(encoding="utf-8").split("GPU_CASES")[0]
-    for line in cases.splitlines():
-        if line.strip().startswith('Case("'):
-            assert f"| {line.split(chr(34))[1]} | 1 |" in done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
+    for case in benchmark.CASES:
+        assert re.search(rf"\| {case.name} \| [\d.e-]+ \| [\d.e-]+ \| [\d.]+ \([\d.]+ to [\d.]+\) \|", done.stdout)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("benchopt") is None, reason="benchopt is not installed")
+def test_the_example_for_another_harness_runs(tmp_path):
+    command = [sys.executable, "-m", "benchopt", "run", str(BENCH / "benchopt"), "-n", "3", "-r", "1", "--no-plot"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_case_for_gpus_runs_on_the_cpu(tmp_path):
@@ -50,18 +118,6 @@ def test_every_case_for_gpus_runs_on_the_cpu(tmp_path):
     report = json.loads((tmp_path / "gpu.json").read_text())
     assert report["disagreeing"] == []
     assert "| abs-gaussian | anneal_sgd |" in (tmp_path / "gpu.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("cases", [[], ["--gpu"]])
-def test_every_case_on_data_runs(tmp_path, cases):
-    arguments = ["--tiny", "--rounds", "1", "--json", str(tmp_path / "data.json"), *cases]
-    done = subprocess.run(
-        [sys.executable, str(BENCH / "data.py"), *arguments], capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    for name in ("logistic-1", "logistic-16", "logistic-1-shared", "logistic-16-shared", "mlp-digits-32"):
-        assert f"| {'gpu-' if cases else ''}{name} | anneal_sgd |" in done.stdout
-    assert json.loads((tmp_path / "data.json").read_text())
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")

@@ -33,7 +33,7 @@ __all__ = [
     "theory",
 ]
 
-_LAZY = ("campaigns", "experiments", "reference")
+_LAZY = ("benchmark", "campaigns", "experiments", "reference")
 
 
 def __getattr__(name: str) -> ModuleType:

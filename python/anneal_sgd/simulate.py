@@ -207,7 +207,6 @@ class Simulator:
         [0.25, 0.0]
         """
         on_gpu = _validate.flag("device_output", device_output) or is_device_array(out)
-        kind = type(self._first)
         used_backend = choose_backend(
             backend,
             threads=threads,
@@ -399,7 +398,7 @@ def _base_lr(base_lr: ArrayLike) -> tuple[float | tuple[float, ...], FloatArray]
 def _check_range(name: str, values: FloatArray, dtype: str) -> None:
     """ValueError where a value >= 0 would be lost, or infinite, in the dtype."""
     low, high = _RANGES[dtype]
-    if values.size == 1 and low <= values[0] <= high:  # the common case, without the array operations
+    if values.size == 1 and low <= values.item() <= high:  # the common case, without the array operations
         return
     outside = (values > 0.0) & (values < low) | (values > high)
     if outside.any():
@@ -425,6 +424,8 @@ def _metrics(metric: object, problems: tuple[Problem, ...]) -> str | tuple[str, 
 
 
 def _check_momentum(spec: Spec, kind: type[Problem]) -> None:
+    if not (spec.momentum or spec.nesterov or spec.weight_decay):
+        return
     if spec.nesterov and not spec.momentum:
         raise ValueError("nesterov must go with momentum > 0, got momentum 0")
     for name in ("momentum", "weight_decay"):

@@ -15,6 +15,7 @@ try:
     from rich.console import Console
     from rich.table import Table
 
+    from ._bench import bench
     from ._campaigns import atlas, export, report, sweep
     from ._grid import grid
     from ._validate import validate
@@ -36,7 +37,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (validate, grid, sweep, export, report, atlas):
+for command in (validate, grid, sweep, export, report, atlas, bench):
     cli.add_command(command)
 
 

@@ -142,7 +142,7 @@ def atlas(
     output.mkdir(parents=True, exist_ok=True)
     result = _run(campaign, store or output / "atlas.db", backend=backend or "auto", **running)
     if not running["log_json"]:
-        _print_ranking(robustness(result), Console())
+        _print_ranking(robustness(result), Console(width=None if sys.stdout.isatty() else 100))
     page = write_report(result, output)
     if not running["log_json"]:
         click.echo(page)
@@ -151,14 +151,14 @@ def atlas(
 
 def _print_ranking(rows: list[RobustnessRow], console: Console) -> None:
     table = Table(
-        title=f"What too large a learning rate costs at worst, T = {rows[0].horizon:,} (in parentheses: the bound)",
+        title=f"What too large a learning rate costs at worst, T = {rows[0].horizon:,} (in parentheses the bound's)",
         title_justify="left",
         title_style="bold",
         box=None,
-        padding=(0, 2, 0, 0),
+        padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    for heading in ("schedule", "exponent", "1/(2p+1)", "10 % at a factor", "50 %", "100 %"):
+    for heading in ("schedule", "exponent", "theory", "10 % at", "50 % at", "100 % at a factor of"):
         table.add_column(heading, no_wrap=True)
     for row in rows:
         half = (row.exponent.high - row.exponent.low) / 2
@@ -166,8 +166,9 @@ def _print_ranking(rows: list[RobustnessRow], console: Console) -> None:
             f"{_factor(found.value)} ({_factor(bound)})"
             for found, bound in zip(row.tolerated, row.predicted, strict=True)
         ]
-        exponent = f"{row.exponent.value:.3f} ± {half:.3f} ({row.predicted_exponent:.3f})"
-        table.add_row(row.schedule, exponent, f"{row.asymptotic_exponent:.3f}", *factors)
+        table.add_row(
+            row.schedule, f"{row.exponent.value:.3f} ± {half:.3f}", f"{row.asymptotic_exponent:.3f}", *factors
+        )
     console.print(table)
 
 

@@ -1,7 +1,6 @@
 """The problems on data in Numba, JAX and NumPy, each as its own experts would write it, on all cores.
 
-A peer is made of a case, features and targets, all compiled when it is there; called with a number of steps and a seed
-it returns the final points, (trajectories, dimension). What was tried and is slower: in Numba one trajectory at a time
+What was tried and is slower: in Numba one trajectory at a time
 where batches are of one row; in JAX lax.map over blocks that fit in a cache, unrolled scans, draws step by step or all
 at first, one device; in NumPy threads where arrays are small (Python's lock costs more). Tried with
 Numba 0.68 and JAX 0.10.
@@ -12,16 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from anneal_sgd import runtime
-
-if TYPE_CHECKING:
-    from data import Case
-
-Run: TypeAlias = Callable[[int, int], Any]
+from .. import problems, runtime
+from ..problems import DataProblem
+from ._cases import Case, Peer
 
 
 def flat(w1: Any, b1: Any, w2: Any, b2: Any) -> np.ndarray:
@@ -30,16 +26,17 @@ def flat(w1: Any, b1: Any, w2: Any, b2: Any) -> np.ndarray:
     return np.concatenate([np.reshape(part, (len(w1), -1)) for part in parts], axis=1)
 
 
-def make_numba(case: Case, X: np.ndarray, y: np.ndarray) -> Run:
+def make_numba(case: Case, steps: int) -> Peer:
     """Threads over trajectories; sizes are constants to the compiler, rows are drawn by SplitMix64."""
     import numba as nb
 
+    X, y = _data(case)
     (n, d), batch, together = X.shape, case.batch, case.numba_lanes
     u64, f32 = np.uint64, np.float32
     gamma, a, b = u64(0x9E3779B97F4A7C15), u64(0xBF58476D1CE4E5B9), u64(0x94D049BB133111EB)
     count, one, size, far = u64(n), f32(1), f32(batch), u64(0xD1342543DE82EF95)
 
-    @nb.njit(parallel=True, fastmath=True)
+    @nb.njit(parallel=True, fastmath=True)  # type: ignore[untyped-decorator]
     def kernel(X: Any, y: Any, lrs: Any, blocks: int, seed: Any) -> Any:
         out = np.empty((blocks * together, d), f32)
         for block in nb.prange(blocks):
@@ -69,19 +66,23 @@ def make_numba(case: Case, X: np.ndarray, y: np.ndarray) -> Run:
             out[block * together : (block + 1) * together] = w
         return out
 
-    def run(steps: int, seed: int) -> Any:
-        return kernel(X, y, case.learning_rates(steps), case.trajectories // together, u64(seed << 32))
+    lrs = case.learning_rates(steps)
 
-    run(1, 0)
-    return run
+    def run(seed: int) -> Any:
+        return kernel(X, y, lrs, case.trajectories // together, u64(seed << 32))
+
+    kernel(X, y, lrs[:1], 1, u64(0))
+    return Peer(run, _losses(case))
 
 
-def make_jax(case: Case, X: np.ndarray, y: np.ndarray) -> Run:
+def make_jax(case: Case, steps: int) -> Peer:
     """Scans over steps, trajectories split over one device per core: vmap, or one product."""
     import jax
     import jax.numpy as jnp
     from jax.sharding import AxisType, PartitionSpec
 
+    jax.config.update("jax_enable_x64", False)  # which another case may have set
+    X, y = _data(case)
     devices = next(k for k in range(min(runtime.cpu_count(), len(jax.devices())), 0, -1) if case.trajectories % k == 0)
     mesh = jax.make_mesh((devices,), ("t",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
     rows, labels, batch = jnp.asarray(X), jnp.asarray(y.astype(np.int32) if case.layers else y), case.batch
@@ -122,7 +123,7 @@ def make_jax(case: Case, X: np.ndarray, y: np.ndarray) -> Run:
             lr, i = now
             return jax.tree.map(lambda v, g: v - lr * g, p, jax.grad(loss)(p, rows[i], labels[i])), None
 
-        inputs, hidden, classes = case.layers
+        inputs, hidden, classes = case.layers or (0, 0, 0)
         first, second, third = jax.random.split(key, 3)
         w1 = jax.random.normal(first, (inputs, hidden)) * math.sqrt(2 / inputs)
         w2 = jax.random.normal(second, (hidden, classes)) * math.sqrt(1 / hidden)
@@ -133,25 +134,26 @@ def make_jax(case: Case, X: np.ndarray, y: np.ndarray) -> Run:
     specs = (split, whole, whole) if case.shared else (split, whole)
     mapped = jax.jit(jax.shard_map(model, mesh=mesh, in_specs=specs, out_specs=split, check_vma=False))
 
-    def arguments(steps: int, seed: int) -> tuple[Any, ...]:
+    def arguments(seed: int) -> tuple[Any, ...]:
         key, lrs = jax.random.key(seed), jnp.asarray(case.learning_rates(steps))
         if case.shared:
             return jnp.asarray(case.base_lrs, jnp.float32), lrs, key
         return jax.random.split(key, case.trajectories), lrs
 
-    compiled = {steps: mapped.lower(*arguments(steps, 0)).compile() for steps in (1, case.steps_of("JAX"))}
+    compiled = mapped.lower(*arguments(0)).compile()
 
-    def run(steps: int, seed: int) -> Any:
+    def run(seed: int) -> Any:
         place = jax.sharding.NamedSharding
-        placed = [jax.device_put(v, place(mesh, spec)) for v, spec in zip(arguments(steps, seed), specs, strict=True)]
-        points = jax.block_until_ready(compiled[steps](*placed))
+        placed = [jax.device_put(v, place(mesh, spec)) for v, spec in zip(arguments(seed), specs, strict=True)]
+        points = jax.block_until_ready(compiled(*placed))
         return flat(*map(np.asarray, points)) if case.layers else np.asarray(points)
 
-    return run
+    return Peer(run, _losses(case))
 
 
-def make_numpy(case: Case, X: np.ndarray, y: np.ndarray) -> Run:
+def make_numpy(case: Case, steps: int) -> Peer:
     """All trajectories of a block at once; blocks on threads."""
+    X, y = _data(case)
     (n, d), batch, f32 = X.shape, case.batch, np.float32
     labels, one_hot = y.astype(np.int64), np.eye(int(y.max()) + 1, dtype=f32)
     pool = ThreadPoolExecutor(runtime.cpu_count())
@@ -175,7 +177,7 @@ def make_numpy(case: Case, X: np.ndarray, y: np.ndarray) -> Run:
         return w
 
     def network(rng: np.random.Generator, lrs: np.ndarray) -> np.ndarray:
-        inputs, hidden, classes = case.layers
+        inputs, hidden, classes = case.layers or (0, 0, 0)
         w1 = rng.standard_normal((block, inputs, hidden), f32) * f32(math.sqrt(2 / inputs))
         w2 = rng.standard_normal((block, hidden, classes), f32) * f32(math.sqrt(1 / hidden))
         b1, b2 = np.zeros((block, 1, hidden), f32), np.zeros((block, 1, classes), f32)
@@ -193,11 +195,33 @@ def make_numpy(case: Case, X: np.ndarray, y: np.ndarray) -> Run:
             b1 -= back.sum(axis=1, keepdims=True)
         return flat(w1, b1, w2, b2)
 
-    def run(steps: int, seed: int) -> np.ndarray:
+    def run(seed: int) -> Any:
         lrs, model = case.learning_rates(steps), network if case.layers else logistic
         if case.shared:
             return shared(np.random.default_rng(seed), lrs)
         streams = [np.random.default_rng((seed, k)) for k in range(case.trajectories // block)]
         return np.concatenate(list(pool.map(lambda rng: model(rng, lrs), streams)))
 
-    return run
+    return Peer(run, _losses(case))
+
+
+def _data(case: Case) -> tuple[Any, Any]:
+    problem = case.problem()
+    assert isinstance(problem, DataProblem)
+    return np.array(problem.X), problem.y.astype(np.float32)
+
+
+def _losses(case: Case) -> Callable[[Any], Any]:
+    problem = case.problem()
+    assert isinstance(problem, DataProblem)
+
+    def values(points: Any) -> Any:
+        if isinstance(problem, problems.MLP):
+            return problem.value(points)
+        margins = (problem.X @ points.T) * problem.y.astype(np.float32)[:, None]  # all at once, which `value` is not
+        return np.log1p(np.exp(-margins)).mean(axis=0, dtype=np.float64)
+
+    return values
+
+
+PEERS: dict[str, Callable[[Case, int], Peer]] = {"Numba": make_numba, "JAX": make_jax, "NumPy": make_numpy}

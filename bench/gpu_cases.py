@@ -1,4 +1,4 @@
-"""Benchmark cases as data: what is simulated, and the limit that was counted for it."""
+"""Separable benchmark cases for a GPU as data: what is simulated, and the limit that was counted for it."""
 
 from __future__ import annotations
 
@@ -41,15 +41,6 @@ def quadratic(dimension: int, projection: tuple[str, float] | None = None) -> pr
 
 
 POLYNOMIAL = schedules.Polynomial(2.5)
-CASES = (
-    Case("abs-rademacher", absolute_value("rademacher"), POLYNOMIAL, 1, 65536, 20_000),
-    Case("abs-gaussian", absolute_value("gaussian"), POLYNOMIAL, 1, 65536, 2_000),
-    Case("abs-gaussian-float64", absolute_value("gaussian"), POLYNOMIAL, 1, 65536, 1_000, dtype="float64"),
-    Case("abs-gaussian-16-configs", absolute_value("gaussian"), POLYNOMIAL, 16, 65536, 500),
-    Case("quadratic-16-gaussian", quadratic(16), POLYNOMIAL, 1, 8192, 1_000),
-    Case("quadratic-1000-gaussian", quadratic(1000), POLYNOMIAL, 1, 1024, 128),
-)
-
 # For a GPU, which wants 10^5 trajectories before it is busy.
 GPU_CASES = (
     Case("abs-rademacher", absolute_value("rademacher"), POLYNOMIAL, 1, 2**21, 100_000, gpu_slots=9.8, peers=True),

@@ -1,0 +1,185 @@
+"""Benchmark cases as data: what is simulated, by whom else, and the work that was counted for it."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from .. import problems, schedules
+from ..problems import Problem
+from ..schedules import Schedule
+
+_BOX = ("box", -1.0, 1.0)
+_SMALLEST = 32  # trajectories and steps of a tiny run
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another library's code for a case and a number of steps, compiled."""
+
+    run: Callable[[int], Any]
+    """Of a seed: runs all steps on all trajectories and returns their final points; this is timed."""
+    values: Callable[[Any], np.ndarray[Any, Any]]
+    """Final suboptimality or loss of points: (trajectories,)."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One ensemble. Its useful work is configs x replicates x horizon x `work_per_step` units."""
+
+    name: str
+    problem: Callable[[], Problem]
+    schedule: Schedule
+    configs: int
+    replicates: int
+    horizon: int
+    peers: tuple[str, ...] = ()
+    dtype: str = "float32"
+    base_lr: float | tuple[float, float] = 0.05
+    """One, or the ends of a geometric grid of `configs`."""
+    records: int = 1
+    """Log-spaced steps at which all is recorded."""
+    common_random_numbers: bool = False
+    work_per_step: int = 1
+    """Units of a trajectory-step: coordinates, or multiply-adds of a problem on data."""
+    unit: str = "coordinate-steps"
+    instructions: float | None = None
+    """Vector instructions of a coordinate-step of a whole vector, counted in the machine code (AVX-512)."""
+    numba_lanes: int = 1
+    """Trajectories that a Numba thread takes through a step of a problem on data together."""
+    numpy_block: int = 1024
+    """Trajectories of one NumPy thread of a problem on data."""
+    layers: tuple[int, int, int] | None = None
+    """Of a network."""
+
+    @property
+    def trajectories(self) -> int:
+        """configs x replicates."""
+        return self.configs * self.replicates
+
+    @property
+    def base_lrs(self) -> Any:
+        """As `simulate` takes them."""
+        return np.geomspace(*self.base_lr, self.configs) if isinstance(self.base_lr, tuple) else self.base_lr
+
+    @property
+    def shared(self) -> bool:
+        """Whether all configs see the same noise."""
+        return self.configs > 1 and self.common_random_numbers
+
+    @property
+    def batch(self) -> int:
+        """Rows of a step of a problem on data."""
+        return int(self.problem().batch_size)  # type: ignore[attr-defined]
+
+    def record_at(self, horizon: int) -> Any:
+        """The recorded steps of a run of that horizon."""
+        if self.records == 1:
+            return None
+        return np.unique(np.geomspace(1, horizon, self.records).round().astype(int))
+
+    def learning_rates(self, steps: int) -> np.ndarray[Any, Any]:
+        """The schedule, times base_lr if there is one only: float32, (steps,)."""
+        values = self.schedule.values(steps)
+        return (values if isinstance(self.base_lr, tuple) else values * self.base_lr).astype(self.dtype)
+
+    def tiny(self) -> Case:
+        """A small part of the work, to see that it runs."""
+        configs = min(self.configs, _SMALLEST)
+        replicates = min(self.replicates, max(1, _SMALLEST // configs))
+        return replace(
+            self, configs=configs, replicates=replicates, horizon=min(self.horizon, _SMALLEST), numpy_block=16
+        )
+
+
+def absolute_value(noise: str) -> problems.AbsoluteValue:
+    """a|x| on [-1, 1]."""
+    return problems.AbsoluteValue(slope=0.1, noise=noise, second_moment=1.0, projection=_BOX, x0=1.0)  # type: ignore[arg-type]
+
+
+def quadratic(dimension: int) -> problems.Quadratic:
+    """x^2 / 4 in every coordinate, Gaussian noise."""
+    return problems.Quadratic(curvature=[0.5] * dimension, noise="gaussian", noise_std=0.1, x0=1.0)
+
+
+@lru_cache
+def logistic(batch_size: int) -> problems.LogisticRegression:
+    """n = 10 000, d = 100, labels of a logistic model."""
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((10_000, 100), np.float32)
+    margins = features @ rng.standard_normal(100) / 10.0
+    labels = rng.random(10_000) < 1 / (1 + np.exp(-margins))
+    return problems.LogisticRegression(features, labels, batch_size=batch_size)
+
+
+@lru_cache
+def network() -> problems.MLP:
+    """64-32-10 on scikit-learn's digits."""
+    digits = importlib.import_module("sklearn.datasets").load_digits()
+    return problems.MLP((digits.data / 16).astype(np.float32), digits.target, hidden=32, batch_size=32)
+
+
+def _gaussian() -> Problem:
+    return absolute_value("gaussian")
+
+
+def _rademacher() -> Problem:
+    return absolute_value("rademacher")
+
+
+_POLYNOMIAL = schedules.Polynomial(2.5)
+_TABLE = schedules.Tabulated(lambda u: 0.5 * (1.0 + np.cos(math.pi * u)), points=1001, name="table")
+_ALL = ("NumPy", "Numba", "JAX scan", "JAX scan, rbg", "JAX vmap", "PyTorch", "C++")
+_LRS = (0.001, 0.1)
+_MILLION = 2**20
+
+CASES = (
+    Case("abs-gaussian", _gaussian, _POLYNOMIAL, 1, _MILLION, 1_000, _ALL, instructions=55.0),
+    Case("abs-rademacher", _rademacher, _POLYNOMIAL, 1, _MILLION, 10_000, _ALL, instructions=10.0),
+    Case("abs-gaussian-float64", _gaussian, _POLYNOMIAL, 1, _MILLION // 4, 1_000, _ALL, dtype="float64"),
+    Case("quadratic-16-gaussian", lambda: quadratic(16), _POLYNOMIAL, 1, 65536, 1_000, _ALL, work_per_step=16),
+    Case("quadratic-1000-gaussian", lambda: quadratic(1000), _POLYNOMIAL, 1, 4096, 256, _ALL, work_per_step=1000),
+    Case("abs-gaussian-10000-configs", _gaussian, _POLYNOMIAL, 10_000, 100, 1_000, base_lr=_LRS, instructions=55.0),
+    Case("abs-gaussian-10000-configs-common", _gaussian, _POLYNOMIAL, 10_000, 100, 1_000, base_lr=_LRS,
+         common_random_numbers=True),
+    Case("abs-gaussian-T-100", _gaussian, _POLYNOMIAL, 1, 10 * _MILLION, 100),
+    Case("abs-gaussian-T-100000", _gaussian, _POLYNOMIAL, 1, _MILLION // 64, 100_000),
+    Case("abs-gaussian-constant", _gaussian, schedules.Constant(), 1, _MILLION, 1_000),
+    Case("abs-gaussian-cosine", _gaussian, schedules.Cosine(), 1, _MILLION, 1_000),
+    Case("abs-gaussian-tabulated", _gaussian, _TABLE, 1, _MILLION, 1_000),
+    Case("abs-rademacher-constant", _rademacher, schedules.Constant(), 1, _MILLION, 10_000),
+    Case("abs-gaussian-20-records", _gaussian, _POLYNOMIAL, 1, _MILLION, 1_000, records=20),
+    Case("abs-rademacher-20-records", _rademacher, _POLYNOMIAL, 1, _MILLION, 10_000, records=20),
+    Case("logistic-1", lambda: logistic(1), schedules.Linear(), 1, 1024, 60_000, ("Numba", "JAX", "NumPy"),
+         base_lr=0.02, work_per_step=200, unit="multiply-adds", numba_lanes=16),
+    Case("logistic-16", lambda: logistic(16), schedules.Linear(), 1, 1024, 5_000, ("Numba", "JAX", "NumPy"),
+         base_lr=0.02, work_per_step=3200, unit="multiply-adds", numpy_block=128),
+    Case("logistic-1-shared", lambda: logistic(1), schedules.Linear(), 1024, 1, 80_000, ("JAX", "NumPy"),
+         base_lr=_LRS, common_random_numbers=True, work_per_step=200, unit="multiply-adds"),
+    Case("logistic-16-shared", lambda: logistic(16), schedules.Linear(), 1024, 1, 8_000, ("JAX", "NumPy"),
+         base_lr=_LRS, common_random_numbers=True, work_per_step=3200, unit="multiply-adds"),
+    Case("mlp-digits-32", network, schedules.Linear(), 1, 256, 1_000, ("JAX", "NumPy"), base_lr=0.1,
+         work_per_step=32 * (2 * 64 * 32 + 3 * 32 * 10), unit="multiply-adds", layers=(64, 32, 10)),
+)  # fmt: skip
+
+
+def _on_gpu(name: str, trajectories: int, horizon: int) -> Case:
+    """A case on data with as many trajectories as a GPU wants before it is busy."""
+    case = next(case for case in CASES if case.name == name)
+    many = {"configs": trajectories} if case.shared else {"replicates": trajectories}
+    return replace(case, name=f"gpu-{name}", horizon=horizon, peers=("JAX",), **many)  # type: ignore[arg-type]
+
+
+GPU_CASES = (
+    _on_gpu("logistic-1", 2**16, 20_000),
+    _on_gpu("logistic-16", 2**16, 4_000),
+    _on_gpu("logistic-1-shared", 2**14, 20_000),
+    _on_gpu("logistic-16-shared", 2**14, 4_000),
+    _on_gpu("mlp-digits-32", 2**14, 1_000),
+)
