@@ -23,7 +23,8 @@ Floats: TypeAlias = NDArray[np.float64]
 LOSSES = (0.1, 0.5, 1.0)
 _SPAN = 4.0  # ratio of the learning rates over which a local exponent is fitted, where they lie that close
 _REDRAWS = 400  # of the bootstrap
-_OUTER, _INNER = 100, 40  # of the bootstrap of a bootstrap
+_OUTER, _INNER = 100, 40  # of the bootstrap of a bootstrap,
+_FEWEST_OUTER, _MOST_NUMBERS = 20, 20_000_000  # which takes fewer where there are many means
 _FIT_ERROR = 0.1  # relative, of a fitted maximum
 _EQUAL_STEPS = 0.05  # relative, of the logarithms of a parameter along which a maximum may be fitted
 _LONGEST_BOUND = 10_000_000  # steps up to which the bound, which takes arrays of that length, is evaluated
@@ -145,9 +146,9 @@ class _Worst:
         worst, draws = self.over_problems(mean), self.over_problems(redrawn(mean, _REDRAWS))
         slopes = _Slopes(rates)
         largest = float(slopes.largest(worst))
-        outer = redrawn(mean, _OUTER)
-        inner = self.over_problems(np.stack([redrawn(centres, _INNER) for centres in outer]))
-        corrected = 2.0 * slopes.largest(self.over_problems(outer)) - _mean(slopes.largest(inner), axis=-1)
+        outer = redrawn(mean, max(_FEWEST_OUTER, min(_OUTER, _MOST_NUMBERS // (_INNER * mean.size))))
+        inner = np.stack([slopes.largest(self.over_problems(redrawn(centres, _INNER))) for centres in outer])
+        corrected = 2.0 * slopes.largest(self.over_problems(outer)) - _mean(inner, axis=-1)
         exponent = _around(2.0 * largest - float(_mean(slopes.largest(draws))), corrected)
         schedule, horizon = schedule_of(curves.schedules[s]), curves.horizons[h]
         applies = curves.told["bound_applies"]
