@@ -473,6 +473,29 @@ def test_exports_are_read_back(tmp_path):
         result.export(tmp_path / "no" / "r.csv")
 
 
+def test_what_is_missing_is_named_with_what_brings_it(tmp_path, monkeypatch):
+    import importlib
+
+    result = small().run(tmp_path / "s.db")
+
+    def absent(name, *arguments):
+        if name.split(".")[0] in ("xarray", "pandas", "pyarrow", "h5netcdf"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return found(name, *arguments)
+
+    found = importlib.import_module
+    monkeypatch.setattr(importlib, "import_module", absent)
+    for use, message in (
+        (result.to_xarray, r"this needs xarray: pip install 'anneal_sgd\[campaigns\]'"),
+        (result.to_pandas, r"this needs pandas: pip install 'anneal_sgd\[campaigns\]'"),
+        (lambda: result.export(tmp_path / "r.parquet"), r"this needs pyarrow: pip install 'anneal_sgd\[export\]'"),
+        (lambda: result.export(tmp_path / "r.nc"), r"this needs h5netcdf: pip install 'anneal_sgd\[export\]'"),
+    ):
+        with pytest.raises(ImportError, match=message):
+            use()
+    assert not (tmp_path / "r.nc").exists()
+
+
 def test_a_result_of_an_interrupted_run_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(_run, "COMMIT_SECONDS", 0.0)
     with pytest.raises(StopAt):

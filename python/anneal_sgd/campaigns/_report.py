@@ -31,7 +31,7 @@ _NAV = {
     "rates": "Learning rates",
     "convergence": "Convergence",
 }
-_ADVICE = "a report needs plotly, jinja2 and matplotlib: pip install 'anneal_sgd[cli]'"
+_ADVICE = "a report needs plotly, jinja2 and matplotlib: pip install 'anneal_sgd[campaigns]'"
 
 
 def write_report(result: CampaignResult, folder: StorePath) -> Path:

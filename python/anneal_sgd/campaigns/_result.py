@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import importlib
 import json
 import os
 from collections.abc import Iterator
@@ -115,8 +116,7 @@ class CampaignResult:
         For a campaign in `rho` base_lr is a coordinate along schedule, horizon and rho; for one in `record_frac`
         record_at is one along horizon and record_frac. ImportError: xarray is missing.
         """
-        import xarray
-
+        xr = _module("xarray", "campaigns")
         variables = {name: (self.dims, np.asarray(getattr(self, name))) for name in _STATISTICS}
         coords: dict[str, Any] = {name: ((name,), np.asarray(values)) for name, values in self.axes.items()}
         given = self.description["coords"]
@@ -129,7 +129,7 @@ class CampaignResult:
                 coords[name] = ((), value)
         for name, values in self.description["varying"].items():
             coords[name] = (("problem", "coordinate")[: np.ndim(values)], np.asarray(values))
-        return xarray.Dataset(variables, coords=coords, attrs=self.provenance())
+        return xr.Dataset(variables, coords=coords, attrs=self.provenance())  # type: ignore[no-any-return]
 
     def _coordinate(self, names: tuple[str, ...], values: Any) -> tuple[tuple[str, ...], Any]:
         """Along those of the names that are dimensions."""
@@ -142,8 +142,7 @@ class CampaignResult:
 
         Learning rates and recorded steps are columns always. ImportError: pandas is missing.
         """
-        import pandas
-
+        frames = _module("pandas", "campaigns")
         data = self.to_xarray()
         values_of: dict[str, Any] = {str(n): v for n, v in data.coords.items() if "coordinate" not in v.dims}
         values_of.update({name: data[name] for name in _STATISTICS})
@@ -152,7 +151,7 @@ class CampaignResult:
             sized = values.broadcast_like(data["mean"]) if values.dims != self.dims else values
             columns[name] = sized.transpose(*self.dims).to_numpy().reshape(-1)
         order = [*self.axes, *(name for name in columns if name not in self.axes)]
-        return pandas.DataFrame({name: columns[name] for name in order})
+        return frames.DataFrame({name: columns[name] for name in order})
 
     def _scalars(self) -> dict[str, Any]:
         """What has no dimension because there is only one."""
@@ -210,14 +209,14 @@ class CampaignResult:
             self.to_pandas().to_csv(out, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
 
     def _write_parquet(self, file: Path) -> None:
-        import pyarrow
-        import pyarrow.parquet
-
+        pyarrow = _module("pyarrow", "export")
+        parquet = _module("pyarrow.parquet", "export")
         table = pyarrow.Table.from_pandas(self.to_pandas(), preserve_index=False)
         own = {b"anneal_sgd": json.dumps(self.provenance(), sort_keys=True).encode()}
-        pyarrow.parquet.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **own}), file)
+        parquet.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **own}), file)
 
     def _write_netcdf(self, file: Path) -> None:
+        _module("h5netcdf", "export")
         data = self.to_xarray()
         data.attrs = {
             k: "" if v is None else v if isinstance(v, str | int | float) else str(v) for k, v in data.attrs.items()
@@ -234,6 +233,14 @@ class CampaignResult:
         held = self.replicates
         counts = f"{held.min()}" if held.min() == held.max() else f"{held.min()} to {held.max()}"
         return f"<CampaignResult {shape}; {counts} replicates{'' if self.complete else ', not complete'}>"
+
+
+def _module(name: str, extra: str) -> Any:
+    """An optional module; ImportError, with what brings it, where it is missing."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f"this needs {error.name}: pip install 'anneal_sgd[{extra}]'") from None
 
 
 @contextlib.contextmanager
