@@ -198,7 +198,7 @@ def _run(
 
         def progress(now: Progress) -> None:
             precision = f"  ±{100 * now.relative_stderr:.2g} %" if now.relative_stderr == now.relative_stderr else ""
-            rate = f"{now.rate / 1e9:.2f} G trajectory-steps/s{precision}" if now.seconds > 0.5 else ""
+            rate = f"{_rate(now.rate)}{precision}" if now.seconds > 0.5 else ""
             bar.update(task, completed=now.done, total=max(now.total, 1.0), rate=rate)
             if log_json and (not last or now.committed != last[-1].committed):
                 _log_progress("progress", now)
@@ -217,7 +217,7 @@ def _run(
         return result
     now = last[-1]
     seconds = time.perf_counter() - began
-    done = f"{now.committed:,} trajectories, {now.done / seconds / 1e9:.2f} G trajectory-steps/s" if now.done else ""
+    done = f"{now.committed:,} trajectories, {_rate(now.done / seconds)}" if now.done else ""
     click.echo(f"{path}: {result!r}")
     click.echo(f"{done} in {seconds:.1f} s" if done else "nothing was missing")
     return result
@@ -265,6 +265,11 @@ def _print_estimate(campaign: Campaign, path: Path, backend: str, threads: int |
         click.echo(
             f"                    at most {campaign.replicates / 1024:,.0f} times that, if no precision is reached"
         )
+
+
+def _rate(per_second: float) -> str:
+    size, prefix = (1e9, "G") if per_second >= 1e9 else (1e6, "M")
+    return f"{per_second / size:.3g} {prefix} trajectory-steps/s"
 
 
 def _duration(seconds: float) -> str:
