@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -146,6 +147,26 @@ def test_the_bound_is_shown_where_it_applies():
     average = Campaign(noisy(slope=0.1), schedules.Linear(), rho=[1.0, 4.0], horizon=9, replicates=2, iterate="average")
     assert not average.description()["bound_applies"]
     assert small().description()["bound_applies"]
+
+
+def test_an_interval_that_leaves_the_grid_is_drawn_to_its_end():
+    rho = [1.0, 2.0, 4.0, 8.0, 16.0]
+    result = made(np.array([[[1.0, 1.05, 1.2, 1.4, 1.6]]]), rho, names=["linear"], relative=0.1)
+    rows = robustness(result)
+    assert rows[0].tolerated[1].high == np.inf
+    (tolerance,) = _figures._tolerance(rows).panels.values()
+    bars = next(series for series in tolerance if series.name == "50 % loss")
+    assert bars.high == [16.0]
+    assert bars.low[0] < bars.x[0] < 16.0
+
+
+def test_pictures_say_where_they_come_from(page):
+    from PIL import Image
+
+    told = json.loads(Image.open(page.parent / "figures" / "robustness-1.png").text["Description"])
+    assert told["stream_version"] == 2
+    assert "cpu" in told["computed_backend"]
+    assert "computed_backend" in (page.parent / "figures" / "robustness-1.svg").read_text()
 
 
 def test_a_best_rate_at_the_edge_is_said_to_be(tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import problems, schedules
 from ..problems import Problem
+from ..problems._separable import Noise
 from ..schedules import Schedule
 
 _BOX = ("box", -1.0, 1.0)
@@ -76,7 +77,8 @@ class Case:
     @property
     def batch(self) -> int:
         """Rows of a step of a problem on data."""
-        return int(self.problem().batch_size)  # type: ignore[attr-defined]
+        problem = self.problem()
+        return int(problem.batch_size) if isinstance(problem, problems.DataProblem) else 0
 
     def record_at(self, horizon: int) -> Any:
         """The recorded steps of a run of that horizon."""
@@ -98,9 +100,9 @@ class Case:
         )
 
 
-def absolute_value(noise: str) -> problems.AbsoluteValue:
+def absolute_value(noise: Noise) -> problems.AbsoluteValue:
     """a|x| on [-1, 1]."""
-    return problems.AbsoluteValue(slope=0.1, noise=noise, second_moment=1.0, projection=_BOX, x0=1.0)  # type: ignore[arg-type]
+    return problems.AbsoluteValue(slope=0.1, noise=noise, second_moment=1.0, projection=_BOX, x0=1.0)
 
 
 def quadratic(dimension: int) -> problems.Quadratic:

@@ -34,12 +34,13 @@ class Model:
 
     def __init__(self, case: Case, steps: int) -> None:
         problem = case.problem()
+        assert isinstance(problem, problems.AbsoluteValue | problems.Quadratic)
         self.absolute = isinstance(problem, problems.AbsoluteValue)
         self.trajectories, self.dimension, self.dtype = case.trajectories, problem.dimension, np.dtype(case.dtype)
-        weight = problem.slope if isinstance(problem, problems.AbsoluteValue) else problem.curvature  # type: ignore[attr-defined]
-        self.weight, self.std = float(weight[0]), float(problem.noise_std[0])  # type: ignore[attr-defined]
-        self.gaussian = problem.noise == "gaussian"  # type: ignore[attr-defined]
-        self.bound = 1.0 if problem.projection else math.inf  # type: ignore[attr-defined]
+        weight = problem.slope if isinstance(problem, problems.AbsoluteValue) else problem.curvature
+        self.weight, self.std = float(weight[0]), float(problem.noise_std[0])
+        self.gaussian = problem.noise == "gaussian"
+        self.bound = 1.0 if problem.projection else math.inf
         self.lrs = case.learning_rates(steps)
         scale = case.base_lrs if isinstance(case.base_lr, tuple) else np.ones(1)
         self.scale = np.repeat(scale, case.trajectories // len(scale)).astype(self.dtype)

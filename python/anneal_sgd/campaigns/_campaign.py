@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .. import STREAM_VERSION, _core, _validate, theory
+from .. import STREAM_VERSION, _validate, theory
 from .._arrays import FloatArray
 from ..problems import Problem
 from ..schedules import Schedule, Tabulated
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ._run import Executor, Progress
     from ._store import StorePath
 
-FIRST_STAGE = _core.BLOCK_REPLICATES  # replicates before a precision is first looked at; they double from there
 MOST_REPLICATES = 10_000_000
 MOST_CONFIGS = 10_000_000
 _MOST_PROBLEMS = 1_000_000

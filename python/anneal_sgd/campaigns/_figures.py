@@ -184,12 +184,11 @@ def _tolerance(rows: list[RobustnessRow]) -> Plot:
             y = [i for i, name in enumerate(names) if math.isfinite(own[name].tolerated[k].value)]
             found = [own[names[i]].tolerated[k] for i in y]
             places = [i + 0.22 * (1 - k) for i in y]
-            series.append(
-                Series(
-                    f"{100 * loss:.0f} % loss", k, [t.value for t in found], places,
-                    [t.low for t in found], [t.high if math.isfinite(t.high) else t.value for t in found], bars=True,
-                )
-            )  # fmt: skip
+            low = [t.low for t in found]
+            high = [
+                min(t.high, _reach(own[names[i]])) for i, t in zip(y, found, strict=True)
+            ]  # as far as the grid goes
+            series.append(Series(f"{100 * loss:.0f} % loss", k, [t.value for t in found], places, low, high, bars=True))
             known = [(own[name].predicted[k], i + 0.22 * (1 - k)) for i, name in enumerate(names)]
             known = [(x, at) for x, at in known if math.isfinite(x)]
             if known:
@@ -285,8 +284,11 @@ def _faint(colour: str) -> str:
 # --- Matplotlib -----------------------------------------------------------------------------------------------------
 
 
-def write_pictures(plot: Plot, folder: Path, caption: str) -> list[Path]:
-    """Each panel as PNG and SVG: KEY.png where there is one panel, else KEY-1.png, KEY-2.png, ...."""
+def write_pictures(plot: Plot, folder: Path, caption: str, provenance: str) -> list[Path]:
+    """Each panel as PNG and SVG: KEY.png where there is one panel, else KEY-1.png, KEY-2.png, ....
+
+    `provenance` goes into the files, as their description.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -316,7 +318,7 @@ def write_pictures(plot: Plot, folder: Path, caption: str) -> list[Path]:
             figures[plot.key if len(plot.panels) == 1 else f"{plot.key}-{number}"] = figure
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph")  # of a name in a script that the font does not have
-            return saved(figures, folder)
+            return saved(figures, folder, provenance)
 
 
 def _draw(axis: Any, one: Series) -> None:

@@ -94,7 +94,7 @@ def _safe(jinja2: Any, text: str) -> Any:
 def _shown(plot: Plot, result: CampaignResult, target: Path) -> dict[str, Any]:
     caption = f"{result.description['name'] or 'campaign'}: {_held(result)} replicates, seed "
     caption += f"{result.description['options']['seed']}, anneal_sgd {_versions(result)}"
-    files = write_pictures(plot, target / "figures", caption)
+    files = write_pictures(plot, target / "figures", caption, json.dumps(result.provenance(), sort_keys=True))
     left_out = max(0, len(Curves(result).panels()) - MOST_PANELS) if plot.key in ("rates", "convergence") else 0
     html = to_plotly(plot).to_html(
         full_html=False,

@@ -36,6 +36,16 @@ class CampaignResult:
     `dims` are those of the campaign, each where a sequence was given: the parameters of a `ProblemGrid`, or "problem";
     "schedule", "horizon", "base_lr" or "rho"; then "record_at" or "record_frac", and "metric". The arrays are those of
     `Result` and mean the same. `description`: the campaign, as the store keeps it; `runs`: those of this campaign.
+
+    >>> import pathlib, tempfile
+    >>> from anneal_sgd import problems, schedules
+    >>> from anneal_sgd.campaigns import Campaign
+    >>> problem = problems.AbsoluteValue(slope=1.0)  # no noise: |1 - lr| after a step
+    >>> campaign = Campaign(problem, schedules.Constant(), base_lr=[0.5, 0.75], horizon=1, replicates=2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = campaign.run(pathlib.Path(folder) / "store.db")
+    >>> result.dims, result.mean.tolist(), result.count.tolist(), result.complete
+    (('base_lr',), [0.5, 0.25], [2, 2], True)
     """
 
     description: dict[str, Any]

@@ -85,6 +85,16 @@ def robustness(result: CampaignResult) -> list[RobustnessRow]:
     in the order of the horizon, the worst exponent, and the tolerated factors; a schedule of which fewer than two
     learning rates are computed has none. The bootstrap takes the errors of all means as independent, which they are
     without common random numbers. ValueError: the campaign has fewer than two learning rates.
+
+    >>> import pathlib, tempfile
+    >>> from anneal_sgd import problems
+    >>> from anneal_sgd.campaigns import Campaign
+    >>> problem = problems.Quadratic(curvature=1.0, x0=1.0)  # no noise: (1 - lr)^2 / 2 after a step
+    >>> campaign = Campaign(problem, schedules.Constant(), base_lr=[0.5, 0.75, 1.5], horizon=1, replicates=2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (row,) = robustness(campaign.run(pathlib.Path(folder) / "store.db"))
+    >>> row.worst, row.best_rate, row.tolerated[0].value
+    ([0.125, 0.03125, 0.125], 0.75, 1.0488088481701516)
     """
     if len(result.description["rates"]) < 2:
         raise ValueError("the campaign must have two learning rates or more to say what one that is too large costs")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import schedules
-from ._shared import check_files, progress_bar
+from ._shared import check_files, progress_bar, write
 
 if TYPE_CHECKING:
     from ..experiments import GridReport, GridRow
@@ -146,26 +146,18 @@ def grid(
         if rows:
             partial = GridReport(rows, {**meta, "interrupted": True})
             _print_grid(partial, Console())
-            _write_grid(partial, json_file, output, pictures=False)
+            write(partial, "grid", json_file, output, _print_grid, None)
         raise
     report = GridReport(rows, meta)
     _print_grid(report, Console())
-    _write_grid(report, json_file, output, pictures=output is not None)
+    write(report, "grid", json_file, output, _print_grid, _plot)
     return 0
 
 
-def _write_grid(report: GridReport, json_file: Path | None, output: Path | None, *, pictures: bool) -> None:
-    if json_file is not None:
-        json_file.write_text(report.to_json())
-    if output is None:
-        return
-    (output / "grid.json").write_text(report.to_json())
-    with (output / "grid.txt").open("w", encoding="utf-8") as file:
-        _print_grid(report, Console(file=file, width=100))
-    if pictures:
-        from ..experiments.plots import plot_grid
+def _plot(report: GridReport, output: Path) -> None:
+    from ..experiments.plots import plot_grid
 
-        plot_grid(report, output)
+    plot_grid(report, output)
 
 
 def _print_grid(report: GridReport, console: Console) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import schedules
-from ._shared import check_files, progress_bar
+from ._shared import check_files, progress_bar, write
 
 if TYPE_CHECKING:
     from ..experiments import RateReport, RateRow
@@ -84,25 +84,17 @@ def validate(
         if rows:
             partial = RateReport(rows, {**meta, "interrupted": True})
             _print_table(partial, Console())
-            _write(partial, json_file, output, pictures=False)
+            write(partial, "validate", json_file, output, _print_table, None)
         raise
     _print_table(report, Console())
-    _write(report, json_file, output, pictures=output is not None)
+    write(report, "validate", json_file, output, _print_table, _plot)
     return 0 if report.passed else 1
 
 
-def _write(report: RateReport, json_file: Path | None, output: Path | None, *, pictures: bool) -> None:
-    if json_file is not None:
-        json_file.write_text(report.to_json())
-    if output is None:
-        return
-    (output / "validate.json").write_text(report.to_json())
-    with (output / "validate.txt").open("w", encoding="utf-8") as file:
-        _print_table(report, Console(file=file, width=100))
-    if pictures:
-        from ..experiments.plots import plot_validation
+def _plot(report: RateReport, output: Path) -> None:
+    from ..experiments.plots import plot_validation
 
-        plot_validation(report, output)
+    plot_validation(report, output)
 
 
 def _print_table(report: RateReport, console: Console) -> None:

@@ -48,13 +48,14 @@ def plot_grid(report: GridReport, directory: Path) -> list[Path]:
         return saved({"grid_loss": _grid_loss(report), "grid_excess": _grid_excess(report)}, directory)
 
 
-def saved(figures: dict[str, Figure], directory: Path) -> list[Path]:
-    """Write every figure as PNG and SVG under its name; return the paths."""
+def saved(figures: dict[str, Figure], directory: Path, description: str | None = None) -> list[Path]:
+    """Write every figure as PNG and SVG under its name, with a description in the files; return the paths."""
     paths = []
+    told = {} if description is None else {"Description": description}
     for name, figure in figures.items():
         for suffix in ("png", "svg"):
             paths.append(directory / f"{name}.{suffix}")
-            figure.savefig(paths[-1], dpi=200, metadata={"Date": None} if suffix == "svg" else None)
+            figure.savefig(paths[-1], dpi=200, metadata={**told, **({"Date": None} if suffix == "svg" else {})})
     return paths
 
 
