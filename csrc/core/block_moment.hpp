@@ -7,55 +7,84 @@
 
 ASGD_ISA_NAMESPACE_BEGIN
 
-// Sum of all slots, in place.
-ASGD_FN double fold_block(double* slots) {
-    for (int w = int(block_replicates) / 2; w > 0; w /= 2)
-        for (int i = 0; i < w; ++i) slots[i] += slots[i + w];
-    return slots[0];
+inline constexpr int slot_lanes = 16, slot_rows = int(block_replicates) / slot_lanes;
+
+struct SlotRow {
+    double v[slot_lanes];
+};
+
+ASGD_FN SlotRow operator+(const SlotRow& a, const SlotRow& b) {
+    SlotRow sum;
+    for (int k = 0; k < slot_lanes; ++k) sum.v[k] = a.v[k] + b.v[k];
+    return sum;
+}
+
+// Sum of all slots, slot i to slot i + w for w = 512, 256, ..., 1, where row(r) has slots 16 r .. 16 r + 15: eight rows
+// at a time, so that sums stay in registers.
+template <class F>
+ASGD_FN double fold_block(F row) {
+    constexpr int rows = slot_rows / 8;
+    SlotRow sums[rows];
+    for (int r = 0; r < rows; ++r) {
+        const SlotRow a = (row(r) + row(r + 4 * rows)) + (row(r + 2 * rows) + row(r + 6 * rows));
+        const SlotRow b = (row(r + rows) + row(r + 5 * rows)) + (row(r + 3 * rows) + row(r + 7 * rows));
+        sums[r] = a + b;
+    }
+    for (int w = rows / 2; w > 0; w /= 2)
+        for (int r = 0; r < w; ++r) sums[r] = sums[r] + sums[r + w];
+    for (int w = slot_lanes / 2; w > 0; w /= 2)
+        for (int k = 0; k < w; ++k) sums[0].v[k] += sums[0].v[k + w];
+    return sums[0].v[0];
 }
 
 // Values of replicates in slots first_slot .. first_slot + n - 1 (slot: replicate number mod block_replicates).
 template <class Real>
 static Moment block_moment(const Real* values, std::int64_t first_slot, std::int64_t n) {
-    constexpr int size = int(block_replicates), lanes = 16;
-    const double largest = __DBL_MAX__;
-    // All slots; absent ones are infinite here, so that they count as little as diverged ones.
-    alignas(64) double all[size], slots[size];
-    const int first = int(first_slot), stop = first + int(n);
-    for (int i = 0; i < first; ++i) all[i] = __builtin_inf();
-    for (int i = first; i < stop; ++i) all[i] = double(values[i - first]);
-    for (int i = stop; i < size; ++i) all[i] = __builtin_inf();
-
-    double count[lanes], minimum[lanes], maximum[lanes];
-    for (int k = 0; k < lanes; ++k) {
-        count[k] = 0;
-        minimum[k] = __builtin_inf();
-        maximum[k] = -__builtin_inf();
+    constexpr double largest = __DBL_MAX__, infinity = __builtin_inf();
+    // Absent slots are infinite, so that they count as little as diverged ones.
+    alignas(64) Real padded[block_replicates];
+    if (n < block_replicates) {
+        for (std::int64_t i = 0; i < block_replicates; ++i) padded[i] = Real(infinity);
+        memcpy(padded + first_slot, values, sizeof(Real) * std::size_t(n));
+        values = padded;
     }
-    for (int i = 0; i < size; i += lanes)
-        for (int k = 0; k < lanes; ++k) {
-            const double value = all[i + k];
+
+    SlotRow count, minimum, maximum;
+    for (int k = 0; k < slot_lanes; ++k) {
+        count.v[k] = 0;
+        minimum.v[k] = infinity;
+        maximum.v[k] = -infinity;
+    }
+    const double sum = fold_block([&](int r) {
+        SlotRow row;
+        for (int k = 0; k < slot_lanes; ++k) {
+            const double value = double(values[r * slot_lanes + k]);
             const bool finite = __builtin_fabs(value) <= largest;
-            const double low = finite ? value : __builtin_inf(), high = finite ? value : -__builtin_inf();
-            slots[i + k] = finite ? value : 0.0;
-            count[k] += finite ? 1.0 : 0.0;
-            minimum[k] = low < minimum[k] ? low : minimum[k];
-            maximum[k] = high > maximum[k] ? high : maximum[k];
+            const double low = finite ? value : infinity, high = finite ? value : -infinity;
+            count.v[k] += finite ? 1.0 : 0.0;
+            minimum.v[k] = low < minimum.v[k] ? low : minimum.v[k];
+            maximum.v[k] = high > maximum.v[k] ? high : maximum.v[k];
+            row.v[k] = finite ? value : 0.0;
         }
+        return row;
+    });
     Moment m;
-    for (int k = 0; k < lanes; ++k) {
-        m.count += std::int64_t(count[k]);
-        m.minimum = minimum[k] < m.minimum ? minimum[k] : m.minimum;
-        m.maximum = maximum[k] > m.maximum ? maximum[k] : m.maximum;
+    for (int k = 0; k < slot_lanes; ++k) {
+        m.count += std::int64_t(count.v[k]);
+        m.minimum = minimum.v[k] < m.minimum ? minimum.v[k] : m.minimum;
+        m.maximum = maximum.v[k] > m.maximum ? maximum.v[k] : m.maximum;
     }
     m.diverged = n - m.count;
     if (m.count == 0) return m;
-    m.mean = fold_block(slots) / double(m.count);
-    for (int i = 0; i < size; ++i) {
-        const double deviation = all[i] - m.mean;
-        slots[i] = __builtin_fabs(all[i]) <= largest ? deviation * deviation : 0.0;
-    }
-    m.m2 = fold_block(slots);
+    m.mean = sum / double(m.count);
+    m.m2 = fold_block([&](int r) {
+        SlotRow row;
+        for (int k = 0; k < slot_lanes; ++k) {
+            const double value = double(values[r * slot_lanes + k]), deviation = value - m.mean;
+            row.v[k] = __builtin_fabs(value) <= largest ? deviation * deviation : 0.0;
+        }
+        return row;
+    });
     return m;
 }
 

@@ -17,8 +17,9 @@ ASGD_ISA_NAMESPACE_BEGIN
 
 inline constexpr int rademacher_draws_per_call = 128;
 
+// One for each number of philox_bits.
 template <class Real>
-inline constexpr int value_draws_per_call = 16 / int(sizeof(Real));
+inline constexpr int value_draws_per_call = philox_bits_per_call<Real>;
 
 template <class R>
 ASGD_FN void gaussian_pair(R u, R t, typename Lane<R>::Bits b, R& z_even, R& z_odd) {
@@ -38,12 +39,12 @@ ASGD_FN void gaussian_pair(R u, R t, typename Lane<R>::Bits b, R& z_even, R& z_o
 
 // The value_draws_per_call draws of one Philox call.
 template <class R, NoiseKind noise>
-ASGD_FN void draw_values(const typename Lane<R>::Word words[4], R z[value_draws_per_call<typename Lane<R>::Real>]) {
+ASGD_FN void draw_values(const typename Lane<R>::Bits bits[philox_bits_per_call<R>], R z[philox_bits_per_call<R>]) {
     using Bits = typename Lane<R>::Bits;
     if constexpr (sizeof(typename Lane<R>::Real) == 4) {
         ASGD_UNROLL
         for (int pair = 0; pair < 2; ++pair) {
-            const Bits a = narrow(words[2 * pair]), b = narrow(words[2 * pair + 1]);
+            const Bits a = bits[2 * pair], b = bits[2 * pair + 1];
             if constexpr (noise == NoiseKind::gaussian) {
                 const R u = fma(unsigned_to_real(a), set1<R>(0x1p-32f), set1<R>(0x1p-33f));
                 const R t = signed_to_real(b) * set1<R>(0x1p-31f);
@@ -55,18 +56,16 @@ ASGD_FN void draw_values(const typename Lane<R>::Word words[4], R z[value_draws_
             }
         }
     } else {
-        const Bits a = join(words[1], words[0]), b = join(words[3], words[2]);
-        const R one_a = as_real((a >> 12) | set1_bits<Bits>(0x3FF0000000000000u));  // uniform in [1, 2)
-        const R one_b = as_real((b >> 12) | set1_bits<Bits>(0x3FF0000000000000u));
-        const R middle = set1<R>(1.5);
+        const Bits a = bits[0], b = bits[1];
+        const Bits one = set1_bits<Bits>(0x3FF0000000000000u), two = set1_bits<Bits>(0x4000000000000000u);
         if constexpr (noise == NoiseKind::gaussian) {
-            const R u = (one_a - set1<R>(1.0)) + set1<R>(0x1p-53);
-            const R t = (one_b - middle) * set1<R>(2.0);
+            const R u = as_real((a >> 12) | one) - set1<R>(0x1.fffffffffffffp-1);  // all differences are exact
+            const R t = as_real((b >> 12) | two) - set1<R>(3.0);
             gaussian_pair(u, t, b, z[0], z[1]);
         } else {
-            const R scale = set1<R>(0x1.bb67ae8584caap+1);  // 2 sqrt(3)
-            z[0] = (one_a - middle) * scale;
-            z[1] = (one_b - middle) * scale;
+            const R middle = set1<R>(1.5), scale = set1<R>(0x1.bb67ae8584caap+1);  // 2 sqrt(3)
+            z[0] = (as_real((a >> 12) | one) - middle) * scale;
+            z[1] = (as_real((b >> 12) | one) - middle) * scale;
         }
     }
 }

@@ -16,7 +16,7 @@
 // in 60 digits, rounded to the dtype.
 #pragma once
 
-#include "portable.hpp"
+#include "lanes_plain.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
 
@@ -90,15 +90,15 @@ ASGD_FN R horner(const Coefficients<Real, n>& coefficients, R x) {
     return p;
 }
 
-// x = m * 2^e with m in [sqrt(1/2), sqrt(2)), for positive normal x.
+// x = m * 2^(e / exponent_unit) with m in [sqrt(1/2), sqrt(2)), for positive normal x.
 template <class R>
 ASGD_FN void split(R x, R& m, R& e) {
     using C = Constants<typename Lane<R>::Real>;
     using Bits = typename Lane<R>::Bits;
-    const Bits k = set1_bits<Bits>(C::sqrt_half);
-    const Bits j = as_bits(x) - k;
-    e = exponent_to_real(j);
-    m = as_real((j & set1_bits<Bits>((typename C::Integer(1) << C::mantissa_bits) - 1)) + k);
+    const Bits j = as_bits(x) - set1_bits<Bits>(C::sqrt_half);
+    const Bits exponent = j & set1_bits<Bits>(~((typename C::Integer(1) << C::mantissa_bits) - 1));
+    e = exponent_to_real(exponent);
+    m = as_real(as_bits(x) - exponent);
 }
 
 // ln(m) for m in [sqrt(1/2), sqrt(2)]: 2 artanh(s), s = (m - 1)/(m + 1).
@@ -115,7 +115,7 @@ ASGD_FN R minus_two_log(R u) {
     using Real = typename Lane<R>::Real;
     R m, e;
     split(u, m, e);
-    const R scale = set1<R>(Constants<Real>::minus_two_ln2);
+    const R scale = set1<R>(Constants<Real>::minus_two_ln2 / Lane<R>::exponent_unit);
     if constexpr (sizeof(Real) == 4) {
         const R f = m - set1<R>(Real(1));
         return fma(e, scale, f * horner(Constants<Real>::log(), f));
@@ -142,7 +142,7 @@ template <class R>
 ASGD_FN R log2(R x) {
     R m, e;
     split(x, m, e);
-    return fma(log_mantissa(m), set1<R>(0x1.71547652b82fep+0), e);
+    return fma(log_mantissa(m), set1<R>(0x1.71547652b82fep+0), e * set1<R>(1 / Lane<R>::exponent_unit));
 }
 
 template <class R>

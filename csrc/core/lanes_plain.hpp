@@ -8,7 +8,8 @@
 ASGD_ISA_NAMESPACE_BEGIN
 
 // Per lane type R: its Real, the lanes Schedule in which learning rates are computed, the unsigned lanes Bits of the
-// same width, Word, one Philox word per lane, and strip, the number of vectors advanced together.
+// same width, Word, one Philox word per lane, strip, the number of vectors advanced together, drawn_together, the
+// number whose draws are made side by side, and exponent_unit, in which exponent_to_real counts.
 template <class R>
 struct Lane;
 
@@ -18,7 +19,8 @@ struct Lane<float> {
     using Schedule = double;
     using Bits = uint32_t;
     using Word = uint32_t;
-    static constexpr int width = 1, strip = 16;
+    static constexpr int width = 1, strip = 16, drawn_together = 1;
+    static constexpr float exponent_unit = 0x1p23f;
 };
 
 template <>
@@ -27,7 +29,8 @@ struct Lane<double> {
     using Schedule = double;
     using Bits = uint64_t;
     using Word = uint32_t;
-    static constexpr int width = 1, strip = 16;
+    static constexpr int width = 1, strip = 16, drawn_together = 1;
+    static constexpr double exponent_unit = 1;
 };
 
 template <class R>
@@ -140,8 +143,8 @@ ASGD_FN double signed_by_top_bit(uint64_t w, double s) { return as_real((w & 0x8
 
 ASGD_FN float signed_to_real(uint32_t x) { return float(int32_t(x)); }
 ASGD_FN float unsigned_to_real(uint32_t x) { return float(x); }
-// The arithmetic shift of j by the mantissa's width, as a real number.
-ASGD_FN float exponent_to_real(uint32_t j) { return float(int32_t(j) >> 23); }
+// The signed exponent in the upper bits of j, whose mantissa bits are 0, times exponent_unit.
+ASGD_FN float exponent_to_real(uint32_t j) { return float(int32_t(j)); }
 ASGD_FN double exponent_to_real(uint64_t j) {
     return as_real(((j + 0x3FF0000000000000u) >> 52) | 0x4330000000000000u) - (0x1p52 + 1023);
 }
@@ -167,8 +170,14 @@ ASGD_FN uint32_t xor3(uint32_t a, uint32_t b, uint32_t c) { return a ^ b ^ c; }
 ASGD_FN float fold_columns(const float* vectors) { return *vectors; }
 ASGD_FN double fold_columns(const double* vectors) { return *vectors; }
 
-ASGD_FN uint32_t narrow(uint32_t word) { return word; }                                    // float32 lanes
-ASGD_FN uint64_t join(uint32_t high, uint32_t low) { return uint64_t(high) << 32 | low; }  // float64 lanes
+ASGD_FN uint32_t narrow(uint32_t word) { return word; }
+ASGD_FN uint64_t join(uint32_t high, uint32_t low) { return uint64_t(high) << 32 | low; }
+// A word, and a product of mul_high_low with its halves changed places, as Bits of the same number of lanes. 32 bits
+// have room for the high half alone.
+ASGD_FN uint32_t word_bits(uint32_t word, float) { return word; }
+ASGD_FN uint64_t word_bits(uint32_t word, double) { return word; }
+ASGD_FN uint32_t turned_bits(uint32_t high, uint32_t, float) { return high; }
+ASGD_FN uint64_t turned_bits(uint32_t high, uint32_t low, double) { return join(low, high); }
 ASGD_FN uint32_t top_aligned(uint32_t word, float) { return word; }
 ASGD_FN uint64_t top_aligned(uint32_t word, double) { return uint64_t(word) << 32; }
 

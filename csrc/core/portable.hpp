@@ -22,6 +22,13 @@
 #define ASGD_FN [[maybe_unused]] static inline
 #endif
 
+// A host function of its own: a hot loop that the compiler is not to fit into the registers of its surroundings.
+#if defined(__GNUC__)
+#define ASGD_CALL [[maybe_unused]] static __attribute__((noinline))
+#else
+#define ASGD_CALL [[maybe_unused]] static
+#endif
+
 // Kernel code: for the GPU where a CUDA compiler compiles, for the emulation elsewhere.
 #if defined(__CUDACC__)
 #define ASGD_KERNEL_FN static __device__ __forceinline__

@@ -253,7 +253,8 @@ private:
                 const std::int64_t begin = i - i % segment_steps;
                 drawn = begin + segment_steps;
                 fill_values<R, NoiseKind::gaussian, 1>(keys, configs.stream(c), block_of_start,
-                                                       uint32_t(range.first_replicate + first), begin, drawn, b.start);
+                                                       uint32_t(range.first_replicate + first), 1, begin, drawn,
+                                                       b.start);
             }
             const bool gained = layer + 1 < layout.layers && network.activation == Activation::relu;
             const Real scale = Real(__builtin_sqrt((gained ? 2.0 : 1.0) / double(layout.inputs[layer])));

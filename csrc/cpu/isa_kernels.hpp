@@ -42,11 +42,11 @@ ASGD_FN void draws_of(NoiseKind noise, std::uint64_t seed, std::uint32_t stream,
         for (std::int64_t t = first_step, stop; t < first_step + steps; t = stop) {
             stop = t - t % segment_steps + segment_steps;
             if (stop > first_step + steps) stop = first_step + steps;
-            if (noise == NoiseKind::rademacher) fill_bits<R, 1>(keys, stream, block, replicate, t, bits);
+            if (noise == NoiseKind::rademacher) fill_bits<R, 1>(keys, stream, block, replicate, 1, t, bits);
             if (noise == NoiseKind::gaussian)
-                fill_values<R, NoiseKind::gaussian, 1>(keys, stream, block, replicate, t, stop, values);
+                fill_values<R, NoiseKind::gaussian, 1>(keys, stream, block, replicate, 1, t, stop, values);
             if (noise == NoiseKind::uniform)
-                fill_values<R, NoiseKind::uniform, 1>(keys, stream, block, replicate, t, stop, values);
+                fill_values<R, NoiseKind::uniform, 1>(keys, stream, block, replicate, 1, t, stop, values);
             for (std::int64_t s = t; s < stop; ++s)
                 for (int l = 0; l < width && first + l < replicates; ++l) {
                     const int place = int(s % rademacher_draws_per_call);

@@ -34,7 +34,8 @@ struct Lane<F32x8> {
     using Schedule = F64x4;
     using Bits = U32x8;
     using Word = Word32x8;
-    static constexpr int width = 8, strip = 4;
+    static constexpr int width = 8, strip = 4, drawn_together = 1;
+    static constexpr float exponent_unit = 0x1p23f;
 };
 template <>
 struct Lane<F64x4> {
@@ -42,7 +43,8 @@ struct Lane<F64x4> {
     using Schedule = F64x4;
     using Bits = U64x4;
     using Word = Word64x4;
-    static constexpr int width = 4, strip = 4;
+    static constexpr int width = 4, strip = 4, drawn_together = 1;
+    static constexpr double exponent_unit = 1;
 };
 
 ASGD_SPECIALIZATION F32x8 set1<F32x8>(float x) { return {_mm256_set1_ps(x)}; }
@@ -53,10 +55,10 @@ ASGD_SPECIALIZATION F32x8 load<F32x8>(const float* p) { return {_mm256_load_ps(p
 ASGD_SPECIALIZATION F64x4 load<F64x4>(const double* p) { return {_mm256_load_pd(p)}; }
 ASGD_SPECIALIZATION F64x4 iota<F64x4>() { return {_mm256_setr_pd(0, 1, 2, 3)}; }
 ASGD_SPECIALIZATION Word32x8 word_set1<Word32x8>(uint32_t x) {
-    const __m256i w = _mm256_set1_epi64x(int64_t(x));
+    const __m256i w = _mm256_set1_epi32(int32_t(x));
     return {w, w};
 }
-ASGD_SPECIALIZATION Word64x4 word_set1<Word64x4>(uint32_t x) { return {_mm256_set1_epi64x(int64_t(x))}; }
+ASGD_SPECIALIZATION Word64x4 word_set1<Word64x4>(uint32_t x) { return {_mm256_set1_epi32(int32_t(x))}; }
 ASGD_SPECIALIZATION Word32x8 replicate_words<F32x8>(uint32_t first) {
     const __m256i base = _mm256_set1_epi64x(int64_t(first));
     return {_mm256_add_epi64(base, _mm256_setr_epi64x(0, 2, 4, 6)),
@@ -141,7 +143,7 @@ ASGD_FN F32x8 unsigned_to_real(U32x8 x) {
     const __m256 low = _mm256_cvtepi32_ps(_mm256_and_si256(x.v, _mm256_set1_epi32(0xFFFF)));
     return {_mm256_fmadd_ps(high, _mm256_set1_ps(65536.0f), low)};
 }
-ASGD_FN F32x8 exponent_to_real(U32x8 j) { return {_mm256_cvtepi32_ps(_mm256_srai_epi32(j.v, 23))}; }
+ASGD_FN F32x8 exponent_to_real(U32x8 j) { return {_mm256_cvtepi32_ps(j.v)}; }
 ASGD_FN F64x4 exponent_to_real(U64x4 j) {
     const U64x4 biased = ((j + set1_bits<U64x4>(0x3FF0000000000000u)) >> 52) | set1_bits<U64x4>(0x4330000000000000u);
     return as_real(biased) - set1<F64x4>(0x1p52 + 1023);
@@ -182,11 +184,11 @@ ASGD_FN Word32x8 xor3(Word32x8 a, Word32x8 b, Word32x8 c) {
             _mm256_xor_si256(_mm256_xor_si256(a.odd, b.odd), c.odd)};
 }
 ASGD_FN U32x8 narrow(Word32x8 w) { return {_mm256_blend_epi32(w.even, _mm256_slli_epi64(w.odd, 32), 0xAA)}; }
-ASGD_FN U64x4 join(Word64x4 high, Word64x4 low) {
-    return {_mm256_or_si256(_mm256_slli_epi64(high.v, 32), _mm256_and_si256(low.v, _mm256_set1_epi64x(0xFFFFFFFF)))};
-}
-ASGD_FN U32x8 top_aligned(Word32x8 w, F32x8) { return narrow(w); }
-ASGD_FN U64x4 top_aligned(Word64x4 w, F64x4) { return {_mm256_slli_epi64(w.v, 32)}; }
+ASGD_FN U32x8 word_bits(Word32x8 w, F32x8) { return narrow(w); }
+ASGD_FN U64x4 word_bits(Word64x4 w, F64x4) { return {_mm256_and_si256(w.v, _mm256_set1_epi64x(0xFFFFFFFF))}; }
+// `low` holds the whole product.
+ASGD_FN U32x8 turned_bits(Word32x8 high, Word32x8 low, F32x8) { return {_mm256_blend_epi32(high.even, low.odd, 0xAA)}; }
+ASGD_FN U64x4 turned_bits(Word64x4, Word64x4 low, F64x4) { return {_mm256_shuffle_epi32(low.v, 0xB1)}; }
 
 ASGD_FN F32x8 fold_columns(const F32x8* vectors) {
     __m256 a[4], b[2];

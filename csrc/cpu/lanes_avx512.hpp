@@ -34,7 +34,8 @@ struct Lane<F32x16> {
     using Schedule = F64x8;
     using Bits = U32x16;
     using Word = Word32x16;
-    static constexpr int width = 16, strip = 8;
+    static constexpr int width = 16, strip = 8, drawn_together = 2;
+    static constexpr float exponent_unit = 0x1p23f;
 };
 template <>
 struct Lane<F64x8> {
@@ -42,7 +43,8 @@ struct Lane<F64x8> {
     using Schedule = F64x8;
     using Bits = U64x8;
     using Word = Word64x8;
-    static constexpr int width = 8, strip = 8;
+    static constexpr int width = 8, strip = 8, drawn_together = 2;
+    static constexpr double exponent_unit = 0x1p52;
 };
 
 ASGD_SPECIALIZATION F32x16 set1<F32x16>(float x) { return {_mm512_set1_ps(x)}; }
@@ -53,10 +55,10 @@ ASGD_SPECIALIZATION F32x16 load<F32x16>(const float* p) { return {_mm512_load_ps
 ASGD_SPECIALIZATION F64x8 load<F64x8>(const double* p) { return {_mm512_load_pd(p)}; }
 ASGD_SPECIALIZATION F64x8 iota<F64x8>() { return {_mm512_setr_pd(0, 1, 2, 3, 4, 5, 6, 7)}; }
 ASGD_SPECIALIZATION Word32x16 word_set1<Word32x16>(uint32_t x) {
-    const __m512i w = _mm512_set1_epi64(int64_t(x));
+    const __m512i w = _mm512_set1_epi32(int32_t(x));
     return {w, w};
 }
-ASGD_SPECIALIZATION Word64x8 word_set1<Word64x8>(uint32_t x) { return {_mm512_set1_epi64(int64_t(x))}; }
+ASGD_SPECIALIZATION Word64x8 word_set1<Word64x8>(uint32_t x) { return {_mm512_set1_epi32(int32_t(x))}; }
 ASGD_SPECIALIZATION Word32x16 replicate_words<F32x16>(uint32_t first) {
     const __m512i base = _mm512_set1_epi64(int64_t(first));
     return {_mm512_add_epi64(base, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14)),
@@ -128,24 +130,25 @@ ASGD_FN F64x8 signed_by_top_bit(U64x8 w, F64x8 s) {
     return {_mm512_castsi512_pd(
         _mm512_ternarylogic_epi64(w.v, _mm512_set1_epi64(INT64_MIN), _mm512_castpd_si512(s.v), 0xEA))};
 }
+// vfixupimm takes four bits of its table for each class of number: NaN, signalling NaN, zero, one, -inf, inf, negative,
+// positive. 0 keeps the first operand, 8 is zero, 9 is -1, 10 is 1.
 ASGD_FN F32x16 sign_times(F32x16 x, F32x16 a) {
-    const __mmask16 k = _mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
-    return {_mm512_castsi512_ps(_mm512_maskz_ternarylogic_epi32(
-        k, _mm512_castps_si512(x.v), _mm512_set1_epi32(INT32_MIN), _mm512_castps_si512(a.v), 0xEA))};
+    return {_mm512_fixupimm_ps(signed_by_top_bit(as_bits(x), a).v, x.v, _mm512_set1_epi32(0x00000800), 0)};
 }
 ASGD_FN F64x8 sign_times(F64x8 x, F64x8 a) {
-    const __mmask8 k = _mm512_cmp_pd_mask(x.v, _mm512_setzero_pd(), _CMP_NEQ_UQ);
-    return {_mm512_castsi512_pd(_mm512_maskz_ternarylogic_epi64(
-        k, _mm512_castpd_si512(x.v), _mm512_set1_epi64(INT64_MIN), _mm512_castpd_si512(a.v), 0xEA))};
+    return {_mm512_fixupimm_pd(signed_by_top_bit(as_bits(x), a).v, x.v, _mm512_set1_epi64(0x00000800), 0)};
+}
+ASGD_FN F32x16 add_sign_times(F32x16 g, F32x16 x, F32x16 a) {  // a product with -1, 0 or 1 is exact
+    return fma({_mm512_fixupimm_ps(x.v, x.v, _mm512_set1_epi32(int(0xA9A9A800u)), 0)}, a, g);
+}
+ASGD_FN F64x8 add_sign_times(F64x8 g, F64x8 x, F64x8 a) {
+    return fma({_mm512_fixupimm_pd(x.v, x.v, _mm512_set1_epi64(int64_t(0xA9A9A800u)), 0)}, a, g);
 }
 
 ASGD_FN F32x16 signed_to_real(U32x16 x) { return {_mm512_cvtepi32_ps(x.v)}; }
 ASGD_FN F32x16 unsigned_to_real(U32x16 x) { return {_mm512_cvtepu32_ps(x.v)}; }
-ASGD_FN F32x16 exponent_to_real(U32x16 j) { return {_mm512_cvtepi32_ps(_mm512_srai_epi32(j.v, 23))}; }
-ASGD_FN F64x8 exponent_to_real(U64x8 j) {
-    const U64x8 biased = ((j + set1_bits<U64x8>(0x3FF0000000000000u)) >> 52) | set1_bits<U64x8>(0x4330000000000000u);
-    return as_real(biased) - set1<F64x8>(0x1p52 + 1023);
-}
+ASGD_FN F32x16 exponent_to_real(U32x16 j) { return {_mm512_cvtepi32_ps(j.v)}; }
+ASGD_FN F64x8 exponent_to_real(U64x8 j) { return {_mm512_cvtepi64_pd(j.v)}; }
 ASGD_FN void swap_where_bit0(U32x16 b, F32x16& first, F32x16& second) {
     const __mmask16 k = _mm512_test_epi32_mask(b.v, _mm512_set1_epi32(1));
     const __m512 f = _mm512_mask_blend_ps(k, first.v, second.v);
@@ -171,20 +174,22 @@ ASGD_FN void mul_high_low(uint32_t m, Word32x16 a, Word32x16& high, Word32x16& l
     high.odd = _mm512_srli_epi64(low.odd, 32);
 }
 ASGD_FN Word64x8 xor2(Word64x8 a, Word64x8 b) { return {_mm512_xor_si512(a.v, b.v)}; }
-ASGD_FN Word64x8 xor3(Word64x8 a, Word64x8 b, Word64x8 c) { return {_mm512_ternarylogic_epi64(a.v, b.v, c.v, 0x96)}; }
+ASGD_FN Word64x8 xor3(Word64x8 a, Word64x8 b, Word64x8 c) { return {_mm512_ternarylogic_epi32(a.v, b.v, c.v, 0x96)}; }
 ASGD_FN Word32x16 xor2(Word32x16 a, Word32x16 b) {
     return {_mm512_xor_si512(a.even, b.even), _mm512_xor_si512(a.odd, b.odd)};
 }
 ASGD_FN Word32x16 xor3(Word32x16 a, Word32x16 b, Word32x16 c) {
-    return {_mm512_ternarylogic_epi64(a.even, b.even, c.even, 0x96),
-            _mm512_ternarylogic_epi64(a.odd, b.odd, c.odd, 0x96)};
+    return {_mm512_ternarylogic_epi32(a.even, b.even, c.even, 0x96),
+            _mm512_ternarylogic_epi32(a.odd, b.odd, c.odd, 0x96)};
 }
 ASGD_FN U32x16 narrow(Word32x16 w) { return {_mm512_mask_shuffle_epi32(w.even, 0xAAAA, w.odd, _MM_PERM_CCAA)}; }
-ASGD_FN U64x8 join(Word64x8 high, Word64x8 low) {
-    return {_mm512_or_si512(_mm512_slli_epi64(high.v, 32), _mm512_and_si512(low.v, _mm512_set1_epi64(0xFFFFFFFF)))};
+ASGD_FN U32x16 word_bits(Word32x16 w, F32x16) { return narrow(w); }
+ASGD_FN U64x8 word_bits(Word64x8 w, F64x8) { return {_mm512_and_si512(w.v, _mm512_set1_epi64(0xFFFFFFFF))}; }
+// `low` holds the whole product.
+ASGD_FN U32x16 turned_bits(Word32x16, Word32x16 low, F32x16) {
+    return {_mm512_mask_shuffle_epi32(low.odd, 0x5555, low.even, _MM_PERM_DDBB)};
 }
-ASGD_FN U32x16 top_aligned(Word32x16 w, F32x16) { return narrow(w); }
-ASGD_FN U64x8 top_aligned(Word64x8 w, F64x8) { return {_mm512_slli_epi64(w.v, 32)}; }
+ASGD_FN U64x8 turned_bits(Word64x8, Word64x8 low, F64x8) { return {_mm512_shuffle_epi32(low.v, _MM_PERM_CDAB)}; }
 
 ASGD_FN F32x16 fold_columns(const F32x16* vectors) {
     __m512 a[8], b[4], c[2];

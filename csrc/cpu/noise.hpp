@@ -2,44 +2,62 @@
 #pragma once
 
 #include "../core/draw.hpp"
+#include "lanes_twice.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
 
-// Draws for steps [first, stop) of V vectors of replicates; row j of `out` is step first - first % draws_per_call + j.
-template <class R, NoiseKind kind, int V>
-ASGD_FN void fill_values(const PhiloxKeys& keys, uint32_t stream, uint32_t block, uint32_t first_replicate,
-                         std::int64_t first, std::int64_t stop, typename Lane<R>::Real* out) {
-    using Real = typename Lane<R>::Real;
-    constexpr int n = value_draws_per_call<Real>;
-    constexpr int row = V * Lane<R>::width;
-    const std::int64_t first_call = first / n, calls = (stop - 1) / n - first_call + 1;
-    for (int v = 0; v < V; ++v) {
-        const auto lanes =
-            philox_lanes(replicate_words<R>(first_replicate + uint32_t(v * Lane<R>::width)), block, keys);
-        for (std::int64_t q = 0; q < calls; ++q) {
-            typename Lane<R>::Word words[4];
-            philox_words(lanes, philox_call(stream, uint32_t(first_call + q), keys), keys, words);
-            R z[n];
-            draw_values<R, kind>(words, z);
-            ASGD_UNROLL
-            for (int j = 0; j < n; ++j) store(out + (q * n + j) * row + v * Lane<R>::width, z[j]);
-        }
-    }
+// f(lanes, v) for each of the first `vectors` of V vectors: its type of lanes and its number, two vectors at a time
+// where that keeps the processor busier.
+template <class R, int V, class F>
+ASGD_FN void for_each_vector_drawn(int vectors, F f) {
+    int v = 0;
+    if constexpr (Lane<R>::drawn_together == 2 && V > 1)
+        for (; v + 2 <= vectors; v += 2) f(Twice<R>(), v);
+    for (; v < vectors; ++v) f(R(), v);
 }
 
-// The four words of the call that holds `step`, for V vectors of replicates, aligned to the top of a lane.
+// Draws for steps [first, stop) of the first `vectors` of V vectors of replicates; row j of `out` is step
+// first - first % draws_per_call + j.
+template <class R, NoiseKind kind, int V>
+ASGD_CALL void fill_values(const PhiloxKeys& shared_keys, uint32_t stream, uint32_t block, uint32_t first_replicate,
+                           int vectors, std::int64_t first, std::int64_t stop, typename Lane<R>::Real* out) {
+    constexpr int n = philox_bits_per_call<R>, width = Lane<R>::width;
+    const PhiloxKeys keys = shared_keys;  // which stores to `out` cannot change, as a compiler can see
+    const std::int64_t first_call = first / n, calls = (stop - 1) / n - first_call + 1;
+    for_each_vector_drawn<R, V>(vectors, [&](auto type, int v) {
+        using T = decltype(type);
+        const auto lanes = philox_lanes(replicate_words<T>(first_replicate + uint32_t(v * width)), block, keys);
+        for (std::int64_t q = 0; q < calls; ++q) {
+            typename Lane<T>::Bits bits[n];
+            philox_bits<T>(lanes, philox_call(stream, uint32_t(first_call + q), keys), keys, bits);
+            T z[n];
+            draw_values<T, kind>(bits, z);
+            ASGD_UNROLL
+            for (int j = 0; j < n; ++j) store(out + ((q * n + j) * V + v) * width, z[j]);
+        }
+    });
+}
+
+// The four words of the call that holds `step`, aligned to the top of a lane, for the first `vectors` of V vectors of
+// replicates.
 template <class R, int V, class BitsReal>
-ASGD_FN void fill_bits(const PhiloxKeys& keys, uint32_t stream, uint32_t block, uint32_t first_replicate,
-                       std::int64_t step, BitsReal* out) {
+ASGD_CALL void fill_bits(const PhiloxKeys& shared_keys, uint32_t stream, uint32_t block, uint32_t first_replicate,
+                         int vectors, std::int64_t step, BitsReal* out) {
+    constexpr int n = philox_bits_per_call<R>, width = Lane<R>::width;
+    const PhiloxKeys keys = shared_keys;
     const PhiloxCall call = philox_call(stream, uint32_t(step / rademacher_draws_per_call), keys);
-    for (int v = 0; v < V; ++v) {
-        const auto lanes =
-            philox_lanes(replicate_words<R>(first_replicate + uint32_t(v * Lane<R>::width)), block, keys);
-        typename Lane<R>::Word words[4];
-        philox_words(lanes, call, keys, words);
+    for_each_vector_drawn<R, V>(vectors, [&](auto type, int v) {
+        using T = decltype(type);
+        typename Lane<T>::Bits bits[n];
+        philox_bits<T>(philox_lanes(replicate_words<T>(first_replicate + uint32_t(v * width)), block, keys), call, keys,
+                       bits);
         ASGD_UNROLL
-        for (int k = 0; k < 4; ++k) store_bits(out + (k * V + v) * Lane<R>::width, top_aligned(words[k], R()));
-    }
+        for (int k = 0; k < n; ++k) {
+            BitsReal* const words = out + (k * (4 / n) * V + v) * width;
+            if constexpr (n == 2) store_bits(words, bits[k] << 32);
+            store_bits(words + (4 / n - 1) * V * width, bits[k]);
+        }
+    });
 }
 
 ASGD_ISA_NAMESPACE_END

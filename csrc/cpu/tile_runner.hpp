@@ -14,9 +14,11 @@
 
 ASGD_ISA_NAMESPACE_BEGIN
 
-inline constexpr int value_tile_steps = 32;  // drawn together: a strip's values stay in L1, 16 KiB at 512 bits
-inline constexpr int narrow_strip = 2;       // vectors, for what a whole strip would waste
+template <class Real>
+inline constexpr int value_tile_steps = 256 / int(sizeof(Real));  // drawn together: 32 KiB of a strip at 512 bits
+inline constexpr int narrow_strip = 2;                            // vectors, for what a whole strip would waste
 inline constexpr std::int64_t ball_buffer_bytes = 1 << 17;
+inline constexpr std::int64_t most_records_along = 4;  // whose iterates are kept while their tile goes on
 
 template <class R>
 struct Buffers {
@@ -26,14 +28,17 @@ struct Buffers {
     std::int64_t configs, group, padded;  // group: coordinates; padded: replicates rounded up to whole strips
     bool grouped;                         // there is more than one group
     int ball_steps;                       // steps of drawn values that a ball projection buffers per coordinate
+    std::int64_t state, records_along;    // elements of x; records that `along` has room for
 
     // coordinate: in the group
     Real* x;                       // [config, coordinate, replicate]
+    Real* along;                   // [record, config, coordinate, replicate]: x at records within a tile
     Averages<R> averages;          // of x
     Real* averaged;                // [coordinate, replicate]
     Real* objective;               // [config, record, accumulator, replicate]: sums over the groups done
     Coordinate<Real>* parameters;  // [problem in the range, coordinate]
     Real* noise_values;
+    std::int64_t noise_value_count;
     BitsReal* noise_bits;
     Real* recorded;  // [replicate]
 
@@ -45,23 +50,27 @@ struct Buffers {
         group = e.problems.dimension < range.coordinates ? e.problems.dimension : range.coordinates;
         grouped = group < e.problems.dimension;
         padded = range.replicates - rest + (rest == 0 ? 0 : rest <= narrow_lanes ? narrow_lanes : strip_lanes);
-        const std::int64_t state = configs * group * padded;
+        state = configs * group * padded;
+        records_along = averaging || ball ? 0 : e.record_count - 1;
+        if (records_along > most_records_along) records_along = most_records_along;
 
         x = arena.take<Real>(state);
+        along = arena.take<Real>(records_along * state);
         averages.take(e, state, arena);
         averaged = arena.take<Real>(averaging ? group * padded : 0);
         objective = arena.take<Real>(grouped ? configs * e.record_count * accumulators * padded : 0);
         parameters = arena.take<Coordinate<Real>>(
             (problem_of(e, range.stop_config - 1) - problem_of(e, range.first_config) + 1) * group);
 
-        ball_steps = value_tile_steps;
+        ball_steps = value_tile_steps<Real>;
         while (ball_steps > 4 && group * ball_steps * narrow_lanes * std::int64_t(sizeof(Real)) > ball_buffer_bytes)
             ball_steps /= 2;
-        const std::int64_t value_rows = ball ? group * ball_steps : value_tile_steps;
+        const std::int64_t value_rows = ball ? group * ball_steps : value_tile_steps<Real>;
         const std::int64_t bit_rows = ball ? group * 4 : 4;
         const NoiseForm form = noise_form(e.problems.noise);
         const std::int64_t noise_lanes = ball ? narrow_lanes : strip_lanes;
-        noise_values = arena.take<Real>(form == NoiseForm::values ? value_rows * noise_lanes : 0);
+        noise_value_count = form == NoiseForm::values ? value_rows * noise_lanes : 0;
+        noise_values = arena.take<Real>(noise_value_count);
         noise_bits = arena.take<BitsReal>(form == NoiseForm::bits ? bit_rows * noise_lanes : 0);
         recorded = arena.take<Real>(padded);
     }
@@ -138,6 +147,7 @@ class TileRunner : public Stoppable {
     PhiloxKeys keys;
     bool averaging;
     std::int64_t first_coordinate = 0, coordinates = 0;  // the group at work
+    std::int64_t first_along = 0, count_along = 0;       // records within the tile at work
 
     uint32_t block_of(std::int64_t i) const { return uint32_t(first_coordinate + i); }
     Coordinate<Real>& parameters(std::int64_t c, std::int64_t i) const {
@@ -181,6 +191,11 @@ public:
         }
     }
 
+    std::int64_t records_along() const { return b.records_along; }
+    void take_along(std::int64_t record, std::int64_t count) {
+        first_along = record;
+        count_along = count;
+    }
     void close_segments() {
         in_pieces(b.averages.size, [&](std::int64_t begin, std::int64_t end) { b.averages.close_segment(begin, end); });
     }
@@ -191,8 +206,10 @@ public:
 
     void report(std::int64_t record, std::int64_t k) {
         const bool last_group = first_coordinate + coordinates == e.problems.dimension;
+        const std::int64_t place = record - first_along;
+        const Real* const iterates = place >= 0 && place < count_along ? b.along + place * b.state : b.x;
         for (std::int64_t c = 0; c < b.configs && !stopped_after(0); ++c) {
-            const Real* x = b.x + b.offset(c, 0);
+            const Real* x = iterates + b.offset(c, 0);
             if (averaging && k > 0) {
                 in_pieces(b.group * b.padded, [&](std::int64_t begin, std::int64_t end) {
                     b.averages.average(e, record, k, b.offset(c, 0), begin, end, b.averaged);
@@ -216,7 +233,15 @@ private:
         return form != NoiseForm::values || n < to_multiple ? n : to_multiple;
     }
 
+    // Vectors of a strip that hold replicates; the rest of it is stepped along with whatever draws the buffer has.
+    template <int V>
+    int used_vectors(std::int64_t first) const {
+        const std::int64_t n = (range.replicates - first + width - 1) / width;
+        return n < V ? int(n) : V;
+    }
+
     void start() {
+        memset(b.noise_values, 0, sizeof(Real) * std::size_t(b.noise_value_count));
         rates.start(configs);
         for (std::int64_t c = 0; c < b.configs; ++c) {
             const MatrixView& x0 = e.problems.x0;
@@ -268,22 +293,36 @@ private:
                                : (averaging ? advance_strip<R, kind, form, false, true, V>
                                             : advance_strip<R, kind, form, false, false, V>);
         constexpr int row = V * width, per_call = value_draws_per_call<Real>;
+        const int vectors = used_vectors<V>(first);
         const uint32_t replicate = uint32_t(range.first_replicate + first), block = block_of(i);
         for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
             end = sharing_stop(begin);
             if constexpr (form == NoiseForm::bits)
-                fill_bits<R, V>(keys, configs.stream(begin), block, replicate, t, b.noise_bits);
+                fill_bits<R, V>(keys, configs.stream(begin), block, replicate, vectors, t, b.noise_bits);
             for (int j = 0; j < n;) {
-                const int m = piece_steps(form, t + j, n - j, value_tile_steps);
+                const int m = piece_steps(form, t + j, n - j, value_tile_steps<Real>);
                 if constexpr (form == NoiseForm::values)
-                    fill_values<R, noise, V>(keys, configs.stream(begin), block, replicate, t + j, t + j + m,
+                    fill_values<R, noise, V>(keys, configs.stream(begin), block, replicate, vectors, t + j, t + j + m,
                                              b.noise_values);
                 const Real* values = b.noise_values + (t + j) % per_call * row;
                 for (std::int64_t c = begin; c < end; ++c) {
+                    const Coordinate<Real>& p = parameters(c, i);
                     const std::int64_t at = b.offset(c, i) + first;
-                    strip(parameters(c, i), rates.minus_lr + c * segment_steps + j, m, values, b.noise_bits,
-                          int((t + j) % rademacher_draws_per_call), b.x + at,
-                          averaging ? b.averages.segment + at : nullptr);
+                    int done = 0;
+                    const auto advance_to = [&](int stop) {
+                        if (stop > done)
+                            strip(p, rates.minus_lr + c * segment_steps + j + done, stop - done, values + done * row,
+                                  b.noise_bits, int((t + j + done) % rademacher_draws_per_call), b.x + at,
+                                  averaging ? b.averages.segment + at : nullptr);
+                        done = stop;
+                    };
+                    for (std::int64_t k = 0; k < count_along; ++k) {
+                        const std::int64_t stop = e.record_at[first_along + k] - (t + j);
+                        if (stop <= 0 || stop > m) continue;
+                        advance_to(int(stop));
+                        memcpy(b.along + k * b.state + at, b.x + at, row * sizeof(Real));
+                    }
+                    advance_to(m);
                 }
                 j += m;
             }
@@ -295,18 +334,20 @@ private:
     void advance_ball(std::int64_t t, int n, std::int64_t first) {
         constexpr NoiseForm form = noise_form(noise);
         constexpr int V = narrow_strip, row = V * width, per_call = value_draws_per_call<Real>;
+        const int vectors = used_vectors<V>(first);
         const uint32_t replicate = uint32_t(range.first_replicate + first);
         for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
             end = sharing_stop(begin);
             if constexpr (form == NoiseForm::bits)
                 for (std::int64_t i = 0; i < coordinates && !stopped_after(0); ++i)
-                    fill_bits<R, V>(keys, configs.stream(begin), block_of(i), replicate, t, b.noise_bits + i * 4 * row);
+                    fill_bits<R, V>(keys, configs.stream(begin), block_of(i), replicate, vectors, t,
+                                    b.noise_bits + i * 4 * row);
             for (int j = 0; j < n && !stopped;) {
                 const int m = piece_steps(form, t + j, n - j, b.ball_steps);
                 if constexpr (form == NoiseForm::values)
                     for (std::int64_t i = 0; i < coordinates && !stopped_after(0); ++i)
-                        fill_values<R, noise, V>(keys, configs.stream(begin), block_of(i), replicate, t + j, t + j + m,
-                                                 b.noise_values + i * b.ball_steps * row);
+                        fill_values<R, noise, V>(keys, configs.stream(begin), block_of(i), replicate, vectors, t + j,
+                                                 t + j + m, b.noise_values + i * b.ball_steps * row);
                 for (std::int64_t c = begin; c < end; ++c)
                     for (int s = 0; s < m && !stopped_after(0); ++s)
                         ball_step<kind, form>(c, t + j + s, j + s, s + int((t + j) % per_call), first);
@@ -323,8 +364,9 @@ private:
         R norm[V][accumulators];
         for (int v = 0; v < V; ++v)
             for (int k = 0; k < used_accumulators(); ++k) norm[v][k] = set1<R>(Real(0));
+        const Coordinate<Real>* const parameters_of_c = &parameters(c, 0);
         for (std::int64_t i = 0; i < coordinates; ++i) {
-            const Coordinate<Real>& p = parameters(c, i);
+            const Coordinate<Real>& p = parameters_of_c[i];
             Real* x = b.x + b.offset(c, i) + first;
             for (int v = 0; v < V; ++v) {
                 const R x_v = load<R>(x + v * width);
@@ -361,6 +403,7 @@ private:
         const bool last_group = first_coordinate + coordinates == e.problems.dimension;
         const int used = used_accumulators();
         const Real minimum = Real(e.problems.minimum.data[configs.problem(c) * e.problems.minimum.stride]);
+        const Coordinate<Real>* const p = &parameters(c, 0);
         Real* partial = b.objective + (c * e.record_count + record) * accumulators * b.padded;
         for (std::int64_t l = 0; l < range.replicates; l += width) {
             if (coordinates * width > uninterrupted_elements && stopped_after(0)) return;
@@ -369,7 +412,7 @@ private:
                 acc[k] = first_coordinate > 0 ? load<R>(partial + k * b.padded + l) : set1<R>(Real(0));
             for (std::int64_t i = 0; i < coordinates; ++i) {
                 R& a = acc[i % accumulators];
-                a = add_objective_term<kind>(parameters(c, i), load<R>(x + i * b.padded + l), a);
+                a = add_objective_term<kind>(p[i], load<R>(x + i * b.padded + l), a);
             }
             if (last_group)
                 store(b.recorded + l, suboptimality<kind>(fold_accumulators(acc, used), minimum));

@@ -172,10 +172,14 @@ struct EnsembleKernel {
     };
     ASGD_KERNEL_MEMBER PerSlot<Draws> values(const PerSlot<PhiloxLanes<std::uint32_t>>& lanes, std::uint32_t stream,
                                              std::int64_t call) {
-        const PerSlot<PerSlot<std::uint32_t>> w = words(lanes, stream, call);
+        const PhiloxCall shared_by_slots = philox_call(stream, std::uint32_t(call), keys());
         PerSlot<Draws> z;
         ASGD_UNROLL
-        for (int k = 0; k < slots; ++k) draw_values<Real, noise>(w[k].v, z[k].v);
+        for (int k = 0; k < slots; ++k) {
+            typename Lane<Real>::Bits bits[draws];
+            philox_bits<Real>(lanes[k], shared_by_slots, keys(), bits);
+            draw_values<Real, noise>(bits, z[k].v);
+        }
         return z;
     }
     // Word `index` of a call: selected, not indexed, so that the words stay in registers.

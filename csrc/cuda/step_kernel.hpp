@@ -123,12 +123,12 @@ struct StepKernel {
     ASGD_KERNEL_MEMBER Real drawn_start(int thread, std::int64_t coordinate, int layer) {
         constexpr int draws = value_draws_per_call<Real>;
         const int team = thread / team_threads;
-        std::uint32_t words[4];
-        philox_words(philox_lanes(std::uint32_t(teams.replicate_of_team(team)), block_of_start, keys_of(p)),
-                     philox_call(teams.stream_of_team(team), std::uint32_t(coordinate / draws), keys_of(p)), keys_of(p),
-                     words);
+        typename Lane<Real>::Bits bits[draws];
+        philox_bits<Real>(philox_lanes(std::uint32_t(teams.replicate_of_team(team)), block_of_start, keys_of(p)),
+                          philox_call(teams.stream_of_team(team), std::uint32_t(coordinate / draws), keys_of(p)),
+                          keys_of(p), bits);
         Real z[draws];
-        draw_values<Real, NoiseKind::gaussian>(words, z);
+        draw_values<Real, NoiseKind::gaussian>(bits, z);
         Real value = z[0];
         ASGD_UNROLL
         for (int i = 1; i < draws; ++i) value = coordinate % draws == i ? z[i] : value;
