@@ -104,18 +104,13 @@ void check_run(std::int64_t first_replicate, std::int64_t replicates, int thread
     require(threads >= 1, "threads: " + std::to_string(threads) + " is not >= 1");
 }
 
-double memory_needed_by(const Ensemble& ensemble, std::int64_t first_replicate, std::int64_t replicates,
-                        const std::string& isa, int threads, const std::shared_ptr<DeviceHandle>& device) {
-    check_run(first_replicate, replicates, threads);
-    return memory_needed(
-        ensemble.spec,
-        {first_replicate, replicates, isa, threads, nullptr, {}, device ? device->device.get() : nullptr});
-}
+constexpr double unchecked_bytes = 1 << 24;  // fewer are taken without asking how much there is
 
 std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ensemble, std::int64_t first_replicate,
                                            std::int64_t replicates, const std::string& isa, int threads,
                                            const std::optional<py::array>& samples,
                                            const std::optional<py::function>& poll,
+                                           const std::optional<py::function>& check_memory,
                                            const std::shared_ptr<DeviceHandle>& device, std::uintptr_t device_samples,
                                            std::int64_t steps_per_launch, std::int64_t rows_per_launch) {
     check_run(first_replicate, replicates, threads);
@@ -136,6 +131,10 @@ std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ense
                              reinterpret_cast<void*>(device_samples),
                              steps_per_launch,
                              rows_per_launch};
+    if (check_memory) {
+        const double needed = memory_needed(ensemble->spec, options);
+        if (needed > unchecked_bytes) (*check_memory)(needed);
+    }
     auto m = std::make_shared<Moments>();
     m->configs = config_count(ensemble->spec);
     m->records = values_recorded(ensemble->spec);
@@ -162,12 +161,10 @@ void bind_simulate(py::module_& m) {
         .def_property_readonly("maximum", [](const Moments& a) { return field(a, &Moment::maximum); })
         .def("merged", &merged, py::arg("other"))
         .def("total", &total);
-    m.def("memory_needed", &memory_needed_by, py::arg("ensemble"), py::kw_only(), py::arg("first_replicate"),
-          py::arg("replicates"), py::arg("isa"), py::arg("threads"), py::arg("device") = nullptr);
     m.def("simulate", &simulate_ensemble, py::arg("ensemble"), py::kw_only(), py::arg("first_replicate"),
           py::arg("replicates"), py::arg("isa"), py::arg("threads"), py::arg("samples"), py::arg("poll"),
-          py::arg("device") = nullptr, py::arg("device_samples") = 0, py::arg("steps_per_launch") = 0,
-          py::arg("rows_per_launch") = 0);
+          py::arg("check_memory") = py::none(), py::arg("device") = nullptr, py::arg("device_samples") = 0,
+          py::arg("steps_per_launch") = 0, py::arg("rows_per_launch") = 0);
 }
 
 }  // namespace anneal_sgd::bindings

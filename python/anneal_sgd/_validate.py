@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,8 @@ class Interval:
 
     def contains(self, x: float) -> bool:
         """Whether the finite number x lies in the interval; False for NaN and infinities."""
+        if self.low < x < self.high:
+            return True
         above = x > self.low if self.open_low else x >= self.low
         below = x < self.high if self.open_high else x <= self.high
         return above and below and math.isfinite(x)
@@ -83,7 +85,9 @@ def integer(name: str, value: object, *, lowest: int, highest: int | None = None
 
 def real(name: str, value: object, interval: Interval) -> float:
     """`value` as a float; Python and NumPy numbers and 0-d arrays only, no bool, no text."""
-    if type(value) is float or type(value) is int:
+    if type(value) is float:
+        number = value
+    elif type(value) is int:
         number = _to_float(value)
     elif isinstance(value, np.generic | np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
         number = float(value)
@@ -127,17 +131,18 @@ def real_array(
     return array
 
 
-def choice(name: str, value: object, allowed: Iterable[str]) -> str:
+def choice(name: str, value: object, allowed: Collection[str]) -> str:
     """`value` where it is one of the allowed words."""
-    words = tuple(allowed)
-    if not isinstance(value, str) or value not in words:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, words))}, got {shown(value)}")
-    return value
+    if isinstance(value, str) and value in allowed:
+        return value
+    raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {shown(value)}")
 
 
 def flag(name: str, value: object) -> bool:
     """`value` where it is True or False."""
-    if not isinstance(value, bool | np.bool_):
+    if value is True or value is False:
+        return value
+    if not isinstance(value, np.bool_):
         raise ValueError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from typing import Any, Literal, TypeAlias, cast
 
@@ -160,15 +161,16 @@ class Simulator:
     [0.375, 0.5]
     """
 
-    __slots__ = ("_problem", "_refusals", "_stacked")
+    __slots__ = ("_problem", "_problems", "_refusals", "_stacked")
 
     def __init__(self, problem: Problem | Sequence[Problem]) -> None:
         """Check and stack the problems."""
         if isinstance(problem, Problem):
             self._problem: Problem | tuple[Problem, ...] = problem
+            self._problems: tuple[Problem, ...] = (problem,)
             self._stacked, self._refusals = problem._stacked, problem._refusals
         else:
-            self._problem = as_sequence(problem)
+            self._problem = self._problems = as_sequence(problem)
             self._stacked, self._refusals = {}, {}
 
     def run(
@@ -262,12 +264,6 @@ class Simulator:
             weight_decay=spec.weight_decay,
             metrics=[_METRICS[m] for m in metrics],
         )
-        handle = None if target is None else target.handle
-        needed = _core.memory_needed(
-            ensemble, first_replicate=first, replicates=repeats, isa=used_isa, threads=workers, device=handle
-        )
-        if needed > _UNCHECKED_BYTES:
-            _check_memory(spec, repeats, workers if target is None else None, needed)
         moments = _core.simulate(
             ensemble,
             first_replicate=first,
@@ -276,7 +272,8 @@ class Simulator:
             threads=workers,
             samples=None if address else samples,
             poll=poll,
-            device=handle,
+            check_memory=partial(_check_memory, spec, repeats, workers if target is None else None),
+            device=None if target is None else target.handle,
             device_samples=address,
         )
         if poll is not None:
@@ -327,28 +324,20 @@ class Simulator:
             seed=_validate.integer("seed", seed, lowest=0, highest=_LARGEST_SEED),
             stream_version=_core.STREAM_VERSION,
         )
-        _check_momentum(spec, type(self._first))
+        _check_momentum(spec, type(self._problems[0]))
         return spec, rates, records
-
-    @property
-    def _problems(self) -> tuple[Problem, ...]:
-        return (self._problem,) if isinstance(self._problem, Problem) else self._problem
-
-    @property
-    def _first(self) -> Problem:
-        return self._problem if isinstance(self._problem, Problem) else self._problem[0]
 
     def _core(self, dtype: str, metrics: tuple[str, ...]) -> _core.Problems:
         """The problems as the core takes them; a minimum is looked for where it is needed only."""
         key = (dtype, "suboptimality" in metrics)
         if key not in self._stacked:
-            self._stacked[key] = type(self._first)._stack(self._problems, dtype, with_minimum=key[1])
+            self._stacked[key] = type(self._problems[0])._stack(self._problems, dtype, with_minimum=key[1])
         return self._stacked[key]
 
     def _check_dtype(self, dtype: str) -> None:
         """ValueError where a parameter of the problems leaves the range of the dtype; looked at once per dtype."""
         if dtype not in self._refusals:
-            self._refusals[dtype] = type(self._first)._refusal(self._problems, dtype)
+            self._refusals[dtype] = type(self._problems[0])._refusal(self._problems, dtype)
         if self._refusals[dtype]:
             raise ValueError(self._refusals[dtype])
 

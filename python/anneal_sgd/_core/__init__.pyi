@@ -209,6 +209,7 @@ def simulate(
     threads: int,
     samples: NDArray[Any] | None,
     poll: Callable[[float], None] | None,
+    check_memory: Callable[[float], None] | None = None,
     device: Device | None = None,
     device_samples: int = 0,
     steps_per_launch: int = 0,
@@ -218,20 +219,10 @@ def simulate(
 
     `samples`: C-contiguous, of shape (configs, records, replicates), of the precision; `device_samples`: address of the
     same in the device's memory. `poll` is called on the calling thread with the fraction done; what it raises stops
-    the run, and so does Ctrl-C. `steps_per_launch`, and of data
+    the run, and so does Ctrl-C. `check_memory` is called before it begins with the bytes of the host's memory that it
+    takes at its peak, samples not counted, where these are more than 16 MiB. `steps_per_launch`, and of data
     `rows_per_launch`: of a device; 0 chooses by time.
     """
-
-def memory_needed(
-    ensemble: Ensemble,
-    *,
-    first_replicate: int,
-    replicates: int,
-    isa: str,
-    threads: int,
-    device: Device | None = None,
-) -> float:
-    """Bytes of the host's memory that `simulate` takes at its peak, samples not counted."""
 
 def supported_isas() -> list[str]:
     """ISAs that this build has and this processor runs, slowest first."""
