@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 from anneal_sgd import schedules
 from benchopt import BaseDataset
 
@@ -6,7 +8,7 @@ class Dataset(BaseDataset):
     """a|x| on [-1, 1] with Rademacher noise, E g^2 = 1, and a cosine schedule."""
 
     name = "absolute value"
-    parameters = {"slope, horizon": [(0.1, 1000)]}  # noqa: RUF012  # as benchopt wants it
+    parameters: ClassVar = {"slope, horizon": [(0.1, 1000)]}
 
     def get_data(self):
         base_lr = 0.1

@@ -174,8 +174,8 @@ CASES = (
 def _on_gpu(name: str, trajectories: int, horizon: int) -> Case:
     """A case on data with as many trajectories as a GPU wants before it is busy."""
     case = next(case for case in CASES if case.name == name)
-    many = {"configs": trajectories} if case.shared else {"replicates": trajectories}
-    return replace(case, name=f"gpu-{name}", horizon=horizon, peers=("JAX",), **many)  # type: ignore[arg-type]
+    configs, replicates = (trajectories, case.replicates) if case.shared else (case.configs, trajectories)
+    return replace(case, name=f"gpu-{name}", configs=configs, replicates=replicates, horizon=horizon, peers=("JAX",))
 
 
 GPU_CASES = (

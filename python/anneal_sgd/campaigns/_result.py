@@ -139,7 +139,8 @@ class CampaignResult:
                 coords[name] = ((), value)
         for name, values in self.description["varying"].items():
             coords[name] = (("problem", "coordinate")[: np.ndim(values)], np.asarray(values))
-        return xr.Dataset(variables, coords=coords, attrs=self.provenance())  # type: ignore[no-any-return]
+        dataset: xarray.Dataset = xr.Dataset(variables, coords=coords, attrs=self.provenance())
+        return dataset
 
     def _coordinate(self, names: tuple[str, ...], values: Any) -> tuple[tuple[str, ...], Any]:
         """Along those of the names that are dimensions."""
