@@ -20,8 +20,7 @@ const Kernels& fastest_kernels() {
     return kernels;
 }
 
-Array schedule_at(const Schedule& schedule, const py::array_t<double, py::array::c_style | py::array::forcecast>& u,
-                  std::int64_t horizon) {
+Array schedule_at(const Schedule& schedule, const Reals& u, std::int64_t horizon) {
     require(u.ndim() == 1, "u: must be one-dimensional");
     Array h(u.size());
     const double* in = u.data();
@@ -34,7 +33,7 @@ Array schedule_at(const Schedule& schedule, const py::array_t<double, py::array:
 }
 
 Array schedule_values(const Schedule& schedule, std::int64_t horizon, std::int64_t first, std::int64_t stop) {
-    require(horizon >= 1, "horizon: " + std::to_string(horizon) + " is not >= 1");
+    require(horizon >= 1, "horizon: ", horizon, " is not >= 1");
     require(0 <= first && first <= stop && stop <= horizon, "first, stop: must satisfy 0 <= first <= stop <= horizon");
     Array h(stop - first);
     double* out = h.mutable_data();

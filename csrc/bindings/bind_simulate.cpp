@@ -5,9 +5,6 @@
 namespace anneal_sgd::bindings {
 namespace {
 
-using Integers = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
-using Reals = py::array_t<double, py::array::c_style | py::array::forcecast>;
-
 // A tree and the shape of its cells.
 struct Moments {
     MomentTree tree;
@@ -82,7 +79,7 @@ void* sample_memory(const std::optional<py::array>& samples, const EnsembleSpec&
     if (!samples) return nullptr;
     const bool single = e.precision == Precision::float32;
     require(single ? py::isinstance<py::array_t<float>>(*samples) : py::isinstance<py::array_t<double>>(*samples),
-            std::string("samples: dtype must be ") + (single ? "float32" : "float64"));
+            "samples: dtype must be ", single ? "float32" : "float64");
     require((samples->flags() & py::array::c_style) != 0 && samples->writeable(),
             "samples: must be C-contiguous and writable");
     require(samples->size() == config_count(e) * values_recorded(e) * replicates,
@@ -101,7 +98,7 @@ bool finalizing() {
 void check_run(std::int64_t first_replicate, std::int64_t replicates, int threads) {
     require(first_replicate >= 0 && replicates >= 1 && first_replicate + replicates <= (std::int64_t(1) << 32),
             "replicates: first_replicate .. first_replicate + replicates - 1 must lie in 0 .. 2**32 - 1");
-    require(threads >= 1, "threads: " + std::to_string(threads) + " is not >= 1");
+    require(threads >= 1, "threads: ", threads, " is not >= 1");
 }
 
 constexpr double unchecked_bytes = 1 << 24;  // fewer are taken without asking how much there is

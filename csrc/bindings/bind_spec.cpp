@@ -14,7 +14,7 @@ std::shared_ptr<Problems> make_problems(ProblemKind kind, NoiseKind noise, Proje
     require(weight.ndim() == 2 && weight.shape(0) > 0 && weight.shape(1) > 0,
             "weight: shape must be (problems, dimension), both > 0");
     const std::int64_t n = weight.shape(0), d = weight.shape(1);
-    require(d < (std::int64_t(1) << 24), "dimension: " + std::to_string(d) + " is not below 2**24");
+    require(d < (std::int64_t(1) << 24), "dimension: ", d, " is not below 2**24");
     auto p = std::make_shared<Problems>();
     p->arrays = {weight, huber_width, noise_std, lower, upper, radius, x0, minimum};
     p->spec = {nullptr,
@@ -47,7 +47,7 @@ DataView data_view(const py::object& pair, const NetworkLayout& layout, Precisio
     const std::string start = std::string(name) + ": ";
     require(has_type(features) && has_type(targets), start + "dtype must be that of the precision");
     require(features.ndim() == 2 && features.shape(0) > 0 && features.shape(1) == layout.row[0],
-            start + "shape must be (rows, " + std::to_string(layout.row[0]) + ")");
+            start + "shape must be (rows, ", layout.row[0], ")");
     require(targets.ndim() == 1 && targets.shape(0) == features.shape(0), start + "one target for each row");
     require((features.flags() & py::array::c_style) != 0 && (targets.flags() & py::array::c_style) != 0,
             start + "must be C-contiguous");
@@ -76,8 +76,7 @@ std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, S
     const NetworkLayout layout = network_layout(p->network);
     std::int64_t dimension = 0;
     for (int k = 0; k < layout.layers; ++k) dimension += layout.units[k] * (layout.inputs[k] + (intercept ? 1 : 0));
-    require(dimension < (std::int64_t(1) << 24),
-            "sizes: " + std::to_string(dimension) + " coordinates are not below 2**24");
+    require(dimension < (std::int64_t(1) << 24), "sizes: ", dimension, " coordinates are not below 2**24");
     for (const py::handle item : problems) {
         const auto fields = item.cast<py::tuple>();
         require(fields.size() == 6, "problems: each must be (train, test, l2, radius, minimum, x0)");
@@ -89,9 +88,8 @@ std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, S
         data.radius = fields[3].cast<double>();
         data.minimum = fields[4].cast<double>();
         if (!fields[5].is_none()) {
-            const auto x0 = py::array_t<double, py::array::c_style | py::array::forcecast>(fields[5]);
-            require(x0.ndim() == 1 && x0.shape(0) == dimension,
-                    "x0: shape must be (" + std::to_string(dimension) + ",)");
+            const auto x0 = Reals(fields[5]);
+            require(x0.ndim() == 1 && x0.shape(0) == dimension, "x0: shape must be (", dimension, ",)");
             p->data_arrays.push_back(x0);
             data.x0 = x0.data();
         }
@@ -121,26 +119,27 @@ void check_metrics(const EnsembleSpec& e) {
 }
 
 std::shared_ptr<Ensemble> make_ensemble(std::shared_ptr<Problems> problems,
-                                        std::vector<std::shared_ptr<Schedule>> schedules, std::vector<double> base_lr,
-                                        std::int64_t horizon, std::vector<std::int64_t> record_at, Iterate iterate,
+                                        std::vector<std::shared_ptr<Schedule>> schedules, const Reals& base_lr,
+                                        std::int64_t horizon, const Integers& record_at, Iterate iterate,
                                         double tail_frac, bool common_random_numbers, Precision precision,
                                         std::uint64_t seed, double momentum, bool nesterov, double weight_decay,
                                         std::vector<Metric> metrics) {
     require(!schedules.empty(), "schedules: at least one is needed");
-    require(!base_lr.empty(), "base_lr: at least one is needed");
-    require(horizon >= 1 && horizon < (std::int64_t(1) << 32),
-            "horizon: " + std::to_string(horizon) + " is not in 1 .. 2**32 - 1");
-    require(!record_at.empty() && record_at.front() >= 0 && record_at.back() <= horizon,
-            "record_at: steps must be in 0 .. horizon");
-    for (std::size_t i = 1; i < record_at.size(); ++i)
-        require(record_at[i - 1] < record_at[i], "record_at: steps must increase");
-    require(tail_frac > 0 && tail_frac <= 1, "tail_frac: " + std::to_string(tail_frac) + " is not in (0, 1]");
+    require(base_lr.ndim() == 1 && base_lr.size() > 0, "base_lr: must be one-dimensional, and at least one is needed");
+    require(horizon >= 1 && horizon < (std::int64_t(1) << 32), "horizon: ", horizon, " is not in 1 .. 2**32 - 1");
+    require(record_at.ndim() == 1 && record_at.size() > 0, "record_at: must be one-dimensional, and not empty");
+    const std::int64_t* records = record_at.data();
+    const std::int64_t record_count = record_at.size();
+    require(records[0] >= 0 && records[record_count - 1] <= horizon, "record_at: steps must be in 0 .. horizon");
+    for (std::int64_t i = 1; i < record_count; ++i)
+        require(records[i - 1] < records[i], "record_at: steps must increase");
+    require(tail_frac > 0 && tail_frac <= 1, "tail_frac: ", tail_frac, " is not in (0, 1]");
     auto e = std::make_shared<Ensemble>();
     e->problems = std::move(problems);
     e->owners = std::move(schedules);
     for (const auto& s : e->owners) e->schedules.push_back(s->spec);
-    e->base_lr = std::move(base_lr);
-    e->record_at = std::move(record_at);
+    e->base_lr.assign(base_lr.data(), base_lr.data() + base_lr.size());
+    e->record_at.assign(records, records + record_count);
     e->spec = {e->problems->spec,
                e->schedules.data(),
                e->base_lr.data(),
@@ -163,8 +162,8 @@ std::shared_ptr<Ensemble> make_ensemble(std::shared_ptr<Problems> problems,
     e->spec.metrics = e->metrics.data();
     e->spec.metric_count = std::int64_t(e->metrics.size());
     check_metrics(e->spec);
-    require(momentum >= 0 && momentum < 1, "momentum: " + std::to_string(momentum) + " is not in [0, 1)");
-    require(weight_decay >= 0, "weight_decay: " + std::to_string(weight_decay) + " is not >= 0");
+    require(momentum >= 0 && momentum < 1, "momentum: ", momentum, " is not in [0, 1)");
+    require(weight_decay >= 0, "weight_decay: ", weight_decay, " is not >= 0");
     require(e->spec.problems.network != nullptr || (momentum == 0 && weight_decay == 0),
             "momentum, weight_decay: for problems on data only");
     require(e->spec.problems.network == nullptr || e->problems->precision == precision,

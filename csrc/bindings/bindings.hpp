@@ -8,6 +8,7 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 
@@ -19,27 +20,32 @@ namespace anneal_sgd::bindings {
 namespace py = pybind11;
 
 using Array = py::array_t<double>;
+using Reals = py::array_t<double, py::array::c_style | py::array::forcecast>;
+using Integers = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
 
-inline void require(bool condition, const std::string& message) {
-    if (!condition) throw std::invalid_argument(message);
+// std::invalid_argument with the parts, texts and numbers, joined; nothing is joined where the condition holds.
+template <class... Parts>
+void require(bool condition, const Parts&... parts) {
+    if (condition) return;
+    std::ostringstream message;
+    (message << ... << parts);
+    throw std::invalid_argument(message.str());
 }
 
 // Views of float64 NumPy arrays of any strides. The array must outlive the view.
 inline std::ptrdiff_t element_stride(const Array& array, int axis, const char* name) {
-    require(array.strides(axis) % py::ssize_t(sizeof(double)) == 0,
-            std::string(name) + ": stride is not a multiple of 8 bytes");
+    require(array.strides(axis) % py::ssize_t(sizeof(double)) == 0, name, ": stride is not a multiple of 8 bytes");
     return array.strides(axis) / py::ssize_t(sizeof(double));
 }
 
 inline VectorView vector_view(const Array& array, std::int64_t size, const char* name) {
-    require(array.ndim() == 1 && array.shape(0) == size,
-            std::string(name) + ": shape must be (" + std::to_string(size) + ",)");
+    require(array.ndim() == 1 && array.shape(0) == size, name, ": shape must be (", size, ",)");
     return {array.data(), element_stride(array, 0, name)};
 }
 
 inline MatrixView matrix_view(const Array& array, std::int64_t rows, std::int64_t columns, const char* name) {
-    require(array.ndim() == 2 && array.shape(0) == rows && array.shape(1) == columns,
-            std::string(name) + ": shape must be (" + std::to_string(rows) + ", " + std::to_string(columns) + ")");
+    require(array.ndim() == 2 && array.shape(0) == rows && array.shape(1) == columns, name, ": shape must be (", rows,
+            ", ", columns, ")");
     return {array.data(), element_stride(array, 0, name), element_stride(array, 1, name)};
 }
 

@@ -18,7 +18,8 @@ template <class Real>
 inline constexpr int value_tile_steps = 256 / int(sizeof(Real));  // drawn together: 32 KiB of a strip at 512 bits
 inline constexpr int narrow_strip = 2;                            // vectors, for what a whole strip would waste
 inline constexpr std::int64_t ball_buffer_bytes = 1 << 17;
-inline constexpr std::int64_t most_records_along = 4;  // whose iterates are kept while their tile goes on
+// Records whose iterates are kept while their tile goes on: as many as the buffer holds, but not fewer or more.
+inline constexpr std::int64_t fewest_records_along = 4, most_records_along = 16, along_buffer_bytes = 1 << 20;
 
 template <class R>
 struct Buffers {
@@ -51,8 +52,11 @@ struct Buffers {
         grouped = group < e.problems.dimension;
         padded = range.replicates - rest + (rest == 0 ? 0 : rest <= narrow_lanes ? narrow_lanes : strip_lanes);
         state = configs * group * padded;
-        records_along = averaging || ball ? 0 : e.record_count - 1;
+        records_along = along_buffer_bytes / (state * std::int64_t(sizeof(Real)));
+        if (records_along < fewest_records_along) records_along = fewest_records_along;
         if (records_along > most_records_along) records_along = most_records_along;
+        if (records_along > e.record_count - 1) records_along = e.record_count - 1;
+        if (averaging || ball) records_along = 0;
 
         x = arena.take<Real>(state);
         along = arena.take<Real>(records_along * state);
@@ -404,6 +408,13 @@ private:
         const int used = used_accumulators();
         const Real minimum = Real(e.problems.minimum.data[configs.problem(c) * e.problems.minimum.stride]);
         const Coordinate<Real>* const p = &parameters(c, 0);
+        if (e.problems.dimension == 1) {  // one accumulator, in a register
+            for (std::int64_t l = 0; l < range.replicates; l += width) {
+                const R sum = add_objective_term<kind>(p[0], load<R>(x + l), set1<R>(Real(0)));
+                store(b.recorded + l, suboptimality<kind>(sum, minimum));
+            }
+            return;
+        }
         Real* partial = b.objective + (c * e.record_count + record) * accumulators * b.padded;
         for (std::int64_t l = 0; l < range.replicates; l += width) {
             if (coordinates * width > uninterrupted_elements && stopped_after(0)) return;
