@@ -41,6 +41,31 @@ def test_every_case_runs_beside_every_peer_that_is_installed(tmp_path):
     assert set(report["scaling"]) == {series.name for series in benchmark.SCALING}
     assert report["machine"]["tiny"]
     assert report["tiny_calls"]["simulate"] > 0
+    assert report["costs"]["import_seconds"] > 0
+    written = subprocess.run(
+        [sys.executable, str(BENCH / "results.py"), str(tmp_path / "bench.json")],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert [line for line in written.splitlines() if line.startswith("#")] == [
+        line for line in (BENCH / "RESULTS.md").read_text(encoding="utf-8").splitlines() if line.startswith("#")
+    ]
+
+
+def test_a_target_is_reached_or_not_by_its_own_limit():
+    spec = importlib.util.spec_from_file_location("results", BENCH / "results.py")
+    results = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(results)
+
+    def timing(case, what, rate):
+        return {"case": case, "what": what, "rate": rate, "seconds": [1.0]}
+
+    report = results.Report({"rows": [timing("a", "anneal_sgd", 24.0), timing("a", "x", 1.0), timing("a", "y", 2.0)]})
+    assert results.times("A", "a", 12).row(report) == ["A: ≥ 12 times the fastest peer", "12 (y), 24 (x)", "yes"]
+    assert results.times("A", "a", 12.1).row(report)[-1] == "no"
+    least = results.Target("w", 5, lambda r: r.rate("a"), results.percent, most=True)
+    assert least.row(report) == ["w", "2400 %", "no"]
 
 
 def test_every_case_on_data_for_gpus_runs():

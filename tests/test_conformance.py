@@ -147,12 +147,14 @@ def check_schedule(schedule, slow, isa):
         np.testing.assert_array_equal(schedule.values(horizon, 0, horizon), values)
 
 
-@pytest.mark.parametrize("replicates", [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 127, 128, 129, 1023, 1024, 1025])
+@pytest.mark.parametrize(
+    "replicates", [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65, 112, 113, 128, 129, 1023, 1024, 1025]
+)
 def test_every_number_of_replicates(isa, replicates):
     """The same trajectory wherever it falls among lanes, strips and blocks."""
     core, _ = problem_pair("quadratic", "gaussian", "box", 3)
-    whole, _ = run(core, [COSINE[0]], horizon=37, replicates=1100, isa="scalar")
-    got, _ = run(core, [COSINE[0]], horizon=37, replicates=replicates, first=5, isa=isa)
+    whole, _ = run(core, [COSINE[0]], horizon=71, replicates=1100, isa="scalar")
+    got, _ = run(core, [COSINE[0]], horizon=71, replicates=replicates, first=5, isa=isa)
     np.testing.assert_array_equal(got, whole[..., 5 : 5 + replicates])
 
 

@@ -21,20 +21,35 @@ inline constexpr int rademacher_draws_per_call = 128;
 template <class Real>
 inline constexpr int value_draws_per_call = philox_bits_per_call<Real>;
 
+// The variates of float32 that a pair's words become: under the logarithm, in (0, 1], and of the angle, in [-1, 1].
 template <class R>
-ASGD_FN void gaussian_pair(R u, R t, typename Lane<R>::Bits b, R& z_even, R& z_odd) {
+ASGD_FN R variate_under_log(typename Lane<R>::Bits a) {
+    return fma(unsigned_to_real(a), set1<R>(0x1p-32f), set1<R>(0x1p-33f));
+}
+template <class R>
+ASGD_FN R variate_of_angle(typename Lane<R>::Bits b) {
+    return signed_to_real(b) * set1<R>(0x1p-31f);
+}
+
+// From an angle in an octant to one of all: the lowest bits of b say which.
+template <class R>
+ASGD_FN void turn(typename Lane<R>::Bits b, R& cosine, R& sine) {
     using Bits = typename Lane<R>::Bits;
-    const R radius = sqrt_normal(minus_two_log(u));
-    R sine, cosine;
-    sincos_octant(t, sine, cosine);
     constexpr int to_sign = int(sizeof(typename Lane<R>::Real)) * 8 - 2;  // bit 1 to the sign bit
     const Bits sign =
         (b << to_sign) & set1_bits<Bits>(typename Constants<typename Lane<R>::Real>::Integer(1) << (to_sign + 1));
     cosine = as_real(as_bits(cosine) ^ sign);
-    R first = cosine, second = sine;
-    swap_where_bit0(b, first, second);
-    z_even = radius * first;
-    z_odd = radius * second;
+    swap_where_bit0(b, cosine, sine);
+}
+
+template <class R>
+ASGD_FN void gaussian_pair(R u, R t, typename Lane<R>::Bits b, R& z_even, R& z_odd) {
+    const R radius = sqrt_normal(minus_two_log(u));
+    R sine, cosine;
+    sincos_octant(t, sine, cosine);
+    turn(b, cosine, sine);
+    z_even = radius * cosine;
+    z_odd = radius * sine;
 }
 
 // The value_draws_per_call draws of one Philox call.
@@ -46,9 +61,7 @@ ASGD_FN void draw_values(const typename Lane<R>::Bits bits[philox_bits_per_call<
         for (int pair = 0; pair < 2; ++pair) {
             const Bits a = bits[2 * pair], b = bits[2 * pair + 1];
             if constexpr (noise == NoiseKind::gaussian) {
-                const R u = fma(unsigned_to_real(a), set1<R>(0x1p-32f), set1<R>(0x1p-33f));
-                const R t = signed_to_real(b) * set1<R>(0x1p-31f);
-                gaussian_pair(u, t, b, z[2 * pair], z[2 * pair + 1]);
+                gaussian_pair(variate_under_log<R>(a), variate_of_angle<R>(b), b, z[2 * pair], z[2 * pair + 1]);
             } else {
                 const R scale = set1<R>(0x1.bb67aep-31f);  // sqrt(3) 2^-31
                 z[2 * pair] = signed_to_real(a) * scale;

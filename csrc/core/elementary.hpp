@@ -110,27 +110,92 @@ ASGD_FN R log_mantissa(R m) {
     return fma(s * z, horner(Constants<double>::log(), z), s + s);
 }
 
+// -2 ln u of float32 in parts, for who has other work to put between them: `result` after the last.
+template <class R>
+struct MinusTwoLog {
+    R u;  // then its mantissa, less 1
+    R exponent, result;
+};
+inline constexpr int minus_two_log_parts = 6;
+
+template <int part, class R>
+ASGD_FN void minus_two_log_part(MinusTwoLog<R>& x) {
+    constexpr int last = minus_two_log_parts - 1;
+    constexpr auto c = Constants<float>::log();
+    if constexpr (part == 0) {
+        R m;
+        split(x.u, m, x.exponent);
+        x.u = m - set1<R>(1.0f);
+        x.result = set1<R>(c.c[2 * last - 2]);
+    } else if constexpr (part < last) {
+        x.result = fma(x.result, x.u, set1<R>(c.c[2 * (last - part) - 1]));
+        x.result = fma(x.result, x.u, set1<R>(c.c[2 * (last - part) - 2]));
+    } else {
+        const R scale = set1<R>(Constants<float>::minus_two_ln2 / Lane<R>::exponent_unit);
+        x.result = fma(x.exponent, scale, x.u * x.result);
+    }
+}
+
 template <class R>
 ASGD_FN R minus_two_log(R u) {
     using Real = typename Lane<R>::Real;
-    R m, e;
-    split(u, m, e);
-    const R scale = set1<R>(Constants<Real>::minus_two_ln2 / Lane<R>::exponent_unit);
     if constexpr (sizeof(Real) == 4) {
-        const R f = m - set1<R>(Real(1));
-        return fma(e, scale, f * horner(Constants<Real>::log(), f));
+        MinusTwoLog<R> x;
+        x.u = u;
+        minus_two_log_part<0>(x);
+        minus_two_log_part<1>(x);
+        minus_two_log_part<2>(x);
+        minus_two_log_part<3>(x);
+        minus_two_log_part<4>(x);
+        minus_two_log_part<5>(x);
+        return x.result;
     } else {
+        R m, e;
+        split(u, m, e);
+        const R scale = set1<R>(Constants<Real>::minus_two_ln2 / Lane<R>::exponent_unit);
         return fma(e, scale, set1<R>(Real(-2)) * log_mantissa(m));
     }
 }
 
-// sin(pi/4 t) and cos(pi/4 t) for t in [-1, 1].
+// sin(pi/4 t) and cos(pi/4 t) for t in [-1, 1]; of float32 in parts as well.
+template <class R>
+struct SincosOctant {
+    R t, square, sine, cosine;
+};
+inline constexpr int sincos_octant_parts = 4;
+
+template <int part, class R>
+ASGD_FN void sincos_octant_part(SincosOctant<R>& x) {
+    constexpr int left = sincos_octant_parts - 1 - part;
+    constexpr auto s = Constants<float>::sin(), c = Constants<float>::cos();
+    if constexpr (part == 0) {
+        x.square = x.t * x.t;
+        x.sine = set1<R>(s.c[left]);
+        x.cosine = set1<R>(c.c[left]);
+    } else {
+        x.sine = fma(x.sine, x.square, set1<R>(s.c[left]));
+        x.cosine = fma(x.cosine, x.square, set1<R>(c.c[left]));
+        if constexpr (left == 0) x.sine = x.t * x.sine;
+    }
+}
+
 template <class R>
 ASGD_FN void sincos_octant(R t, R& sine, R& cosine) {
     using C = Constants<typename Lane<R>::Real>;
-    const R z = t * t;
-    sine = t * horner(C::sin(), z);
-    cosine = horner(C::cos(), z);
+    if constexpr (sizeof(typename Lane<R>::Real) == 4) {
+        SincosOctant<R> x;
+        x.t = t;
+        sincos_octant_part<0>(x);
+        sincos_octant_part<1>(x);
+        sincos_octant_part<2>(x);
+        sincos_octant_part<3>(x);
+        sine = x.sine;
+        cosine = x.cosine;
+    } else {
+        const R z = t * t;
+        sine = t * horner(C::sin(), z);
+        cosine = horner(C::cos(), z);
+    }
 }
 
 template <class R>

@@ -52,42 +52,44 @@ ASGD_FN PhiloxCall philox_call(uint32_t stream, uint32_t call, const PhiloxKeys&
     return {uint32_t(first), uint32_t(second >> 32) ^ keys.k1[1], uint32_t(second)};
 }
 
-// The words after `rounds` rounds, of 3 to 10.
-template <int rounds, class Word>
-ASGD_FN void philox_rounds(const PhiloxLanes<Word>& lanes, const PhiloxCall& call, const PhiloxKeys& keys, Word c[4]) {
+// The words after two rounds.
+template <class Word>
+ASGD_FN void philox_start(const PhiloxLanes<Word>& lanes, const PhiloxCall& call, Word c[4]) {
     c[0] = xor2(lanes.high, word_set1<Word>(call.into_0));
     c[1] = lanes.low;
     c[2] = xor2(lanes.first_low, word_set1<Word>(call.into_2));
     c[3] = word_set1<Word>(call.c3);
-    ASGD_UNROLL
-    for (int r = 2; r < rounds; ++r) {
-        Word high0, low0, high1, low1;
-        mul_high_low(philox_m0, c[0], high0, low0);
-        mul_high_low(philox_m1, c[2], high1, low1);
-        c[0] = xor3(high1, c[1], word_set1<Word>(keys.k0[r]));
-        c[1] = low1;
-        c[2] = xor3(high0, c[3], word_set1<Word>(keys.k1[r]));
-        c[3] = low0;
-    }
+}
+
+// Round r, counted from 0.
+template <class Word>
+ASGD_FN void philox_round(int r, const PhiloxKeys& keys, Word c[4]) {
+    Word high0, low0, high1, low1;
+    mul_high_low(philox_m0, c[0], high0, low0);
+    mul_high_low(philox_m1, c[2], high1, low1);
+    c[0] = xor3(high1, c[1], word_set1<Word>(keys.k0[r]));
+    c[1] = low1;
+    c[2] = xor3(high0, c[3], word_set1<Word>(keys.k1[r]));
+    c[3] = low0;
 }
 
 template <class Word>
 ASGD_FN void philox_words(const PhiloxLanes<Word>& lanes, const PhiloxCall& call, const PhiloxKeys& keys, Word out[4]) {
-    philox_rounds<10>(lanes, call, keys, out);
+    philox_start(lanes, call, out);
+    ASGD_UNROLL
+    for (int r = 2; r < 10; ++r) philox_round(r, keys, out);
 }
 
 template <class R>
 inline constexpr int philox_bits_per_call = 16 / int(sizeof(typename Lane<R>::Real));
 
-// The words as Bits of R's lanes: four, or two of (odd word, even word). The last round is done on them, which takes
-// fewer instructions than to pack its words.
+// The last round, and its words as Bits of R's lanes: four, or two of (odd word, even word). It is done on these, which
+// takes fewer instructions than to pack its words.
 template <class R>
-ASGD_FN void philox_bits(const PhiloxLanes<typename Lane<R>::Word>& lanes, const PhiloxCall& call,
-                         const PhiloxKeys& keys, typename Lane<R>::Bits out[philox_bits_per_call<R>]) {
-    using Word = typename Lane<R>::Word;
+ASGD_FN void philox_last_round(const PhiloxKeys& keys, const typename Lane<R>::Word c[4],
+                               typename Lane<R>::Bits out[philox_bits_per_call<R>]) {
     using Bits = typename Lane<R>::Bits;
-    Word c[4], high0, low0, high1, low1;
-    philox_rounds<9>(lanes, call, keys, c);
+    typename Lane<R>::Word high0, low0, high1, low1;
     mul_high_low(philox_m0, c[0], high0, low0);
     mul_high_low(philox_m1, c[2], high1, low1);
     const Bits even_0 = turned_bits(high1, low1, R()) ^ word_bits(c[1], R()) ^ set1_bits<Bits>(keys.k0[9]);
@@ -101,6 +103,16 @@ ASGD_FN void philox_bits(const PhiloxLanes<typename Lane<R>::Word>& lanes, const
         out[2] = even_1;
         out[3] = word_bits(low0, R());
     }
+}
+
+template <class R>
+ASGD_FN void philox_bits(const PhiloxLanes<typename Lane<R>::Word>& lanes, const PhiloxCall& call,
+                         const PhiloxKeys& keys, typename Lane<R>::Bits out[philox_bits_per_call<R>]) {
+    typename Lane<R>::Word c[4];
+    philox_start(lanes, call, c);
+    ASGD_UNROLL
+    for (int r = 2; r < 9; ++r) philox_round(r, keys, c);
+    philox_last_round<R>(keys, c, out);
 }
 
 ASGD_ISA_NAMESPACE_END

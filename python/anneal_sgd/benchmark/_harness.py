@@ -7,6 +7,8 @@ import math
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -139,6 +141,31 @@ def tiny_calls(repeats: int) -> dict[str, float]:
         for name, call in calls.items():
             times[name].append(_seconds(call))
     return {name: statistics.median(taken[repeats // 10 :]) for name, taken in times.items()}
+
+
+def costs(*, tiny: bool = False) -> dict[str, float]:
+    """What a process pays, in new ones: seconds to import the package beyond NumPy, and bytes at the peak of memory.
+
+    The memory is that of a process that simulates 10^8 trajectories and keeps their moments alone; Linux tells it.
+    """
+    imports = ["import numpy", "import numpy, anneal_sgd"]
+    seconds = [[_seconds(partial(_output, code)) for code in imports] for _ in range(1 if tiny else 11)]
+    told = {"import_seconds": statistics.median(both - numpy for numpy, both in seconds)}
+    if os.path.exists("/proc/self/status"):
+        replicates = 1000 if tiny else 10**8
+        problem = "anneal_sgd.problems.AbsoluteValue(slope=0.1, noise='gaussian', second_moment=1.0)"
+        told["peak_memory"] = float(
+            _output(f"""
+import anneal_sgd
+anneal_sgd.simulate({problem}, anneal_sgd.schedules.Linear(), base_lr=0.1, horizon=100, replicates={replicates})
+print(next(1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")))
+""")
+        )
+    return told
+
+
+def _output(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
 def installed(names: Sequence[str], *, gpu: bool) -> Iterator[tuple[str, str]]:

@@ -41,7 +41,7 @@ def bench(
     exit status is 1.
     """
     from .. import runtime
-    from ..benchmark import CASES, GPU_CASES, SCALING, available_peers, machine, measure, scale, tiny_calls
+    from ..benchmark import CASES, GPU_CASES, SCALING, available_peers, costs, machine, measure, scale, tiny_calls
 
     cases = GPU_CASES if gpu else CASES
     reason = runtime.why_unavailable("cuda") if gpu and not tiny else ""
@@ -74,6 +74,11 @@ def bench(
     calls = {} if names or gpu else tiny_calls(20 if tiny else 2000)
     for name, seconds in calls.items():
         click.echo(f"\n{name}, 1 config, 64 replicates, 10 steps: {1e6 * seconds:.1f} us")
+    paid = {} if names or gpu else costs(tiny=tiny)
+    if paid:
+        click.echo(f"\nimport anneal_sgd, beyond NumPy's: {paid['import_seconds']:.2f} s")
+    if "peak_memory" in paid:
+        click.echo(f"\nPeak memory of a process, 10^8 trajectories, moments only: {paid['peak_memory'] / 1e6:.0f} MB")
     tables: dict[str, list[Timing]] = {}
     for series in SCALING if scaling else ():
         tables[series.name] = scale(series, rounds=rounds, tiny=tiny)
@@ -85,6 +90,7 @@ def bench(
             "machine": told,
             "rows": [row.to_dict() for row in rows],
             "tiny_calls": calls,
+            "costs": paid,
             "scaling": {name: [row.to_dict() for row in some] for name, some in tables.items()},
         }
         json_file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

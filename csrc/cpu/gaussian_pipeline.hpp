@@ -1,0 +1,108 @@
+// Gaussian draws of float32 for vectors of replicates, in a pipeline of three stages: while the words of one vector are
+// made, the radii of the vector before it are, and the angles of the one before that. Each is a chain of instructions
+// that wait for each other; a slot has a piece of each, so that a processor finds enough that need not wait (it would
+// have to look ahead farther than it can to find them by itself). Included by noise.hpp, which has the plain form.
+#pragma once
+
+#include "../core/draw.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+template <class R>
+struct RadiusStage {
+    typename Lane<R>::Bits a, b;  // the pair's words
+    MinusTwoLog<R> log;
+};
+
+template <class R>
+struct AngleStage {
+    typename Lane<R>::Bits b;
+    R radius_squared, radius;
+    SincosOctant<R> angle;
+};
+
+template <int slot, class R>
+ASGD_FN void radius_slot(RadiusStage<R>& pair) {
+    if constexpr (slot == 0)
+        pair.log.u = variate_under_log<R>(pair.a);
+    else if constexpr (slot <= minus_two_log_parts)
+        minus_two_log_part<slot - 1>(pair.log);
+}
+
+// The draws go to `even` and `odd`.
+template <int slot, class R>
+ASGD_FN void angle_slot(AngleStage<R>& pair, float* even, float* odd) {
+    if constexpr (slot == 0) pair.angle.t = variate_of_angle<R>(pair.b);
+    if constexpr (slot == 1) pair.radius = sqrt_normal(pair.radius_squared);
+    if constexpr (slot < sincos_octant_parts) sincos_octant_part<slot>(pair.angle);
+    if constexpr (slot == sincos_octant_parts) turn(pair.b, pair.angle.cosine, pair.angle.sine);
+    if constexpr (slot == sincos_octant_parts + 1) {
+        store(even, pair.radius * pair.angle.cosine);
+        store(odd, pair.radius * pair.angle.sine);
+    }
+}
+
+template <int slot, class R>
+ASGD_FN void pipeline_slot(AngleStage<R> angles[2], float* out, std::int64_t row, const PhiloxKeys& keys,
+                           typename Lane<R>::Word words[4], RadiusStage<R> radii[2]) {
+    angle_slot<slot>(angles[0], out, out + row);
+    angle_slot<slot>(angles[1], out + 2 * row, out + 3 * row);
+    philox_round(slot + 2, keys, words);
+    radius_slot<slot>(radii[0]);
+    radius_slot<slot>(radii[1]);
+}
+
+inline constexpr std::int64_t most_calls_in_pipeline = 64;
+inline constexpr std::int64_t least_pipelined = 48;  // vectors and calls; the pipeline costs two more to fill and drain
+
+// Draws of `calls` calls, at most most_calls_in_pipeline, from first_call on for the first `vectors` of V vectors of
+// replicates; row j of `out` is the j-th draw of them.
+template <class R, int V>
+ASGD_FN void fill_gaussian(const PhiloxKeys& keys, uint32_t stream, uint32_t block, uint32_t first_replicate,
+                           int vectors, std::int64_t first_call, std::int64_t calls, float* out) {
+    constexpr int n = philox_bits_per_call<R>, width = Lane<R>::width;
+    constexpr std::int64_t row = V * width;
+    PhiloxLanes<typename Lane<R>::Word> lanes[V];
+    PhiloxCall call[most_calls_in_pipeline + 2];  // the last are for turns that drain the pipeline
+    for (int v = 0; v < vectors; ++v)
+        lanes[v] = philox_lanes(replicate_words<R>(first_replicate + uint32_t(v * width)), block, keys);
+    for (std::int64_t q = 0; q < calls + 2; ++q) call[q] = philox_call(stream, uint32_t(first_call + q), keys);
+    const R zero = set1<R>(0);
+    const auto no_bits = set1_bits<typename Lane<R>::Bits>(0);
+    const RadiusStage<R> no_radius{no_bits, no_bits, {zero, zero, zero}};
+    const AngleStage<R> no_angle{no_bits, zero, zero, {zero, zero, zero, zero}};
+    RadiusStage<R> radii[2] = {no_radius, no_radius};
+    AngleStage<R> angles[2] = {no_angle, no_angle};
+    // Where the vectors in the stages go. What the first two turns write is no draw, and is written over.
+    float *to_radii = out, *to_angles = out;
+    std::int64_t v = 0, q = 0;
+    for (std::int64_t turns = calls * vectors + 2; turns > 0; --turns) {
+        typename Lane<R>::Word words[4];
+        philox_start(lanes[v], call[q], words);
+        float* const to_words = out + (q * n * V + v) * width;
+        pipeline_slot<0>(angles, to_angles, row, keys, words, radii);
+        pipeline_slot<1>(angles, to_angles, row, keys, words, radii);
+        pipeline_slot<2>(angles, to_angles, row, keys, words, radii);
+        pipeline_slot<3>(angles, to_angles, row, keys, words, radii);
+        pipeline_slot<4>(angles, to_angles, row, keys, words, radii);
+        pipeline_slot<5>(angles, to_angles, row, keys, words, radii);
+        pipeline_slot<6>(angles, to_angles, row, keys, words, radii);
+        typename Lane<R>::Bits bits[n];
+        philox_last_round<R>(keys, words, bits);
+        ASGD_UNROLL
+        for (int pair = 0; pair < 2; ++pair) {
+            angles[pair].b = radii[pair].b;
+            angles[pair].radius_squared = radii[pair].log.result;
+            radii[pair].a = bits[2 * pair];
+            radii[pair].b = bits[2 * pair + 1];
+        }
+        to_angles = to_radii;
+        to_radii = to_words;
+        // On to the next vector, after the last to the next call; a branch would be predicted wrongly half of the time.
+        ++v;
+        v &= -std::int64_t(v != vectors);
+        q += v == 0;
+    }
+}
+
+ASGD_ISA_NAMESPACE_END
