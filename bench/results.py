@@ -12,18 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-COMMAND = "anneal-sgd bench --peers --scaling --rounds 5 --json bench.json"
-OURS = "anneal_sgd"
-SERIES = {
-    "threads": ("threads", "The same ensemble, |x| with Gaussian noise, on one thread and on all."),
-    "trajectories": (
-        "N",
-        "One config of |x|, Gaussian, T = 1 000 (100 from N = 10⁶). Below some thousands it does not fill the\n"
-        "threads. Fewer than 128 trajectories run on one; 100 take the time of 112 lanes' draws and 128 lanes' steps.",
-    ),
-    "horizon": ("T", "N = 2²⁶ / T, at least 1 024."),
-    "dimension": ("d", "Quadratic, Gaussian, T = 256, N = 2²⁰ / d, at least 1 024."),
-}
+from anneal_sgd.benchmark import OURS, SCALING
 
 
 class Report:
@@ -36,7 +25,7 @@ class Report:
             self.cases.setdefault(row["case"], []).append(row)
 
     def rate(self, case: str) -> float:
-        return next(float(row["rate"]) for row in self.cases[case] if row["what"] == OURS)
+        return float(self.cases[case][0]["rate"])  # ours comes first
 
     def peers(self, case: str) -> list[dict[str, Any]]:
         """Those with a time, the fastest first."""
@@ -50,8 +39,9 @@ class Report:
         return self.rate(than) / self.rate(case) - 1
 
     def speedup(self) -> float:
-        one, *_, most = self.told["scaling"]["threads"]
-        return float(most["rate"]) / float(one["rate"])
+        """Of two threads."""
+        rates = {row["case"]: float(row["rate"]) for row in self.told["scaling"]["threads"]}
+        return rates["threads-2"] / rates["threads-1"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +55,10 @@ class Target:
     most: bool = False
 
     def row(self, report: Report) -> list[str]:
-        value = self.value(report)
+        try:
+            value = self.value(report)
+        except LookupError:  # of a case, a peer or a series that the run did not have
+            return [self.what, "not measured", ""]
         reached = value <= self.limit if self.most else value >= self.limit
         return [self.what, self.shown(report, value), "yes" if reached else "no"]
 
@@ -80,7 +73,7 @@ def times(what: str, case: str, limit: float) -> Target:
 
 
 def percent(report: Report, value: float) -> str:
-    return f"{100 * value:.0f} %"
+    return f"{round(100 * value)} %"
 
 
 def microseconds(report: Report, value: float) -> str:
@@ -141,29 +134,31 @@ def contestants(report: Report) -> Iterable[list[str]]:
 
 def text(report: Report) -> str:
     told = report.told["machine"]
-    versions = ", ".join(f"{name} {told[name]}" for name in ("NumPy", "Numba", "JAX", "PyTorch") if name in told)
+    libraries = [name for name in ("NumPy", "Numba", "JAX", "PyTorch") if name in told]
+    versions = ", ".join(f"{name} {told[name].split('+')[0]}" for name in libraries)
     parts = [
-        f"# Results\n\n    {COMMAND}\n    python bench/results.py bench.json > bench/RESULTS.md\n"
+        f"# Results\n\n    anneal-sgd bench --peers --scaling --rounds {told['rounds']} --json bench.json\n"
+        "    python bench/results.py bench.json > bench/RESULTS.md\n"
         "    python bench/plot.py bench.json docs/images/performance.png",
         f"{told['cores']} cores of {told['processor']}; {told['isa']}, {OURS} {told['anneal_sgd']}, "
-        f"Python {told['python']}, {versions}; {told['date']}.\n"
-        f"Medians (min to max) of {told['rounds']} interleaved rounds. A unit is a coordinate-step of separable\n"
-        "problems and a multiply-add of problems on data. float32 unless the name says otherwise; |x| on a box or a\n"
-        "quadratic, polynomial schedule of degree 2.5 unless the name says so.",
+        f"Python {told['python']}, {versions}; {told['date']}.\n\n"
+        f"Medians (min to max) of {told['rounds']} interleaved rounds. A unit is a coordinate-step of a separable\n"
+        "problem and a multiply-add of a problem on data. Unless the name says otherwise: float32, |x| on a box or a\n"
+        "quadratic, polynomial schedule of degree 2.5.",
         table(["case", "what", "units/s", "ns per unit", "ours / it", "compiled in"], contestants(report)),
-        "## Targets\n\nWhy those that are missed are is in [NOTES.md](NOTES.md).",
+        "## Targets\n\n[NOTES.md](NOTES.md) says what forbids those that are missed.",
         table(["target", "this run", "reached"], (target.row(report) for target in TARGETS)),
         "## Scaling: time per unit of work must stay flat",
     ]
-    for name, (size, note) in SERIES.items():
-        rows = report.told["scaling"][name]
-        sizes = [f"{int(row['case'].removeprefix(name + '-')):,}".replace(",", " ") for row in rows]
-        parts += [
-            note,
-            table([size, *sizes], [["ns per coordinate-step", *(f"{1e9 / row['rate']:.3g}" for row in rows)]]),
-        ]
+    for series in SCALING:
+        rows = report.told["scaling"].get(series.name, ())
+        sizes = [f"{int(row['case'].removeprefix(series.name + '-')):,}".replace(",", " ") for row in rows]
+        spent = [f"{1e9 / row['rate']:.3g}" for row in rows]
+        parts += [series.note, table([series.size, *sizes], [["ns per coordinate-step", *spent]])] if rows else []
     return "\n\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     sys.stdout.write(text(Report(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))))

@@ -44,15 +44,14 @@ DataView data_view(const py::object& pair, const NetworkLayout& layout, Precisio
     const auto has_type = [&](const py::array& a) {
         return single ? py::isinstance<py::array_t<float>>(a) : py::isinstance<py::array_t<double>>(a);
     };
-    const std::string start = std::string(name) + ": ";
-    require(has_type(features) && has_type(targets), start + "dtype must be that of the precision");
-    require(features.ndim() == 2 && features.shape(0) > 0 && features.shape(1) == layout.row[0],
-            start + "shape must be (rows, ", layout.row[0], ")");
-    require(targets.ndim() == 1 && targets.shape(0) == features.shape(0), start + "one target for each row");
-    require((features.flags() & py::array::c_style) != 0 && (targets.flags() & py::array::c_style) != 0,
-            start + "must be C-contiguous");
-    require(reinterpret_cast<std::uintptr_t>(features.data()) % 64 == 0, start + "must be aligned to 64 bytes");
-    require(features.shape(0) < (std::int64_t(1) << 31), start + "must have fewer than 2**31 rows");
+    require(has_type(features) && has_type(targets), name, ": dtype must be that of the precision");
+    require(features.ndim() == 2 && features.shape(0) > 0 && features.shape(1) == layout.row[0], name,
+            ": shape must be (rows, ", layout.row[0], ")");
+    require(targets.ndim() == 1 && targets.shape(0) == features.shape(0), name, ": one target for each row");
+    require((features.flags() & py::array::c_style) != 0 && (targets.flags() & py::array::c_style) != 0, name,
+            ": must be C-contiguous");
+    require(reinterpret_cast<std::uintptr_t>(features.data()) % 64 == 0, name, ": must be aligned to 64 bytes");
+    require(features.shape(0) < (std::int64_t(1) << 31), name, ": must have fewer than 2**31 rows");
     owners.push_back(features);
     owners.push_back(targets);
     return {features.data(), targets.data(), features.shape(0)};

@@ -5,8 +5,6 @@
 namespace anneal_sgd::bindings {
 namespace {
 
-using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
-
 py::array empty(Precision precision, std::vector<py::ssize_t> shape) {
     return precision == Precision::float32 ? py::array(py::array_t<float>(std::move(shape)))
                                            : py::array(py::array_t<double>(std::move(shape)));
@@ -59,13 +57,13 @@ std::pair<py::array, py::array> sincos_octant(const std::string& isa, const py::
     return {sine, cosine};
 }
 
-Array log2(const std::string& isa, const Doubles& x) {
+Array log2(const std::string& isa, const Reals& x) {
     Array out(x.size());
     cpu::kernels(isa).log2(x.data(), x.size(), out.mutable_data());
     return out;
 }
 
-Array exp2(const std::string& isa, const Doubles& x) {
+Array exp2(const std::string& isa, const Reals& x) {
     Array out(x.size());
     cpu::kernels(isa).exp2(x.data(), x.size(), out.mutable_data());
     return out;

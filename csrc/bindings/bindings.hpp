@@ -7,6 +7,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <locale>
 #include <memory>
 #include <sstream>
 #include <stdexcept>
@@ -21,13 +22,14 @@ namespace py = pybind11;
 
 using Array = py::array_t<double>;
 using Reals = py::array_t<double, py::array::c_style | py::array::forcecast>;
-using Integers = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
+using Integers = py::array_t<std::int64_t, py::array::c_style>;  // no fractions
 
 // std::invalid_argument with the parts, texts and numbers, joined; nothing is joined where the condition holds.
 template <class... Parts>
 void require(bool condition, const Parts&... parts) {
     if (condition) return;
     std::ostringstream message;
+    message.imbue(std::locale::classic());
     (message << ... << parts);
     throw std::invalid_argument(message.str());
 }

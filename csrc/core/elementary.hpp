@@ -116,7 +116,7 @@ struct MinusTwoLog {
     R u;  // then its mantissa, less 1
     R exponent, result;
 };
-inline constexpr int minus_two_log_parts = 6;
+inline constexpr int minus_two_log_parts = 6;  // two coefficients in each but the first and the last
 
 template <int part, class R>
 ASGD_FN void minus_two_log_part(MinusTwoLog<R>& x) {
@@ -162,7 +162,7 @@ template <class R>
 struct SincosOctant {
     R t, square, sine, cosine;
 };
-inline constexpr int sincos_octant_parts = 4;
+inline constexpr int sincos_octant_parts = 4;  // one coefficient of each in each
 
 template <int part, class R>
 ASGD_FN void sincos_octant_part(SincosOctant<R>& x) {

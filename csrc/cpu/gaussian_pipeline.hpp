@@ -42,6 +42,10 @@ ASGD_FN void angle_slot(AngleStage<R>& pair, float* even, float* odd) {
     }
 }
 
+// Rounds 3 to 9 of Philox are the slots, and the last piece of a stage must not come after them.
+inline constexpr int pipeline_slots = 7;
+static_assert(minus_two_log_parts < pipeline_slots && sincos_octant_parts + 1 < pipeline_slots, "a stage is too long");
+
 template <int slot, class R>
 ASGD_FN void pipeline_slot(AngleStage<R> angles[2], float* out, std::int64_t row, const PhiloxKeys& keys,
                            typename Lane<R>::Word words[4], RadiusStage<R> radii[2]) {
@@ -52,8 +56,9 @@ ASGD_FN void pipeline_slot(AngleStage<R> angles[2], float* out, std::int64_t row
     radius_slot<slot>(radii[1]);
 }
 
-inline constexpr std::int64_t most_calls_in_pipeline = 64;
-inline constexpr std::int64_t least_pipelined = 48;  // vectors and calls; the pipeline costs two more to fill and drain
+inline constexpr std::int64_t most_calls_in_pipeline = 32;
+inline constexpr std::int64_t least_pipelined =
+    48;  // vectors x calls, the turns of the loop; filling it takes two more
 
 // Draws of `calls` calls, at most most_calls_in_pipeline, from first_call on for the first `vectors` of V vectors of
 // replicates; row j of `out` is the j-th draw of them.

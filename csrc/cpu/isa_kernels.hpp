@@ -33,29 +33,31 @@ ASGD_FN void draws_of(NoiseKind noise, std::uint64_t seed, std::uint32_t stream,
                       std::int64_t first_replicate, std::int64_t replicates, std::int64_t first_step,
                       std::int64_t steps, typename Lane<R>::Real* out) {
     using Real = typename Lane<R>::Real;
-    constexpr int width = Lane<R>::width, n = value_draws_per_call<Real>;
+    constexpr int width = Lane<R>::width, n = value_draws_per_call<Real>, V = Lane<R>::strip, row = V * width;
     const PhiloxKeys keys = philox_keys(seed);
-    alignas(64) Real values[(segment_steps + 2 * n) * width];
-    alignas(64) typename Constants<Real>::Integer bits[4 * width];
-    for (std::int64_t first = 0; first < replicates; first += width) {
+    alignas(64) Real values[(segment_steps + 2 * n) * row];
+    alignas(64) typename Constants<Real>::Integer bits[4 * row];
+    for (std::int64_t first = 0; first < replicates; first += row) {
         const uint32_t replicate = uint32_t(first_replicate + first);
+        const std::int64_t needed = (replicates - first + width - 1) / width;
+        const int vectors = needed < V ? int(needed) : V;
         for (std::int64_t t = first_step, stop; t < first_step + steps; t = stop) {
             stop = t - t % segment_steps + segment_steps;
             if (stop > first_step + steps) stop = first_step + steps;
-            if (noise == NoiseKind::rademacher) fill_bits<R, 1>(keys, stream, block, replicate, 1, t, bits);
+            if (noise == NoiseKind::rademacher) fill_bits<R, V>(keys, stream, block, replicate, vectors, t, bits);
             if (noise == NoiseKind::gaussian)
-                fill_values<R, NoiseKind::gaussian, 1>(keys, stream, block, replicate, 1, t, stop, values);
+                fill_values<R, NoiseKind::gaussian, V>(keys, stream, block, replicate, vectors, t, stop, values);
             if (noise == NoiseKind::uniform)
-                fill_values<R, NoiseKind::uniform, 1>(keys, stream, block, replicate, 1, t, stop, values);
+                fill_values<R, NoiseKind::uniform, V>(keys, stream, block, replicate, vectors, t, stop, values);
             for (std::int64_t s = t; s < stop; ++s)
-                for (int l = 0; l < width && first + l < replicates; ++l) {
+                for (int l = 0; l < row && first + l < replicates; ++l) {
                     const int place = int(s % rademacher_draws_per_call);
                     Real z = 0;
                     if (noise == NoiseKind::rademacher)
                         z = signed_by_top_bit(
-                            typename Constants<Real>::Integer(bits[place / 32 * width + l] << (place % 32)), Real(1));
+                            typename Constants<Real>::Integer(bits[place / 32 * row + l] << (place % 32)), Real(1));
                     else if (noise != NoiseKind::none)
-                        z = values[(s - t + t % n) * width + l];
+                        z = values[(s - t + t % n) * row + l];
                     out[(s - first_step) * replicates + first + l] = z;
                 }
         }

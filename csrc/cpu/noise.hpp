@@ -25,7 +25,7 @@ ASGD_CALL void fill_values(const PhiloxKeys& shared_keys, uint32_t stream, uint3
     constexpr int n = philox_bits_per_call<R>, width = Lane<R>::width;
     const PhiloxKeys keys = shared_keys;  // which stores to `out` cannot change, as a compiler can see
     const std::int64_t first_call = first / n, calls = (stop - 1) / n - first_call + 1;
-    if constexpr (Lane<R>::pipelined && kind == NoiseKind::gaussian)
+    if constexpr (Lane<R>::pipelined && kind == NoiseKind::gaussian && V > 2)
         if (calls * vectors >= least_pipelined && calls <= most_calls_in_pipeline)
             return fill_gaussian<R, V>(keys, stream, block, first_replicate, vectors, first_call, calls, out);
     for_each_vector_drawn<R, V>(vectors, [&](auto type, int v) {

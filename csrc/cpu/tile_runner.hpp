@@ -3,10 +3,10 @@
 //
 // Coordinates meet only in a ball projection and in the objective, so a group of them may go through the whole horizon
 // before the next (Range::coordinates); between groups only the objective's partial sums are kept. Time runs in tiles
-// of up to 128 steps, cut where something is recorded. For a tile the learning rates of all configs are computed once;
-// then every coordinate takes the whole tile on its own, strip by strip: `strip` vectors of replicates whose state
-// stays in registers. A strip's noise is drawn into an L1 buffer and used by every config of the range that shares the
-// stream, so with common random numbers the generator is paid once for all configs.
+// of up to 128 steps, cut where more is recorded than can be kept aside. For a tile the learning rates of all configs
+// are computed once; then every coordinate takes the whole tile on its own, strip by strip: `strip` vectors of
+// replicates whose state stays in registers. A strip's noise is drawn into an L1 buffer and used by every config of the
+// range that shares the stream, so with common random numbers the generator is paid once for all configs.
 #pragma once
 
 #include "horizon.hpp"
@@ -18,8 +18,9 @@ template <class Real>
 inline constexpr int value_tile_steps = 256 / int(sizeof(Real));  // drawn together: 32 KiB of a strip at 512 bits
 inline constexpr int narrow_strip = 2;                            // vectors, for what a whole strip would waste
 inline constexpr std::int64_t ball_buffer_bytes = 1 << 17;
-// Records whose iterates are kept while their tile goes on: as many as the buffer holds, but not fewer or more.
-inline constexpr std::int64_t fewest_records_along = 4, most_records_along = 16, along_buffer_bytes = 1 << 20;
+// Records whose iterates are kept while their tile goes on: as many as along_buffer_bytes hold, within limits. One more
+// ends the tile, so that tiles of a record at every step are whole calls of a generator.
+inline constexpr std::int64_t fewest_records_along = 3, most_records_along = 15, along_buffer_bytes = 1 << 20;
 
 template <class R>
 struct Buffers {

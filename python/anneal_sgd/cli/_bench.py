@@ -56,6 +56,7 @@ def bench(
     used, versions = available_peers(gpu=gpu) if peers else ([], {})
     told = {**machine(gpu=gpu), **versions, "rounds": rounds, "tiny": tiny}
     click.echo(", ".join(f"{key} {value}" for key, value in told.items() if value is not None) + "\n")
+    paid = {} if names or gpu else costs(tiny=tiny)  # first, since a process of it may fail
     click.echo("| case | what | units/s, median (min to max) | ns | ours / it | G instructions/s | compiled in |")
     click.echo("|---|---|---|---|---|---|---|")
     workers = threads or runtime.cpu_count()
@@ -74,11 +75,13 @@ def bench(
     calls = {} if names or gpu else tiny_calls(20 if tiny else 2000)
     for name, seconds in calls.items():
         click.echo(f"\n{name}, 1 config, 64 replicates, 10 steps: {1e6 * seconds:.1f} us")
-    paid = {} if names or gpu else costs(tiny=tiny)
     if paid:
         click.echo(f"\nimport anneal_sgd, beyond NumPy's: {paid['import_seconds']:.2f} s")
     if "peak_memory" in paid:
-        click.echo(f"\nPeak memory of a process, 10^8 trajectories, moments only: {paid['peak_memory'] / 1e6:.0f} MB")
+        count = "1 000" if tiny else "10^8"
+        click.echo(
+            f"\nPeak memory of a process, {count} trajectories, moments only: {paid['peak_memory'] / 1e6:.0f} MB"
+        )
     tables: dict[str, list[Timing]] = {}
     for series in SCALING if scaling else ():
         tables[series.name] = scale(series, rounds=rounds, tiny=tiny)
