@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anneal_sgd import benchmark, cli
+from anneal_sgd import benchmark, cli, runtime
 
 BENCH = Path(__file__).parent.parent / "bench"
 
@@ -43,6 +43,8 @@ def test_every_case_runs_beside_every_peer_that_is_installed(tmp_path):
     assert report["machine"]["tiny"]
     assert report["tiny_calls"]["simulate"] > 0
     assert "import_seconds" in report["costs"]
+    counted = {case.name for case in benchmark.CASES if case.instructions and runtime.isa() == "avx512"}
+    assert {row["case"] for row in report["rows"] if row["limit_fraction"]} == counted
     written = subprocess.run(
         [sys.executable, str(BENCH / "results.py"), str(tmp_path / "bench.json")],
         capture_output=True,

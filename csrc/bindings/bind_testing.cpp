@@ -1,4 +1,7 @@
 // _core.testing: pieces of the core per instruction set, so that tests can compare them.
+#include <algorithm>
+#include <chrono>
+
 #include "../cpu/backend_cpu.hpp"
 #include "bindings.hpp"
 
@@ -73,6 +76,25 @@ std::shared_ptr<DeviceHandle> emulated_device(std::int64_t memory, int fail_at, 
     return std::make_shared<DeviceHandle>(DeviceHandle{cuda::emulated_device(memory, fail_at, busy_for)});
 }
 
+// From a chain of three shifts and three exclusive-ors, each of which waits for the one before and takes a cycle.
+double clock_hz() {
+    using Clock = std::chrono::steady_clock;
+    constexpr int turns = 20000;
+    double best = 0;
+    std::uint64_t x = 1;
+    for (int repeat = 0; repeat < 50; ++repeat) {
+        const auto began = Clock::now();
+        for (int i = 0; i < turns; ++i) {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+        }
+        const double seconds = std::chrono::duration<double>(Clock::now() - began).count();
+        if (x != 0) best = std::max(best, 6 * turns / seconds);  // which it never is; so x is needed
+    }
+    return best;
+}
+
 }  // namespace
 
 void bind_testing(py::module_& m) {
@@ -87,6 +109,7 @@ void bind_testing(py::module_& m) {
     t.def("sincos_octant", &sincos_octant, py::arg("isa"), py::arg("t"));
     t.def("log2", &log2, py::arg("isa"), py::arg("x"));
     t.def("exp2", &exp2, py::arg("isa"), py::arg("x"));
+    t.def("clock_hz", &clock_hz, py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace anneal_sgd::bindings

@@ -57,8 +57,7 @@ ASGD_FN void pipeline_slot(AngleStage<R> angles[2], float* out, std::int64_t row
 }
 
 inline constexpr std::int64_t most_calls_in_pipeline = 32;
-inline constexpr std::int64_t least_pipelined =
-    48;  // vectors x calls, the turns of the loop; filling it takes two more
+inline constexpr std::int64_t least_pipelined = 48;  // vectors x calls: turns of the loop; to fill it takes two more
 
 // Draws of `calls` calls, at most most_calls_in_pipeline, from first_call on for the first `vectors` of V vectors of
 // replicates; row j of `out` is the j-th draw of them.
@@ -103,7 +102,7 @@ ASGD_FN void fill_gaussian(const PhiloxKeys& keys, uint32_t stream, uint32_t blo
         }
         to_angles = to_radii;
         to_radii = to_words;
-        // On to the next vector, after the last to the next call; a branch would be predicted wrongly half of the time.
+        // On to the next vector, after the last to the next call; a branch would often be predicted wrongly.
         ++v;
         v &= -std::int64_t(v != vectors);
         q += v == 0;

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import STREAM_VERSION, Simulator, __version__, runtime, schedules
+from .._core import testing
 from ..problems import DataProblem
 from . import _data_peers, _separable_peers
 from ._cases import Case, Peer, absolute_value
@@ -25,6 +26,7 @@ from ._cases import Case, Peer, absolute_value
 OURS = "anneal_sgd"
 ROUND_SECONDS = 0.5  # of a peer's run
 _LONGEST = 20  # times the case's horizon, that a peer's run is stretched to
+_VECTORS_PER_CYCLE = 2  # 512-bit instructions that processors with AVX-512 begin at most
 _SEEDS = 16  # where trajectories share their noise, to know a standard error
 _AGREEMENT = 4.5  # standard errors
 _MODULES = {"NumPy": "numpy", "Numba": "numba", "JAX": "jax", "PyTorch": "torch"}
@@ -47,8 +49,8 @@ class Timing:
     compile_seconds: float = 0.0
     disagreement: str = ""
     """Why the times do not count; empty where they do."""
-    vector_instructions_per_second: float | None = None
-    """Of a core, where the instructions of a step were counted."""
+    limit_fraction: float | None = None
+    """Of what a core could do at most with the counted instructions, two vector instructions per cycle."""
 
     @property
     def rate(self) -> float:
@@ -120,8 +122,8 @@ def measure(case: Case, *, threads: int, rounds: int, peers: Sequence[str], gpu:
             timings[name].seconds.append(taken)
     mine = found[0]
     if case.instructions is not None and runtime.isa() == "avx512" and not gpu:
-        per_vector = mine.steps_rate / threads / (16 if case.dtype == "float32" else 8)
-        mine.vector_instructions_per_second = per_vector * case.instructions
+        vectors_per_second = mine.steps_rate / threads / (16 if case.dtype == "float32" else 8)
+        mine.limit_fraction = vectors_per_second * case.instructions / (_VECTORS_PER_CYCLE * testing.clock_hz())
     return found
 
 

@@ -57,7 +57,7 @@ def bench(
     told = {**machine(gpu=gpu), **versions, "rounds": rounds, "tiny": tiny}
     click.echo(", ".join(f"{key} {value}" for key, value in told.items() if value is not None) + "\n")
     paid = {} if names or gpu else costs(tiny=tiny)  # first, since a process of it may fail
-    click.echo("| case | what | units/s, median (min to max) | ns | ours / it | G instructions/s | compiled in |")
+    click.echo("| case | what | units/s, median (min to max) | ns | ours / it | of the limit | compiled in |")
     click.echo("|---|---|---|---|---|---|---|")
     workers = threads or runtime.cpu_count()
     rows: list[Timing] = []
@@ -114,7 +114,7 @@ def _line(row: Timing, ours: Timing) -> str:
         f"{row.rate / size:.3g} {prefix} ({low / size:.3g} to {high / size:.3g})",
         f"{1e9 / row.rate:.3g}",
         "" if row is ours else f"{ours.rate / row.rate:.1f}",
-        "" if row.vector_instructions_per_second is None else f"{row.vector_instructions_per_second / 1e9:.2f}",
+        "" if row.limit_fraction is None else f"{100 * row.limit_fraction:.0f} %",
         f"{row.compile_seconds:.1f} s" if row.compile_seconds >= 0.05 and not math.isnan(row.rate) else "",
     ]
     return "| " + " | ".join(cells) + " |"
