@@ -58,6 +58,8 @@ class Case:
     """Trajectories of one NumPy thread of a problem on data."""
     layers: tuple[int, int, int] | None = None
     """Of a network."""
+    beside: Case | None = None
+    """Another case of ours that runs in the same rounds, to be compared with."""
 
     @property
     def trajectories(self) -> int:
@@ -96,7 +98,12 @@ class Case:
         configs = min(self.configs, _SMALLEST)
         replicates = min(self.replicates, max(1, _SMALLEST // configs))
         return replace(
-            self, configs=configs, replicates=replicates, horizon=min(self.horizon, _SMALLEST), numpy_block=16
+            self,
+            configs=configs,
+            replicates=replicates,
+            horizon=min(self.horizon, _SMALLEST),
+            numpy_block=16,
+            beside=None if self.beside is None else self.beside.tiny(),
         )
 
 
@@ -141,23 +148,27 @@ _ALL = ("NumPy", "Numba", "JAX scan", "JAX scan, rbg", "JAX vmap", "PyTorch", "C
 _LRS = (0.001, 0.1)
 _MILLION = 2**20
 
+_GAUSSIAN = Case("abs-gaussian", _gaussian, _POLYNOMIAL, 1, _MILLION, 1_000, _ALL, instructions=50.0)
+_RADEMACHER = Case("abs-rademacher", _rademacher, _POLYNOMIAL, 1, _MILLION, 10_000, _ALL, instructions=8.0)
+
 CASES = (
-    Case("abs-gaussian", _gaussian, _POLYNOMIAL, 1, _MILLION, 1_000, _ALL, instructions=50.0),
-    Case("abs-rademacher", _rademacher, _POLYNOMIAL, 1, _MILLION, 10_000, _ALL, instructions=8.0),
+    _GAUSSIAN,
+    _RADEMACHER,
     Case("abs-gaussian-float64", _gaussian, _POLYNOMIAL, 1, _MILLION // 4, 1_000, _ALL, dtype="float64"),
     Case("quadratic-16-gaussian", lambda: quadratic(16), _POLYNOMIAL, 1, 65536, 1_000, _ALL, work_per_step=16),
     Case("quadratic-1000-gaussian", lambda: quadratic(1000), _POLYNOMIAL, 1, 4096, 256, _ALL, work_per_step=1000),
-    Case("abs-gaussian-10000-configs", _gaussian, _POLYNOMIAL, 10_000, 100, 1_000, base_lr=_LRS, instructions=50.0),
+    Case("abs-gaussian-10000-configs", _gaussian, _POLYNOMIAL, 10_000, 100, 1_000, base_lr=_LRS, instructions=50.0,
+         beside=_GAUSSIAN),
     Case("abs-gaussian-10000-configs-common", _gaussian, _POLYNOMIAL, 10_000, 100, 1_000, base_lr=_LRS,
-         common_random_numbers=True),
-    Case("abs-gaussian-T-100", _gaussian, _POLYNOMIAL, 1, 10 * _MILLION, 100),
-    Case("abs-gaussian-T-100000", _gaussian, _POLYNOMIAL, 1, _MILLION // 64, 100_000),
-    Case("abs-gaussian-constant", _gaussian, schedules.Constant(), 1, _MILLION, 1_000),
-    Case("abs-gaussian-cosine", _gaussian, schedules.Cosine(), 1, _MILLION, 1_000),
-    Case("abs-gaussian-tabulated", _gaussian, _TABLE, 1, _MILLION, 1_000),
-    Case("abs-rademacher-constant", _rademacher, schedules.Constant(), 1, _MILLION, 10_000),
-    Case("abs-gaussian-20-records", _gaussian, _POLYNOMIAL, 1, _MILLION, 1_000, records=20),
-    Case("abs-rademacher-20-records", _rademacher, _POLYNOMIAL, 1, _MILLION, 10_000, records=20),
+         common_random_numbers=True, beside=_GAUSSIAN),
+    Case("abs-gaussian-T-100", _gaussian, _POLYNOMIAL, 1, 10 * _MILLION, 100, beside=_GAUSSIAN),
+    Case("abs-gaussian-T-100000", _gaussian, _POLYNOMIAL, 1, _MILLION // 64, 100_000, beside=_GAUSSIAN),
+    Case("abs-gaussian-constant", _gaussian, schedules.Constant(), 1, _MILLION, 1_000, beside=_GAUSSIAN),
+    Case("abs-gaussian-cosine", _gaussian, schedules.Cosine(), 1, _MILLION, 1_000, beside=_GAUSSIAN),
+    Case("abs-gaussian-tabulated", _gaussian, _TABLE, 1, _MILLION, 1_000, beside=_GAUSSIAN),
+    Case("abs-rademacher-constant", _rademacher, schedules.Constant(), 1, _MILLION, 10_000, beside=_RADEMACHER),
+    Case("abs-gaussian-20-records", _gaussian, _POLYNOMIAL, 1, _MILLION, 1_000, records=20, beside=_GAUSSIAN),
+    Case("abs-rademacher-20-records", _rademacher, _POLYNOMIAL, 1, _MILLION, 10_000, records=20, beside=_RADEMACHER),
     Case("logistic-1", lambda: logistic(1), schedules.Linear(), 1, 1024, 60_000, ("Numba", "JAX", "NumPy"),
          base_lr=0.02, work_per_step=200, unit="multiply-adds", numba_lanes=16),
     Case("logistic-16", lambda: logistic(16), schedules.Linear(), 1, 1024, 5_000, ("Numba", "JAX", "NumPy"),

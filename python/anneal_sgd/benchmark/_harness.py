@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -97,7 +97,7 @@ def ours(case: Case, threads: int, *, gpu: bool = False) -> Callable[..., Any]:
 
 
 def measure(case: Case, *, threads: int, rounds: int, peers: Sequence[str], gpu: bool = False) -> list[Timing]:
-    """Our timing, and those of the peers that are installed, in interleaved rounds after one that warms up.
+    """Our timing, and those of `case.beside` and the peers that are installed, in interleaved rounds after a warm one.
 
     Of problems on data the time of a run of one step is taken off ours: it evaluates the loss on all rows at the end,
     which peers do outside of their time.
@@ -111,6 +111,9 @@ def measure(case: Case, *, threads: int, rounds: int, peers: Sequence[str], gpu:
         found.append(timing)
         if peer is not None and not timing.disagreement:
             contestants[name] = peer.run
+    if case.beside is not None:
+        found.append(replace(_timing(case.beside, case.beside.name, threads, case.beside.horizon), case=case.name))
+        contestants[case.beside.name] = partial(ours(case.beside, threads, gpu=gpu), case.beside.horizon)
     timings = {timing.what: timing for timing in found}
     for go in contestants.values():
         go(0)

@@ -113,7 +113,7 @@ def _line(row: Timing, ours: Timing) -> str:
         row.what,
         f"{row.rate / size:.3g} {prefix} ({low / size:.3g} to {high / size:.3g})",
         f"{1e9 / row.rate:.3g}",
-        "" if row is ours else f"{ours.rate / row.rate:.1f}",
+        "" if row is ours else f"{ours.rate / row.rate:.3g}",
         "" if row.limit_fraction is None else f"{100 * row.limit_fraction:.0f} %",
         f"{row.compile_seconds:.1f} s" if row.compile_seconds >= 0.05 and not math.isnan(row.rate) else "",
     ]
