@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anneal_sgd import cli, problems, schedules
+from anneal_sgd import cli, problems, schedules, theory
 from anneal_sgd.campaigns import EXAMPLE, Campaign, read_spec
 
 
@@ -132,8 +133,16 @@ def test_errors_name_the_file(tmp_path):
         read_spec(path)
 
 
+def test_a_horizon_beyond_memory_is_told():
+    with (
+        mock.patch.object(theory, "available_memory", return_value=10**8),
+        pytest.raises(ValueError, match=r"line \d: horizon must fit in memory: .* 4000000000 steps takes"),
+    ):
+        read_spec(spec(horizon="4_000_000_000", base_lr=None, rho="1.0"))
+
+
 def only_value_errors(text):
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError), mock.patch.object(theory, "available_memory", return_value=10**8):
         assert isinstance(read_spec(text).campaign, Campaign)
 
 

@@ -40,7 +40,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _validate
-from ._arrays import FloatArray
+from ._arrays import FloatArray, available_memory
 from ._validate import FINITE, NON_NEGATIVE, POSITIVE, shown
 
 __all__ = [
@@ -55,6 +55,9 @@ __all__ = [
     "tuned_base_lr",
     "tuned_rate",
 ]
+
+_BYTES_PER_STEP = 64  # arrays over the horizon at the peak: at most seven and their temporaries
+_UNCHECKED_STEPS = 2**18  # fewer are allocated without asking the system how much there is
 
 
 class ScheduleLike(Protocol):
@@ -341,6 +344,12 @@ def _sums_to_end(values: FloatArray) -> FloatArray:
 
 def _values(schedule: ScheduleLike, horizon: int) -> FloatArray:
     steps = _validate.integer("horizon", horizon, lowest=1)
+    available = available_memory() if steps > _UNCHECKED_STEPS else None
+    if available is not None and steps * _BYTES_PER_STEP > available:
+        raise ValueError(
+            f"horizon must fit in memory: what theory says of {steps} steps takes {steps * _BYTES_PER_STEP} bytes, and "
+            f"{available} are available"
+        )
     h = np.asarray(schedule.values(steps), dtype=np.float64)
     if h.shape != (steps,):
         raise ValueError(f"schedule must give values of shape ({steps},), got shape {h.shape}")
