@@ -1,0 +1,260 @@
+"""About a thousand small ensembles that stand for all others, and a hash of the bits of each.
+
+Which combinations they are is a fixed rule that depends on no generator and no library: every choice is made by a
+digest of the case and of the option. An option that is added takes over some cases and leaves the others as they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest.mock import patch
+
+import numpy as np
+
+from anneal_sgd import Result, _core, problems, schedules, simulate
+
+RECORDED = Path(__file__).parent / "vectors" / "trajectory_bits.txt"
+
+SEPARABLE_CASES = 580
+DATA_CASES = 400
+LARGE_CASES = 20
+EMULATED_STRIDE = 7  # every seventh case runs on the emulated device too
+
+NOISES = ("none", "rademacher", "gaussian", "uniform")
+SETS = ("none", "box", "ball")
+ITERATES = ("last", "average", "tail_average")
+DTYPES = ("float32", "float64")
+REPLICATES = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 65)
+FIRST_REPLICATES = (0, 5, 1010, 2**32 - 70)
+HORIZONS = (1, 2, 3, 15, 17, 127, 128, 129, 140, 260)
+DIMENSIONS = (1, 2, 3, 7, 8, 9, 16, 17, 33)
+RATES = (1, 2, 3, 17)
+RECORDS = ("end", "start and end", "some", "all")
+SCHEDULES: dict[str, schedules.Schedule] = {
+    schedule.name: schedule
+    for schedule in (
+        schedules.Constant(),
+        schedules.Constant(warmup_frac=0.3),
+        schedules.InverseSqrt(),
+        schedules.InverseSqrt(timescale_frac=0.03, floor=0.1),
+        schedules.Polynomial(0.5),
+        schedules.Polynomial(2.5, floor=0.05, warmup_frac=0.2),
+        schedules.Polynomial(40.3),
+        schedules.Linear(),
+        schedules.Cosine(),
+        schedules.Cosine(floor=0.1),
+        schedules.OneMinusSqrt(),
+        schedules.Exponential(0.001),
+        schedules.StepDecay(0.3, (0.3, 0.5, 0.77)),
+        schedules.WarmupStableDecay(0.4, warmup_frac=0.1),
+        schedules.WarmupStableDecay(0.4, "cosine"),
+        schedules.WarmupStableDecay(0.4, "one_minus_sqrt"),
+        schedules.Tabulated([0.25, 1.0, 0.5, 0.75, 0.0], name="tabulated"),
+    )
+}
+SEPARABLE = ("AbsoluteValue", "Quadratic", "Huber")
+MODELS: dict[str, dict[str, Any]] = {
+    "LeastSquares": {},
+    "LogisticRegression": {},
+    "HingeLoss": {},
+    "SoftmaxRegression": {},
+    "MLP": {"hidden": (18,), "activation": "tanh"},
+    "MLP of two hidden layers": {"hidden": (5, 33), "activation": "relu"},
+}
+SAMPLINGS = ("with_replacement", "reshuffling")
+ROWS = (2, 3, 16, 29, 130)
+COLUMNS = (1, 3, 15, 16, 17, 33)
+DATA_SIZES = {  # horizons, numbers of rates and batches: of networks smaller ones, which take as long
+    False: ((1, 2, 3, 9, 20), RATES, (1, 2, 5, 15, 16, 17, 40)),
+    True: ((1, 2, 3, 5), (1, 2, 3), (1, 2, 5, 17)),
+}
+
+_Option = TypeVar("_Option")
+
+
+@dataclass(frozen=True)
+class Case:
+    """An ensemble: its key says what it is, `run` computes it; threads and instruction set may be given."""
+
+    key: str
+    run: Callable[..., Result]
+
+
+def cases() -> Iterator[Case]:
+    """All of them, in the order of the recorded file."""
+    for number in range(SEPARABLE_CASES):
+        yield _separable(f"separable {number:03}", HORIZONS, REPLICATES)
+    for number in range(DATA_CASES):
+        yield _on_data(f"data {number:03}")
+    for number in range(LARGE_CASES):  # of several blocks of replicates
+        yield _separable(f"large {number:03}", (1, 2, 17), (1023, 1025, 2050, 5000))
+
+
+def hash_of(result: Result) -> str:
+    """Of the bits of every trajectory and statistic, in hexadecimal; every NaN counts as the same one."""
+    assert result.samples is not None
+    content = hashlib.blake2b(digest_size=8)
+    samples = np.asarray(result.samples)
+    for array in (samples, result.count, result.diverged, result.mean, result.stderr, result.min, result.max):
+        canonical = np.where(np.isnan(array), np.nan, array).astype(array.dtype)
+        content.update(canonical.astype(canonical.dtype.newbyteorder("<")).tobytes())
+    return content.hexdigest()
+
+
+def on(device: _core.Device) -> AbstractContextManager[object]:
+    """Calls of `simulate` run on this device of the core for the length of a `with` block."""
+    on_the_cpu = _core.simulate
+    return patch.object(_core, "simulate", lambda ensemble, **size: on_the_cpu(ensemble, **{**size, "device": device}))
+
+
+def recorded() -> tuple[int, dict[str, str]]:
+    """The stream version that the file was written with, and the hash of every key."""
+    head, *lines = [line for line in RECORDED.read_text().splitlines() if not line.startswith("#")]
+    return int(head.removeprefix("stream version ")), {
+        key: value for value, key in (line.split(" ", 1) for line in lines)
+    }
+
+
+def _digest(*parts: object) -> bytes:
+    return hashlib.blake2b(" ".join(map(str, parts)).encode(), digest_size=8).digest()
+
+
+def _pick(case: str, name: str, options: Sequence[_Option]) -> _Option:
+    return max(options, key=lambda option: _digest(case, name, option))
+
+
+def _numbers(case: str, name: str, low: float, high: float, *shape: int) -> np.ndarray:
+    """Uniform over [low, high), of 32 bits each."""
+    size = int(np.prod(shape, dtype=int))
+    words = np.frombuffer(hashlib.shake_256(f"{case} {name}".encode()).digest(4 * size), "<u4")
+    return low + (high - low) * (words / 2.0**32).reshape(shape)
+
+
+def _number(case: str, name: str, low: float, high: float) -> float:
+    return float(_numbers(case, name, low, high, 1)[0])
+
+
+def _call(
+    case: str, horizons: Sequence[int], replicates: Sequence[int], rate_counts: Sequence[int] = RATES
+) -> tuple[str, dict[str, Any]]:
+    """What any problem may be called with, in words and as arguments."""
+    horizon = _pick(case, "horizon", horizons)
+    rates = _pick(case, "rates", rate_counts)
+    names = [_pick(case, "schedule", list(SCHEDULES))]
+    if _number(case, "schedules", 0, 1) < 0.2:
+        names.append(_pick(case, "other schedule", [name for name in SCHEDULES if name not in names]))
+    records = _pick(case, "records", RECORDS)
+    steps = {
+        "end": [horizon],
+        "start and end": [0, horizon],
+        "some": sorted({0, 1, horizon // 3, horizon - 1, horizon}),
+        "all": range(horizon + 1),
+    }[records]
+    arguments = {
+        "schedule": [SCHEDULES[name] for name in names],
+        "base_lr": np.sort(_numbers(case, "base_lr", 0.01, 0.6, rates)),
+        "horizon": horizon,
+        "replicates": _pick(case, "replicates", replicates),
+        "first_replicate": _pick(
+            case, "first_replicate", FIRST_REPLICATES if max(replicates) < 70 else (0, 1000, 1024)
+        ),
+        "seed": int.from_bytes(_digest(case, "seed"), "little"),
+        "record_at": list(steps),
+        "iterate": _pick(case, "iterate", ITERATES),
+        "tail_frac": _number(case, "tail_frac", 0.05, 1.0),
+        "common_random_numbers": _pick(case, "noise shared", (True, False)),
+        "dtype": _pick(case, "dtype", DTYPES),
+        "keep_samples": True,
+        "backend": "cpu",
+    }
+    text = "{dtype}, {iterate}, {replicates} from {first_replicate}, horizon {horizon}".format(**arguments)
+    text += f", {'common' if arguments['common_random_numbers'] else 'own'} noise, record {records}"
+    return f"{text}, {rates} rates, {' and '.join(names)}", arguments
+
+
+def _separable(case: str, horizons: Sequence[int], replicates: Sequence[int]) -> Case:
+    kind, noise = _pick(case, "kind", SEPARABLE), _pick(case, "noise", NOISES)
+    set_kind, d = _pick(case, "set", SETS), _pick(case, "dimension", DIMENSIONS)
+    words, arguments = _call(case, horizons, replicates)
+    count = _pick(case, "problems", (1, 1, 2))
+    if _number(case, "overflow", 0, 1) < 0.05:
+        arguments["base_lr"][-1] = 1e30 if arguments["dtype"] == "float32" else 1e200
+        words += ", overflowing"
+    made = []
+    for i in range(count):
+        numbers = partial(_numbers, f"{case} problem {i}")
+        box = ("box", numbers("lower", -0.8, -0.4, d), numbers("upper", 0.3, 0.9, d))
+        options: dict[str, Any] = {
+            "noise": noise,
+            "projection": {"none": None, "box": box, "ball": ("ball", 0.4 * d**0.5)}[set_kind],
+            "x0": numbers("x0", -0.3, 0.3, d),
+        }
+        if noise != "none":
+            options["noise_std"] = numbers("noise_std", 0.2, 1.0, d)
+        if kind == "Huber":
+            options["width"] = 0.15 + 0.1 * i
+        made.append(getattr(problems, kind)(numbers("weight", 0.1, 0.9, d), **options))
+    key = f"{case}: {count} {kind}, {noise} noise, {set_kind} set, dimension {d}, {words}"
+    return Case(key, partial(simulate, made, arguments.pop("schedule"), **arguments))
+
+
+def _on_data(case: str) -> Case:
+    model, n, d = _pick(case, "model", list(MODELS)), _pick(case, "rows", ROWS), _pick(case, "columns", COLUMNS)
+    horizons, rate_counts, batches = DATA_SIZES["hidden" in MODELS[model]]
+    words, arguments = _call(case, horizons, REPLICATES[:9], rate_counts)
+    batch, sampling = _pick(case, "batch", batches), _pick(case, "sampling", SAMPLINGS)
+    intercept, l2, ball, start, sharing, momentum, decay = (
+        _pick(case, name, options)
+        for name, options in {
+            "intercept": (True, False),
+            "l2": (0.0, 0.02),
+            "ball": (None, 1.5),
+            "start": ("own", "given"),
+            "problems": ("one", "shared rows", "other rows"),
+            "momentum": ("none", "heavy ball", "nesterov"),
+            "decay": (0.0, 0.2),
+        }.items()
+    )
+    classes = min(3, n) if model.split()[0] in ("SoftmaxRegression", "MLP") else 2
+
+    def made(i: int) -> problems.Problem:
+        rows = partial(_numbers, f"{case} problem {i}")
+        labels = np.arange(n) % classes if model != "LeastSquares" else rows("y", -1, 1, n)
+        test = (
+            rows("test X", -1, 1, 7, d),
+            np.arange(7) % classes if model != "LeastSquares" else rows("test y", -1, 1, 7),
+        )
+        options: dict[str, Any] = {**MODELS[model], "l2": l2, "intercept": intercept, "batch_size": batch}
+        problem = getattr(problems, model.split()[0])(
+            rows("X", -1, 1, n, d),
+            labels,
+            sampling=sampling,
+            projection=None if ball is None else ("ball", ball),
+            test=test,
+            **options,
+        )
+        if start == "given":
+            problem = problem.replace(x0=rows("x0", -1, 1, problem.dimension) / problem.dimension)
+        if "suboptimality" in problem._METRICS:
+            problem._take_minimum(0.125)  # a solver's would be bits of a library
+        return problem
+
+    first = made(0)
+    alike = first.replace(l2=0.3)
+    if "suboptimality" in first._METRICS:
+        alike._take_minimum(0.125)
+    several = {"one": [first], "shared rows": [first, alike], "other rows": [first, made(1)]}[sharing]
+    arguments["metric"] = first._METRICS
+    arguments |= {"momentum": 0.0 if momentum == "none" else 0.8, "nesterov": momentum == "nesterov"}
+    arguments["weight_decay"] = decay
+    shape = f"{n} x {d}, batch {batch} {sampling}, {'with' if intercept else 'no'} intercept, l2 {l2}"
+    step = f"{'ball' if ball else 'no'} set, {start} start, momentum {momentum}, decay {decay}, problems: {sharing}"
+    return Case(
+        f"{case}: {model} {shape}, {step}, {words}", partial(simulate, several, arguments.pop("schedule"), **arguments)
+    )
