@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import runpy
 import sqlite3
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 
@@ -14,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import anneal_sgd
 from anneal_sgd import problems, schedules, simulate, theory
 from anneal_sgd.campaigns import Campaign, CampaignResult, ProblemGrid, StoreError, _cells, _run, estimate
 from campaign_cases import StopAt, arrays, noisy, small, stopping
@@ -246,6 +249,51 @@ def test_a_shard_whose_worker_died_is_computed_again(tmp_path):
     result = small().run(tmp_path / "s.db", executor=flaky)
     assert set(flaky.tries.values()) == {3}
     assert arrays(result) == arrays(small().run(tmp_path / "whole.db"))
+
+
+OTHER_NOISE = """
+run = anneal_sgd.Simulator.run
+anneal_sgd.Simulator.run = lambda *arguments, seed, **options: run(*arguments, seed=seed + 1, **options)
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("anneal_sgd.STREAM_VERSION = 99", rf"stream_version 99 \(here {anneal_sgd.STREAM_VERSION}\)\."),
+        ("anneal_sgd.__version__ = '9.9'", rf"anneal_sgd '9.9' \(here '{anneal_sgd.__version__}'\)\."),
+        (OTHER_NOISE, r"trajectories '\w+' \(here '\w+'\)\."),
+    ],
+)
+@pytest.mark.usefixtures("short_shards")
+def test_a_worker_of_another_build_is_refused(tmp_path, change, message):
+    """Processes whose package is changed before they compute; the last one says that it has the same versions."""
+    script = tmp_path / "first.py"
+    script.write_text(f"import sys; assert 'anneal_sgd' not in sys.modules\nimport anneal_sgd\n{change}\n")
+    with (
+        ProcessPoolExecutor(
+            1, mp_context=get_context("spawn"), initializer=runpy.run_path, initargs=(str(script),)
+        ) as workers,
+        pytest.raises(
+            RuntimeError,
+            match=rf"^a worker on \S+ computes with another anneal_sgd: it has {message}.* install the same build",
+        ),
+    ):
+        small().run(tmp_path / "s.db", executor=workers)
+    assert Campaign.load(tmp_path / "s.db").replicates.sum() == 0
+
+
+def test_an_answer_that_does_not_say_what_computed_it_is_refused(tmp_path):
+    class Older(Flaky):
+        def submit(self, function, *arguments):
+            answer, seconds = function(*arguments)
+            future = Future()
+            future.set_result((replace(answer, build=None), seconds))
+            return future
+
+    with pytest.raises(RuntimeError, match=r"it has no build \(here Build\(anneal_sgd="):
+        small().run(tmp_path / "s.db", executor=Older(0))
+    assert Campaign.load(tmp_path / "s.db").replicates.sum() == 0
 
 
 def test_a_shard_that_always_fails_is_told(tmp_path):

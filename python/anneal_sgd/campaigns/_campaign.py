@@ -413,7 +413,8 @@ class Campaign:
         - `progress`: called after every commit. What it raises stops the run.
 
         StoreError: a file that is no store, is damaged, full, or of another stream version. RuntimeError: a shard that
-        failed three times, or an executor that broke. MemoryError, ValueError: as in `simulate`.
+        failed three times, an executor that broke, or a worker with another build of this package. MemoryError,
+        ValueError: as in `simulate`.
 
         >>> import tempfile, pathlib
         >>> from anneal_sgd import problems, schedules

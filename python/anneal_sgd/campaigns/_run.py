@@ -25,6 +25,7 @@ from ..problems import Problem
 from ..schedules import Schedule
 from ..simulate import simulate
 from . import _cells
+from ._build import this_build
 from ._campaign import Unit, cost
 from ._cells import BLOCK, Cells, Range
 from ._store import Answer, Store, StorePath
@@ -132,7 +133,15 @@ def compute(
         **shard.options,
     )
     cells = _cells.from_moments(result._moments)
-    answer = Answer(shard.ids, shard.node, cells, f"{result.backend} {result.isa}", shard.trajectory_steps)
+    answer = Answer(
+        shard.ids,
+        shard.node,
+        cells,
+        f"{result.backend} {result.isa}",
+        shard.trajectory_steps,
+        platform.node(),
+        this_build(),
+    )
     return answer, time.perf_counter() - began
 
 
@@ -433,6 +442,7 @@ class _Job:
                         raise RuntimeError(f"a shard failed {ATTEMPTS} times, the last time with {what}") from error
                     submit(shard, attempt + 1)
                     continue
+                check_build(answer)
                 self.learn(shard, seconds)
                 yield answer
                 fill()
@@ -445,6 +455,17 @@ class _Job:
         stored = self.store.ranges(shard.ids)
         first, stop = shard.node
         return all(any(f <= first and stop <= s for f, s in nodes) for nodes in stored.values())
+
+
+def check_build(answer: Answer) -> None:
+    """RuntimeError: what computed it is another build of the package than this one."""
+    differences = this_build().differences(answer.build)
+    if differences:
+        raise RuntimeError(
+            f"a worker{answer.host and f' on {answer.host}'} computes with another anneal_sgd: it has "
+            f"{', '.join(differences)}. Nothing of what it sent is kept; install the same build on every worker, start "
+            "the workers again, and run again"
+        )
 
 
 def is_precise(cells: Cells, target: float) -> NDArray[np.bool_]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from .. import STREAM_VERSION, __version__
+from ._build import Build
 from ._cells import CELL, Cells, Range, from_moments, sibling, to_moments
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Answer:
     backend: str
     """What computed it, such as "cpu avx512"."""
     trajectory_steps: int
+    host: str = ""
+    build: Build | None = None  # as a worker of a version without these sends it
 
 
 class Store:
