@@ -7,11 +7,13 @@ import itertools
 import math
 import pickle
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from anneal_sgd import problems, schedules, simulate
+from anneal_sgd import _core, problems, reference, schedules, simulate
+from core_cases import assert_equal, both, fields
 
 STATISTICS = ("mean", "stderr", "std", "min", "max", "count", "diverged")
 BOX = ("box", -1.0, 1.0)
@@ -172,6 +174,71 @@ def test_merging_elsewhere_has_its_values(cut):
         np.testing.assert_allclose(getattr(merged, name), getattr(whole, name), rtol=1e-12)
     for name in ("min", "max", "count", "diverged"):
         np.testing.assert_array_equal(getattr(merged, name), getattr(whole, name))
+
+
+HUGE = problems.AbsoluteValue(1.0, x0=1.6e308, noise="gaussian", noise_std=3e306)  # f = |x|: sums overflow
+
+
+@pytest.mark.parametrize("cut", [1, 7, 1000, 1024, 1025, 2999])
+def test_means_whose_sums_overflow_are_right_however_they_are_split(cut):
+    whole = run(HUGE, base_lr=1.0, horizon=1, replicates=3000, dtype="float64", keep_samples=True)
+    assert whole.count == 3000
+    exact = float(sum(map(Fraction, whole.samples.tolist())) / 3000)
+    assert whole.min < exact < whole.max
+    assert float(whole.mean) == pytest.approx(exact, rel=1e-14)
+    parts = [
+        run(HUGE, base_lr=1.0, horizon=1, replicates=n, first_replicate=first, dtype="float64")
+        for first, n in ((0, cut), (cut, 3000 - cut))
+    ]
+    assert float(sum(parts).mean) == pytest.approx(exact, rel=1e-14)
+    assert sum(parts).std == whole.std == math.inf
+
+
+def test_a_mean_of_the_largest_number_is_that_number():
+    largest = np.finfo(np.float64).max
+    result = run(problems.AbsoluteValue(1.0, x0=largest), base_lr=0.0, horizon=1, replicates=1000, dtype="float64")
+    assert float(result.mean) == largest
+    assert float(result.std) == 0.0
+
+
+def test_means_whose_sums_overflow_on_a_device(device):
+    x0, spread = np.full((1, 1), 1.6e308), np.full((1, 1), 3e306)
+    one, none = np.ones((1, 1)), np.zeros((1, 1))
+    core = _core.Problems(
+        kind=_core.ProblemKind.absolute_value,
+        noise=_core.NoiseKind.gaussian,
+        projection=_core.ProjectionKind.none,
+        weight=one,
+        huber_width=one[0],
+        noise_std=spread,
+        lower=none,
+        upper=none,
+        radius=one[0],
+        x0=x0,
+        minimum=none[0],
+    )
+    size = {"horizon": 1, "base_lr": [1.0], "replicates": 1500, "first": 500, "dtype": "float64"}
+    (samples, moments), _ = pair = both(device, core, (_core.Schedule(_core.ScheduleKind.constant),), **size)
+    assert_equal(pair)
+    expected = reference.moments(samples[0], 500)
+    for name, value in fields(moments.total()).items():
+        if name != "ranges":
+            np.testing.assert_array_equal(value.ravel(), getattr(expected, name), err_msg=name)
+
+
+def test_squares_that_overflow_are_brought_back_by_their_weight():
+    """Of two values 0 and v, m2 is v^2 / 2."""
+
+    def moment(first, value):
+        cell = {name: np.full((1, 1, 1), value) for name in ("mean", "minimum", "maximum")}
+        counts = {"count": np.ones((1, 1, 1), np.int64), "diverged": np.zeros((1, 1, 1), np.int64)}
+        return _core.Moments(ranges=np.array([[first, first + 1]]), m2=np.zeros((1, 1, 1)), **counts, **cell)
+
+    v = 1.5e154
+    total = moment(0, 0.0).merged(moment(1, v)).total()
+    assert total.m2.item() == pytest.approx(v * (v / 2), rel=1e-15)
+    merged = reference.merge(*(reference.block_moments(np.array([x]), 0) for x in (0.0, v)))
+    assert merged.m2.item() == total.m2.item()
 
 
 def test_merging_with_a_gap():

@@ -37,6 +37,15 @@ ASGD_FN double fold_block(F row) {
     return sums[0].v[0];
 }
 
+// A block whose sum overflows is summed scaled by this, and its mean does not overflow.
+inline constexpr double sum_scale = 1.0 / double(block_replicates);
+
+// The mean from the scaled sum; rounding takes it no further than the extremes.
+ASGD_FN double unscaled_mean(double scaled_sum, double count, double minimum, double maximum) {
+    const double mean = scaled_sum / count, low = minimum * sum_scale, high = maximum * sum_scale;
+    return (mean < low ? low : mean > high ? high : mean) / sum_scale;
+}
+
 // Values of replicates in slots first_slot .. first_slot + n - 1 (slot: replicate number mod block_replicates).
 template <class Real>
 static Moment block_moment(const Real* values, std::int64_t first_slot, std::int64_t n) {
@@ -76,7 +85,19 @@ static Moment block_moment(const Real* values, std::int64_t first_slot, std::int
     }
     m.diverged = n - m.count;
     if (m.count == 0) return m;
-    m.mean = sum / double(m.count);
+    if (__builtin_fabs(sum) <= largest) {
+        m.mean = sum / double(m.count);
+    } else {
+        const double scaled_sum = fold_block([&](int r) {
+            SlotRow row;
+            for (int k = 0; k < slot_lanes; ++k) {
+                const double value = double(values[r * slot_lanes + k]);
+                row.v[k] = __builtin_fabs(value) <= largest ? value * sum_scale : 0.0;
+            }
+            return row;
+        });
+        m.mean = unscaled_mean(scaled_sum, double(m.count), m.minimum, m.maximum);
+    }
     m.m2 = fold_block([&](int r) {
         SlotRow row;
         for (int k = 0; k < slot_lanes; ++k) {

@@ -27,8 +27,10 @@ struct Moment {
         return m;
     }
     const double share = double(b.count) / double(m.count), delta = b.mean - a.mean;
+    const double weight = double(a.count) * share, square = delta * delta;
     m.mean = a.mean + delta * share;
-    m.m2 = (a.m2 + b.m2) + (delta * delta) * (double(a.count) * share);
+    // The weight may be below 1: what it brings back into range must not overflow before.
+    m.m2 = (a.m2 + b.m2) + (square <= __DBL_MAX__ ? square * weight : (delta * weight) * delta);
     return m;
 }
 

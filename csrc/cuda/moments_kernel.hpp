@@ -2,6 +2,7 @@
 // pairwise sums of core/block_moment.hpp. Included by kernels.cuh and kernels_emulated.cpp.
 #pragma once
 
+#include "../core/block_moment.hpp"
 #include "block.hpp"
 #include "launch.hpp"
 
@@ -78,6 +79,12 @@ struct MomentsKernel {
         reduce(minimum, same, infinity(), [](double a, double b) { return a < b ? a : b; });
         reduce(maximum, same, -infinity(), [](double a, double b) { return a > b ? a : b; });
         block.each([&](int thread) { mean[thread] = count[thread] == 0 ? 0.0 : sum[thread] / count[thread]; });
+        if (!finite(sum[0])) {  // the same in every thread
+            reduce(sum, [](int, double value) { return value * sum_scale; }, 0.0, add);
+            block.each([&](int thread) {
+                mean[thread] = unscaled_mean(sum[thread], count[thread], minimum[thread], maximum[thread]);
+            });
+        }
         reduce(
             m2,
             [&](int thread, double value) {

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 FloatArray = NDArray[Any]  # float32 or float64: the F of the call
 
 BLOCK_REPLICATES = 1024
+SUM_SCALE = 2.0**-10  # of sums that overflow
 SEGMENT = 128  # steps whose iterates are added in F before they join the float64 sum
 ACCUMULATORS = 32
 DRAWS_PER_CALL = {"rademacher": (128, 128), "uniform": (4, 2), "gaussian": (4, 2)}  # float32, float64
@@ -582,7 +583,7 @@ def block_moments(values: FloatArray, first_replicate: int) -> Moments:
     """Moments over the last axis, replicates `first_replicate ..`, all of one block of 1024 by number.
 
     `mean = fold(values) / count`, `m2 = fold((value - mean)^2)`: 1024 slots, 0 where absent or not finite, added as
-    `s[i] += s[i + w]` for w = 512, ..., 1.
+    `s[i] += s[i + w]` for w = 512, ..., 1. Where that sum overflows, values are added times 2^-10.
 
     >>> block = block_moments(np.array([1.0, 2.0, np.inf, 6.0]), 1020)
     >>> block.count.item(), block.diverged.item(), block.mean.item(), block.m2.item()
@@ -595,18 +596,23 @@ def block_moments(values: FloatArray, first_replicate: int) -> Moments:
     slots[..., first_slot : first_slot + n] = values
     finite = np.isfinite(slots)
     count = np.asarray(finite.sum(axis=-1), np.int64)
+    minimum, maximum = np.where(finite, slots, np.inf).min(axis=-1), np.where(finite, slots, -np.inf).max(axis=-1)
     with np.errstate(all="ignore"):
-        mean = np.where(count > 0, _fold(np.where(finite, slots, 0.0), axis=-1) / count, 0.0)
+        present = np.where(finite, slots, 0.0)
+        total = _fold(present, axis=-1)
+        scaled = np.clip(_fold(present * SUM_SCALE, axis=-1) / count, minimum * SUM_SCALE, maximum * SUM_SCALE)
+        mean = np.where(np.isfinite(total), total / count, scaled / SUM_SCALE)
+        mean = np.where(count > 0, mean, 0.0)
         deviation = np.where(finite, slots - mean[..., None], 0.0)
         m2 = _fold(deviation * deviation, axis=-1)
-    minimum, maximum = np.where(finite, slots, np.inf).min(axis=-1), np.where(finite, slots, -np.inf).max(axis=-1)
     return Moments(count, np.asarray(n - count), mean, np.asarray(m2), np.asarray(minimum), np.asarray(maximum))
 
 
 def merge(a: Moments, b: Moments) -> Moments:
     """Moments of the union, a to the left of b; a side without finite values changes neither mean nor m2.
 
-    With `d = mean_b - mean_a` and `n = n_a + n_b`: `mean_a + d (n_b / n)` and `(m2_a + m2_b) + d^2 (n_a (n_b / n))`.
+    With `d = mean_b - mean_a` and `n = n_a + n_b`: `mean_a + d (n_b / n)` and `(m2_a + m2_b) + d^2 (n_a (n_b / n))`;
+    where d^2 overflows, `(d (n_a (n_b / n))) d` for the last term.
 
     >>> both = merge(block_moments(np.array([1.0, 2.0]), 0), block_moments(np.array([6.0]), 2))
     >>> both.count.item(), both.mean.item(), both.m2.item()
@@ -616,7 +622,8 @@ def merge(a: Moments, b: Moments) -> Moments:
     with np.errstate(all="ignore"):
         share, delta = b.count / count, b.mean - a.mean
         mean = a.mean + delta * share
-        m2 = (a.m2 + b.m2) + (delta * delta) * (a.count * share)
+        weight, square = a.count * share, delta * delta
+        m2 = (a.m2 + b.m2) + np.where(np.isfinite(square), square * weight, (delta * weight) * delta)
     empty = [b.count == 0, a.count == 0]
     return Moments(
         count=np.asarray(count),
