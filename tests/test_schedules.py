@@ -368,7 +368,7 @@ def test_bad_tables(arguments, message):
         (lambda: StepDecay(milestones=(0.5, 0.5)), "milestones must be strictly increasing"),
         (
             lambda: StepDecay(milestones=(0.0, 0.5)),
-            r"milestones must be one-dimensional, in \(0, 1\), got 0.0 at index 0",
+            r"milestones must be one number or one-dimensional, in \(0, 1\), got 0.0 at index 0",
         ),
         (lambda: StepDecay(milestones=()), "milestones must be"),
         (lambda: WarmupStableDecay(0.0), "cooldown_frac must be"),

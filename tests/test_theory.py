@@ -492,11 +492,22 @@ def test_tolerated_misspecification_refuses(bad: Any) -> None:
         ("record_at", [3, 1]),
         ("record_at", [-1, 2]),
         ("record_at", [0, 6]),
+        ("record_at", {1, 2}),  # a set
+        ("dtype", int),
+        ("dtype", "float16"),
+        ("base_lr", np.ma.array([0.1, 0.2], mask=[False, True])),
     ],
 )
 def test_quadratic_moments_names_the_wrong_argument(argument: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"^{argument} must .*, got "):
         theory.quadratic_moments(schedules.Linear(), **(QUADRATIC | {argument: value}))
+
+
+@pytest.mark.parametrize("schedule", ["cosine", None, 1.0, schedules.Cosine, {"values": 1}, np.ones(5), [1.0]])
+def test_what_is_no_schedule_is_refused_by_name(schedule: Any) -> None:
+    for function in (theory.tuned_base_lr, theory.tuned_rate):
+        with pytest.raises(ValueError, match=r"^schedule must be a schedule, or have values\(horizon\).*, got "):
+            function(schedule, 5)
 
 
 def test_docstring_examples_run() -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 import reprlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ._arrays import FloatArray
 from ._cupy import to_host
 
 LARGEST_UINT32 = 2**32 - 1
+DTYPES = {name: np.dtype(name) for name in ("float32", "float64")}
+
+_T = TypeVar("_T")
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 120
@@ -90,7 +95,7 @@ def real(name: str, value: object, interval: Interval) -> float:
     elif type(value) is int:
         number = _to_float(value)
     elif isinstance(value, np.generic | np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
-        number = float(value)
+        number = float(array(name, value))
     else:
         number = math.nan
     if not interval.contains(number):
@@ -108,27 +113,83 @@ def real_array(
     infinite: bool = False,
 ) -> FloatArray:
     """`value` as a new float64 array, not empty, all in the interval (`infinite`: or at an infinite end of it)."""
-    value = to_host(value)
     shape = "" if ndim is None else {0: "one number, ", 1: "one-dimensional, "}[ndim]
     if max_ndim is not None:
         shape = {0: "one number, ", 1: "one number or one-dimensional, "}[max_ndim]
     allowed = f"{shape}{interval}"
-    try:
-        given = np.asarray(value)
-    except ValueError:
-        given = np.empty(0, dtype=object)
-    if given.dtype.kind not in "iuf":
-        raise ValueError(f"{name} must be numbers, {allowed}, got {shown(value)}")
+    given = numbers(name, value, allowed)
     wrong_shape = (ndim is not None and given.ndim != ndim) or (max_ndim is not None and given.ndim > max_ndim)
     if given.size == 0 or wrong_shape:
         raise ValueError(f"{name} must be {allowed} and not empty, got shape {given.shape}")
-    array = given.astype(np.float64)
-    inside = interval.mask(array)
+    inside = interval.mask(given)
     if infinite:
-        inside |= (array == interval.high) | (array == interval.low)
+        inside |= (given == interval.high) | (given == interval.low)
     if not inside.all():
-        raise ValueError(f"{name} must be {allowed}, got {_first_outside(array, inside)}")
-    return array
+        raise ValueError(f"{name} must be {allowed}, got {_first_outside(given, inside)}")
+    return given
+
+
+def numbers(name: str, value: object, allowed: str = "within float64") -> FloatArray:
+    """`value` as a new float64 array of any shape and any numbers, NaN included; `allowed` is for the message."""
+    given = array(name, value)
+    with contextlib.suppress(OverflowError):
+        if given.dtype.kind == "O" and given.size and all(type(x) is int for x in given.flat):  # beyond 64 bits
+            given = given.astype(np.float64)
+    if given.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must be numbers, {allowed}, got {shown(value)}")
+    with np.errstate(over="ignore"):  # of a longer float
+        return given.astype(np.float64)
+
+
+def array(name: str, value: object) -> NDArray[Any]:
+    """`value` as an array in the host's memory, of dtype object where its parts have different lengths.
+
+    ValueError: a masked element, which an array without a mask would show as a number, or a set, which has no order.
+    """
+    value = ordered(name, to_host(value))
+    parts = value if isinstance(value, list | tuple) else (value,)
+    if any(isinstance(part, np.ma.MaskedArray) and part.mask.any() for part in parts):
+        raise ValueError(f"{name} must have no masked elements: fill or drop them, got {shown(value)}")
+    try:
+        return np.asarray(value)
+    except ValueError:
+        return np.empty(0, dtype=object)
+
+
+def ordered(name: str, value: _T) -> _T:
+    """`value` where it is no set."""
+    if isinstance(value, set | frozenset):
+        raise ValueError(f"{name} must have an order, as a list has, got a set, {shown(value)}")
+    return value
+
+
+def one_or_more(name: str, value: object, kind: type[_T], noun: str) -> tuple[_T, ...]:
+    """`value` where it is of the class, else its elements, all of the class and in order; never empty."""
+    if isinstance(value, kind):
+        return (value,)
+    allowed = f"be a {noun} or a sequence of {noun}s"
+    if isinstance(value, str) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0:
+        raise ValueError(f"{name} must {allowed}, got {shown(value)}")
+    elements = tuple(ordered(name, value))
+    if not elements:
+        raise ValueError(f"{name} must {allowed}, got an empty one")
+    for i, element in enumerate(elements):
+        if not isinstance(element, kind):
+            raise ValueError(f"{name} must {allowed}, got {shown(element)} at index {i}")
+    return elements
+
+
+def dtype_name(dtype: DTypeLike) -> str:
+    """ "float32" or "float64"."""
+    if isinstance(dtype, str) and dtype in DTYPES:
+        return dtype
+    try:
+        name: str = "" if dtype is None else np.dtype(dtype).name
+    except TypeError:
+        name = ""
+    if name not in DTYPES:
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {shown(dtype)}")
+    return name
 
 
 def choice(name: str, value: object, allowed: Collection[str]) -> str:

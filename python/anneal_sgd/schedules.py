@@ -325,7 +325,7 @@ class StepDecay(_Shape):
         """Check the parameters and make them plain floats."""
         super().__post_init__()
         self._coerce("factor", _validate.POSITIVE_FRACTION)
-        given = _validate.real_array("milestones", np.atleast_1d(np.asarray(self.milestones)), _INSIDE, ndim=1)
+        given = np.atleast_1d(_validate.real_array("milestones", self.milestones, _INSIDE, max_ndim=1))
         if np.any(np.diff(given) <= 0.0):
             raise ValueError(f"milestones must be strictly increasing, got {shown(self.milestones)}")
         object.__setattr__(self, "milestones", tuple(given.tolist()))

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _core, _validate, runtime
 from ._arrays import FloatArray, IntArray, available_memory, frozen
-from ._cupy import current_stream, empty, is_device_array, output, to_host
+from ._cupy import current_stream, empty, is_device_array, output
 from ._target import LEGACY_STREAM, Target, choose_backend, open_target
 from ._validate import shown
 from .problems import Problem
@@ -29,8 +29,7 @@ _ITERATES = {kind.name: kind for kind in _core.Iterate}
 _METRICS = {kind.name: kind for kind in _core.Metric}
 _MOMENTUM = _validate.Interval(low=0.0, high=1.0, open_high=True)
 _PRECISIONS = {kind.name: kind for kind in _core.Precision}
-_DTYPES = {name: np.dtype(name) for name in _PRECISIONS}
-_RANGES = {name: (float(np.finfo(name).tiny), float(np.finfo(name).max)) for name in _DTYPES}
+_RANGES = {name: (float(np.finfo(name).tiny), float(np.finfo(name).max)) for name in _validate.DTYPES}
 _REPLICATE_NUMBERS = 2**32
 _LARGEST_SEED = 2**64 - 1
 _LARGEST_THREADS = 2**31 - 1
@@ -300,11 +299,15 @@ class Simulator:
         dtype: DTypeLike,
     ) -> tuple[Spec, FloatArray, IntArray]:
         """What is to be simulated, checked; the learning rates and the recorded steps as arrays."""
-        kept_schedule = schedule if isinstance(schedule, Schedule) else _schedules(schedule)
+        kept_schedule = (
+            schedule
+            if isinstance(schedule, Schedule)
+            else _validate.one_or_more("schedule", schedule, Schedule, "schedule")
+        )
         kept_lr, rates = _base_lr(base_lr)
         steps = _validate.integer("horizon", horizon, lowest=1, highest=_validate.LARGEST_UINT32)
         kept_records, records = _records(record_at, steps)
-        name = _dtype_name(dtype)
+        name = _validate.dtype_name(dtype)
         self._check_dtype(name)
         _check_range("base_lr", rates, name)
         spec = Spec(
@@ -360,19 +363,6 @@ class _Progress:
         self(1.0)
 
 
-def _schedules(schedule: Sequence[Schedule]) -> tuple[Schedule, ...]:
-    allowed = "be a schedule or a sequence of schedules"
-    if isinstance(schedule, str) or not hasattr(schedule, "__iter__"):
-        raise ValueError(f"schedule must {allowed}, got {shown(schedule)}")
-    schedules = tuple(schedule)
-    if not schedules:
-        raise ValueError(f"schedule must {allowed}, got an empty one")
-    for i, one in enumerate(schedules):
-        if not isinstance(one, Schedule):
-            raise ValueError(f"schedule must {allowed}, got {shown(one)} at index {i}")
-    return schedules
-
-
 def _base_lr(base_lr: ArrayLike) -> tuple[float | tuple[float, ...], FloatArray]:
     """What the spec keeps, and the 1-D array."""
     if type(base_lr) is float:
@@ -421,7 +411,7 @@ def _check_momentum(spec: Spec, kind: type[Problem]) -> None:
         if getattr(spec, name) and not kind._TAKES_MOMENTUM:
             raise ValueError(f"{name} must be 0 for {kind.__name__}: it is for problems on data")
         _check_range(name, np.array([getattr(spec, name)]), spec.dtype)
-    if _DTYPES[spec.dtype].type(spec.momentum) == 1:
+    if _validate.DTYPES[spec.dtype].type(spec.momentum) == 1:
         raise ValueError(f"momentum must be below 1 in {spec.dtype}, got {spec.momentum!r}")
 
 
@@ -430,10 +420,7 @@ def _records(record_at: object, horizon: int) -> tuple[int | tuple[int, ...], In
     if record_at is None:
         return horizon, np.array((horizon,))
     allowed = f"be one integer or strictly increasing integers in 0 .. {horizon}"
-    try:
-        given = np.asarray(to_host(record_at))
-    except ValueError:  # nested lists of different lengths
-        raise ValueError(f"record_at must {allowed}, got {shown(record_at)}") from None
+    given = _validate.array("record_at", record_at)
     if given.ndim == 0:
         step = _validate.integer("record_at", given.item(), lowest=0, highest=horizon)
         return step, np.array((step,))
@@ -448,21 +435,9 @@ def _records(record_at: object, horizon: int) -> tuple[int | tuple[int, ...], In
     return tuple(steps.tolist()), steps
 
 
-def _dtype_name(dtype: DTypeLike) -> str:
-    if isinstance(dtype, str) and dtype in _DTYPES:
-        return dtype
-    try:
-        name: str = "" if dtype is None else np.dtype(dtype).name
-    except TypeError:
-        name = ""
-    if name not in _DTYPES:
-        raise ValueError(f"dtype must be 'float32' or 'float64', got {shown(dtype)}")
-    return name
-
-
 def _samples(spec: Spec, replicates: int, out: NDArray[Any] | None) -> NDArray[Any]:
     """The array to keep samples in: the caller's, checked, or a new one that fits in memory."""
-    shape, dtype = (*spec.shape, replicates), _DTYPES[spec.dtype]
+    shape, dtype = (*spec.shape, replicates), _validate.DTYPES[spec.dtype]
     if out is not None:
         if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
             got = f"{out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else repr(out)

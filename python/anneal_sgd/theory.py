@@ -32,7 +32,7 @@ the theorem's own sum over T weights a bound changes by a fraction that vanishes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -249,12 +249,12 @@ def quadratic_moments(
     base_lr: ArrayLike,
     horizon: int,
     record_at: Sequence[int] | NDArray[np.int64] | None = None,
-    dtype: DTypeLike = np.float64,
+    dtype: DTypeLike = "float64",
 ) -> QuadraticMoments:
     """Exact moments of SGD on `f = sum_i curvature_i x_i^2 / 2`, no projection, gradient noise of std `noise_std`.
 
     Per coordinate, `m <- (1 - lr_t curvature) m` and `v <- (1 - lr_t curvature)^2 v + (lr_t noise_std)^2`, with
-    `lr_t = base_lr * h_t` rounded to `dtype` (np.float32: the learning rates of a float32 simulation). Mean and
+    `lr_t = base_lr * h_t` rounded to `dtype`, "float32" or "float64", that of the simulation. Mean and
     variance hold for any noise of mean zero and that std, at any learning rate; where they leave float64 they are inf
     or nan.
 
@@ -275,6 +275,7 @@ def quadratic_moments(
     rates = _validate.real_array("base_lr", base_lr, POSITIVE, max_ndim=1)
     lam, start, sigma = _coordinates(curvature=curvature, x0=x0, noise_std=noise_std)
     records = _records(record_at, h.size)
+    precision = _validate.dtype_name(dtype)
 
     shape = (rates.size, records.size, lam.size)
     means, variances = np.empty(shape), np.empty(shape)
@@ -284,7 +285,11 @@ def quadratic_moments(
         for k, record in enumerate(records.tolist()):
             while step < record:
                 stop = min(record, step + _CHUNK)
-                lr = np.multiply.outer(np.atleast_1d(rates), h[step:stop]).astype(dtype).astype(np.float64)[:, :, None]
+                lr = (
+                    np.multiply.outer(np.atleast_1d(rates), h[step:stop])
+                    .astype(precision)
+                    .astype(np.float64)[:, :, None]
+                )
                 factor = 1.0 - lr * lam  # (base_lr, steps of the chunk, coordinates)
                 to_end = np.ones((rates.size, stop - step + 1, lam.size))  # [:, t]: product of the factors from t on
                 np.cumprod(factor[:, ::-1], axis=1, out=to_end[:, -2::-1])
@@ -343,6 +348,8 @@ def _sums_to_end(values: FloatArray) -> FloatArray:
 
 
 def _values(schedule: ScheduleLike, horizon: int) -> FloatArray:
+    if isinstance(schedule, type | Mapping) or not callable(getattr(schedule, "values", None)):
+        raise ValueError(f"schedule must be a schedule, or have values(horizon) like one, got {shown(schedule)}")
     steps = _validate.integer("horizon", horizon, lowest=1)
     available = available_memory() if steps > _UNCHECKED_STEPS else None
     if available is not None and steps * _BYTES_PER_STEP > available:
@@ -362,7 +369,7 @@ def _values(schedule: ScheduleLike, horizon: int) -> FloatArray:
 def _records(record_at: Sequence[int] | NDArray[np.int64] | None, horizon: int) -> NDArray[np.int64]:
     if record_at is None:
         return np.array([horizon], dtype=np.int64)
-    records = np.asarray(record_at)
+    records = _validate.array("record_at", record_at)
     allowed = f"be a 1-D sequence of strictly increasing integers in 0..{horizon}"
     if records.ndim != 1 or records.size == 0 or not np.issubdtype(records.dtype, np.integer):
         raise ValueError(f"record_at must {allowed}, got {shown(record_at)}")

@@ -11,9 +11,8 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import _core
+from .. import _core, _validate
 from .._arrays import FloatArray
-from .._validate import shown
 
 Projection: TypeAlias = tuple[str, ArrayLike, ArrayLike] | tuple[str, float] | None
 
@@ -75,7 +74,7 @@ class Problem(ABC):
         return np.asarray(self.value(x) - self.minimum)
 
     def _point(self, x: ArrayLike) -> FloatArray:
-        point = np.asarray(x, dtype=np.float64)
+        point = _validate.numbers("x", x)
         if point.ndim == 0 and self.dimension == 1:
             return point.reshape(1)
         if point.ndim == 0 or point.shape[-1] != self.dimension:
@@ -124,17 +123,9 @@ class Problem(ABC):
 
 def as_sequence(problem: Problem | Sequence[Problem]) -> tuple[Problem, ...]:
     """The problems of one call, checked: one or more that share what `_COMMON` of their class says."""
-    if isinstance(problem, Problem):
-        return (problem,)
-    if isinstance(problem, str) or not hasattr(problem, "__iter__"):
-        raise ValueError(f"problem must be a problem or a sequence of problems, got {shown(problem)}")
-    problems = tuple(problem)
-    if not problems:
-        raise ValueError("problem must be a problem or a sequence of problems, got an empty one")
-    common = getattr(problems[0], "_common", None)
+    problems = _validate.one_or_more("problem", problem, Problem, "problem")  # type: ignore[type-abstract]
+    common = problems[0]._common
     for i, other in enumerate(problems):
-        if not isinstance(other, Problem):
-            raise ValueError(f"problem must be a problem or a sequence of problems, got {shown(other)} at index {i}")
         if other._common is not common and other._common != common:
             raise ValueError(f"problem must {_difference(problems[0], other)} at index {i}")
     return problems
