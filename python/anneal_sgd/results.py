@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core, _validate
-from ._arrays import FloatArray, IntArray, frozen
+from ._arrays import FloatArray, frozen
 from ._cupy import to_host
+from ._statistics import STATISTICS, Statistics
 from .problems import Problem
 from .schedules import Schedule
 
@@ -66,7 +67,7 @@ _DIMS = ("problem", "schedule", "base_lr", "record_at", "metric")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Result:
+class Result(Statistics):
     """Statistics of the suboptimality f(x) - f* over the replicates of every config, at every recorded step.
 
     Arrays have the named dimensions `dims`, in the order "problem", "schedule", "base_lr", "record_at", "metric", each
@@ -133,42 +134,6 @@ class Result:
             coords["metric"] = np.array(self.spec.metric)
         return coords
 
-    @cached_property
-    def mean(self) -> FloatArray:
-        """Mean suboptimality; NaN where `count` is 0."""
-        return self._where_counted(self._total.mean, at_least=1)
-
-    @cached_property
-    def std(self) -> FloatArray:
-        """Standard deviation of the suboptimality of one trajectory (ddof = 1); NaN where `count` is below 2."""
-        squares, count = self._shaped(self._total.m2), np.maximum(self.count, 2)
-        return self._where_counted(np.sqrt(squares / (count - 1)), at_least=2)
-
-    @cached_property
-    def stderr(self) -> FloatArray:
-        """Standard error of `mean`, std / sqrt(count); NaN where `count` is below 2."""
-        return self._where_counted(self.std / np.sqrt(np.maximum(self.count, 1)), at_least=2)
-
-    @cached_property
-    def min(self) -> FloatArray:
-        """Smallest suboptimality; NaN where `count` is 0."""
-        return self._where_counted(self._total.minimum, at_least=1)
-
-    @cached_property
-    def max(self) -> FloatArray:
-        """Largest finite suboptimality; NaN where `count` is 0."""
-        return self._where_counted(self._total.maximum, at_least=1)
-
-    @cached_property
-    def count(self) -> IntArray:
-        """Trajectories with a finite suboptimality, int64; with `diverged` they are all."""
-        return frozen(self._shaped(self._total.count))
-
-    @cached_property
-    def diverged(self) -> IntArray:
-        """Trajectories whose suboptimality is not finite, int64."""
-        return frozen(self._shaped(self._total.diverged))
-
     def quantile(self, q: ArrayLike) -> FloatArray:
         """Quantiles of the suboptimality, q in [0, 1] of any shape: float64, axes of q first, then `dims`.
 
@@ -215,7 +180,7 @@ class Result:
             import xarray
         except ImportError:
             raise ImportError("to_xarray needs xarray: pip install 'anneal_sgd[xarray]'") from None
-        variables: dict[str, Any] = {name: (self.dims, getattr(self, name)) for name in _STATISTICS}
+        variables: dict[str, Any] = {name: (self.dims, getattr(self, name)) for name in STATISTICS}
         coords: dict[str, Any] = {}
         for name, values in self.coords.items():
             along = (name,) if name in self.dims else ("problem", "coordinate")[: values.ndim]
@@ -309,13 +274,8 @@ class Result:
     def _total(self) -> _core.Moments:
         return self._moments.total()
 
-    def _shaped(self, values: Any) -> Any:
-        return values.reshape(self.spec.shape)
-
-    def _where_counted(self, values: FloatArray, *, at_least: int) -> FloatArray:
-        shaped: FloatArray = np.asarray(self._shaped(values))
-        enough = self.count >= at_least
-        return frozen(shaped if enough.all() else np.where(enough, shaped, np.nan))
+    def _moment(self, name: str) -> NDArray[Any]:
+        return np.asarray(getattr(self._total, name)).reshape(self.spec.shape)
 
     def _attributes(self) -> dict[str, Any]:
         spec = self.spec
@@ -349,7 +309,6 @@ class Result:
         return attributes
 
 
-_STATISTICS = ("mean", "stderr", "std", "min", "max", "count", "diverged")
 _MOMENT_FIELDS = ("ranges", "count", "diverged", "mean", "m2", "minimum", "maximum")
 
 

@@ -28,14 +28,16 @@ class Curves:
         self.rates = rates[order]
         records = math.prod(len(values) for name, values in told["cell_axes"] if name != "metric")
         shape = (-1, len(self.schedules), len(self.horizons), len(rates), records, len(told["metrics"]))
-        cells = result._cells.reshape(shape)[..., 0][..., order, :]
-        count = cells["count"]
-        self.known = count + cells["diverged"] > 0
-        self.diverged = self.known & ((cells["diverged"] > 0) | (count == 0))
-        self.mean = 1.0 - cells["mean"] if self.metric == "test_accuracy" else cells["mean"].copy()
-        with np.errstate(over="ignore"):
-            self.error = np.sqrt(cells["m2"] / np.maximum(count - 1, 1) / np.maximum(count, 1))
-        self.mean[~self.known] = np.nan
+
+        def first_metric(statistic: Any) -> Any:
+            return statistic.reshape(shape)[..., 0][..., order, :]
+
+        count, diverged = first_metric(result.count), first_metric(result.diverged)
+        self.known = count + diverged > 0
+        self.diverged = self.known & ((diverged > 0) | (count == 0))
+        mean = first_metric(result.mean)
+        self.mean = 1.0 - mean if self.metric == "test_accuracy" else mean
+        self.error = np.where(count > 1, first_metric(result.stderr), 0.0)
         self.axes = [
             (name, values) for name, values in told["axes"] if name not in ("schedule", "horizon", self.lr_name)
         ]

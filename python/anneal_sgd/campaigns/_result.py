@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import __version__
-from .._arrays import FloatArray, IntArray, frozen
+from .._arrays import FloatArray, IntArray
+from .._statistics import STATISTICS, Statistics
 from . import _cells
 from ._cells import CELL, Cells
 from ._store import Store, StorePath
@@ -25,12 +27,11 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
-_STATISTICS = ("mean", "stderr", "std", "min", "max", "count", "diverged")
 _TRACED = ("anneal_sgd", "numpy", "host", "machine")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CampaignResult:
+class CampaignResult(Statistics):
     """Statistics of a campaign, with its dimensions; what has not been computed yet is NaN, with count 0.
 
     `dims` are those of the campaign, each where a sequence was given: the parameters of a `ProblemGrid`, or "problem";
@@ -74,42 +75,6 @@ class CampaignResult:
             return any(run["finished"] is not None for run in self.runs)
         return bool(np.all(self.replicates >= self.description["replicates"]))
 
-    @cached_property
-    def mean(self) -> FloatArray:
-        """Mean of the metric; NaN where `count` is 0."""
-        return self._counted("mean", 1)
-
-    @cached_property
-    def std(self) -> FloatArray:
-        """Standard deviation of one trajectory's (ddof = 1); NaN where `count` is below 2."""
-        variance = self._cells["m2"] / np.maximum(self._cells["count"] - 1, 1)  # inf where squares overflow
-        return frozen(np.where(self.count >= 2, np.sqrt(variance).reshape(self.shape), np.nan))
-
-    @cached_property
-    def stderr(self) -> FloatArray:
-        """Standard error of `mean`, std / sqrt(count); NaN where `count` is below 2."""
-        return frozen(self.std / np.sqrt(np.maximum(self.count, 1)))
-
-    @cached_property
-    def min(self) -> FloatArray:
-        """Smallest value; NaN where `count` is 0."""
-        return self._counted("minimum", 1)
-
-    @cached_property
-    def max(self) -> FloatArray:
-        """Largest finite value; NaN where `count` is 0."""
-        return self._counted("maximum", 1)
-
-    @cached_property
-    def count(self) -> IntArray:
-        """Trajectories with a finite value, int64."""
-        return frozen(self._cells["count"].reshape(self.shape))
-
-    @cached_property
-    def diverged(self) -> IntArray:
-        """Trajectories whose value is not finite, int64."""
-        return frozen(self._cells["diverged"].reshape(self.shape))
-
     @property
     def replicates(self) -> IntArray:
         """Trajectories in all, int64."""
@@ -127,7 +92,7 @@ class CampaignResult:
         record_at is one along horizon and record_frac. ImportError: xarray is missing.
         """
         xr = _module("xarray", "campaigns")
-        variables = {name: (self.dims, np.asarray(getattr(self, name))) for name in _STATISTICS}
+        variables = {name: (self.dims, np.asarray(getattr(self, name))) for name in STATISTICS}
         coords: dict[str, Any] = {name: ((name,), np.asarray(values)) for name, values in self.axes.items()}
         given = self.description["coords"]
         if "base_lr" in given:
@@ -156,7 +121,7 @@ class CampaignResult:
         frames = _module("pandas", "campaigns")
         data = self.to_xarray()
         values_of: dict[str, Any] = {str(n): v for n, v in data.coords.items() if "coordinate" not in v.dims}
-        values_of.update({name: data[name] for name in _STATISTICS})
+        values_of.update({name: data[name] for name in STATISTICS})
         columns: dict[str, Any] = {}
         for name, values in values_of.items():
             sized = values.broadcast_like(data["mean"]) if values.dims != self.dims else values
@@ -234,9 +199,8 @@ class CampaignResult:
         }
         data.to_netcdf(file, engine="h5netcdf")
 
-    def _counted(self, name: str, at_least: int) -> FloatArray:
-        values = self._cells[name].reshape(self.shape)
-        return frozen(np.where(self.count >= at_least, values, np.nan))
+    def _moment(self, name: str) -> NDArray[Any]:
+        return np.asarray(self._cells[name]).reshape(self.shape)
 
     def __repr__(self) -> str:
         """Dimensions and how much is there."""

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__, _validate, runtime
+from .._statistics import variance
 from .._target import choose_backend
 from ..problems import Problem
 from ..schedules import Schedule
@@ -491,12 +492,12 @@ def relative_stderr(cells: Cells, replicates: int) -> NDArray[np.float64]:
 
 def _relative(cells: Cells, replicates: Any) -> NDArray[np.float64]:
     count, mean = cells["count"], cells["mean"]
-    variance = cells["m2"] / np.maximum(count - 1, 1)
+    spread = variance(count, cells["m2"])
     share = count / np.maximum(count + cells["diverged"], 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.sqrt(variance / np.maximum(share * replicates, 1.0)) / np.abs(mean)
+        relative = np.sqrt(spread / np.maximum(share * replicates, 1.0)) / np.abs(mean)
     relative = np.where((count < 2) | np.isnan(relative), np.inf, relative)
-    return np.asarray(np.where((variance == 0.0) & (count > 1), 0.0, relative))
+    return np.asarray(np.where((spread == 0.0) & (count > 1), 0.0, relative))
 
 
 def _alike(ids: NDArray[np.int64], work: dict[int, Any]) -> dict[Any, tuple[NDArray[np.int64], NDArray[np.int64]]]:
