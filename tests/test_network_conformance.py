@@ -7,8 +7,9 @@ import pytest
 import scipy.stats
 
 import anneal_sgd
-from anneal_sgd import Simulator, problems, reference, reference_networks, schedules
-from anneal_sgd.reference_networks import Network
+from anneal_sgd import Simulator, problems, reference, schedules
+from anneal_sgd.reference import Network
+from anneal_sgd.reference.elementary import EXPONENTS
 
 HORIZON = 13
 RECORDS = [0, 1, 6, HORIZON]
@@ -87,7 +88,7 @@ def test_trajectories_equal_the_reference(isa, model, variant):
             keep_samples=True,
             **of_call,
         )
-        expected = reference_networks.simulate(
+        expected = reference.networks.simulate(
             network=network,
             schedule=reference.Schedule("cosine"),
             base_lr=0.3,
@@ -149,7 +150,7 @@ def test_edges_of_rows(isa, n, d):
         isa=isa,
         keep_samples=True,
     )
-    expected = reference_networks.simulate(
+    expected = reference.networks.simulate(
         network=Network("squared", X, y, intercept=True, batch_size=2, x0=np.zeros(d + 1)),
         schedule=reference.Schedule("constant"),
         base_lr=0.01,
@@ -188,11 +189,11 @@ def test_no_decay_beside_a_problem_with_decay(isa):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_exponential_is_accurate(dtype):
     """Within 1.5 ulp, over the whole range; the compiled one has the same bits, as the trajectories show."""
-    low, high = reference_networks.EXPONENTS[dtype]
+    low, high = EXPONENTS[dtype]
     x = np.concatenate([np.linspace(low, high, 200_001), np.linspace(-1, 1, 200_001)]).astype(dtype)
     exact = np.exp(x.astype(np.longdouble))
     spacing = np.spacing(exact.astype(dtype)).astype(np.longdouble)
-    assert np.max(np.abs(reference_networks.exp(x).astype(np.longdouble) - exact) / spacing) < 1.5
+    assert np.max(np.abs(reference.exp(x).astype(np.longdouble) - exact) / spacing) < 1.5
 
 
 # --- samples: fixed seeds, limits at 5 standard errors or p = 1e-5 ----------------------------------------------------
@@ -200,12 +201,12 @@ def test_exponential_is_accurate(dtype):
 
 def shuffled(n, epochs, seed=3):
     """Row numbers by (epoch, position), each epoch of a replicate of its own."""
-    return reference_networks.rows(n, seed=seed, replicates=np.arange(epochs), first=0, count=n, reshuffling=True)
+    return reference.rows(n, seed=seed, replicates=np.arange(epochs), first=0, count=n, reshuffling=True)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 8, 9, 63, 64, 65, 1000])
 def test_every_epoch_is_a_permutation(n):
-    several = reference_networks.rows(n, seed=1, replicates=[0, 5], first=0, count=3 * n, reshuffling=True)
+    several = reference.rows(n, seed=1, replicates=[0, 5], first=0, count=3 * n, reshuffling=True)
     for epoch in np.split(several, 3, axis=1):
         np.testing.assert_array_equal(np.sort(epoch, axis=1), np.tile(np.arange(n), (2, 1)))
 
@@ -233,7 +234,7 @@ def test_places_and_neighbours_are_uniform():
 
 
 def test_rows_with_replacement_are_uniform():
-    rows = reference_networks.rows(10, seed=2, replicates=np.arange(50), first=0, count=400)
+    rows = reference.rows(10, seed=2, replicates=np.arange(50), first=0, count=400)
     assert scipy.stats.chisquare(np.bincount(rows.ravel(), minlength=10)).pvalue > 1e-5
     pairs = rows[:, :-1] * 10 + rows[:, 1:]
     assert scipy.stats.chisquare(np.bincount(pairs[:, ::2].ravel(), minlength=100)).pvalue > 1e-5

@@ -1,8 +1,4 @@
-"""The stream of problems on data in NumPy: minibatches, losses and steps, written from docs/stream.md alone.
-
-Like `anneal_sgd.reference`, of which this is the second half: the compiled backends are compared with it to the bit, it
-shares no code with them, and it is slow. Arrays run over replicates first.
-"""
+"""Problems on data, of docs/stream.md: linear models and networks, and the trajectory of one."""
 
 from __future__ import annotations
 
@@ -15,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import reference
-from .reference import FloatArray, Schedule, fma, minus_two_log, philox4x32_10
+from .arithmetic import FloatArray, fma, fold, greater
+from .averages import Averages
+from .draws import draws
+from .elementary import activated, exp, log, through
+from .samples import rows
+from .schedules import Schedule, learning_rates
 
 WIDTH = 16  # accumulators of a product
-SAMPLES, EPOCHS, START = 1 << 24, 2 << 24, 3 << 24  # purposes, as the last word of a counter
-_EXP32 = "0x1.62e432p-1 0x1.ebfbe6p-3 0x1.c6ada8p-5 0x1.3b21cap-7 0x1.5fb504p-10 0x1.4b107ep-13"
-EXP32 = [float.fromhex(c) for c in _EXP32.split()]
-LOG2E = {"float32": ("0x1.715476p+0", "0x1.4ae0cp-26"), "float64": ("0x1.71547652b82fep+0", "0x1.777d0ffda0d24p-56")}
-EXPONENTS = {"float32": (-86.0, 88.0), "float64": (-700.0, 700.0)}
+START = 3 << 24  # purpose, as the last word of a counter
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,104 +50,6 @@ class Network:
     test_y: ArrayLike = ()
 
 
-# --- elementary functions ---------------------------------------------------------------------------------------------
-
-
-def exp(x: FloatArray) -> FloatArray:
-    """`e^y`, y = x brought into [-86, 88] ([-700, 700] in float64): n = y / ln 2 rounded, `2^(y / ln 2 - n) 2^n`.
-
-    >>> exp(np.array([0.0, -1e9])).tolist(), exp(np.float32([1.0])).tolist()
-    ([1.0, 9.85967654375977e-305], [2.7182817459106445])
-    """
-    name, F = x.dtype.name, x.dtype.type
-    low, high = (F(bound) for bound in EXPONENTS[name])
-    major, minor = (F(float.fromhex(c)) for c in LOG2E[name])
-    bits, integer, magic = (23, np.int32, F(1.5 * 2**23)) if name == "float32" else (52, np.int64, F(1.5 * 2**52))
-    y = reference._lesser(high, reference._greater(low, x))
-    nan = np.isnan(y)
-    y = np.where(nan, F(0), y)
-    n = fma(y, major, magic) - magic
-    r = fma(y, minor, fma(y, major, -n))
-    coefficients = EXP32 if name == "float32" else reference.COEFFICIENTS["EXP64"]
-    p = np.full_like(r, coefficients[-1])
-    for c in reversed(coefficients[:-1]):
-        p = fma(p, r, F(c))
-    mantissa = fma(r, p, F(1))
-    scaled = (mantissa.view(integer) + (n.astype(integer) << integer(bits))).view(x.dtype)
-    return np.asarray(np.where(nan, F(np.nan), scaled))
-
-
-def _log(x: FloatArray) -> FloatArray:
-    return np.asarray(x.dtype.type(-0.5) * minus_two_log(x))
-
-
-def _activated(kind: str, z: FloatArray) -> FloatArray:
-    one, two = z.dtype.type(1), z.dtype.type(2)
-    return reference._greater(z.dtype.type(0), z) if kind == "relu" else one - two / (exp(z + z) + one)
-
-
-def _through(kind: str, a: FloatArray, delta: FloatArray) -> FloatArray:
-    zero, one = a.dtype.type(0), a.dtype.type(1)
-    return np.where(a > 0, delta, zero) if kind == "relu" else fma(-a, a, one) * delta
-
-
-# --- samples ----------------------------------------------------------------------------------------------------------
-
-
-def _words(counter: tuple[ArrayLike, ...], seed: int) -> NDArray[np.uint32]:
-    return philox4x32_10(np.stack(np.broadcast_arrays(*counter), axis=-1), [seed % 2**32, seed // 2**32])
-
-
-def rows(
-    n: int, *, seed: int, replicates: ArrayLike, first: int, count: int, stream: int = 0, reshuffling: bool = False
-) -> NDArray[np.int64]:
-    """Row numbers of samples first .. first + count - 1: `(replicates, count)`.
-
-    >>> rows(10, seed=1, replicates=[0, 1], first=0, count=5).tolist()
-    [[6, 5, 4, 9, 5], [5, 3, 5, 2, 9]]
-    >>> sorted(rows(5, seed=1, replicates=[0], first=5, count=5, reshuffling=True)[0].tolist())
-    [0, 1, 2, 3, 4]
-    """
-    replicates = np.asarray(replicates, np.int64)
-    out = np.empty((len(replicates), count), np.int64)
-    for j, q in enumerate(range(first, first + count)):
-        if not reshuffling:
-            words = _words((replicates, stream, q // 4 % 2**32, SAMPLES + q // 4 // 2**32), seed)
-            out[:, j] = (words[:, q % 4].astype(np.uint64) * np.uint64(n)) >> np.uint64(32)
-            continue
-        epoch, position = divmod(q, n)
-        calls = [
-            _words((replicates, stream, (4 * epoch + call) % 2**32, EPOCHS + 4 * epoch // 2**32), seed)
-            for call in range(4)
-        ]
-        out[:, j] = [_shuffled(position, n, keys.tolist()) for keys in np.concatenate(calls, axis=1)]
-    return out
-
-
-def _scattered(x: int, key: int, size: int) -> int:
-    u = (x ^ key) * 0x9E3779B1 % 2**32
-    u ^= u >> 15
-    u = u * 0x85EBCA77 % 2**32
-    u ^= u >> 13
-    return (u * 0xC2B2AE3D % 2**32) * size >> 32
-
-
-def _shuffled(position: int, n: int, keys: Sequence[int]) -> int:
-    columns = math.isqrt(n - 1) + 1
-    grid_rows = -(-n // columns)
-    while True:
-        high, low = divmod(position, columns)
-        for r in range(0, 16, 2):
-            high = (high + _scattered(low, keys[r], grid_rows)) % grid_rows
-            low = (low + _scattered(high, keys[r + 1], columns)) % columns
-        position = high * columns + low
-        if position < n:
-            return position
-
-
-# --- the model --------------------------------------------------------------------------------------------------------
-
-
 def _layers(network: Network, x: FloatArray) -> list[tuple[FloatArray, FloatArray | None]]:
     """Weights `(replicates, units, inputs)` and intercepts `(replicates, units)` of every layer: views of x."""
     sizes = (network.X.shape[1], *network.hidden, network.outputs)
@@ -171,7 +69,7 @@ def _product(weights: FloatArray, rows: FloatArray) -> FloatArray:
         part = slice(0, min(WIDTH, rows.shape[2] - i))
         w, x = weights[:, None, :, i : i + WIDTH], rows[:, :, None, i : i + WIDTH]
         acc[..., part] = fma(w, x, acc[..., part])
-    return reference._fold(acc, axis=-1)
+    return fold(acc, axis=-1)
 
 
 def _forward(network: Network, x: FloatArray, rows: FloatArray) -> tuple[list[FloatArray], FloatArray]:
@@ -182,7 +80,7 @@ def _forward(network: Network, x: FloatArray, rows: FloatArray) -> tuple[list[Fl
         if intercept is not None:
             z = z + intercept[:, None, :]
         if k + 1 < len(layers):
-            inputs.append(_activated(network.activation, z))
+            inputs.append(activated(network.activation, z))
     return inputs, z
 
 
@@ -214,7 +112,7 @@ def _loss(loss: str, z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArr
         for k in range(z.shape[-1]):
             total = total + e[..., k]
         target = np.take_along_axis(above, y[..., None].astype(np.int64), axis=-1)[..., 0]
-        return _log(np.asarray(total)) - target, z.argmax(axis=-1) == y
+        return log(np.asarray(total)) - target, z.argmax(axis=-1) == y
     z = z[..., 0]
     if loss == "squared":
         r = z - y
@@ -222,8 +120,8 @@ def _loss(loss: str, z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArr
     m = y * z
     hits = (z > 0) == (y > 0)
     if loss == "logistic":
-        return reference._greater(F(0), -m) + _log(F(1) + exp(-abs(m))), hits
-    return reference._greater(F(0), F(1) - m), hits
+        return greater(F(0), -m) + log(F(1) + exp(-abs(m))), hits
+    return greater(F(0), F(1) - m), hits
 
 
 def metrics(network: Network, x: FloatArray) -> dict[str, FloatArray]:
@@ -239,7 +137,7 @@ def metrics(network: Network, x: FloatArray) -> dict[str, FloatArray]:
             acc = np.zeros((len(x), WIDTH))
             for i in range(len(X)):
                 acc[:, i % WIDTH] += losses[:, i]
-            mean = reference._fold(acc, axis=1) / len(X)
+            mean = fold(acc, axis=1) / len(X)
             if prefix:
                 out["test_loss"] = mean.astype(x.dtype)
                 out["test_accuracy"] = np.where(np.isfinite(mean), hits.sum(axis=1) / len(X), np.nan).astype(x.dtype)
@@ -250,13 +148,10 @@ def metrics(network: Network, x: FloatArray) -> dict[str, FloatArray]:
                     for row in np.moveaxis(weights.astype(np.float64), 1, 0):
                         for i in range(row.shape[1]):
                             acc[:, i % WIDTH] = fma(row[:, i], row[:, i], acc[:, i % WIDTH])
-                mean = mean + 0.5 * network.l2 * reference._fold(acc, axis=1)
+                mean = mean + 0.5 * network.l2 * fold(acc, axis=1)
             out["loss"] = mean.astype(x.dtype)
-            out["suboptimality"] = reference._greater(np.float64(0), mean - network.minimum).astype(x.dtype)
+            out["suboptimality"] = greater(np.float64(0), mean - network.minimum).astype(x.dtype)
     return out
-
-
-# --- trajectories -----------------------------------------------------------------------------------------------------
 
 
 def _start(network: Network, replicates: NDArray[np.int64], seed: int, stream: int, dtype: Any) -> FloatArray:
@@ -266,7 +161,7 @@ def _start(network: Network, replicates: NDArray[np.int64], seed: int, stream: i
     if network.x0 is not None:
         x[:] = np.asarray(network.x0, np.float64).astype(dtype)
         return x
-    drawn = reference.draws(
+    drawn = draws(
         "gaussian",
         seed=seed,
         replicates=replicates,
@@ -276,9 +171,9 @@ def _start(network: Network, replicates: NDArray[np.int64], seed: int, stream: i
         coordinate=START,
         dtype=x.dtype,
     ).T
-    for k, ((into, _), (draws, _)) in enumerate(zip(_layers(network, x), _layers(network, drawn), strict=True)):
+    for k, ((into, _), (unscaled, _)) in enumerate(zip(_layers(network, x), _layers(network, drawn), strict=True)):
         gain = 2.0 if k + 2 < len(sizes) and network.activation == "relu" else 1.0
-        into[:] = np.asarray(math.sqrt(gain / sizes[k])).astype(x.dtype) * draws
+        into[:] = np.asarray(math.sqrt(gain / sizes[k])).astype(x.dtype) * unscaled
     return x
 
 
@@ -288,7 +183,7 @@ def _project(network: Network, x: FloatArray) -> FloatArray:
         for row in [*np.moveaxis(weights, 1, 0), *([] if intercept is None else [intercept])]:
             for i in range(row.shape[1]):
                 acc[:, i % WIDTH] = fma(row[:, i], row[:, i], acc[:, i % WIDTH])
-    F, q = x.dtype.type, reference._fold(acc, axis=1)
+    F, q = x.dtype.type, fold(acc, axis=1)
     factor = np.where(q < F(np.inf), F(network.radius) / np.sqrt(q), F(np.nan))
     return np.where((q > F(network.radius * network.radius))[:, None], x * factor[:, None], x)
 
@@ -321,10 +216,7 @@ def simulate(
     F: Any = dtype.type
     numbers = np.asarray(replicates, np.int64)
     records = (horizon,) if record_at is None else tuple(record_at)
-    length = {k: k if iterate == "average" else max(1, math.ceil(tail_frac * k)) for k in records}
-    steps = np.arange(horizon, dtype=np.int64)
-    u, v = steps / horizon, (horizon - steps) / horizon
-    lr = (base_lr * reference.schedule_value(horizon=horizon, u=u, v=v, **vars(schedule))).astype(dtype)
+    lr = learning_rates(schedule, base_lr, horizon, dtype)
     X, y, B = np.asarray(network.X, dtype), np.asarray(network.y, dtype), network.batch_size
     decay, mu, share = F(network.l2 + weight_decay), F(momentum), F(1) / F(B)
     indices = rows(
@@ -339,25 +231,16 @@ def simulate(
 
     x = _start(network, numbers, seed, stream, dtype)
     velocity = np.zeros_like(x)
-    finished, segment = np.zeros(x.shape, np.float64), np.zeros(x.shape, dtype)
-    sums = {0: finished}
-    starts = {k - length[k] for k in records}
+    averages = Averages(iterate, tail_frac, records, x)
     out: dict[str, list[FloatArray]] = {}
     with np.errstate(all="ignore"):
         for k in range(max(records) + 1):
             if k > 0:
                 batch = indices[:, (k - 1) * B : k * B]
                 x, velocity = _step(network, x, velocity, X[batch], y[batch], -lr[k - 1], (decay, mu, share, nesterov))
-                segment = segment + x
-                if k % reference.SEGMENT == 0:
-                    finished, segment = finished + segment, np.zeros(x.shape, dtype)
-                if k in starts:
-                    sums[k] = finished + segment
+                averages.add(k, x)
             if k in records:
-                point = x
-                if iterate != "last" and k > 0:
-                    point = ((finished + segment - sums[k - length[k]]) / length[k]).astype(dtype)
-                for name, values in metrics(network, point).items():
+                for name, values in metrics(network, averages.at(k, x)).items():
                     out.setdefault(name, []).append(values)
     return {name: np.stack(values) for name, values in out.items()}
 
@@ -382,7 +265,7 @@ def _step(
         for unit in range(factors[0].shape[2]):
             weight = np.broadcast_to(layers[k][0][:, None, unit, :], delta.shape)
             delta = fma(np.broadcast_to(factors[0][:, :, unit, None], delta.shape), weight, delta)
-        factors.insert(0, _through(network.activation, inputs[k], delta))
+        factors.insert(0, through(network.activation, inputs[k], delta))
     total = np.empty_like(x)  # what before_rows and the rows make
     for k, (weights, intercept) in enumerate(layers):
         into, into_intercept = _layers(network, total)[k]
