@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anneal_sgd import schedules
+from anneal_sgd import cli, schedules
 from anneal_sgd.campaigns import Campaign, ProblemGrid, StoreError, _store, estimate
 from campaign_cases import arrays, noisy, small
 
@@ -26,7 +26,7 @@ LARGE = """
 import sys
 sys.path.insert(0, {here!r})
 from campaign_cases import noisy
-from anneal_sgd import schedules
+from anneal_sgd import cli, schedules
 from anneal_sgd.campaigns import Campaign, ProblemGrid, _run
 
 def large():
@@ -190,12 +190,9 @@ def changed(path, statement):
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
-        ("PRAGMA user_version = 0", "has schema version 0, of an older version of anneal_sgd"),
+        ("PRAGMA user_version = 1", "has schema version 1, of an older version of anneal_sgd.* export it with that"),
         ("PRAGMA user_version = 99", "has schema version 99, of a newer version of anneal_sgd"),
-        (
-            "UPDATE meta SET value = '1'",
-            "holds trajectories of stream version 1, this version of anneal_sgd makes those",
-        ),
+        ("UPDATE meta SET value = '1'", "is damaged: its created_by has changed"),
         ("DELETE FROM meta", "holds trajectories of stream version None"),
         ("DELETE FROM campaign", "holds no campaign yet"),
         ("DELETE FROM config WHERE id = 3", "is damaged: 1 of 24 configs are lost"),
@@ -203,10 +200,22 @@ def changed(path, statement):
         ("UPDATE statistic SET stop = 4096 WHERE config = 3", "is damaged: the statistics of config 3, replicates"),
         ("UPDATE statistic SET cells = zeroblob(96)", "is damaged: the statistics of config 1, replicates"),
         ("UPDATE config SET description = '{}' WHERE id = 2", "is damaged: the description of config 2 has changed"),
-        ("UPDATE config SET replicates = 5 WHERE id = 2", "is damaged: 5 replicates of config 2 were stored, 3000"),
+        (
+            "UPDATE config SET replicates = 5 WHERE id = 2",
+            "the number of replicates of config 2 has changed",
+        ),
         ("UPDATE campaign SET description = '{}'", "is damaged: the description of the campaign has changed"),
-        ("UPDATE run SET environment = '{}'", "is damaged: the description of a run has changed"),
-        ("DROP TABLE statistic", "is damaged: no such table: statistic"),
+        ("UPDATE run SET environment = '{}'", "is damaged: the description of run 1 has changed"),
+        ("UPDATE run SET started = 'yesterday'", "is damaged: the description of run 1 has changed"),
+        ("UPDATE run SET finished = NULL", "is damaged: the description of run 1 has changed"),
+        ("UPDATE run SET trajectory_steps = 1", "is damaged: the description of run 1 has changed"),
+        ("DROP TABLE statistic", "is damaged: its schema has changed, in table 'statistic'"),
+        ("CREATE VIEW people AS SELECT 1", "is damaged: its schema has changed, in view 'people'"),
+        ("CREATE INDEX i ON run (started)", "is damaged: its schema has changed, in index 'i' of 'run'"),
+        (
+            "CREATE TRIGGER t AFTER INSERT ON statistic BEGIN DELETE FROM statistic; END",
+            "is damaged: its schema has changed, in trigger 't' of 'statistic'",
+        ),
     ],
 )
 def test_what_was_changed_is_noticed(tmp_path, statement, message):
@@ -216,63 +225,112 @@ def test_what_was_changed_is_noticed(tmp_path, statement, message):
         Campaign.load(tmp_path / "s.db")
 
 
+def test_a_store_of_another_stream_is_refused(tmp_path, monkeypatch):
+    with monkeypatch.context() as earlier:
+        earlier.setattr(_store, "STREAM_VERSION", 1)
+        small().run(tmp_path / "s.db")
+    with pytest.raises(StoreError, match="holds trajectories of stream version 1, this version of anneal_sgd makes th"):
+        Campaign.load(tmp_path / "s.db")
+
+
+# --- damage at random places
+
+
+def damageable(replicates):
+    return Campaign(
+        ProblemGrid(noisy, slope=[0.1, 0.3]), [schedules.Linear()], rho=[1.0, 4.0], horizon=20, replicates=replicates
+    )
+
+
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    """The bytes of a store, and what is in it."""
-    path = tmp_path_factory.mktemp("sound") / "s.db"
-    result = Campaign(
-        ProblemGrid(noisy, slope=[0.1, 0.3]), [schedules.Linear()], rho=[1.0, 4.0], horizon=20, replicates=1500
-    ).run(path)
-    return path.read_bytes(), arrays(result), result.provenance()
+    """The bytes of a store, its export, its runs, and the statistics that it grows to."""
+    folder = tmp_path_factory.mktemp("sound")
+    result = damageable(1500).run(folder / "s.db")
+    content = (folder / "s.db").read_bytes()
+    result.export(folder / "r.csv")
+    grown = damageable(2600).run(folder / "s.db")
+    return content, (folder / "r.csv").read_bytes(), result.runs, arrays(grown)
 
 
-def check(path, sound):
-    """A damaged file gives an error that says so, or the right numbers."""
-    _, right, provenance = sound
-    try:
-        result = Campaign.load(path)
-    except StoreError:
-        return "told"
-    assert arrays(result) == right
-    assert result.provenance() == provenance
-    result.to_pandas()
-    return "right"
+@pytest.fixture
+def in_time():
+    """Makes a hang a failure."""
+
+    def late(*_):
+        raise AssertionError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, late)
+    yield lambda: signal.alarm(60)
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
-@given(flips=st.lists(st.tuples(st.integers(0, 2**32), st.integers(0, 7)), min_size=1, max_size=4))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_flipped_bits_give_no_wrong_number(sound, tmp_path, flips):
-    content = bytearray(sound[0])
-    for place, bit in flips:
-        content[place % len(content)] ^= 1 << bit
-    path = tmp_path / "flipped.db"
+def check(content, sound, tmp_path, capsys):
+    """Whether a damaged store is told to be one, in each use; else it gives what the sound one gives."""
+    _, export, runs, grown = sound
+    path, out = tmp_path / "damaged.db", tmp_path / "damaged.csv"
     path.write_bytes(content)
-    check(path, sound)
-
-
-@given(cut=st.integers(0, 2**32), rest=st.binary(max_size=40))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_truncated_files_give_no_wrong_number(sound, tmp_path, cut, rest):
-    path = tmp_path / "cut.db"
-    path.write_bytes(sound[0][: cut % len(sound[0])] + rest)
-    assert check(path, sound) == "told" or rest
-
-
-@given(seed=st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_damaged_store_is_not_run_on(sound, tmp_path, seed):
-    """Going on with a damaged file ends in an error, or in the right numbers."""
-    rng = random.Random(seed)
-    content = bytearray(sound[0])
-    for _ in range(rng.randint(1, 3)):
-        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
-    path = tmp_path / "flipped.db"
-    path.write_bytes(content)
-    campaign = Campaign(
-        ProblemGrid(noisy, slope=[0.1, 0.3]), [schedules.Linear()], rho=[1.0, 4.0], horizon=20, replicates=1500
-    )
+    out.unlink(missing_ok=True)
+    told = cli.main(["export", str(path), "-o", str(out)]) == 2
+    if told:
+        message = capsys.readouterr().err
+        assert message.startswith("anneal-sgd: ")
+        assert message.count("\n") == 1
+        assert not out.exists()
+        with pytest.raises(StoreError):
+            Campaign.load(path)
+    else:
+        assert out.read_bytes() == export
+        assert Campaign.load(path).runs == runs
     with contextlib.suppress(StoreError):
-        assert arrays(campaign.run(path)) == sound[1]
+        assert arrays(damageable(2600).run(path)) == grown
+    return told
+
+
+many = pytest.mark.parametrize("examples", [60, pytest.param(4000, marks=pytest.mark.slow)])
+
+
+@many
+def test_flipped_bits_give_no_wrong_number(sound, tmp_path, capsys, in_time, examples):
+    used = [i for i, byte in enumerate(sound[0]) if byte]
+    told = []
+
+    @given(st.lists(st.tuples(st.sampled_from(used), st.integers(0, 7)), min_size=1, max_size=3))
+    @settings(max_examples=examples, deadline=None, database=None)
+    def flipped(flips):
+        in_time()
+        content = bytearray(sound[0])
+        for place, bit in flips:
+            content[place] ^= 1 << bit
+        told.append(check(content, sound, tmp_path, capsys))
+
+    flipped()
+    assert any(told)
+
+
+@many
+def test_truncated_files_give_no_wrong_number(sound, tmp_path, capsys, in_time, examples):
+    @given(cut=st.integers(0, len(sound[0]) - 1), rest=st.binary(max_size=40))
+    @settings(max_examples=examples, deadline=None, database=None)
+    def cut_off(cut, rest):
+        in_time()
+        assert check(sound[0][:cut] + rest, sound, tmp_path, capsys) or rest
+
+    cut_off()
+
+
+def test_every_flip_in_the_schema_is_told(sound, tmp_path, capsys, in_time):
+    """A bit of every seventh letter of the text that makes the tables."""
+    statements = [text.strip().encode() for text in _store._SCHEMA.split(";")[:-1]]
+    assert len(statements) == 6
+    for statement in statements:
+        start = sound[0].index(statement)
+        for place in range(start, start + len(statement), 7):
+            in_time()
+            content = bytearray(sound[0])
+            content[place] ^= 1
+            assert check(content, sound, tmp_path, capsys)
 
 
 def test_memory_does_not_grow_with_the_length_of_a_run(tmp_path):

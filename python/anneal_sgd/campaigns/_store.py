@@ -1,8 +1,8 @@
 """The file in which a campaign's statistics live: an SQLite database. SQLite is used here and nowhere else.
 
 Every commit is a transaction: after `kill -9`, a power cut or a full disk the file holds all earlier commits. Every
-row carries a checksum and is checked when it is read; SQLite itself would give back a flipped bit. docs/campaigns.md
-describes the tables.
+row carries a checksum and is checked when it is read, and the schema is compared with what it must be: SQLite itself
+would give back a flipped bit. docs/campaigns.md describes the tables.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -30,15 +31,16 @@ if TYPE_CHECKING:
 StorePath: TypeAlias = "str | os.PathLike[str]"
 
 APPLICATION_ID = 0x41534744  # "ASGD"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _MAGIC = b"SQLite format 3\x00"
 _LOCK_SECONDS = 60.0
 
 _SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE problem (digest TEXT PRIMARY KEY, text TEXT NOT NULL, minimum REAL, checksum BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE config (
-    id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, description TEXT NOT NULL, replicates INTEGER NOT NULL);
+    id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, description TEXT NOT NULL, replicates INTEGER NOT NULL,
+    checksum BLOB NOT NULL);
 CREATE TABLE statistic (
     config INTEGER NOT NULL REFERENCES config (id), first INTEGER NOT NULL, stop INTEGER NOT NULL,
     cells BLOB NOT NULL, checksum BLOB NOT NULL, PRIMARY KEY (config, first)) WITHOUT ROWID;
@@ -46,7 +48,7 @@ CREATE TABLE campaign (
     id INTEGER PRIMARY KEY, description TEXT NOT NULL, configs BLOB NOT NULL, checksum BLOB NOT NULL UNIQUE);
 CREATE TABLE run (
     id INTEGER PRIMARY KEY, campaign INTEGER NOT NULL, started REAL NOT NULL, finished REAL, environment TEXT NOT NULL,
-    backends TEXT NOT NULL, checksum BLOB NOT NULL, trajectory_steps INTEGER NOT NULL);
+    backends TEXT NOT NULL, trajectory_steps INTEGER NOT NULL, checksum BLOB NOT NULL);
 """
 
 
@@ -118,8 +120,10 @@ class Store:
                 return  # somebody else's database
             for statement in _SCHEMA.split(";"):
                 self._db.execute(statement)
-            meta = {"stream_version": STREAM_VERSION, "created_by": f"anneal_sgd {__version__}"}
-            self._db.executemany("INSERT INTO meta VALUES (?, ?)", [(k, str(v)) for k, v in meta.items()])
+            meta = {"stream_version": str(STREAM_VERSION), "created_by": f"anneal_sgd {__version__}"}
+            self._db.executemany(
+                "INSERT INTO meta VALUES (?, ?, ?)", [(k, v, _checksum(k, v)) for k, v in meta.items()]
+            )
             self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
@@ -131,16 +135,23 @@ class Store:
             whose = "a newer" if version > SCHEMA_VERSION else "an older"
             raise StoreError(
                 f"store '{self.path}' has schema version {version}, of {whose} version of anneal_sgd; this one, "
-                f"{__version__}, reads {SCHEMA_VERSION}"
+                f"{__version__}, reads {SCHEMA_VERSION}: export it with that version, or use another file"
             )
+        different = dict(set(_schema(self._db)) ^ set(_right_schema()))
+        if different:
+            raise self._damaged(f"its schema has changed, in {', '.join(sorted(different))}")
         found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             raise self._damaged(found)
-        row = self._db.execute("SELECT value FROM meta WHERE name = 'stream_version'").fetchone()
-        if row is None or row[0] != str(STREAM_VERSION):
+        meta = {}
+        for name, value, check in self._db.execute("SELECT * FROM meta"):
+            if check != _checksum(name, value):
+                raise self._damaged(f"its {name} has changed")
+            meta[name] = value
+        if meta.get("stream_version") != str(STREAM_VERSION):
             raise StoreError(
-                f"store '{self.path}' holds trajectories of stream version {row and row[0]}, this version of "
-                f"anneal_sgd makes those of {STREAM_VERSION}: they are not mixed; use another file"
+                f"store '{self.path}' holds trajectories of stream version {meta.get('stream_version')}, this version "
+                f"of anneal_sgd makes those of {STREAM_VERSION}: they are not mixed; use another file"
             )
 
     def data_version(self) -> int:
@@ -163,7 +174,7 @@ class Store:
         if "suboptimality" in campaign.metrics:
             pairs = zip(campaign.problems, campaign._digests, strict=True)
             digests = [(problem, digest) for problem, digest in pairs if problem._SOLVES_FOR_MINIMUM]
-        with self._reading():
+        with self._explained():
             known = self._minima()
         for problem, digest in digests:
             if digest in known:
@@ -174,63 +185,64 @@ class Store:
         with self._explained(), self._transaction():
             self._db.executemany(
                 "INSERT OR IGNORE INTO problem VALUES (?, ?, ?, ?)",
-                ((d, t, m, _checksum(d.encode(), t.encode(), repr(m).encode())) for d, (t, m) in new.items()),
+                ((digest, *row, _checksum(digest, *row)) for digest, row in new.items()),
             )
             self._db.executemany(
-                "INSERT OR IGNORE INTO config (hash, description, replicates) VALUES (?, ?, 0)", identities
+                "INSERT OR IGNORE INTO config (hash, description, replicates, checksum) VALUES (?, ?, 0, ?)",
+                ((hash_, description, _checksum(hash_, 0)) for hash_, description in identities),
             )
-            check = _checksum(text.encode(), blob)
+            check = _checksum(text, blob)
             self._db.execute(
                 "INSERT OR IGNORE INTO campaign (description, configs, checksum) VALUES (?, ?, ?)", (text, blob, check)
             )
             (number,) = self._db.execute("SELECT id FROM campaign WHERE checksum = ?", (check,)).fetchone()
-        with self._reading():
             return number, self._ids([hash_ for hash_, _ in identities])
 
     def _minima(self) -> dict[str, float]:
         known = {}
         for digest, text, value, check in self._db.execute("SELECT digest, text, minimum, checksum FROM problem"):
-            if check != _checksum(digest.encode(), text.encode(), repr(value).encode()):
+            if check != _checksum(digest, text, value):
                 raise self._damaged(f"the minimum of problem {digest[:12]} has changed")
             known[digest] = value
         return known
 
     def begin_run(self, campaign: int, environment: dict[str, Any]) -> int:
         """Remember that a run begins, and what runs it; returns its id."""
-        text = json.dumps(environment, sort_keys=True)
         with self._explained(), self._transaction():
-            row = self._db.execute(
-                "INSERT INTO run (campaign, started, environment, backends, checksum, trajectory_steps) "
-                "VALUES (?, ?, ?, '[]', ?, 0)",
-                (campaign, time.time(), text, _checksum(text.encode(), b"[]")),
-            )
-            return int(row.lastrowid or 0)
+            (run,) = self._db.execute("SELECT coalesce(max(id), 0) + 1 FROM run").fetchone()
+            self._put_run(run, campaign, time.time(), None, json.dumps(environment, sort_keys=True), "[]", 0)
+            return int(run)
 
     def end_run(self, run: int) -> None:
         """Remember that a run has computed all it was to compute."""
         with self._explained(), self._transaction():
-            self._db.execute("UPDATE run SET finished = ? WHERE id = ?", (time.time(), run))
+            ((*begun, _, environment, backends, steps),) = self._runs("WHERE id = ?", run)
+            self._put_run(*begun, time.time(), environment, backends, steps)
 
     def commit(self, answers: Sequence[Answer], *, run: int) -> None:
         """Add statistics, all or none. What is there already, or part of what is there, changes nothing."""
-        steps = sum(answer.trajectory_steps for answer in answers)
         with self._explained(), self._transaction():
             for answer in answers:
                 self._add(answer)
-            query = "SELECT environment, backends FROM run WHERE id = ?"
-            environment, backends = self._db.execute(query, (run,)).fetchone()
+            ((*begun, backends, steps),) = self._runs("WHERE id = ?", run)
             backends = json.dumps(sorted({*json.loads(backends), *(answer.backend for answer in answers)}))
-            check = _checksum(environment.encode(), backends.encode())
-            self._db.execute(
-                "UPDATE run SET backends = ?, checksum = ?, trajectory_steps = trajectory_steps + ? WHERE id = ?",
-                (backends, check, steps, run),
-            )
+            self._put_run(*begun, backends, steps + sum(answer.trajectory_steps for answer in answers))
+
+    def _runs(self, condition: str = "", *values: Any) -> Iterator[tuple[Any, ...]]:
+        """All columns of runs but the checksum, which is right."""
+        for *row, check in self._db.execute(f"SELECT * FROM run {condition} ORDER BY id", values):
+            if check != _checksum(*row):
+                raise self._damaged(f"the description of run {row[0]} has changed")
+            yield tuple(row)
+
+    def _put_run(self, *row: Any) -> None:
+        self._db.execute("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, _checksum(*row)))
 
     def _add(self, answer: Answer) -> None:
         first, stop = answer.node
         if len(answer.cells) != len(answer.ids):
             raise RuntimeError(f"a shard of {len(answer.ids)} configs came back with {len(answer.cells)}")
-        stored = self._rows(answer.ids)
+        stored = self.nodes(answer.ids)
         places, added, dropped = [], [], []
         for place, id_ in enumerate(answer.ids):
             inside = [(f, s) for f, s in stored[id_] if first <= f and s <= stop]
@@ -247,10 +259,11 @@ class Store:
             if across:
                 raise self._damaged(f"ranges of replicates overlap: {across[0]} and {(first, stop)}")
             places.append(place)
-            added.append((stop - first - sum(s - f for f, s in inside), id_))
+            replicates = stop - first + sum(s - f for f, s in stored[id_] if (f, s) not in inside)
+            added.append((replicates, _checksum(self._hashes[id_], replicates), id_))
             dropped += [(id_, f) for f, _ in inside]
         self._db.executemany("DELETE FROM statistic WHERE config = ? AND first = ?", dropped)
-        self._db.executemany("UPDATE config SET replicates = replicates + ? WHERE id = ?", added)
+        self._db.executemany("UPDATE config SET replicates = ?, checksum = ? WHERE id = ?", added)
         self._insert([answer.ids[i] for i in places], answer.node, answer.cells[places], stored)
 
     def _insert(self, ids: list[int], node: Range, cells: Cells, stored: dict[int, dict[Range, Cells]]) -> None:
@@ -279,26 +292,43 @@ class Store:
     # --- reading
 
     def ranges(self, ids: Sequence[int]) -> dict[int, list[Range]]:
-        """The nodes that are stored of every config."""
-        with self._reading():
+        """The nodes that are stored of every config, checked as by `nodes`."""
+        with self._explained():
             found: dict[int, list[Range]] = {id_: [] for id_ in ids}
-            for id_, first, stop in self._of("SELECT config, first, stop FROM statistic", ids):
-                found[id_].append((first, stop))
+            for id_, node, _ in self._statistics(ids):
+                found[id_].append(node)
             return found
 
     def nodes(self, ids: Sequence[int]) -> dict[int, dict[Range, Cells]]:
-        """The statistics of every config, checked; StoreError where any is damaged or lost."""
-        with self._reading():
-            rows = self._rows(ids)
-            for id_, replicates in self._of("SELECT id, replicates FROM config", ids, key="id"):
-                held = sum(stop - first for first, stop in rows[id_])
-                if held != replicates:
-                    raise self._damaged(f"{replicates} replicates of config {id_} were stored, {held} are there")
-            return rows
+        """The statistics of every config; StoreError where any is damaged or lost."""
+        with self._explained():
+            found: dict[int, dict[Range, Cells]] = {id_: {} for id_ in ids}
+            for id_, node, blob in self._statistics(ids):
+                found[id_][node] = np.frombuffer(blob, CELL)
+            return found
+
+    def _statistics(self, ids: Sequence[int]) -> Iterator[tuple[int, Range, bytes]]:
+        """Config, node and cells of all that is stored of the configs, checked."""
+        for i in range(0, len(ids), 500):
+            some = ids[i : i + 500]
+            marks = ",".join("?" * len(some))
+            held = dict.fromkeys(some, 0)
+            query = f"SELECT * FROM statistic WHERE config IN ({marks})"
+            for id_, first, stop, blob, check in self._db.execute(query, some):
+                if check != self._statistic_checksum(id_, first, stop, blob) or len(blob) % CELL.itemsize:
+                    raise self._damaged(f"the statistics of config {id_}, replicates {first} to {stop}, have changed")
+                held[id_] += stop - first
+                yield id_, (first, stop), blob
+            query = f"SELECT id, replicates, checksum FROM config WHERE id IN ({marks})"
+            for id_, replicates, check in self._db.execute(query, some):
+                if check != _checksum(self._hashes[id_], replicates):
+                    raise self._damaged(f"the number of replicates of config {id_} has changed")
+                if held[id_] != replicates:
+                    raise self._damaged(f"{replicates} replicates of config {id_} were stored, {held[id_]} are there")
 
     def held(self, campaign: Campaign) -> list[list[Range]]:
         """The nodes that are stored of every config of a campaign, in order; nothing is written."""
-        with self._reading():
+        with self._explained():
             known = self._known()
         ids = [known.get(hash_) for hash_, _ in campaign.identities()]
         ranges = self.ranges([id_ for id_ in ids if id_ is not None])
@@ -306,11 +336,11 @@ class Store:
 
     def campaigns(self) -> dict[int, str]:
         """The names of all campaigns, by their numbers."""
-        with self._reading():
+        with self._explained():
             names = {}
             query = "SELECT id, description, configs, checksum FROM campaign ORDER BY id"
             for number, text, blob, check in self._db.execute(query):
-                if check != _checksum(text.encode(), blob) or len(blob) % 32:
+                if check != _checksum(text, blob) or len(blob) % 32:
                     raise self._damaged("the description of the campaign has changed")
                 names[number] = json.loads(text)["name"]
             return names
@@ -323,12 +353,10 @@ class Store:
         known = self.campaigns()
         if not known:
             raise StoreError(f"store '{self.path}' holds no campaign yet")
-        with self._reading():
+        with self._explained():
             if wanted is None:
-                computed = "trajectory_steps > 0 OR finished IS NOT NULL"
-                query = f"SELECT campaign FROM run WHERE {computed} ORDER BY id DESC LIMIT 1"
-                last = self._db.execute(query).fetchone()
-                number = max(known) if last is None else int(last[0])
+                computed = [row[1] for row in self._runs() if row[3] is not None or row[6] > 0]
+                number = computed[-1] if computed else max(known)
             else:
                 found = [n for n, name in known.items() if wanted in (n, name, str(n))]
                 if not found:
@@ -343,17 +371,12 @@ class Store:
 
     def runs(self, campaign: int) -> list[dict[str, Any]]:
         """All runs of a campaign: when, what, how much."""
-        with self._reading():
+        with self._explained():
             found = []
-            query = (
-                "SELECT started, finished, environment, backends, checksum, trajectory_steps FROM run "
-                "WHERE campaign = ? ORDER BY id"
-            )
-            for started, finished, text, backends, check, steps in self._db.execute(query, (campaign,)):
-                if check != _checksum(text.encode(), backends.encode()):
-                    raise self._damaged("the description of a run has changed")
-                told = {**json.loads(text), "backends": json.loads(backends)}
-                found.append({"started": started, "finished": finished, "trajectory_steps": steps, **told})
+            for _, number, started, finished, environment, backends, steps in self._runs():
+                if number == campaign:
+                    when = {"started": started, "finished": finished, "trajectory_steps": steps}
+                    found.append({**when, **json.loads(environment), "backends": json.loads(backends)})
             return found
 
     def _known(self) -> dict[bytes, int]:
@@ -372,24 +395,8 @@ class Store:
         self._hashes = {id_: hash_ for hash_, id_ in known.items()}
         return [known[hash_] for hash_ in hashes]
 
-    def _rows(self, ids: Sequence[int]) -> dict[int, dict[Range, Cells]]:
-        found: dict[int, dict[Range, Cells]] = {id_: {} for id_ in ids}
-        for id_, first, stop, blob, check in self._of(
-            "SELECT config, first, stop, cells, checksum FROM statistic", ids
-        ):
-            if check != self._statistic_checksum(id_, first, stop, blob) or len(blob) % CELL.itemsize:
-                raise self._damaged(f"the statistics of config {id_}, replicates {first} to {stop}, have changed")
-            found[id_][first, stop] = np.frombuffer(blob, CELL)
-        return found
-
-    def _of(self, query: str, ids: Sequence[int], *, key: str = "config") -> Iterator[Any]:
-        """The rows of these configs."""
-        for i in range(0, len(ids), 500):
-            some = ids[i : i + 500]
-            yield from self._db.execute(f"{query} WHERE {key} IN ({','.join('?' * len(some))})", some)
-
     def _statistic_checksum(self, id_: int, first: int, stop: int, blob: bytes) -> bytes:
-        return _checksum(self._hashes[id_], b"%d-%d" % (first, stop), blob)
+        return _checksum(self._hashes[id_], f"{first}-{stop}", blob)
 
     # --- errors
 
@@ -425,26 +432,33 @@ class Store:
             raise self._damaged(text) from None
         except (sqlite3.Error, UnicodeError, OverflowError) as error:
             raise self._damaged(str(error)) from None
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
-        """The same, and for values of another type than were written."""
-        with self._explained():
-            try:
-                yield
-            except (TypeError, AttributeError, KeyError, ValueError) as error:
-                raise self._damaged(f"{type(error).__name__} {error}") from None
+        except (TypeError, AttributeError, KeyError, ValueError) as error:  # of values that nobody has written
+            raise self._damaged(f"{type(error).__name__} {error}") from None
 
     def _damaged(self, what: str) -> StoreError:
         return StoreError(f"store '{self.path}' is damaged: {what}. Restore it from a copy, or begin another one")
 
 
-def _checksum(*parts: bytes) -> bytes:
+def _checksum(*parts: object) -> bytes:
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
-        digest.update(b"%d:" % len(part))
-        digest.update(part)
+        content = part if isinstance(part, bytes) else str(part).encode()
+        digest.update(b"%d:" % len(content))
+        digest.update(content)
     return digest.digest()
+
+
+def _schema(db: sqlite3.Connection) -> list[tuple[str, str | None]]:
+    """What is in a database: kind, name and table, and the text that makes it."""
+    rows = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema")
+    return [(f"{kind} {name!r}" + (f" of {table!r}" if table != name else ""), sql) for kind, name, table, sql in rows]
+
+
+@cache
+def _right_schema() -> list[tuple[str, str | None]]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(_SCHEMA)
+        return _schema(db)
 
 
 def _size(path: Path) -> int | None:
