@@ -45,23 +45,6 @@ Array schedule_values(const Schedule& schedule, std::int64_t horizon, std::int64
 }  // namespace
 
 void bind_schedule(py::module_& m) {
-    py::native_enum<ScheduleKind>(m, "ScheduleKind", "enum.Enum")
-        .value("constant", ScheduleKind::constant)
-        .value("inverse_sqrt", ScheduleKind::inverse_sqrt)
-        .value("polynomial", ScheduleKind::polynomial)
-        .value("linear", ScheduleKind::linear)
-        .value("cosine", ScheduleKind::cosine)
-        .value("one_minus_sqrt", ScheduleKind::one_minus_sqrt)
-        .value("exponential", ScheduleKind::exponential)
-        .value("step_decay", ScheduleKind::step_decay)
-        .value("warmup_stable_decay", ScheduleKind::warmup_stable_decay)
-        .value("tabulated", ScheduleKind::tabulated)
-        .finalize();
-    py::native_enum<CooldownShape>(m, "CooldownShape", "enum.Enum")
-        .value("linear", CooldownShape::linear)
-        .value("cosine", CooldownShape::cosine)
-        .value("one_minus_sqrt", CooldownShape::one_minus_sqrt)
-        .finalize();
     py::class_<Schedule, std::shared_ptr<Schedule>>(m, "Schedule")
         .def(py::init(&make_schedule), py::arg("kind"), py::kw_only(), py::arg("parameter") = 0.0,
              py::arg("cooldown") = CooldownShape::linear, py::arg("floor") = 0.0, py::arg("warmup_frac") = 0.0,

@@ -173,54 +173,21 @@ std::shared_ptr<Ensemble> make_ensemble(std::shared_ptr<Problems> problems,
     return e;
 }
 
+template <class Enum>
+void bind_kinds(py::module_& m) {
+    py::native_enum<Enum> bound(m, KindNames<Enum>::enumeration, "enum.Enum");
+    for (int value = 0; value < kind_count<Enum>; ++value) bound.value(KindNames<Enum>::kinds[value], Enum(value));
+    bound.finalize();
+}
+
 }  // namespace
 
 void bind_spec(py::module_& m) {
-    py::native_enum<ProblemKind>(m, "ProblemKind", "enum.Enum")
-        .value("absolute_value", ProblemKind::absolute_value)
-        .value("quadratic", ProblemKind::quadratic)
-        .value("huber", ProblemKind::huber)
-        .finalize();
-    py::native_enum<NoiseKind>(m, "NoiseKind", "enum.Enum")
-        .value("none", NoiseKind::none)
-        .value("rademacher", NoiseKind::rademacher)
-        .value("gaussian", NoiseKind::gaussian)
-        .value("uniform", NoiseKind::uniform)
-        .finalize();
-    py::native_enum<ProjectionKind>(m, "ProjectionKind", "enum.Enum")
-        .value("none", ProjectionKind::none)
-        .value("box", ProjectionKind::box)
-        .value("ball", ProjectionKind::ball)
-        .finalize();
-    py::native_enum<Iterate>(m, "Iterate", "enum.Enum")
-        .value("last", Iterate::last)
-        .value("average", Iterate::average)
-        .value("tail_average", Iterate::tail_average)
-        .finalize();
-    py::native_enum<Loss>(m, "Loss", "enum.Enum")
-        .value("squared", Loss::squared)
-        .value("logistic", Loss::logistic)
-        .value("hinge", Loss::hinge)
-        .value("softmax", Loss::softmax)
-        .finalize();
-    py::native_enum<Activation>(m, "Activation", "enum.Enum")
-        .value("relu", Activation::relu)
-        .value("tanh", Activation::tanh)
-        .finalize();
-    py::native_enum<Sampling>(m, "Sampling", "enum.Enum")
-        .value("with_replacement", Sampling::with_replacement)
-        .value("reshuffling", Sampling::reshuffling)
-        .finalize();
-    py::native_enum<Metric>(m, "Metric", "enum.Enum")
-        .value("suboptimality", Metric::suboptimality)
-        .value("loss", Metric::loss)
-        .value("test_loss", Metric::test_loss)
-        .value("test_accuracy", Metric::test_accuracy)
-        .finalize();
-    py::native_enum<Precision>(m, "Precision", "enum.Enum")
-        .value("float32", Precision::float32)
-        .value("float64", Precision::float64)
-        .finalize();
+#define ASGD_NOTHING(name)
+#define ASGD_BIND_KINDS(Name, kinds) bind_kinds<Name>(m);
+    ASGD_KINDS(ASGD_BIND_KINDS, ASGD_NOTHING)
+#undef ASGD_BIND_KINDS
+#undef ASGD_NOTHING
     py::class_<Problems, std::shared_ptr<Problems>>(m, "Problems")
         .def(py::init(&make_problems), py::kw_only(), py::arg("kind"), py::arg("noise"), py::arg("projection"),
              py::arg("weight"), py::arg("huber_width"), py::arg("noise_std"), py::arg("lower"), py::arg("upper"),

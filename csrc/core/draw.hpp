@@ -17,6 +17,19 @@ ASGD_ISA_NAMESPACE_BEGIN
 
 inline constexpr int rademacher_draws_per_call = 128;
 
+// How noise reaches a step: not at all, as a value to scale, or as a sign bit.
+enum class NoiseForm { none, values, bits };
+
+constexpr NoiseForm noise_form(NoiseKind kind) {
+    switch (kind) {
+        case NoiseKind::none: return NoiseForm::none;
+        case NoiseKind::rademacher: return NoiseForm::bits;
+        case NoiseKind::gaussian:
+        case NoiseKind::uniform: return NoiseForm::values;
+    }
+    __builtin_unreachable();
+}
+
 // One for each number of philox_bits.
 template <class Real>
 inline constexpr int value_draws_per_call = philox_bits_per_call<Real>;
@@ -62,10 +75,12 @@ ASGD_FN void draw_values(const typename Lane<R>::Bits bits[philox_bits_per_call<
             const Bits a = bits[2 * pair], b = bits[2 * pair + 1];
             if constexpr (noise == NoiseKind::gaussian) {
                 gaussian_pair(variate_under_log<R>(a), variate_of_angle<R>(b), b, z[2 * pair], z[2 * pair + 1]);
-            } else {
+            } else if constexpr (noise == NoiseKind::uniform) {
                 const R scale = set1<R>(0x1.bb67aep-31f);  // sqrt(3) 2^-31
                 z[2 * pair] = signed_to_real(a) * scale;
                 z[2 * pair + 1] = signed_to_real(b) * scale;
+            } else {
+                static_assert(known<noise>, "draw_values: no formula in float32 for this noise");
             }
         }
     } else {
@@ -75,10 +90,12 @@ ASGD_FN void draw_values(const typename Lane<R>::Bits bits[philox_bits_per_call<
             const R u = as_real((a >> 12) | one) - set1<R>(0x1.fffffffffffffp-1);  // all differences are exact
             const R t = as_real((b >> 12) | two) - set1<R>(3.0);
             gaussian_pair(u, t, b, z[0], z[1]);
-        } else {
+        } else if constexpr (noise == NoiseKind::uniform) {
             const R middle = set1<R>(1.5), scale = set1<R>(0x1.bb67ae8584caap+1);  // 2 sqrt(3)
             z[0] = (as_real((a >> 12) | one) - middle) * scale;
             z[1] = (as_real((b >> 12) | one) - middle) * scale;
+        } else {
+            static_assert(known<noise>, "draw_values: no formula in float64 for this noise");
         }
     }
 }

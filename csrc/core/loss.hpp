@@ -6,16 +6,22 @@
 #pragma once
 
 #include "elementary.hpp"
-#include "spec.hpp"
+#include "network.hpp"
+#include "with_kind.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
 
 template <Loss loss, class R>
 ASGD_FN R loss_derivative(R z, R y) {
     const R one = set1<R>(1);
-    if constexpr (loss == Loss::squared) return z - y;
-    if constexpr (loss == Loss::logistic) return -y / (one + exp_clamped(y * z));
-    if constexpr (loss == Loss::hinge) return select_less(y * z, one, -y, set1<R>(0));
+    if constexpr (loss == Loss::squared)
+        return z - y;
+    else if constexpr (loss == Loss::logistic)
+        return -y / (one + exp_clamped(y * z));
+    else if constexpr (loss == Loss::hinge)
+        return select_less(y * z, one, -y, set1<R>(0));
+    else
+        static_assert(known<loss>, "loss_derivative: no formula for this loss of one output");
 }
 
 template <Loss loss, class R>
@@ -24,12 +30,14 @@ ASGD_FN R loss_value(R z, R y) {
     if constexpr (loss == Loss::squared) {
         const R r = z - y;
         return (r * set1<R>(typename Lane<R>::Real(0.5))) * r;
-    }
-    if constexpr (loss == Loss::logistic) {
+    } else if constexpr (loss == Loss::logistic) {
         const R m = y * z;
         return max_keep_nan(zero, -m) + natural_log(one + exp_clamped(-absolute(m)));
+    } else if constexpr (loss == Loss::hinge) {
+        return max_keep_nan(zero, one - y * z);
+    } else {
+        static_assert(known<loss>, "loss_value: no formula for this loss of one output");
     }
-    if constexpr (loss == Loss::hinge) return max_keep_nan(zero, one - y * z);
 }
 
 // 1 where the label's sign is predicted; an output of 0 predicts -1.
@@ -92,17 +100,70 @@ ASGD_FN R class_predicted(const typename Lane<R>::Real* z, std::int64_t stride, 
     return hit;
 }
 
+// --- what holds for any loss: `outputs` of a sample, `stride` elements apart
+
+// Derivatives in place of the outputs.
+template <Loss loss, class R>
+ASGD_FN void differentiate_outputs(typename Lane<R>::Real* z, std::int64_t stride, int outputs, R y) {
+    if constexpr (has_one_output(loss))
+        store(z, loss_derivative<loss>(load<R>(z), y));
+    else if constexpr (loss == Loss::softmax)
+        softmax_derivatives<R>(z, stride, outputs, y);
+    else
+        static_assert(known<loss>, "differentiate_outputs: no formula for this loss");
+}
+
+template <Loss loss, class R>
+ASGD_FN R loss_of_outputs(const typename Lane<R>::Real* z, std::int64_t stride, int outputs, R y) {
+    if constexpr (has_one_output(loss))
+        return loss_value<loss>(load<R>(z), y);
+    else if constexpr (loss == Loss::softmax)
+        return softmax_value<R>(z, stride, outputs, y);
+    else
+        static_assert(known<loss>, "loss_of_outputs: no formula for this loss");
+}
+
+// 1 where the target is predicted.
+template <Loss loss, class R>
+ASGD_FN R target_predicted(const typename Lane<R>::Real* z, std::int64_t stride, int outputs, R y) {
+    if constexpr (has_one_output(loss))
+        return label_predicted(load<R>(z), y);
+    else if constexpr (loss == Loss::softmax)
+        return class_predicted<R>(z, stride, outputs, y);
+    else
+        static_assert(known<loss>, "target_predicted: no formula for this loss");
+}
+
+// --- activations
+
 template <Activation activation, class R>
 ASGD_FN R activated(R z) {
-    if constexpr (activation == Activation::relu) return max_keep_nan(set1<R>(0), z);
-    if constexpr (activation == Activation::tanh) return tanh(z);
+    if constexpr (activation == Activation::relu)
+        return max_keep_nan(set1<R>(0), z);
+    else if constexpr (activation == Activation::tanh)
+        return tanh(z);
+    else
+        static_assert(known<activation>, "activated: no formula for this activation");
 }
 
 // The derivative by z, from a = activated(z), times delta.
 template <Activation activation, class R>
 ASGD_FN R through_activation(R a, R delta) {
-    if constexpr (activation == Activation::relu) return select_less(set1<R>(0), a, delta, set1<R>(0));
-    if constexpr (activation == Activation::tanh) return fma(-a, a, set1<R>(1)) * delta;
+    if constexpr (activation == Activation::relu)
+        return select_less(set1<R>(0), a, delta, set1<R>(0));
+    else if constexpr (activation == Activation::tanh)
+        return fma(-a, a, set1<R>(1)) * delta;
+    else
+        static_assert(known<activation>, "through_activation: no formula for this activation");
+}
+
+// The variance of a drawn start of the weights before an activation, times the inputs of their units.
+ASGD_FN double start_gain(Activation activation) {
+    switch (activation) {
+        case Activation::relu: return 2;
+        case Activation::tanh: return 1;
+    }
+    __builtin_unreachable();
 }
 
 ASGD_ISA_NAMESPACE_END

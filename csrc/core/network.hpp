@@ -48,15 +48,37 @@ static inline void for_each_coordinate(const NetworkLayout& l, Place place) {
     }
 }
 
+// Whether a loss is one of a single output, or of several at a time.
+constexpr bool has_one_output(Loss loss) {
+    switch (loss) {
+        case Loss::squared:
+        case Loss::logistic:
+        case Loss::hinge: return true;
+        case Loss::softmax: return false;
+    }
+    __builtin_unreachable();
+}
+
+// Whether a metric is of the rows held out, or of those that are fitted.
+constexpr bool is_of_test(Metric metric) {
+    switch (metric) {
+        case Metric::suboptimality:
+        case Metric::loss: return false;
+        case Metric::test_loss:
+        case Metric::test_accuracy: return true;
+    }
+    __builtin_unreachable();
+}
+
 // Rows that one recorded step evaluates.
 [[maybe_unused]] static inline bool records_training(const EnsembleSpec& e) {
     for (std::int64_t m = 0; m < e.metric_count; ++m)
-        if (e.metrics[m] == Metric::suboptimality || e.metrics[m] == Metric::loss) return true;
+        if (!is_of_test(e.metrics[m])) return true;
     return false;
 }
 [[maybe_unused]] static inline bool records_test(const EnsembleSpec& e) {
     for (std::int64_t m = 0; m < e.metric_count; ++m)
-        if (e.metrics[m] == Metric::test_loss || e.metrics[m] == Metric::test_accuracy) return true;
+        if (is_of_test(e.metrics[m])) return true;
     return false;
 }
 

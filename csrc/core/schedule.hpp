@@ -44,6 +44,16 @@ ASGD_FN R interpolate(const double* table, std::int64_t n, R u) {
 }
 
 template <class R>
+ASGD_FN R cooldown_shape(CooldownShape shape, R u, R v) {
+    switch (shape) {
+        case CooldownShape::linear: return v;
+        case CooldownShape::cosine: return cosine_shape(u, v);
+        case CooldownShape::one_minus_sqrt: return one_minus_sqrt_shape(u, v);
+    }
+    __builtin_unreachable();
+}
+
+template <class R>
 ASGD_FN R schedule_shape(const ScheduleSpec& s, double horizon, R u, R v, R whole_u, R whole_v) {
     const R one = set1<R>(1.0);
     switch (s.kind) {
@@ -65,15 +75,12 @@ ASGD_FN R schedule_shape(const ScheduleSpec& s, double horizon, R u, R v, R whol
         }
         case ScheduleKind::warmup_stable_decay: {
             const R cooldown = set1<R>(s.parameter);
-            const R rest = whole_v / cooldown, done = one - rest;
-            const R shape = s.cooldown == CooldownShape::linear   ? rest
-                            : s.cooldown == CooldownShape::cosine ? cosine_shape(done, rest)
-                                                                  : one_minus_sqrt_shape(done, rest);
-            return select_less(whole_v, cooldown, shape, one);
+            const R rest = whole_v / cooldown;
+            return select_less(whole_v, cooldown, cooldown_shape(s.cooldown, one - rest, rest), one);
         }
         case ScheduleKind::tabulated: return interpolate(s.table, s.table_size, whole_u);
     }
-    return one;  // not reached: the switch names every kind
+    __builtin_unreachable();
 }
 
 template <class R>

@@ -5,36 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kinds.hpp"
+
 namespace anneal_sgd {
 
 inline constexpr int stream_version = 2;
 inline constexpr std::int64_t block_replicates = 1024;  // replicates per block of statistics (docs/stream.md)
 inline constexpr int segment_steps = 128;               // steps per tile of learning rates and per segment of averages
-
-enum class ProblemKind { absolute_value, quadratic, huber };
-enum class NoiseKind { none, rademacher, gaussian, uniform };
-enum class ProjectionKind { none, box, ball };
-enum class ScheduleKind {
-    constant,
-    inverse_sqrt,
-    polynomial,
-    linear,
-    cosine,
-    one_minus_sqrt,
-    exponential,
-    step_decay,
-    warmup_stable_decay,
-    tabulated
-};
-enum class CooldownShape { linear, cosine, one_minus_sqrt };
-enum class Iterate { last, average, tail_average };
-enum class Precision { float32, float64 };
-
-// Of problems on data.
-enum class Loss { squared, logistic, hinge, softmax };
-enum class Activation { relu, tanh };
-enum class Sampling { with_replacement, reshuffling };
-enum class Metric { suboptimality, loss, test_loss, test_accuracy };
 
 inline constexpr int row_multiple = 16;  // elements to which rows of data and of weights are padded with zeros
 inline constexpr int max_layers = 3;     // of weights: two hidden layers
@@ -118,6 +95,14 @@ struct EnsembleSpec {
     const Metric* metrics;  // what is recorded at every step of record_at
     std::int64_t metric_count;
 };
+
+inline std::int64_t real_bytes(const EnsembleSpec& e) {
+    switch (e.precision) {
+        case Precision::float32: return 4;
+        case Precision::float64: return 8;
+    }
+    __builtin_unreachable();
+}
 
 // Values recorded per trajectory, in C order over steps and metrics; one of them is a "record" below.
 inline std::int64_t values_recorded(const EnsembleSpec& e) { return e.record_count * e.metric_count; }

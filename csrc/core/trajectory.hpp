@@ -7,15 +7,6 @@
 
 ASGD_ISA_NAMESPACE_BEGIN
 
-// How noise reaches a step: not at all, as a value to scale, or as a sign bit.
-enum class NoiseForm { none, values, bits };
-
-constexpr NoiseForm noise_form(NoiseKind kind) {
-    return kind == NoiseKind::none         ? NoiseForm::none
-           : kind == NoiseKind::rademacher ? NoiseForm::bits
-                                           : NoiseForm::values;
-}
-
 // Parameters of one coordinate of one problem, rounded to the dtype.
 template <class Real>
 struct Coordinate {
@@ -35,10 +26,14 @@ ASGD_FN Coordinate<Real> coordinate_parameters(const ProblemSpec& p, std::int64_
 
 template <ProblemKind kind, class R, class Real>
 ASGD_FN R gradient(const Coordinate<Real>& p, R x) {
-    if constexpr (kind == ProblemKind::absolute_value) return sign_times(x, set1<R>(p.weight));
-    if constexpr (kind == ProblemKind::quadratic) return set1<R>(p.weight) * x;
-    if constexpr (kind == ProblemKind::huber)
+    if constexpr (kind == ProblemKind::absolute_value)
+        return sign_times(x, set1<R>(p.weight));
+    else if constexpr (kind == ProblemKind::quadratic)
+        return set1<R>(p.weight) * x;
+    else if constexpr (kind == ProblemKind::huber)
         return min_keep_nan(set1<R>(p.weight), max_keep_nan(set1<R>(-p.weight), set1<R>(p.slope) * x));
+    else
+        static_assert(known<kind>, "gradient: no formula for this problem");
 }
 
 // x - lr * (gradient + noise), before the projection; `noise` is a draw, or bits whose top bit is the sign.
@@ -89,23 +84,37 @@ ASGD_FN std::int64_t most_open_windows(const EnsembleSpec& e) {
     return most;
 }
 
-// acc plus one coordinate's share of f(x), up to the factor of `suboptimality`.
+// acc plus one coordinate's share of f(x), up to the factor of `objective`.
 template <ProblemKind kind, class R, class Real>
 ASGD_FN R add_objective_term(const Coordinate<Real>& p, R x, R acc) {
     const R weight = set1<R>(p.weight);
-    if constexpr (kind == ProblemKind::absolute_value) return fma(weight, absolute(x), acc);
-    if constexpr (kind == ProblemKind::quadratic) return fma(weight * x, x, acc);
-    if constexpr (kind == ProblemKind::huber) {
+    if constexpr (kind == ProblemKind::absolute_value) {
+        return fma(weight, absolute(x), acc);
+    } else if constexpr (kind == ProblemKind::quadratic) {
+        return fma(weight * x, x, acc);
+    } else if constexpr (kind == ProblemKind::huber) {
         const R size = absolute(x), m = min_keep_nan(set1<R>(p.width), size);
         return fma(set1<R>(p.slope) * m, fma(set1<R>(Real(-0.5)), m, size), acc);
+    } else {
+        static_assert(known<kind>, "add_objective_term: no formula for this problem");
     }
+}
+
+// f(x) from the sum of all terms.
+template <ProblemKind kind, class R>
+ASGD_FN R objective(R sum) {
+    if constexpr (kind == ProblemKind::absolute_value || kind == ProblemKind::huber)
+        return sum;
+    else if constexpr (kind == ProblemKind::quadratic)
+        return set1<R>(typename Lane<R>::Real(0.5)) * sum;
+    else
+        static_assert(known<kind>, "objective: no formula for this problem");
 }
 
 // f(x) - f* from the sum of all terms. Rounding can take a value near f* > 0 below it; then it is 0.
 template <ProblemKind kind, class R, class Real>
 ASGD_FN R suboptimality(R sum, Real minimum) {
-    const R f = kind == ProblemKind::quadratic ? set1<R>(Real(0.5)) * sum : sum;
-    return max_keep_nan(set1<R>(Real(0)), f - set1<R>(minimum));
+    return max_keep_nan(set1<R>(Real(0)), objective<kind>(sum) - set1<R>(minimum));
 }
 
 inline constexpr int accumulators = 32;  // of every sum over coordinates: one per thread of a GPU warp

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "../core/loss.hpp"
+#include "../core/metrics.hpp"
 #include "../core/network.hpp"
 #include "columns.hpp"
 #include "horizon.hpp"
@@ -45,16 +46,16 @@ struct DataBuffers {
     Real* delta[max_layers];   // the same: derivatives
     const Real** hidden_row;   // [sample]
     Real* panel;
-    Real* start;                      // [coordinate in a piece, replicate]: drawn
-    Real *columns, *column_velocity;  // [element, config of a vector]: weights where configs share rows
-    Real* column_factors;             // [sample, config of a vector]
-    Real* column_lr;                  // [step, config of a vector]: -lr
-    std::int64_t* problem;            // [config]
-    Rule<Real>* rule;                 // [config]: of the step at work
-    Real* decay;                      // [config]: lambda
-    double* loss;                     // [config, replicate, accumulator]
-    double* hits;                     // [config, replicate]
-    Real* recorded[4];                // by metric, [config, replicate]
+    Real* start;                         // [coordinate in a piece, replicate]: drawn
+    Real *columns, *column_velocity;     // [element, config of a vector]: weights where configs share rows
+    Real* column_factors;                // [sample, config of a vector]
+    Real* column_lr;                     // [step, config of a vector]: -lr
+    std::int64_t* problem;               // [config]
+    Rule<Real>* rule;                    // [config]: of the step at work
+    Real* decay;                         // [config]: lambda
+    double* loss;                        // [config, replicate, accumulator]
+    double* hits;                        // [config, replicate]
+    Real* recorded[kind_count<Metric>];  // [config, replicate]
 
     DataBuffers(const EnsembleSpec& e, const Range& range, Arena& arena) : layout(network_layout(*e.problems.network)) {
         const NetworkSpec& network = *e.problems.network;
@@ -256,8 +257,8 @@ private:
                                                        uint32_t(range.first_replicate + first), 1, begin, drawn,
                                                        b.start);
             }
-            const bool gained = layer + 1 < layout.layers && network.activation == Activation::relu;
-            const Real scale = Real(__builtin_sqrt((gained ? 2.0 : 1.0) / double(layout.inputs[layer])));
+            const double gain = layer + 1 < layout.layers ? start_gain(network.activation) : 1.0;
+            const Real scale = Real(__builtin_sqrt(gain / double(layout.inputs[layer])));
             for (std::int64_t l = 0; l < n; ++l)
                 b.x[at(c, first + l) + offset] = scale * b.start[i % segment_steps * width + l];
         });
@@ -269,10 +270,11 @@ private:
     void draw_samples(std::int64_t c, std::int64_t first, std::int64_t t, int n) {
         const SampleStream stream{keys, uint32_t(problem(c).train.rows), configs.stream(c),
                                   uint32_t(range.first_replicate + first)};
-        if (network.sampling == Sampling::with_replacement)
-            fill_with_replacement<W>(stream, t * batch, (t + n) * batch, b.index);
-        else
-            fill_reshuffled<W>(stream, t * batch, (t + n) * batch, b.index);
+        switch (network.sampling) {
+            case Sampling::with_replacement:
+                return fill_with_replacement<W>(stream, t * batch, (t + n) * batch, b.index);
+            case Sampling::reshuffling: return fill_reshuffled<W>(stream, t * batch, (t + n) * batch, b.index);
+        }
     }
 
     // Rows and targets of the batch that replicate takes in step j of the tile, from place `sample` on.
@@ -401,11 +403,10 @@ private:
 
     // Of the loss of a single output.
     R derivative(R z, R y) const {
-        switch (network.loss) {
-            case Loss::squared: return loss_derivative<Loss::squared>(z, y);
-            case Loss::logistic: return loss_derivative<Loss::logistic>(z, y);
-            default: return loss_derivative<Loss::hinge>(z, y);
-        }
+        with_kind(network.loss, [&](auto loss) {
+            if constexpr (has_one_output(loss.value)) z = loss_derivative<loss.value>(z, y);
+        });
+        return z;
     }
 
     // Linear models with one output and one sample in a step: gangs take the whole tile, one after another.
@@ -584,14 +585,15 @@ private:
             const std::int64_t length = layout.row[k + 1];
             products<R>(rows, n, b.unit, layout.units[k], layout.row[k], b.panel, {b.hidden[k], length, 1});
             const Real* const intercept = x + layout.intercept[k];
-            for (std::int64_t s = 0; s < n; ++s)
-                for (std::int64_t u = 0; u < length; u += width) {
-                    Real* const a = b.hidden[k] + s * length + u;
-                    R z = load<R>(a);
-                    if (layout.has_intercept) z = z + load<R>(intercept + u);
-                    store(a, network.activation == Activation::relu ? activated<Activation::relu>(z)
-                                                                    : activated<Activation::tanh>(z));
-                }
+            with_kind(network.activation, [&](auto activation) {
+                for (std::int64_t s = 0; s < n; ++s)
+                    for (std::int64_t u = 0; u < length; u += width) {
+                        Real* const a = b.hidden[k] + s * length + u;
+                        R z = load<R>(a);
+                        if (layout.has_intercept) z = z + load<R>(intercept + u);
+                        store(a, activated<activation.value>(z));
+                    }
+            });
             for (std::int64_t s = 0; s < n; ++s) b.hidden_row[s] = b.hidden[k] + s * length;
             rows = b.hidden_row;
         }
@@ -599,21 +601,11 @@ private:
 
     // Outputs become derivatives of the losses.
     void differentiate(Real* output, const Real* target, std::int64_t n_samples) {
-        switch (network.loss) {
-            case Loss::squared: return differentiate_each<Loss::squared>(output, target, n_samples);
-            case Loss::logistic: return differentiate_each<Loss::logistic>(output, target, n_samples);
-            case Loss::hinge: return differentiate_each<Loss::hinge>(output, target, n_samples);
-            case Loss::softmax:
-                for (std::int64_t s = 0; s < n_samples; s += width)
-                    softmax_derivatives(output + s, b.samples, int(layout.units[layout.layers - 1]),
-                                        load<R>(target + s));
-        }
-    }
-
-    template <Loss loss>
-    void differentiate_each(Real* output, const Real* target, std::int64_t n_samples) {
-        for (std::int64_t s = 0; s < n_samples; s += width)
-            store(output + s, loss_derivative<loss>(load<R>(output + s), load<R>(target + s)));
+        const int outputs = int(layout.units[layout.layers - 1]);
+        with_kind(network.loss, [&](auto loss) {
+            for (std::int64_t s = 0; s < n_samples; s += width)
+                differentiate_outputs<loss.value, R>(output + s, b.samples, outputs, load<R>(target + s));
+        });
     }
 
     // Every layer's parameters, from the scaled derivatives in b.output on.
@@ -643,9 +635,8 @@ private:
         const std::int64_t n = batch * layout.row[k + 1];
         for (std::int64_t i = 0; i < n; i += width) {
             const R a = load<R>(b.hidden[k] + i), delta = load<R>(b.delta[k] + i);
-            store(b.delta[k] + i, network.activation == Activation::relu
-                                      ? through_activation<Activation::relu>(a, delta)
-                                      : through_activation<Activation::tanh>(a, delta));
+            with_kind(network.activation,
+                      [&](auto activation) { store(b.delta[k] + i, through_activation<activation.value>(a, delta)); });
         }
     }
 
@@ -738,23 +729,14 @@ private:
     // Losses, and hits, of the first n of evaluated_rows samples with outputs z.
     void add_losses(const Real* z, std::int64_t point, std::int64_t n) {
         alignas(64) Real losses[evaluated_rows], hits[evaluated_rows];
-        for (std::int64_t s = 0; s < evaluated_rows; s += width) {
-            const R y = load<R>(b.target + s);
-            R loss, hit = set1<R>(0);
-            const int classes = int(layout.units[layout.layers - 1]);
-            switch (network.loss) {
-                case Loss::squared: loss = loss_value<Loss::squared>(load<R>(z + s), y); break;
-                case Loss::logistic: loss = loss_value<Loss::logistic>(load<R>(z + s), y); break;
-                case Loss::hinge: loss = loss_value<Loss::hinge>(load<R>(z + s), y); break;
-                default: loss = softmax_value(z + s, b.samples, classes, y); break;
+        const int outputs = int(layout.units[layout.layers - 1]);
+        with_kind(network.loss, [&](auto loss) {
+            for (std::int64_t s = 0; s < evaluated_rows; s += width) {
+                const R y = load<R>(b.target + s);
+                store(losses + s, loss_of_outputs<loss.value, R>(z + s, b.samples, outputs, y));
+                store(hits + s, target_predicted<loss.value, R>(z + s, b.samples, outputs, y));
             }
-            if (network.loss == Loss::softmax)
-                hit = class_predicted(z + s, b.samples, classes, y);
-            else
-                hit = label_predicted(load<R>(z + s), y);
-            store(losses + s, loss);
-            store(hits + s, hit);
-        }
+        });
         double* const sum = b.loss + point * row_multiple;
         for (std::int64_t s = 0; s < n; ++s) sum[s] += double(losses[s]);
         for (std::int64_t s = 0; s < n; ++s) b.hits[point] += double(hits[s]);
@@ -764,19 +746,12 @@ private:
     void finish(const Real* points, std::int64_t c, std::int64_t r, const DataView& data, bool test) {
         const std::int64_t point = c * replicates + r;
         double* const sum = b.loss + point * row_multiple;
-        const double mean = fold_row(sum) / double(data.rows);
-        const auto record = [&](Metric metric, double value) { b.recorded[int(metric)][point] = Real(value); };
-        if (test) {
-            record(Metric::test_loss, mean);
-            const double share = b.hits[point] / double(data.rows);
-            record(Metric::test_accuracy, __builtin_fabs(mean) <= __DBL_MAX__ ? share : __builtin_nan(""));
-            return;
-        }
-        const double l2 = problem(c).l2;
-        const double f = l2 > 0 ? mean + 0.5 * l2 * squared_weights(points + point * layout.size) : mean;
-        const double above = f - problem(c).minimum;
-        record(Metric::loss, f);
-        record(Metric::suboptimality, above < 0 ? 0 : above);
+        const bool penalised = !test && problem(c).l2 > 0;
+        const Evaluation evaluation{fold_row(sum) / double(data.rows), b.hits[point] / double(data.rows),
+                                    penalised ? squared_weights(points + point * layout.size) : 0};
+        for (std::int64_t m = 0; m < e.metric_count; ++m)
+            if (is_of_test(e.metrics[m]) == test)
+                b.recorded[int(e.metrics[m])][point] = Real(metric_value(e.metrics[m], evaluation, problem(c)));
     }
 
     double squared_weights(const Real* x) {

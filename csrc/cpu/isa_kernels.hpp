@@ -35,6 +35,7 @@ ASGD_FN void draws_of(NoiseKind noise, std::uint64_t seed, std::uint32_t stream,
     using Real = typename Lane<R>::Real;
     constexpr int width = Lane<R>::width, n = value_draws_per_call<Real>, V = Lane<R>::strip, row = V * width;
     const PhiloxKeys keys = philox_keys(seed);
+    const NoiseForm form = noise_form(noise);
     alignas(64) Real values[(segment_steps + 2 * n) * row];
     alignas(64) typename Constants<Real>::Integer bits[4 * row];
     for (std::int64_t first = 0; first < replicates; first += row) {
@@ -44,19 +45,21 @@ ASGD_FN void draws_of(NoiseKind noise, std::uint64_t seed, std::uint32_t stream,
         for (std::int64_t t = first_step, stop; t < first_step + steps; t = stop) {
             stop = t - t % segment_steps + segment_steps;
             if (stop > first_step + steps) stop = first_step + steps;
-            if (noise == NoiseKind::rademacher) fill_bits<R, V>(keys, stream, block, replicate, vectors, t, bits);
-            if (noise == NoiseKind::gaussian)
-                fill_values<R, NoiseKind::gaussian, V>(keys, stream, block, replicate, vectors, t, stop, values);
-            if (noise == NoiseKind::uniform)
-                fill_values<R, NoiseKind::uniform, V>(keys, stream, block, replicate, vectors, t, stop, values);
+            with_kind(noise, [&](auto kind) {
+                constexpr NoiseForm filled = noise_form(kind.value);
+                if constexpr (filled == NoiseForm::bits)
+                    fill_bits<R, V>(keys, stream, block, replicate, vectors, t, bits);
+                else if constexpr (filled == NoiseForm::values)
+                    fill_values<R, kind.value, V>(keys, stream, block, replicate, vectors, t, stop, values);
+            });
             for (std::int64_t s = t; s < stop; ++s)
                 for (int l = 0; l < row && first + l < replicates; ++l) {
                     const int place = int(s % rademacher_draws_per_call);
                     Real z = 0;
-                    if (noise == NoiseKind::rademacher)
+                    if (form == NoiseForm::bits)
                         z = signed_by_top_bit(
                             typename Constants<Real>::Integer(bits[place / 32 * row + l] << (place % 32)), Real(1));
-                    else if (noise != NoiseKind::none)
+                    else if (form == NoiseForm::values)
                         z = values[(s - t + t % n) * row + l];
                     out[(s - first_step) * replicates + first + l] = z;
                 }

@@ -9,6 +9,7 @@
 // range that shares the stream, so with common random numbers the generator is paid once for all configs.
 #pragma once
 
+#include "../core/with_kind.hpp"
 #include "horizon.hpp"
 #include "noise.hpp"
 
@@ -189,11 +190,7 @@ public:
     // For take_horizon.
     void advance(std::int64_t t, int n) {
         rates.compute(configs, t, n);
-        switch (e.problems.kind) {
-            case ProblemKind::absolute_value: return advance_kind<ProblemKind::absolute_value>(t, n);
-            case ProblemKind::quadratic: return advance_kind<ProblemKind::quadratic>(t, n);
-            case ProblemKind::huber: return advance_kind<ProblemKind::huber>(t, n);
-        }
+        with_kind(e.problems.kind, [&](auto kind) { advance_kind<kind.value>(t, n); });
     }
 
     std::int64_t records_along() const { return b.records_along; }
@@ -221,11 +218,7 @@ public:
                 });
                 x = b.averaged;
             }
-            switch (e.problems.kind) {
-                case ProblemKind::absolute_value: add_objective<ProblemKind::absolute_value>(c, record, x); break;
-                case ProblemKind::quadratic: add_objective<ProblemKind::quadratic>(c, record, x); break;
-                case ProblemKind::huber: add_objective<ProblemKind::huber>(c, record, x); break;
-            }
+            with_kind(e.problems.kind, [&](auto kind) { add_objective<kind.value>(c, record, x); });
             if (last_group && !stopped) listener.recorded(listener.context, range.first_config + c, record, b.recorded);
         }
     }
@@ -264,12 +257,7 @@ private:
 
     template <ProblemKind kind>
     void advance_kind(std::int64_t t, int n) {
-        switch (e.problems.noise) {
-            case NoiseKind::none: return advance_noise<kind, NoiseKind::none>(t, n);
-            case NoiseKind::rademacher: return advance_noise<kind, NoiseKind::rademacher>(t, n);
-            case NoiseKind::gaussian: return advance_noise<kind, NoiseKind::gaussian>(t, n);
-            case NoiseKind::uniform: return advance_noise<kind, NoiseKind::uniform>(t, n);
-        }
+        with_kind(e.problems.noise, [&](auto noise) { advance_noise<kind, noise.value>(t, n); });
     }
 
     template <ProblemKind kind, NoiseKind noise>

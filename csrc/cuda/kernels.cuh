@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(gpu::block_threads) moments_kernel(const __gri
 
 template <class Real>
 const void* find_ensemble_kernel(const KernelKind& kind) {
-    return dispatch_problem<Real>(kind, [](auto instance) {
+    return dispatch<Real>(kind, [](auto instance) {
         using I = decltype(instance);
         return reinterpret_cast<const void*>(&ensemble_kernel<Real, I::problem, I::noise, I::ball>);
     });

@@ -39,7 +39,7 @@ void run_blocks(const MomentsLaunch& launch) {
 
 void emulate(const KernelKind& kind, const EnsembleLaunch& launch, std::int64_t shared_bytes) {
     const auto run = [&](auto instance) { run_blocks<decltype(instance)>(launch, shared_bytes); };
-    kind.precision == Precision::float32 ? dispatch_problem<float>(kind, run) : dispatch_problem<double>(kind, run);
+    kind.precision == Precision::float32 ? dispatch<float>(kind, run) : dispatch<double>(kind, run);
 }
 
 void emulate(Precision precision, const MomentsLaunch& launch) {

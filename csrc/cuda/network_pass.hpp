@@ -205,8 +205,7 @@ struct NetworkPass {
                         continue;
                     }
                     const Real z = p.net.has_intercept ? a + b : a;
-                    a = p.network.activation == Activation::relu ? activated<Activation::relu>(z)
-                                                                 : activated<Activation::tanh>(z);
+                    with_kind(p.network.activation, [&](auto activation) { a = activated<activation.value>(z); });
                 }
             }
         });
@@ -243,12 +242,8 @@ struct NetworkPass {
             for (int s = lane(thread); s < count; s += team_threads) {
                 Real* const z = &at(p.output, thread, output(s, 0));
                 const Real y = static_cast<const Real*>(data->targets)[rows(thread, s)];
-                switch (p.network.loss) {
-                    case Loss::squared: *z = loss_derivative<Loss::squared>(*z, y); break;
-                    case Loss::logistic: *z = loss_derivative<Loss::logistic>(*z, y); break;
-                    case Loss::hinge: *z = loss_derivative<Loss::hinge>(*z, y); break;
-                    case Loss::softmax: softmax_derivatives<Real>(z, team_threads, outputs(), y); break;
-                }
+                with_kind(p.network.loss,
+                          [&](auto loss) { differentiate_outputs<loss.value, Real>(z, team_threads, outputs(), y); });
                 for (int k = 0; k < outputs(); ++k) z[k * team_threads] = factor * z[k * team_threads];
             }
         });
@@ -261,16 +256,10 @@ struct NetworkPass {
             for (int s = lane(thread); s < count; s += team_threads) {
                 const Real* const z = &at(p.output, thread, output(s, 0));
                 const Real y = static_cast<const Real*>(data->targets)[rows(thread, s)];
-                Real loss = Real(0);
-                switch (p.network.loss) {
-                    case Loss::squared: loss = loss_value<Loss::squared>(*z, y); break;
-                    case Loss::logistic: loss = loss_value<Loss::logistic>(*z, y); break;
-                    case Loss::hinge: loss = loss_value<Loss::hinge>(*z, y); break;
-                    case Loss::softmax: loss = softmax_value<Real>(z, team_threads, outputs(), y); break;
-                }
-                take(thread, loss,
-                     p.network.loss == Loss::softmax ? class_predicted<Real>(z, team_threads, outputs(), y)
-                                                     : label_predicted(*z, y));
+                with_kind(p.network.loss, [&](auto loss) {
+                    take(thread, loss_of_outputs<loss.value, Real>(z, team_threads, outputs(), y),
+                         target_predicted<loss.value, Real>(z, team_threads, outputs(), y));
+                });
             }
         });
     }
@@ -286,8 +275,8 @@ struct NetworkPass {
                 for (int i = 0; i < n; ++i) {
                     const Real a = at(p.hidden[layer - 1], thread, i);
                     Real& delta = at(p.delta[layer - 1], thread, i);
-                    delta = p.network.activation == Activation::relu ? through_activation<Activation::relu>(a, delta)
-                                                                     : through_activation<Activation::tanh>(a, delta);
+                    with_kind(p.network.activation,
+                              [&](auto activation) { delta = through_activation<activation.value>(a, delta); });
                 }
             });
         }

@@ -60,7 +60,6 @@ std::unique_ptr<Program> data_program(Device& device, const EnsembleSpec& ensemb
 // --- for the programs
 
 inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-inline std::int64_t real_bytes(const EnsembleSpec& e) { return e.precision == Precision::float32 ? 4 : 8; }
 inline int log2_ceil(std::int64_t n) {
     int log2 = 0;
     while ((std::int64_t(1) << log2) < n) ++log2;

@@ -5,6 +5,7 @@
 // the rows and leave its sums to the next.
 #pragma once
 
+#include "../core/metrics.hpp"  // after the lane types, which block.hpp brings
 #include "network_pass.hpp"
 #include "teams.hpp"
 
@@ -94,29 +95,19 @@ struct RecordKernel {
         block.each([&](int thread) {
             const int team = thread / team_threads;
             if (pass.lane(thread) != 0 || !teams.is_active(team)) return;
-            const double mean = losses[thread][0] / double(rows);
-            if (p.test) {
-                const double nan = as_real(std::uint64_t(0x7FF8000000000000u));
-                const bool finite = absolute(mean) <= 0x1.fffffffffffffp+1023;
-                record(team, Metric::test_loss, mean);
-                record(team, Metric::test_accuracy, finite ? hits[thread][0] / double(rows) : nan);
-            } else {
-                const double f = problem.l2 > 0 ? mean + 0.5 * problem.l2 * squares[thread][0] : mean;
-                const double above = f - problem.minimum;
-                record(team, Metric::loss, f);
-                record(team, Metric::suboptimality, above < 0 ? 0 : above);
-            }
+            record(team, {losses[thread][0] / double(rows), hits[thread][0] / double(rows), squares[thread][0]});
         });
     }
 
-    ASGD_KERNEL_MEMBER void record(int team, Metric metric, double value) {
+    ASGD_KERNEL_MEMBER void record(int team, const Evaluation& evaluation) {
         const std::int64_t config = teams.first_config + teams.config_of_team(team) - p.first_config;
         const std::int64_t metrics = p.ensemble.metric_count;
         for (std::int64_t m = 0; m < metrics; ++m)
-            if (p.ensemble.metrics[m] == metric)
+            if (is_of_test(p.ensemble.metrics[m]) == p.test)
                 static_cast<Real*>(
                     p.values)[((config * p.ensemble.record_count + p.record) * metrics + m) * p.value_stride +
-                              teams.replicate_of_team(team) - p.first_replicate] = Real(value);
+                              teams.replicate_of_team(team) - p.first_replicate] =
+                    Real(metric_value(p.ensemble.metrics[m], evaluation, *teams.problem));
     }
 };
 

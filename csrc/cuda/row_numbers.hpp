@@ -126,10 +126,10 @@ struct SampleSequences {
         first = window.first;
         length = window.length;
         block.barrier();
-        if (p.network.sampling == Sampling::with_replacement)
-            draw_rows(p, block, window, shared);
-        else
-            reshuffle_rows(p, block, window, shared);
+        switch (p.network.sampling) {
+            case Sampling::with_replacement: draw_rows(p, block, window, shared); break;
+            case Sampling::reshuffling: reshuffle_rows(p, block, window, shared); break;
+        }
         block.barrier();
     }
 };

@@ -132,8 +132,8 @@ struct StepKernel {
         Real value = z[0];
         ASGD_UNROLL
         for (int i = 1; i < draws; ++i) value = coordinate % draws == i ? z[i] : value;
-        const bool gained = layer + 1 < p.net.layers && p.network.activation == Activation::relu;
-        return Real(sqrt((gained ? 2.0 : 1.0) / double(p.net.inputs[layer]))) * value;
+        const double gain = layer + 1 < p.net.layers ? start_gain(p.network.activation) : 1.0;
+        return Real(sqrt(gain / double(p.net.inputs[layer]))) * value;
     }
 
     // --- steps

@@ -40,7 +40,6 @@ struct Shape {
     std::int64_t coordinates;  // of a task's Range
 };
 
-std::int64_t bytes_of_real(const EnsembleSpec& e) { return e.precision == Precision::float32 ? 4 : 8; }
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 std::int64_t scratch_bytes(const EnsembleSpec& e, const RunOptions& o, const Kernels& kernels, const Shape& s) {
@@ -100,7 +99,7 @@ public:
         : e_(ensemble),
           o_(options),
           kernels_(kernels),
-          real_bytes_(bytes_of_real(ensemble)),
+          real_bytes_(real_bytes(ensemble)),
           configs_per_part_(shape.configs),
           parts_(ceil_div(config_count(ensemble), shape.configs)) {
         const std::int64_t configs = config_count(e_), stop = o_.first_replicate + o_.replicates;
@@ -234,7 +233,7 @@ double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
     // A group in work holds the moments of its blocks, or the values of a block that is cut.
     const double cells = double(s.configs * values_recorded(e));
     const double per_group = s.task_replicates < block_replicates
-                                 ? cells * double(std::min(s.group_replicates, o.replicates) * bytes_of_real(e))
+                                 ? cells * double(std::min(s.group_replicates, o.replicates) * real_bytes(e))
                                  : cells * double(sizeof(Moment) * (s.group_replicates / block_replicates));
     return workers * (double(scratch_bytes(e, o, kernels, s)) + 2 * per_group) + of_moments +
            tasks * double(task_bytes);
