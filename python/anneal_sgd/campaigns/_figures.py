@@ -1,15 +1,10 @@
-"""The plots of a report: each described once, drawn by Plotly for the page and by Matplotlib for PNG and SVG.
-
-Plotly is used here and nowhere else.
-"""
+"""The plots of a report, each described once: `_plotly` draws them for the page, `_pictures` as PNG and SVG."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +38,21 @@ class Series:
     """Drawn thin, without an entry of its own in the legend."""
     bars: bool = False
     """Points with horizontal bars, low to high."""
+
+    @property
+    def colour(self) -> str:
+        """As #rrggbb."""
+        return _COLOURS[self.look % len(_COLOURS)]
+
+    @property
+    def dash(self) -> tuple[str, str]:
+        """Of its line, as Plotly and as Matplotlib call it."""
+        return _DASHES[self.look // len(_COLOURS) % len(_DASHES)]
+
+    @property
+    def symbol(self) -> tuple[str, str]:
+        """Of its points, as Plotly and as Matplotlib call it."""
+        return _SYMBOLS[self.look % len(_SYMBOLS)]
 
 
 @dataclass(frozen=True)
@@ -208,130 +218,3 @@ def _tolerance(rows: list[RobustnessRow]) -> Plot:
 def _reach(row: RobustnessRow) -> float:
     """The largest factor above the best rate that the grid holds."""
     return row.rates[-1] / row.best_rate
-
-
-# --- Plotly ---------------------------------------------------------------------------------------------------------
-
-
-def to_plotly(plot: Plot) -> Any:
-    """A `plotly.graph_objects.Figure`, with a menu where there are panels to choose from."""
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
-    owners = []
-    for number, (label, series) in enumerate(plot.panels.items()):
-        for one in series:
-            for trace in _traces(go, one):
-                trace.visible = number == 0
-                figure.add_trace(trace)
-                owners.append(label)
-    figure.update_layout(
-        template="plotly_white",
-        height=520 if not plot.categories else max(420, 60 + 26 * len(plot.categories)),
-        margin={"l": 70, "r": 20, "t": 50 if len(plot.panels) > 1 else 20, "b": 60},
-        legend={"font": {"size": 11}, "groupclick": "togglegroup"},
-        hovermode="closest",
-        font={"family": "system-ui, sans-serif", "size": 13},
-    )
-    figure.update_xaxes(title=plot.x_label, type="log", exponentformat="power", minor={"ticks": "outside"})
-    figure.update_yaxes(title=plot.y_label, type="log" if plot.log_y else "linear", exponentformat="power")
-    if plot.categories:
-        ticks = list(range(len(plot.categories)))
-        figure.update_yaxes(tickvals=ticks, ticktext=list(plot.categories), range=[-0.6, len(ticks) - 0.4])
-    if len(plot.panels) > 1:
-        buttons = [
-            {"label": label, "method": "restyle", "args": [{"visible": [owner == label for owner in owners]}]}
-            for label in plot.panels
-        ]
-        menu = {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "direction": "down"}
-        figure.update_layout(updatemenus=[menu])
-    return figure
-
-
-def _traces(go: Any, one: Series) -> list[Any]:
-    colour, dash = _COLOURS[one.look % len(_COLOURS)], _DASHES[one.look // len(_COLOURS) % len(_DASHES)][0]
-    common = {"x": one.x, "y": one.y, "name": one.name, "legendgroup": one.name}
-    if one.bars:
-        symbol = _SYMBOLS[one.look % len(_SYMBOLS)][0] + ("-open" if one.theory else "")
-        bars = None
-        if one.low is not None and one.high is not None:
-            bars = {
-                "type": "data", "symmetric": False, "thickness": 1.2, "width": 2,
-                "array": [h - v for h, v in zip(one.high, one.x, strict=True)],
-                "arrayminus": [v - w for v, w in zip(one.x, one.low, strict=True)],
-            }  # fmt: skip
-        marker = {"color": colour, "symbol": symbol, "size": 8}
-        return [go.Scatter(**common, mode="markers", marker=marker, error_x=bars)]
-    if one.theory:
-        line = {"color": colour, "width": 1, "dash": "dot"}
-        return [go.Scatter(**common, mode="lines", line=line, opacity=0.55, showlegend=False, hoverinfo="skip")]
-    marks = {"size": 5, "color": colour}
-    line = go.Scatter(**common, mode="lines+markers", line={"color": colour, "width": 1.6, "dash": dash}, marker=marks)
-    if one.low is None or one.high is None:
-        return [line]
-    around = {"x": [*one.x, *reversed(one.x)], "y": [*one.high, *reversed(one.low)], "legendgroup": one.name}
-    band = go.Scatter(
-        **around, fill="toself", fillcolor=_faint(colour), mode="none", showlegend=False, hoverinfo="skip"
-    )
-    return [band, line]
-
-
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.18)"
-
-
-# --- Matplotlib -----------------------------------------------------------------------------------------------------
-
-
-def write_pictures(plot: Plot, folder: Path, caption: str, provenance: str) -> list[Path]:
-    """Each panel as PNG and SVG: KEY.png where there is one panel, else KEY-1.png, KEY-2.png, ....
-
-    `provenance` goes into the files, as their description.
-    """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    from ..experiments.plots import STYLE, saved
-
-    figures = {}
-    with mpl.rc_context(STYLE):
-        for number, (label, series) in enumerate(plot.panels.items(), 1):
-            high = max(4.2, 0.9 + 0.24 * len(plot.categories))
-            figure = Figure(figsize=(7.4, high), layout="constrained")
-            axis = figure.subplots()
-            axis.set_xscale("log")
-            axis.set_yscale("log" if plot.log_y else "linear")
-            for one in series:
-                _draw(axis, one)
-            axis.set_xlabel(plot.x_label)
-            axis.set_ylabel(plot.y_label)
-            if plot.categories:
-                axis.set_yticks(range(len(plot.categories)), plot.categories, fontsize=7, parse_math=False)
-                axis.set_ylim(-0.6, len(plot.categories) - 0.4)
-            axis.set_title(f"{plot.title}: {label}", fontsize=9, parse_math=False)
-            if series:
-                legend = axis.legend(fontsize=6.5, loc="center left", bbox_to_anchor=(1.01, 0.5))
-                for text in legend.get_texts():
-                    text.set_parse_math(False)
-            figure.supxlabel(caption, fontsize=6, color="#555555", parse_math=False)
-            figures[plot.key if len(plot.panels) == 1 else f"{plot.key}-{number}"] = figure
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph")  # of a name in a script that the font does not have
-            return saved(figures, folder, provenance)
-
-
-def _draw(axis: Any, one: Series) -> None:
-    colour, dash = _COLOURS[one.look % len(_COLOURS)], _DASHES[one.look // len(_COLOURS) % len(_DASHES)][1]
-    if one.bars:
-        marker = _SYMBOLS[one.look % len(_SYMBOLS)][1]
-        face = "white" if one.theory else colour
-        axis.plot(one.x, one.y, marker, color=colour, markerfacecolor=face, markersize=4, label=one.name)
-        if one.low is not None and one.high is not None:
-            axis.hlines(one.y, one.low, one.high, color=colour, linewidth=1.0)
-    elif one.theory:
-        axis.plot(one.x, one.y, ":", color=colour, linewidth=0.8, alpha=0.7)
-    else:
-        if one.low is not None and one.high is not None:
-            axis.fill_between(one.x, one.low, one.high, color=colour, alpha=0.18, linewidth=0)
-        axis.plot(one.x, one.y, dash, marker="o", markersize=2.5, color=colour, linewidth=1.1, label=one.name)

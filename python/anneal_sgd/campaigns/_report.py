@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._curves import Curves, short
-from ._figures import MOST_PANELS, Plot, plots, span_in_words, to_plotly, write_pictures
+from ._figures import MOST_PANELS, Plot, plots, span_in_words
+from ._pictures import write_pictures
+from ._plotly import to_plotly
 from ._result import CampaignResult, replaced
 from ._robustness import LOSSES, Interval, RobustnessRow, robustness
 
