@@ -92,11 +92,17 @@ def test_problems_on_data(tmp_path):
         (spec(replicates='"many"'), "line 4: replicates must be an integer"),
         (spec(replicates=None), "spec: replicates or relative_stderr must be given, and not both"),
         (spec("rho = 1.0"), "base_lr or rho must be given, and not both"),
-        (spec('backend = "tpu"'), "line 5: backend: Input should be 'auto', 'cpu' or 'cuda', got 'tpu'"),
+        (spec('backend = "tpu"'), "line 5: backend must be one of 'auto', 'cpu', 'cuda', got 'tpu'"),
         (
             spec("record_at = 101"),
             "line 5: record_at must be an integer in 0 .. 100, got 101",
         ),
+        (
+            spec('seeed = 3\nname = 4\nstore = ""'),
+            "line 5: seeed must be .*; spec, line 7: store must be the name of a file",
+        ),
+        (spec("name = 4"), "line 5: name must be a text, got 4"),
+        (spec("text = 'mine'"), "line 5: text must be one of problem"),
         (spec("iterate = 1979-05-27"), "line 5: iterate must be one of 'last'"),
         (spec(problem='kind = "cubic"'), "line 7: kind must be one of 'absolute_value', 'quadratic'"),
         (spec(problem=""), "spec, line 6: kind must be one of .*, got None"),

@@ -34,7 +34,7 @@ __all__ = [
     "write_report",
 ]
 
-_OF_FILES = ("EXAMPLE", "Sweep", "read_spec")  # need Pydantic, which campaigns made in Python do not
+_OF_FILES = ("EXAMPLE", "Sweep", "read_spec")  # may need a TOML parser, which campaigns made in Python do not
 
 
 def __getattr__(name: str) -> Any:

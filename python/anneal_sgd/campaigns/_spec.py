@@ -1,4 +1,4 @@
-"""Campaigns from TOML files. Pydantic and the TOML parser are used here and nowhere else."""
+"""Campaigns from TOML files. The TOML parser is used here and nowhere else."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from .. import _validate, problems, schedules
 from ._campaign import Campaign, ProblemGrid
@@ -116,7 +115,7 @@ def _table(value: Any) -> Any:
 
 
 def _file(value: Any) -> Any:
-    if value is not None and (not isinstance(value, str) or not value):
+    if not isinstance(value, str) or not value:
         raise ValueError(f"must be the name of a file, got {_validate.shown(value)}")
     return value
 
@@ -131,37 +130,33 @@ def _is_number(x: Any) -> bool:
     return isinstance(x, int | float) and not isinstance(x, bool)
 
 
-Grid = Annotated[Any, BeforeValidator(_grid)]
-Steps = Annotated[Any, BeforeValidator(_whole)]
+_BACKENDS = ("auto", "cpu", "cuda")
+_KEYS = (*(name for name in inspect.signature(Campaign).parameters if name != "text"), "store", "backend")
+_REQUIRED = ("problem", "schedule", "horizon")
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "problem": _table,
+    "schedule": _texts,
+    "store": _file,
+    **dict.fromkeys(("horizon", "record_at"), _whole),
+    **dict.fromkeys(("base_lr", "rho", "record_frac"), _grid),
+}
+"""What is not left to `Campaign`."""
 
 
-class _Spec(BaseModel):
-    """The keys of a file; what they hold is checked by `Campaign`."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    problem: Annotated[Any, BeforeValidator(_table)]
-    schedule: Annotated[Any, BeforeValidator(_texts)]
-    horizon: Steps
-    base_lr: Grid = None
-    rho: Grid = None
-    replicates: Any = None
-    relative_stderr: Any = None
-    max_replicates: Any = None
-    seed: Any = 0
-    record_at: Steps = None
-    record_frac: Grid = None
-    iterate: Any = "last"
-    tail_frac: Any = 0.5
-    common_random_numbers: Any = True
-    momentum: Any = 0.0
-    nesterov: Any = False
-    weight_decay: Any = 0.0
-    metric: Any = None
-    dtype: Any = "float32"
-    name: str = ""
-    store: Annotated[Any, BeforeValidator(_file)] = None
-    backend: Literal["auto", "cpu", "cuda"] = "auto"
+def _checked(parsed: Mapping[str, Any], name: str, text: str) -> dict[str, Any]:
+    """The keys of a file and what they hold; ValueError names all that is wrong."""
+    told = [f"{name}: {key} must be given" for key in _REQUIRED if key not in parsed]
+    spec = {}
+    for key, value in parsed.items():
+        try:
+            if key not in _KEYS:
+                raise ValueError(f"must be one of {', '.join(_KEYS)}")
+            spec[key] = _CHECKS[key](value) if key in _CHECKS else value
+        except ValueError as error:
+            told.append(f"{_place(name, text, (key,))}: {key} {error}")
+    if told:
+        raise ValueError("; ".join(told))
+    return spec
 
 
 @dataclass(frozen=True)
@@ -195,27 +190,24 @@ def read_spec(source: Path | str, *, folder: Path | None = None) -> Sweep:
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         reason = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ValueError(f"{name}: {reason}") from None
-    try:
-        spec = _Spec.model_validate(parsed)
-    except ValidationError as error:
-        told = [_told(name, text, e) for e in error.errors(include_url=False)]
-        raise ValueError("; ".join(told)) from None
-    except RecursionError:
-        raise ValueError(f"{name}: is nested too deeply") from None
+    spec = _checked(parsed, name, text)
     keys: tuple[str, ...] = ("problem",)
     try:
-        problem = _problem(spec.problem, folder)
+        problem = _problem(spec["problem"], folder)
         keys = ()
-        given = spec.model_dump(exclude={"problem", "schedule", "store", "backend"})
-        names = [spec.schedule] if isinstance(spec.schedule, str) else spec.schedule
-        made = [_schedule(n) for n in names]
-        campaign = Campaign(problem, made[0] if isinstance(spec.schedule, str) else made, text=text, **given)
+        names = spec["schedule"]
+        schedule = _schedule(names) if isinstance(names, str) else [_schedule(n) for n in names]
+        given = {key: value for key, value in spec.items() if key not in ("problem", "schedule", "store", "backend")}
+        campaign = Campaign(problem, schedule, text=text, **given)
+        backend = _validate.choice("backend", spec.get("backend", "auto"), _BACKENDS)
+    except RecursionError:
+        raise ValueError(f"{name}: is nested too deeply") from None
     except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
         message = str(error)
         first = re.match(r"\w+", message)
-        path = (*keys, first[0]) if first is not None and first[0] in (spec.problem if keys else parsed) else keys
+        path = (*keys, first[0]) if first is not None and first[0] in (spec["problem"] if keys else parsed) else keys
         raise ValueError(f"{_place(name, text, path)}: {message}") from None
-    return Sweep(campaign, None if spec.store is None else folder / spec.store, spec.backend)
+    return Sweep(campaign, folder / spec["store"] if "store" in spec else None, backend)
 
 
 def _schedule(name: str) -> schedules.Schedule:
@@ -269,19 +261,6 @@ def _on_data(given: dict[str, Any], model: str, folder: Path, **parameters: Any)
         raise ValueError(f"target must be a text, got {_validate.shown(target)}")
     table = load(source if source in BUILT_IN else str(folder / source), target=target)
     return make_problem(table, model=model, test_frac=given.get("test_frac", 0.0), **parameters)  # type: ignore[arg-type]
-
-
-def _told(name: str, text: str, error: Any) -> str:
-    path = tuple(str(part) for part in error["loc"])
-    if error["type"] == "missing":
-        return f"{name}: {'.'.join(path)} must be given"
-    if error["type"] == "extra_forbidden":
-        known = ", ".join(_Spec.model_fields)
-        return f"{_place(name, text, path)}: {'.'.join(path)} must be one of {known}"
-    told = f"{_place(name, text, path)}: {'.'.join(path)}"
-    if error["type"] == "value_error":
-        return f"{told} {error['msg'].removeprefix('Value error, ')}"
-    return f"{told}: {error['msg']}, got {_validate.shown(error['input'])}"
 
 
 def _place(name: str, text: str, path: Sequence[str]) -> str:
