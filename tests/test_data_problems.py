@@ -676,3 +676,16 @@ def test_minimum_in_a_large_ball_with_a_small_multiplier():
     problem = LeastSquares(X, X @ [1e4, 0.0, 0.0], projection=("ball", 5e3))
     near = problem.value([5e3, 0.0, 0.0])
     assert 0.9 * near < problem.minimum <= near
+
+
+@pytest.mark.parametrize("threads", [1, 3, 16])
+def test_an_overflow_spares_its_neighbours(threads, isa):
+    """What a diverged trajectory leaves in memory that the next one uses."""
+    X = np.random.default_rng(1).standard_normal((20, 16))
+    problem = problems.MLP(X, np.arange(20) % 3, hidden=(3,), projection=("ball", 1.0), batch_size=3)
+    call = {"horizon": 5, "replicates": 31, "metric": "loss", "threads": threads, "isa": isa}
+    both = simulate(problem, schedules.Constant(), base_lr=[0.1, 1e20], **call)
+    alone = simulate(problem, schedules.Constant(), base_lr=0.1, **call)
+    assert both.diverged.tolist() == [0, 31]
+    assert both.mean[0] == alone.mean
+    assert alone.mean == pytest.approx(1.09, abs=0.01)

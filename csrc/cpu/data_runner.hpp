@@ -45,6 +45,7 @@ struct DataBuffers {
     Real* hidden[max_layers];  // [sample, padded unit]: activations
     Real* delta[max_layers];   // the same: derivatives
     const Real** hidden_row;   // [sample]
+    Real* unit_number;         // [padded unit of any hidden layer]: 0, 1, ..
     Real* panel;
     Real* start;                         // [coordinate in a piece, replicate]: drawn
     Real *columns, *column_velocity;     // [element, config of a vector]: weights where configs share rows
@@ -83,10 +84,14 @@ struct DataBuffers {
             most_units = most_units < layout.units[k] ? layout.units[k] : most_units;
         unit = arena.take<const Real*>(most_units);
         output = arena.take<Real>(layout.units[layout.layers - 1] * samples);
+        std::int64_t widest = 0;
         for (int k = 0; k < layout.layers - 1; ++k) {
-            hidden[k] = arena.take<Real>(samples * padded_row(layout.units[k]));
-            delta[k] = arena.take<Real>(samples * padded_row(layout.units[k]));
+            const std::int64_t units = padded_row(layout.units[k]);
+            hidden[k] = arena.take<Real>(samples * units);
+            delta[k] = arena.take<Real>(samples * units);
+            widest = widest < units ? units : widest;
         }
+        unit_number = arena.take<Real>(widest);
         hidden_row = arena.take<const Real*>(linear ? 0 : samples);
         panel = arena.take<Real>(most_products * row_multiple);
         start = arena.take<Real>((segment_steps + 8) * index_lanes);
@@ -224,8 +229,11 @@ private:
             if (e.momentum > 0) memset(b.velocity + begin, 0, sizeof(Real) * std::size_t(end - begin));
             if (e.iterate != Iterate::last) b.averages.clear(begin, end);
         });
-        for (int k = 0; k < layout.layers - 1; ++k)  // what pads them must be zero
-            memset(b.hidden[k], 0, sizeof(Real) * std::size_t(b.samples * padded_row(layout.units[k])));
+        for (int k = 0; k < layout.layers - 1; ++k) {
+            const std::int64_t units = padded_row(layout.units[k]);
+            memset(b.hidden[k], 0, sizeof(Real) * std::size_t(b.samples * units));
+            for (std::int64_t u = 0; u < units; ++u) b.unit_number[u] = Real(u);
+        }
         memset(b.target, 0, sizeof(Real) * std::size_t(b.samples));
         memset(b.output, 0, sizeof(Real) * std::size_t(layout.units[layout.layers - 1] * b.samples));
         for (std::int64_t c = 0; c < b.configs && !stopped_after(0); ++c) {
@@ -573,7 +581,8 @@ private:
         }
     }
 
-    // Hidden layers of n samples and the outputs.
+    // Hidden layers of n samples and the outputs. Trajectories share the memory of their activations, so what pads these
+    // is made zero each time: a trajectory that overflowed has NaN in its own padding.
     void network_outputs(const Real* x, const Real* const* rows, std::int64_t n) {
         for (int k = 0; k < layout.layers; ++k) {
             for (std::int64_t u = 0; u < layout.units[k]; ++u) b.unit[u] = x + layout.weights[k] + u * layout.row[k];
@@ -585,13 +594,15 @@ private:
             const std::int64_t length = layout.row[k + 1];
             products<R>(rows, n, b.unit, layout.units[k], layout.row[k], b.panel, {b.hidden[k], length, 1});
             const Real* const intercept = x + layout.intercept[k];
+            const R number_of_units = set1<R>(Real(layout.units[k]));
             with_kind(network.activation, [&](auto activation) {
                 for (std::int64_t s = 0; s < n; ++s)
                     for (std::int64_t u = 0; u < length; u += width) {
                         Real* const a = b.hidden[k] + s * length + u;
                         R z = load<R>(a);
                         if (layout.has_intercept) z = z + load<R>(intercept + u);
-                        store(a, activated<activation.value>(z));
+                        z = activated<activation.value>(z);
+                        store(a, select_less(load<R>(b.unit_number + u), number_of_units, z, set1<R>(0)));
                     }
             });
             for (std::int64_t s = 0; s < n; ++s) b.hidden_row[s] = b.hidden[k] + s * length;
