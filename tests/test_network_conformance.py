@@ -178,12 +178,15 @@ def test_outputs_that_are_no_numbers_are_divergence(isa):
     assert result.diverged.tolist() == [3, 3, 3]
 
 
-def test_no_decay_beside_a_problem_with_decay(isa):
-    """An infinite weight without l2 stays what it is, whatever runs beside it."""
+def test_overflow_beside_a_problem_with_decay(isa):
+    """A weight that overflows without l2 has diverged, whatever runs beside it; the other one stays at 0."""
     alone = problems.HingeLoss([[10.0], [-10.0]], [1, -1])
-    call = {"base_lr": 3e38, "horizon": 20, "replicates": 2, "metric": "loss", "isa": isa}
-    both = anneal_sgd.simulate([alone, alone.replace(l2=0.5)], schedules.Constant(), **call)
-    assert both.mean[0] == anneal_sgd.simulate(alone, schedules.Constant(), **call).mean == 0.0
+    other = problems.HingeLoss([[10.0], [-10.0]], [1, -1], l2=0.5)
+    call = {"base_lr": [0.0, 3e38], "horizon": 20, "replicates": 2, "metric": "loss", "isa": isa}
+    both = anneal_sgd.simulate([alone, other], schedules.Constant(), **call)
+    one = anneal_sgd.simulate(alone, schedules.Constant(), **call)
+    assert both.diverged[0].tolist() == one.diverged.tolist() == [0, 2]
+    assert both.mean[0, 0] == one.mean[0] == 1.0
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

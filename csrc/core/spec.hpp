@@ -9,7 +9,7 @@
 
 namespace anneal_sgd {
 
-inline constexpr int stream_version = 2;
+inline constexpr int stream_version = 3;
 inline constexpr std::int64_t block_replicates = 1024;  // replicates per block of statistics (docs/stream.md)
 inline constexpr int segment_steps = 128;               // steps per tile of learning rates and per segment of averages
 

@@ -2,6 +2,7 @@
 // (docs/stream.md, "One step"); the CPU's tile runner and the GPU's kernel decide in which order trajectories take it.
 #pragma once
 
+#include "descent.hpp"
 #include "draw.hpp"
 #include "schedule.hpp"
 
@@ -36,9 +37,10 @@ ASGD_FN R gradient(const Coordinate<Real>& p, R x) {
         static_assert(known<kind>, "gradient: no formula for this problem");
 }
 
-// x - lr * (gradient + noise), before the projection; `noise` is a draw, or bits whose top bit is the sign.
+// x - lr * (gradient + noise), before the projection, and the new `low`; `noise` is a draw, or bits whose top bit is
+// the sign.
 template <ProblemKind kind, NoiseForm form, class R, class Real, class Noise>
-ASGD_FN R step(const Coordinate<Real>& p, R minus_lr, R x, Noise noise) {
+ASGD_FN R step(const Coordinate<Real>& p, R minus_lr, R x, R& low, Noise noise) {
     R g;
     if constexpr (form == NoiseForm::bits && kind == ProblemKind::absolute_value)
         g = add_sign_times(signed_by_top_bit(noise, set1<R>(p.noise_std)), x, set1<R>(p.weight));
@@ -48,7 +50,7 @@ ASGD_FN R step(const Coordinate<Real>& p, R minus_lr, R x, Noise noise) {
         g = fma(set1<R>(p.noise_std), noise, gradient<kind>(p, x));
     else
         g = gradient<kind>(p, x);
-    return fma(minus_lr, g, x);
+    return moved(x, fma(minus_lr, g, low), low);
 }
 
 template <class R, class Real>

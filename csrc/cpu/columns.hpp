@@ -51,48 +51,17 @@ ASGD_FN void multiply_columns(const typename Lane<R>::Real* const* row, const ty
     fold_leaves<R, rows, 0, 1, leaf_step>(leaf, out);
 }
 
-// Like Rule, of a vector of configs.
-template <class R>
-struct ColumnRule {
-    R decay, minus_lr, mu;
-    bool nesterov;
-};
-
-template <class R, Terms terms>
-ASGD_FN R before_rows(const ColumnRule<R>& rule, R w) {
-    if constexpr (terms == Terms::momentum) return rule.decay * w;
-    if constexpr (terms == Terms::rows_and_decay) return fma(rule.decay, w, w);
-    return w;
-}
-
-// The new weights, which it stores.
-template <class R, Terms terms>
-ASGD_FN R after_rows(const ColumnRule<R>& rule, R sum, R before, typename Lane<R>::Real* w,
-                     typename Lane<R>::Real* velocity) {
-    R after = sum;
-    if constexpr (terms == Terms::momentum) {
-        const R v = fma(rule.mu, load<R>(velocity), sum);
-        store(velocity, v);
-        after = fma(rule.minus_lr, rule.nesterov ? fma(rule.mu, v, sum) : v, before);
-    }
-    store(w, after);
-    return after;
-}
-
 // One step of all columns: factors[sample, config].
 template <class R, Terms terms>
-ASGD_FN void add_rows_to_columns(const ColumnRule<R>& rule, const typename Lane<R>::Real* const* row,
-                                 std::int64_t samples, const typename Lane<R>::Real* factors,
-                                 typename Lane<R>::Real* weights, typename Lane<R>::Real* velocity,
+ASGD_FN void add_rows_to_columns(const Rule<R>& rule, const typename Lane<R>::Real* const* row, std::int64_t samples,
+                                 const typename Lane<R>::Real* factors, const Weights<typename Lane<R>::Real>& weights,
                                  std::int64_t length) {
     constexpr int width = Lane<R>::width, together = 8;
     for (std::int64_t j = 0; j < length; j += together) {
-        R before[together], sum[together];
+        const auto at = [&](int a) { return weights.from((j + a) * width); };
+        R sum[together];
         ASGD_UNROLL
-        for (int a = 0; a < together; ++a) {
-            before[a] = load<R>(weights + (j + a) * width);
-            sum[a] = before_rows<R, terms>(rule, before[a]);
-        }
+        for (int a = 0; a < together; ++a) sum[a] = before_rows<terms>(rule, load<R>(at(a).x), load<R>(at(a).low));
         for (std::int64_t s = 0; s < samples; ++s) {
             const R factor = load<R>(factors + s * width);
             const typename Lane<R>::Real* const x = row[s] + j;
@@ -100,17 +69,15 @@ ASGD_FN void add_rows_to_columns(const ColumnRule<R>& rule, const typename Lane<
             for (int a = 0; a < together; ++a) sum[a] = fma(factor, set1<R>(x[a]), sum[a]);
         }
         ASGD_UNROLL
-        for (int a = 0; a < together; ++a)
-            after_rows<R, terms>(rule, sum[a], before[a], weights + (j + a) * width, velocity + (j + a) * width);
+        for (int a = 0; a < together; ++a) store_after_rows<terms>(rule, sum[a], at(a));
     }
 }
 
 // One step with one row, and the products of the new weights with the next row, in one pass over the weights.
 template <class R, Terms terms>
-ASGD_FN R add_row_and_multiply_columns(const ColumnRule<R>& rule, const typename Lane<R>::Real* row,
+ASGD_FN R add_row_and_multiply_columns(const Rule<R>& rule, const typename Lane<R>::Real* row,
                                        const typename Lane<R>::Real* next_row, R factor,
-                                       typename Lane<R>::Real* weights, typename Lane<R>::Real* velocity,
-                                       std::int64_t length) {
+                                       const Weights<typename Lane<R>::Real>& weights, std::int64_t length) {
     constexpr int width = Lane<R>::width, leaf_step = 4;
     const auto leaf = [&](auto first, R* out) {
         constexpr int k = decltype(first)::value;
@@ -121,10 +88,10 @@ ASGD_FN R add_row_and_multiply_columns(const ColumnRule<R>& rule, const typename
             ASGD_UNROLL
             for (int a = 0; a < 4; ++a) {
                 const std::int64_t i = j + a * leaf_step;
-                const R before = load<R>(weights + i * width);
-                const R added = fma(factor, set1<R>(row[i]), before_rows<R, terms>(rule, before));
-                const R after = after_rows<R, terms>(rule, added, before, weights + i * width, velocity + i * width);
-                sum[a] = fma(after, set1<R>(next_row[i]), sum[a]);
+                const Weights<typename Lane<R>::Real> at = weights.from(i * width);
+                const R begun = before_rows<terms>(rule, load<R>(at.x), load<R>(at.low));
+                const R w = store_after_rows<terms>(rule, fma(factor, set1<R>(row[i]), begun), at);
+                sum[a] = fma(w, set1<R>(next_row[i]), sum[a]);
             }
         }
         *out = (sum[0] + sum[2]) + (sum[1] + sum[3]);

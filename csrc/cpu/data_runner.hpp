@@ -32,10 +32,9 @@ struct DataBuffers {
     int tile_steps;
     bool linear;
 
-    Real* x;               // [config, replicate, padded point]
-    Real* velocity;        // the same, with momentum
-    Averages<R> averages;  // of x
-    Real* averaged;        // the same
+    Weights<Real> weights;  // [config, replicate, padded point]; velocities with momentum only
+    Averages<R> averages;   // of x
+    Real* averaged;         // the same
 
     uint32_t* index;           // [sample in the tile, replicate of index_lanes]
     const Real** row;          // [sample]: of a step, or rows to evaluate
@@ -48,7 +47,7 @@ struct DataBuffers {
     Real* unit_number;         // [padded unit of any hidden layer]: 0, 1, ..
     Real* panel;
     Real* start;                         // [coordinate in a piece, replicate]: drawn
-    Real *columns, *column_velocity;     // [element, config of a vector]: weights where configs share rows
+    Weights<Real> columns;               // [element, config of a vector]: weights where configs share rows
     Real* column_factors;                // [sample, config of a vector]
     Real* column_lr;                     // [step, config of a vector]: -lr
     std::int64_t* problem;               // [config]
@@ -71,8 +70,12 @@ struct DataBuffers {
         while (tile_steps > 1 && tile_steps * network.batch_size > most_samples) tile_steps /= 2;
 
         const std::int64_t state = trajectories * layout.size;
-        x = arena.take<Real>(state);
-        velocity = e.momentum > 0 ? arena.take<Real>(state) : x;
+        const auto take_weights = [&](std::int64_t n) {
+            Real* const x = arena.take<Real>(n);
+            Real* const low = arena.take<Real>(n);
+            return Weights<Real>{x, low, e.momentum > 0 ? arena.take<Real>(n) : x};
+        };
+        weights = take_weights(state);
         averages.take(e, state, arena);
         averaged = arena.take<Real>(e.iterate != Iterate::last ? state : 0);
 
@@ -96,8 +99,7 @@ struct DataBuffers {
         panel = arena.take<Real>(most_products * row_multiple);
         start = arena.take<Real>((segment_steps + 8) * index_lanes);
         const bool by_columns = linear && layout.units[0] == 1 && configs > 1;
-        columns = arena.take<Real>(by_columns ? layout.row[0] * Lane<R>::width : 0);
-        column_velocity = e.momentum > 0 ? arena.take<Real>(by_columns ? layout.row[0] * Lane<R>::width : 0) : columns;
+        columns = take_weights(by_columns ? layout.row[0] * Lane<R>::width : 0);
         column_factors = arena.take<Real>(by_columns ? network.batch_size * Lane<R>::width : 0);
         column_lr = arena.take<Real>(by_columns ? segment_steps * Lane<R>::width : 0);
         problem = arena.take<std::int64_t>(configs);
@@ -129,7 +131,7 @@ class DataRunner : public Stoppable {
 
     struct Member {
         std::int64_t config, replicate;  // counted in the range
-        Real *x, *velocity;
+        Weights<Real> w;
     };
 
 public:
@@ -186,7 +188,7 @@ public:
                   [&](std::int64_t begin, std::int64_t end) { b.averages.save_window_start(r, begin, end); });
     }
     void report(std::int64_t record, std::int64_t k) {
-        const Real* points = b.x;
+        const Real* points = b.weights.x;
         if (e.iterate != Iterate::last && k > 0) {
             in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
                 b.averages.average(e, record, k, 0, begin, end, b.averaged);
@@ -225,8 +227,8 @@ private:
             b.decay[c] = Real(problem(c).l2 + e.weight_decay);
         }
         in_pieces(state_size(), [&](std::int64_t begin, std::int64_t end) {
-            memset(b.x + begin, 0, sizeof(Real) * std::size_t(end - begin));
-            if (e.momentum > 0) memset(b.velocity + begin, 0, sizeof(Real) * std::size_t(end - begin));
+            Real* const arrays[] = {b.weights.x, b.weights.low, b.weights.velocity};
+            for (Real* array : arrays) memset(array + begin, 0, sizeof(Real) * std::size_t(end - begin));
             if (e.iterate != Iterate::last) b.averages.clear(begin, end);
         });
         for (int k = 0; k < layout.layers - 1; ++k) {
@@ -246,10 +248,11 @@ private:
     }
 
     void start_at(std::int64_t c, const double* x0) {
-        for_each_coordinate(
-            layout, [&](std::int64_t i, std::int64_t offset, int, bool) { b.x[at(c, 0) + offset] = Real(x0[i]); });
+        for_each_coordinate(layout, [&](std::int64_t i, std::int64_t offset, int, bool) {
+            b.weights.x[at(c, 0) + offset] = Real(x0[i]);
+        });
         for (std::int64_t r = 1; r < replicates; ++r)
-            memcpy(b.x + at(c, r), b.x + at(c, 0), sizeof(Real) * std::size_t(layout.size));
+            memcpy(b.weights.x + at(c, r), b.weights.x + at(c, 0), sizeof(Real) * std::size_t(layout.size));
     }
 
     // Weights of a layer: Gaussian of variance gain / inputs; intercepts: 0.
@@ -268,7 +271,7 @@ private:
             const double gain = layer + 1 < layout.layers ? start_gain(network.activation) : 1.0;
             const Real scale = Real(__builtin_sqrt(gain / double(layout.inputs[layer])));
             for (std::int64_t l = 0; l < n; ++l)
-                b.x[at(c, first + l) + offset] = scale * b.start[i % segment_steps * width + l];
+                b.weights.x[at(c, first + l) + offset] = scale * b.start[i % segment_steps * width + l];
         });
     }
 
@@ -299,7 +302,7 @@ private:
 
     // --- steps -------------------------------------------------------------------------------------------------------
 
-    Member member(std::int64_t c, std::int64_t r) const { return {c, r, b.x + at(c, r), b.velocity + at(c, r)}; }
+    Member member(std::int64_t c, std::int64_t r) const { return {c, r, b.weights.from(at(c, r))}; }
 
     void set_rule(std::int64_t c, int j) {
         const Real minus_lr = rates.minus_lr[c * segment_steps + j];
@@ -333,33 +336,35 @@ private:
         }
     }
 
-    // Weights and velocities of configs c .. c + count - 1 into columns, or back.
+    // What a step needs of the weights of configs c .. c + count - 1 into columns, or back.
     void move_columns(std::int64_t c, int count, std::int64_t replicate, bool in) {
-        const std::int64_t length = layout.row[0];
-        if (in) {
-            memset(b.columns, 0, sizeof(Real) * std::size_t(length * width));
-            memset(b.column_velocity, 0, sizeof(Real) * std::size_t(length * width));
-        }
-        for (int l = 0; l < count; ++l) {
-            const Member m = member(c + l, replicate);
-            for (std::int64_t i = 0; i < length; ++i)
-                in ? void(b.columns[i * width + l] = m.x[i]) : void(m.x[i] = b.columns[i * width + l]);
-            for (std::int64_t i = 0; e.momentum > 0 && i < length; ++i)
-                in ? void(b.column_velocity[i * width + l] = m.velocity[i])
-                   : void(m.velocity[i] = b.column_velocity[i * width + l]);
-        }
+        const auto move = [&](Real* const column, Real* Weights<Real>::* part) {
+            const std::int64_t length = layout.row[0];
+            if (in) memset(column, 0, sizeof(Real) * std::size_t(length * width));
+            for (int l = 0; l < count; ++l) {
+                Real* const own = member(c + l, replicate).w.*part;
+                for (std::int64_t i = 0; i < length; ++i)
+                    in ? void(column[i * width + l] = own[i]) : void(own[i] = column[i * width + l]);
+            }
+        };
+        move(b.columns.x, &Weights<Real>::x);
+        move(b.columns.low, &Weights<Real>::low);
+        if (e.momentum > 0) move(b.columns.velocity, &Weights<Real>::velocity);
     }
 
     template <Terms terms>
     void advance_vector_of_columns(std::int64_t c, int count, std::int64_t replicate, int n) {
         const DataView& data = problem(c).train;
         const std::int64_t length = layout.row[0];
-        alignas(64) Real lambda[width] = {}, intercept[width] = {}, velocity[width] = {};
+        alignas(64) Real lambda[width] = {}, intercept[width] = {}, low[width] = {}, velocity[width] = {};
+        const Weights<Real> intercepts{intercept, low, velocity};
+        const auto intercept_of = [&](int l) { return member(c + l, replicate).w.from(layout.intercept[0]); };
         for (int l = 0; l < count; ++l) lambda[l] = b.decay[c + l];
         for (int l = 0; layout.has_intercept && l < count; ++l) {
-            const Member m = member(c + l, replicate);
-            intercept[l] = m.x[layout.intercept[0]];
-            velocity[l] = m.velocity[layout.intercept[0]];
+            const Weights<Real> own = intercept_of(l);
+            intercept[l] = *own.x;
+            low[l] = *own.low;
+            velocity[l] = *own.velocity;
         }
         const Real* next_row = nullptr;
         R next_product = set1<R>(0);  // with batch 1: of the weights with next_row
@@ -367,10 +372,10 @@ private:
             take_batch(data, j, replicate, 0);
             const R minus_lr = load<R>(b.column_lr + j * width), decay = load<R>(lambda), part = set1<R>(share);
             const R scale = terms == Terms::momentum ? part : minus_lr * part;
-            const ColumnRule<R> rule{terms == Terms::momentum ? decay : minus_lr * decay, minus_lr,
-                                     set1<R>(Real(e.momentum)), e.nesterov};
+            const Rule<R> rule{terms == Terms::momentum ? decay : minus_lr * decay, minus_lr, set1<R>(Real(e.momentum)),
+                               e.nesterov};
             const R start = load<R>(intercept);
-            R intercept_sum = terms == Terms::momentum ? set1<R>(0) : start;
+            R intercept_sum = before_ones<terms>(load<R>(low));
             const auto take_output = [&](std::int64_t s, R z) {
                 if (layout.has_intercept) z = z + start;
                 const R factor = scale * derivative(z, set1<R>(b.target[s]));
@@ -380,32 +385,32 @@ private:
             if (next_row == nullptr) {
                 std::int64_t s = 0;
                 for (R z[4]; s + 4 <= batch; s += 4) {
-                    multiply_columns<R, 4>(b.row + s, b.columns, length, z);
+                    multiply_columns<R, 4>(b.row + s, b.columns.x, length, z);
                     for (int i = 0; i < 4; ++i) take_output(s + i, z[i]);
                 }
                 for (R z; s < batch; ++s) {
-                    multiply_columns<R, 1>(b.row + s, b.columns, length, &z);
+                    multiply_columns<R, 1>(b.row + s, b.columns.x, length, &z);
                     take_output(s, z);
                 }
             } else {
                 take_output(0, next_product);
             }
-            if (layout.has_intercept) after_rows<R, terms>(rule, intercept_sum, start, intercept, velocity);
+            if (layout.has_intercept) store_after_rows<terms>(rule, intercept_sum, intercepts);
             if (batch == 1 && j + 1 < n) {
                 const Real* const row = b.row[0];
                 take_batch(data, j + 1, replicate, 0);
                 next_row = b.row[0];
                 next_product = add_row_and_multiply_columns<R, terms>(rule, row, next_row, load<R>(b.column_factors),
-                                                                      b.columns, b.column_velocity, length);
+                                                                      b.columns, length);
             } else {
-                add_rows_to_columns<R, terms>(rule, b.row, batch, b.column_factors, b.columns, b.column_velocity,
-                                              length);
+                add_rows_to_columns<R, terms>(rule, b.row, batch, b.column_factors, b.columns, length);
             }
         }
         for (int l = 0; layout.has_intercept && l < count; ++l) {
-            const Member m = member(c + l, replicate);
-            m.x[layout.intercept[0]] = intercept[l];
-            m.velocity[layout.intercept[0]] = terms == Terms::momentum ? velocity[l] : intercept[l];
+            const Weights<Real> own = intercept_of(l);
+            if constexpr (terms == Terms::momentum) *own.velocity = velocity[l];
+            *own.x = intercept[l];
+            *own.low = low[l];
         }
     }
 
@@ -466,12 +471,12 @@ private:
             if (more) take(j + 1);
             if (!multiplied)
                 for (int m = 0; m < count; ++m) {
-                    const Real* const x = members[m].x;
+                    const Real* const x = members[m].w.x;
                     product_block<R, 1, 1>(now.row + m, &x, length, 1, b.panel + m * width);
                 }
             for (int m = 0; m < most_members; m += width) store(factor + m, folded<R>(b.panel + m * width));
             if (layout.has_intercept)
-                for (int m = 0; m < count; ++m) factor[m] = factor[m] + members[m].x[layout.intercept[0]];
+                for (int m = 0; m < count; ++m) factor[m] = factor[m] + members[m].w.x[layout.intercept[0]];
             differentiate(factor, now.target, most_members);
             for (int m = 0; m < (sharing ? count : 1); ++m) set_rule(members[m].config, j);
             multiplied = fused && more;
@@ -480,7 +485,7 @@ private:
                 const Member& member = members[m];
                 const Rule<Real>& rule = b.rule[member.config];
                 factor[m] = (terms == Terms::momentum ? share : rule.minus_lr * share) * factor[m];
-                add_row_and_multiply<R, terms>(rule, now.row[m], next[m], factor[m], member.x, member.velocity, length,
+                add_row_and_multiply<R, terms>(rule, now.row[m], next[m], factor[m], member.w, length,
                                                b.panel + m * width);
                 if (layout.has_intercept) update_intercepts<terms>(rule, {factor + m, 1, 1}, member, 0);
                 if (!fused) finish_step(member);
@@ -522,7 +527,7 @@ private:
         if (b.linear)
             linear_outputs(members, n_members, sharing);
         else
-            network_outputs(members[0].x, b.row, batch);
+            network_outputs(members[0].w.x, b.row, batch);
         const std::int64_t n_samples = n_members * batch;
         differentiate(b.output, b.target, n_samples);
         for (int m = 0; m < n_members; ++m) {
@@ -553,23 +558,23 @@ private:
         if (e.iterate == Iterate::last) return;
         Real* const segment = b.averages.segment + at(member.config, member.replicate);
         for (std::int64_t i = 0; i < layout.size; i += width)
-            store(segment + i, load<R>(segment + i) + load<R>(member.x + i));
+            store(segment + i, load<R>(segment + i) + load<R>(member.w.x + i));
     }
 
     void linear_outputs(const Member* members, int n_members, bool sharing) {
         const std::int64_t outputs = layout.units[0], length = layout.row[0];
         if (outputs == 1 && sharing) {
-            for (int m = 0; m < n_members; ++m) b.unit[m] = members[m].x;
+            for (int m = 0; m < n_members; ++m) b.unit[m] = members[m].w.x;
             products<R>(b.row, batch, b.unit, n_members, length, b.panel, {b.output, 1, batch});
         } else {
             for (int m = 0; m < n_members; ++m) {
-                for (std::int64_t k = 0; k < outputs; ++k) b.unit[k] = members[m].x + k * length;
+                for (std::int64_t k = 0; k < outputs; ++k) b.unit[k] = members[m].w.x + k * length;
                 products<R>(b.row + m * batch, batch, b.unit, outputs, length, b.panel,
                             {b.output + m * batch, 1, b.samples});
             }
         }
         if (layout.has_intercept)
-            for (int m = 0; m < n_members; ++m) add_intercepts(members[m].x, m * batch, batch);
+            for (int m = 0; m < n_members; ++m) add_intercepts(members[m].w.x, m * batch, batch);
     }
 
     void add_intercepts(const Real* x, std::int64_t first, std::int64_t n) {
@@ -581,8 +586,8 @@ private:
         }
     }
 
-    // Hidden layers of n samples and the outputs. Trajectories share the memory of their activations, so what pads these
-    // is made zero each time: a trajectory that overflowed has NaN in its own padding.
+    // Hidden layers of n samples and the outputs. Trajectories share the memory of their activations, so what pads
+    // these is made zero each time: a trajectory that overflowed has NaN in its own padding.
     void network_outputs(const Real* x, const Real* const* rows, std::int64_t n) {
         for (int k = 0; k < layout.layers; ++k) {
             for (std::int64_t u = 0; u < layout.units[k]; ++u) b.unit[u] = x + layout.weights[k] + u * layout.row[k];
@@ -627,7 +632,7 @@ private:
         RowFactors<Real> factors[max_layers];
         factors[last] = {b.output + first, 1, b.samples};
         for (int k = last; k > 0; --k) {
-            back_through<R>(factors[k], batch, member.x + layout.weights[k], layout.units[k], layout.row[k],
+            back_through<R>(factors[k], batch, member.w.x + layout.weights[k], layout.units[k], layout.row[k],
                             b.delta[k - 1]);
             through_activations(k - 1);
             factors[k - 1] = {b.delta[k - 1], layout.row[k], 1};
@@ -636,7 +641,7 @@ private:
             if (k > 0)
                 for (std::int64_t s = 0; s < batch; ++s) b.hidden_row[s] = b.hidden[k - 1] + s * layout.row[k];
             add_rows<R, terms>({rule, k > 0 ? b.hidden_row : b.row + first, batch, factors[k],
-                                member.x + layout.weights[k], member.velocity + layout.weights[k], layout.row[k]},
+                                member.w.from(layout.weights[k]), layout.row[k]},
                                layout.units[k]);
             if (layout.has_intercept) update_intercepts<terms>(rule, factors[k], member, k);
         }
@@ -654,17 +659,11 @@ private:
     // Like a row of ones, but neither l2 nor weight decay touches them.
     template <Terms terms>
     void update_intercepts(const Rule<Real>& rule, const RowFactors<Real>& c, const Member& member, int k) {
-        Real* const x = member.x + layout.intercept[k];
-        Real* const velocity = member.velocity + layout.intercept[k];
         for (std::int64_t u = 0; u < layout.units[k]; ++u) {
-            Real sum = terms == Terms::momentum ? Real(0) : x[u];
+            const Weights<Real> at = member.w.from(layout.intercept[k] + u);
+            Real sum = before_ones<terms>(*at.low);
             for (std::int64_t s = 0; s < batch; ++s) sum = sum + c.c[s * c.sample_stride + u * c.unit_stride];
-            if (terms == Terms::momentum) {
-                velocity[u] = fma(rule.mu, velocity[u], sum);
-                const Real direction = rule.nesterov ? fma(rule.mu, velocity[u], sum) : velocity[u];
-                sum = fma(rule.minus_lr, direction, x[u]);
-            }
-            x[u] = sum;
+            store_after_rows<terms>(rule, sum, at);
         }
     }
 
@@ -674,14 +673,14 @@ private:
         for (int v = 0; v < V; ++v) sum[v] = set1<R>(0);
         for (std::int64_t i = 0; i < layout.size; i += row_multiple)
             for (int v = 0; v < V; ++v) {
-                const R y = load<R>(member.x + i + v * width);
+                const R y = load<R>(member.w.x + i + v * width);
                 sum[v] = fma(y, y, sum[v]);
             }
         alignas(64) Real acc[row_multiple];
         for (int v = 0; v < V; ++v) store(acc + v * width, sum[v]);
         const double radius = problem(member.config).radius;
         const R factor = ball_factor(Real(radius), Real(radius * radius), set1<R>(fold_row(acc)));
-        for (std::int64_t i = 0; i < layout.size; i += width) store(member.x + i, load<R>(member.x + i) * factor);
+        for (std::int64_t i = 0; i < layout.size; i += width) store(member.w.x + i, load<R>(member.w.x + i) * factor);
     }
 
     // --- records -----------------------------------------------------------------------------------------------------

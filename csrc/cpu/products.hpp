@@ -6,10 +6,17 @@
 // accumulators in registers, so that every loaded vector is used several times.
 #pragma once
 
-#include "../core/lanes_plain.hpp"
+#include "../core/descent.hpp"
 #include "../core/spec.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
+
+// Where weights are, what they could not take of their last step, and their velocities, which momentum alone uses.
+template <class Real>
+struct Weights {
+    Real *x, *low, *velocity;
+    Weights from(std::int64_t i) const { return {x + i, low + i, velocity + i}; }
+};
 
 template <class R>
 struct Block {
@@ -209,35 +216,21 @@ static void products(const typename Lane<R>::Real* const* row, std::int64_t row_
                               {target.out + i * target.row_stride, target.row_stride, target.unit_stride});
 }
 
-// How a step changes weights, in the dtype. Without momentum the factors of rows include -lr.
-template <class Real>
-struct Rule {
-    Real decay;  // lambda = l2 + weight_decay, times -lr without momentum
-    Real minus_lr, mu;
-    bool nesterov;
-};
-
-// Which terms a step has, so that the loops are compiled for each.
-enum class Terms { rows, rows_and_decay, momentum };
-
-template <class R, Terms terms>
-ASGD_FN R before_rows(const Rule<typename Lane<R>::Real>& rule, R w) {
-    if constexpr (terms == Terms::momentum) return set1<R>(rule.decay) * w;
-    if constexpr (terms == Terms::rows_and_decay) return fma(set1<R>(rule.decay), w, w);
-    return w;
+// A rule in every lane.
+template <class R>
+ASGD_FN Rule<R> in_lanes(const Rule<typename Lane<R>::Real>& rule) {
+    return {set1<R>(rule.decay), set1<R>(rule.minus_lr), set1<R>(rule.mu), rule.nesterov};
 }
 
-// From what before_rows began and the rows were added to.
-template <class R, Terms terms>
-ASGD_FN void after_rows(const Rule<typename Lane<R>::Real>& rule, R sum, typename Lane<R>::Real* w,
-                        typename Lane<R>::Real* velocity) {
-    if constexpr (terms == Terms::momentum) {
-        const R mu = set1<R>(rule.mu), v = fma(mu, load<R>(velocity), sum);
-        store(velocity, v);
-        store(w, fma(set1<R>(rule.minus_lr), rule.nesterov ? fma(mu, v, sum) : v, load<R>(w)));
-    } else {
-        store(w, sum);
-    }
+// Takes stored weights a step on, from what before_rows began and the rows were added to; the new ones.
+template <Terms terms, class R>
+ASGD_FN R store_after_rows(const Rule<R>& rule, R sum, const Weights<typename Lane<R>::Real>& at) {
+    R low = load<R>(at.low), velocity = terms == Terms::momentum ? load<R>(at.velocity) : set1<R>(0);
+    const R w = after_rows<terms>(rule, sum, load<R>(at.x), low, velocity);
+    store(at.x, w);
+    store(at.low, low);
+    if constexpr (terms == Terms::momentum) store(at.velocity, velocity);
+    return w;
 }
 
 // Factors of rows: that of (sample s, unit u) is at c[s * sample_stride + u * unit_stride].
@@ -255,7 +248,7 @@ struct RowSum {
     const Real* const* row;  // [sample]
     std::int64_t samples;
     RowFactors<Real> factor;
-    Real *w, *velocity;  // the latter is used with momentum only
+    Weights<Real> w;
     std::int64_t length;
 };
 
@@ -263,13 +256,14 @@ struct RowSum {
 template <class R, Terms terms, int units, int vectors>
 ASGD_FN void add_rows_block(const RowSum<R>& a, std::int64_t u, std::int64_t j) {
     constexpr int width = Lane<R>::width;
-    typename Lane<R>::Real* const w = a.w + u * a.length + j;
-    typename Lane<R>::Real* const velocity = a.velocity + u * a.length + j;
+    const Rule<R> rule = in_lanes<R>(a.rule);
+    const auto weights = [&](int k, int v) { return a.w.from((u + k) * a.length + j + v * width); };
     const typename Lane<R>::Real* c = a.factor.c + u * a.factor.unit_stride;
     R sum[units][vectors];
     ASGD_UNROLL
     for (int k = 0; k < units; ++k) ASGD_UNROLL
-    for (int v = 0; v < vectors; ++v) sum[k][v] = before_rows<R, terms>(a.rule, load<R>(w + k * a.length + v * width));
+    for (int v = 0; v < vectors; ++v)
+        sum[k][v] = before_rows<terms>(rule, load<R>(weights(k, v).x), load<R>(weights(k, v).low));
     for (std::int64_t s = 0; s < a.samples; ++s, c += a.factor.sample_stride) {
         const typename Lane<R>::Real* const row = a.row[s] + j;
         R factor[units];
@@ -284,10 +278,7 @@ ASGD_FN void add_rows_block(const RowSum<R>& a, std::int64_t u, std::int64_t j) 
     }
     ASGD_UNROLL
     for (int k = 0; k < units; ++k) ASGD_UNROLL
-    for (int v = 0; v < vectors; ++v) {
-        const std::int64_t at = k * a.length + v * width;
-        after_rows<R, terms>(a.rule, sum[k][v], w + at, velocity + at);
-    }
+    for (int v = 0; v < vectors; ++v) store_after_rows<terms>(rule, sum[k][v], weights(k, v));
 }
 
 // Blocks of `vectors`, and one of what is left.
@@ -324,9 +315,10 @@ static void add_rows(const RowSum<R>& a, std::int64_t unit_count) {
 template <class R, Terms terms>
 ASGD_FN void add_row_and_multiply(const Rule<typename Lane<R>::Real>& rule, const typename Lane<R>::Real* row,
                                   const typename Lane<R>::Real* next_row, typename Lane<R>::Real factor,
-                                  typename Lane<R>::Real* w, typename Lane<R>::Real* velocity, std::int64_t length,
+                                  const Weights<typename Lane<R>::Real>& weights, std::int64_t length,
                                   typename Lane<R>::Real* products) {
     constexpr int V = Block<R>::vectors, width = Lane<R>::width;
+    const Rule<R> rule_of_lanes = in_lanes<R>(rule);
     const R c = set1<R>(factor);
     R sum[V];
     ASGD_UNROLL
@@ -334,10 +326,11 @@ ASGD_FN void add_row_and_multiply(const Rule<typename Lane<R>::Real>& rule, cons
     for (std::int64_t j = 0; j < length; j += row_multiple) {
         ASGD_UNROLL
         for (int v = 0; v < V; ++v) {
-            const std::int64_t at = j + v * width;
-            const R added = fma(c, load<R>(row + at), before_rows<R, terms>(rule, load<R>(w + at)));
-            after_rows<R, terms>(rule, added, w + at, velocity + at);
-            sum[v] = fma(terms == Terms::momentum ? load<R>(w + at) : added, load<R>(next_row + at), sum[v]);
+            const std::int64_t i = j + v * width;
+            const Weights<typename Lane<R>::Real> at = weights.from(i);
+            const R begun = before_rows<terms>(rule_of_lanes, load<R>(at.x), load<R>(at.low));
+            const R w = store_after_rows<terms>(rule_of_lanes, fma(c, load<R>(row + i), begun), at);
+            sum[v] = fma(w, load<R>(next_row + i), sum[v]);
         }
     }
     ASGD_UNROLL

@@ -34,7 +34,7 @@ struct Buffers {
     std::int64_t state, records_along;    // elements of x; records that `along` has room for
 
     // coordinate: in the group
-    Real* x;                       // [config, coordinate, replicate]
+    Real *x, *low;                 // [config, coordinate, replicate]
     Real* along;                   // [record, config, coordinate, replicate]: x at records within a tile
     Averages<R> averages;          // of x
     Real* averaged;                // [coordinate, replicate]
@@ -61,6 +61,7 @@ struct Buffers {
         if (averaging || ball) records_along = 0;
 
         x = arena.take<Real>(state);
+        low = arena.take<Real>(state);
         along = arena.take<Real>(records_along * state);
         averages.take(e, state, arena);
         averaged = arena.take<Real>(averaging ? group * padded : 0);
@@ -92,12 +93,14 @@ template <class R, ProblemKind kind, NoiseForm form, bool box, bool summing, int
 static void advance_strip(const Coordinate<typename Lane<R>::Real>& p, const typename Lane<R>::Real* minus_lr, int n,
                           const typename Lane<R>::Real* values,
                           const typename Constants<typename Lane<R>::Real>::Integer* bits, int bit,
-                          typename Lane<R>::Real* x_memory, typename Lane<R>::Real* sum_memory) {
+                          typename Lane<R>::Real* x_memory, typename Lane<R>::Real* low_memory,
+                          typename Lane<R>::Real* sum_memory) {
     constexpr int width = Lane<R>::width;
-    R x[V], sum[V];
+    R x[V], low[V], sum[V];
     ASGD_UNROLL
     for (int v = 0; v < V; ++v) {
         x[v] = load<R>(x_memory + v * width);
+        low[v] = load<R>(low_memory + v * width);
         if constexpr (summing) sum[v] = load<R>(sum_memory + v * width);
     }
     const auto finish = [&](int v, R y) {
@@ -115,7 +118,7 @@ static void advance_strip(const Coordinate<typename Lane<R>::Real>& p, const typ
                 const R lr = set1<R>(minus_lr[j]);
                 ASGD_UNROLL
                 for (int v = 0; v < V; ++v) {
-                    finish(v, step<kind, form>(p, lr, x[v], w[v]));
+                    finish(v, step<kind, form>(p, lr, x[v], low[v], w[v]));
                     w[v] = w[v] + w[v];
                 }
             }
@@ -126,15 +129,16 @@ static void advance_strip(const Coordinate<typename Lane<R>::Real>& p, const typ
             ASGD_UNROLL
             for (int v = 0; v < V; ++v) {
                 if constexpr (form == NoiseForm::values)
-                    finish(v, step<kind, form>(p, lr, x[v], load<R>(values + (j * V + v) * width)));
+                    finish(v, step<kind, form>(p, lr, x[v], low[v], load<R>(values + (j * V + v) * width)));
                 else
-                    finish(v, step<kind, form>(p, lr, x[v], 0));
+                    finish(v, step<kind, form>(p, lr, x[v], low[v], 0));
             }
         }
     }
     ASGD_UNROLL
     for (int v = 0; v < V; ++v) {
         store(x_memory + v * width, x[v]);
+        store(low_memory + v * width, low[v]);
         if constexpr (summing) store(sum_memory + v * width, sum[v]);
     }
 }
@@ -248,6 +252,7 @@ private:
                 const Real value = Real(x0.data[at]);
                 Real* x = b.x + b.offset(c, i);
                 for (std::int64_t l = 0; l < b.padded; ++l) x[l] = value;
+                memset(b.low + b.offset(c, i), 0, sizeof(Real) * std::size_t(b.padded));
                 parameters(c, i) = coordinate_parameters<Real>(e.problems, configs.problem(c), first_coordinate + i);
             }
         }
@@ -305,7 +310,7 @@ private:
                     const auto advance_to = [&](int stop) {
                         if (stop > done)
                             strip(p, rates.minus_lr + c * segment_steps + j + done, stop - done, values + done * row,
-                                  b.noise_bits, int((t + j + done) % rademacher_draws_per_call), b.x + at,
+                                  b.noise_bits, int((t + j + done) % rademacher_draws_per_call), b.x + at, b.low + at,
                                   averaging ? b.averages.segment + at : nullptr);
                         done = stop;
                     };
@@ -360,21 +365,24 @@ private:
         const Coordinate<Real>* const parameters_of_c = &parameters(c, 0);
         for (std::int64_t i = 0; i < coordinates; ++i) {
             const Coordinate<Real>& p = parameters_of_c[i];
-            Real* x = b.x + b.offset(c, i) + first;
+            Real* const x = b.x + b.offset(c, i) + first;
+            Real* const low = b.low + b.offset(c, i) + first;
             for (int v = 0; v < V; ++v) {
                 const R x_v = load<R>(x + v * width);
-                R y;
+                R low_v = load<R>(low + v * width), y;
                 if constexpr (form == NoiseForm::values)
-                    y = step<kind, form>(p, lr, x_v,
+                    y = step<kind, form>(p, lr, x_v, low_v,
                                          load<R>(b.noise_values + (i * b.ball_steps + value_row) * row + v * width));
                 else if constexpr (form == NoiseForm::bits)
-                    y = step<kind, form>(
-                        p, lr, x_v, load_bits(b.noise_bits + (i * 4 + bit / 32) * row + v * width, R()) << (bit % 32));
+                    y = step<kind, form>(p, lr, x_v, low_v,
+                                         load_bits(b.noise_bits + (i * 4 + bit / 32) * row + v * width, R())
+                                             << (bit % 32));
                 else
-                    y = step<kind, form>(p, lr, x_v, 0);
+                    y = step<kind, form>(p, lr, x_v, low_v, 0);
                 R& acc = norm[v][i % accumulators];
                 acc = fma(y, y, acc);
                 store(x + v * width, y);
+                store(low + v * width, low_v);
             }
         }
         const double radius = e.problems.radius.data[configs.problem(c) * e.problems.radius.stride];

@@ -193,7 +193,7 @@ private:
 
         const bool momentum = e_.momentum > 0, averaging = e_.iterate != Iterate::last;
         const std::int64_t batch = network_.batch_size;
-        const bool in_place = batch == 1 || batch == tile_edge || (!momentum && batch <= layout.round);
+        const bool in_place = !momentum || batch == 1 || batch == tile_edge;
         const std::int64_t real = real_bytes(e_), limit = shared_limit_ / real;
         // What is used most has the first claim on shared memory; beyond the points themselves no more of it than lets
         // two blocks share a multiprocessor.
@@ -213,6 +213,7 @@ private:
         };
         std::int64_t used = 0, used_by_records = 0;
         claim(used, steps.point, layout.chunks, limit);
+        claim(used, steps.low, layout.chunks, limit / 2);
         claim(used, steps.velocity, momentum ? layout.chunks : 0, limit / 2);
         of_samples(used, steps);
         claim(used, steps.sum, in_place ? 0 : layout.chunks, limit / 2);
@@ -229,6 +230,7 @@ private:
         };
         const std::int64_t sums = averaging ? layout.chunks : 0;
         steps.point.memory = array(steps.point, true);
+        steps.low.memory = array(steps.low, true);
         steps.velocity.memory = array(steps.velocity, true);
         steps.sum.memory = array(steps.sum, batch > layout.round);
         steps.output.memory = array(steps.output, false);

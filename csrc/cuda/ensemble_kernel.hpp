@@ -72,6 +72,7 @@ struct EnsembleKernel {
         if (ball && shared_state != nullptr) return shared_state[(m * slots + k) * block_threads + thread];
         return static_cast<Real*>(p.x)[element(thread, m, k)];
     }
+    ASGD_KERNEL_MEMBER Real& low(int thread, int m, int k) { return static_cast<Real*>(p.low)[element(thread, m, k)]; }
     ASGD_KERNEL_MEMBER Real& segment(int thread, int m, int k) {
         return static_cast<Real*>(p.segment)[element(thread, m, k)];
     }
@@ -123,6 +124,7 @@ struct EnsembleKernel {
                 for (int k = 0; k < slots; ++k) {
                     if (p.first_step == 0) {
                         x(thread, m, k) = start;
+                        low(thread, m, k) = Real(0);
                         if (averaging()) {
                             segment(thread, m, k) = Real(0);
                             p.total[element(thread, m, k)] = 0;
@@ -190,10 +192,15 @@ struct EnsembleKernel {
 
     // --- steps
 
+    // One coordinate of a thread's replicates; the sum of iterates only where they are averaged.
+    struct State {
+        Four x, low, sum;
+    };
+
     template <bool summing, class Noise>
-    ASGD_KERNEL_MEMBER static void step_to(const Coordinate<Real>& c, Real minus_lr, Noise z, Real& x, Real& sum) {
-        x = clamp_to_box(c, step<kind, form>(c, minus_lr, x, z));
-        if constexpr (summing) sum = sum + x;
+    ASGD_KERNEL_MEMBER static void step_to(const Coordinate<Real>& c, Real minus_lr, Noise z, State& state, int k) {
+        state.x[k] = clamp_to_box(c, step<kind, form>(c, minus_lr, state.x[k], state.low[k], z));
+        if constexpr (summing) state.sum[k] = state.sum[k] + state.x[k];
     }
 
     // Without a ball: a coordinate takes the tile on its own. "No projection" is the box of all numbers.
@@ -201,33 +208,39 @@ struct EnsembleKernel {
         block.each([&](int thread) {
             for_coordinates(thread, [&](int m, std::int64_t i) {
                 const Coordinate<Real> c = parameters(thread, i);
-                Four iterate, sum;
+                State state;
                 ASGD_UNROLL
-                for (int k = 0; k < slots; ++k) iterate[k] = x(thread, m, k);
+                for (int k = 0; k < slots; ++k) {
+                    state.x[k] = x(thread, m, k);
+                    state.low[k] = low(thread, m, k);
+                }
                 if (averaging()) {
                     ASGD_UNROLL
-                    for (int k = 0; k < slots; ++k) sum[k] = segment(thread, m, k);
-                    take_steps<true>(thread, i, c, t, n, iterate, sum);
+                    for (int k = 0; k < slots; ++k) state.sum[k] = segment(thread, m, k);
+                    take_steps<true>(thread, i, c, t, n, state);
                     ASGD_UNROLL
-                    for (int k = 0; k < slots; ++k) segment(thread, m, k) = sum[k];
+                    for (int k = 0; k < slots; ++k) segment(thread, m, k) = state.sum[k];
                 } else {
-                    take_steps<false>(thread, i, c, t, n, iterate, sum);
+                    take_steps<false>(thread, i, c, t, n, state);
                 }
                 ASGD_UNROLL
-                for (int k = 0; k < slots; ++k) x(thread, m, k) = iterate[k];
+                for (int k = 0; k < slots; ++k) {
+                    x(thread, m, k) = state.x[k];
+                    low(thread, m, k) = state.low[k];
+                }
             });
         });
     }
 
     template <bool summing>
     ASGD_KERNEL_MEMBER void take_steps(int thread, std::int64_t i, const Coordinate<Real>& c, std::int64_t t, int n,
-                                       Four& iterate, Four& sum) {
+                                       State& state) {
         const int row = learning_rate_row(thread);
         if constexpr (form == NoiseForm::none) {
             for (int j = 0; j < n; ++j) {
                 const Real lr = minus_lr(thread, row, j);
                 ASGD_UNROLL
-                for (int k = 0; k < slots; ++k) step_to<summing>(c, lr, 0, iterate[k], sum[k]);
+                for (int k = 0; k < slots; ++k) step_to<summing>(c, lr, 0, state, k);
             }
         } else if constexpr (form == NoiseForm::values) {
             const auto lanes = philox_slots(thread, i);
@@ -240,7 +253,7 @@ struct EnsembleKernel {
                     for (int s = 0; s < draws; ++s) {
                         const Real lr = minus_lr(thread, row, j + s);
                         ASGD_UNROLL
-                        for (int k = 0; k < slots; ++k) step_to<summing>(c, lr, z[k].v[s], iterate[k], sum[k]);
+                        for (int k = 0; k < slots; ++k) step_to<summing>(c, lr, z[k].v[s], state, k);
                     }
                 } else {  // a tile that begins or ends within the call
                     ASGD_UNROLL
@@ -248,7 +261,7 @@ struct EnsembleKernel {
                         if (s < first || s >= stop) continue;
                         const Real lr = minus_lr(thread, row, j + s - first);
                         ASGD_UNROLL
-                        for (int k = 0; k < slots; ++k) step_to<summing>(c, lr, z[k].v[s], iterate[k], sum[k]);
+                        for (int k = 0; k < slots; ++k) step_to<summing>(c, lr, z[k].v[s], state, k);
                     }
                 }
                 j += stop - first;
@@ -266,7 +279,7 @@ struct EnsembleKernel {
                     const Real lr = minus_lr(thread, row, s);
                     ASGD_UNROLL
                     for (int k = 0; k < slots; ++k) {
-                        step_to<summing>(c, lr, w[k], iterate[k], sum[k]);
+                        step_to<summing>(c, lr, w[k], state, k);
                         w[k] = w[k] + w[k];
                     }
                 };
@@ -295,7 +308,7 @@ struct EnsembleKernel {
     struct RegisterState {
         Coordinate<Real> c;
         Real radius, radius_squared;
-        Four x, sum;
+        State state;
         PerSlot<PhiloxLanes<std::uint32_t>> lanes;
         PerSlot<PerSlot<std::uint32_t>> words;
         PerSlot<Draws> z;
@@ -315,8 +328,9 @@ struct EnsembleKernel {
             own.radius_squared = Real(radius(thread) * radius(thread));
             ASGD_UNROLL
             for (int k = 0; k < slots; ++k) {
-                own.x[k] = x(thread, 0, k);
-                if (averaging()) own.sum[k] = segment(thread, 0, k);
+                own.state.x[k] = x(thread, 0, k);
+                own.state.low[k] = low(thread, 0, k);
+                if (averaging()) own.state.sum[k] = segment(thread, 0, k);
             }
             if constexpr (form != NoiseForm::none) own.lanes = philox_slots(thread, lane(thread));
             if constexpr (form == NoiseForm::bits)
@@ -334,8 +348,9 @@ struct EnsembleKernel {
                 const Real lr = minus_lr(thread, learning_rate_row(thread), j);
                 ASGD_UNROLL
                 for (int k = 0; k < slots; ++k) {
-                    own.x[k] = step<kind, form>(own.c, lr, own.x[k], noise_of(own, k));
-                    norm[k] = fma(own.x[k], own.x[k], Real(0));
+                    const Real y = step<kind, form>(own.c, lr, own.state.x[k], own.state.low[k], noise_of(own, k));
+                    own.state.x[k] = y;
+                    norm[k] = fma(y, y, Real(0));
                 }
             });
             block.fold(norms, 1 << p.layout.log2_lanes);
@@ -344,8 +359,9 @@ struct EnsembleKernel {
                 RegisterState& own = states[thread];
                 ASGD_UNROLL
                 for (int k = 0; k < slots; ++k) {
-                    own.x[k] = own.x[k] * ball_factor(own.radius, own.radius_squared, norms[thread][k]);
-                    if (averaging()) own.sum[k] = own.sum[k] + own.x[k];
+                    Real& x = own.state.x[k];
+                    x = x * ball_factor(own.radius, own.radius_squared, norms[thread][k]);
+                    if (averaging()) own.state.sum[k] = own.state.sum[k] + x;
                 }
             });
         };
@@ -375,8 +391,9 @@ struct EnsembleKernel {
             if (!busy(thread)) return;
             ASGD_UNROLL
             for (int k = 0; k < slots; ++k) {
-                x(thread, 0, k) = states[thread].x[k];
-                if (averaging()) segment(thread, 0, k) = states[thread].sum[k];
+                x(thread, 0, k) = states[thread].state.x[k];
+                low(thread, 0, k) = states[thread].state.low[k];
+                if (averaging()) segment(thread, 0, k) = states[thread].state.sum[k];
             }
         });
     }
@@ -423,15 +440,15 @@ struct EnsembleKernel {
                     const Coordinate<Real> c = parameters(thread, i);
                     ASGD_UNROLL
                     for (int k = 0; k < slots; ++k) {
-                        Real& own = x(thread, m, k);
+                        Real &own = x(thread, m, k), &rest = low(thread, m, k);
                         Real y;
                         if constexpr (form == NoiseForm::values)
-                            y = step<kind, form>(c, lr, own, noise_value(thread, m, k, row));
+                            y = step<kind, form>(c, lr, own, rest, noise_value(thread, m, k, row));
                         else if constexpr (form == NoiseForm::bits)
-                            y = step<kind, form>(c, lr, own,
+                            y = step<kind, form>(c, lr, own, rest,
                                                  top_aligned(noise_word(thread, m, k, bit / 32), Real()) << (bit % 32));
                         else
-                            y = step<kind, form>(c, lr, own, 0);
+                            y = step<kind, form>(c, lr, own, rest, 0);
                         own = y;
                         norm[k] = fma(y, y, norm[k]);
                     }

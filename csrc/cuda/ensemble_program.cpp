@@ -110,6 +110,7 @@ private:
         launch.window_start = static_cast<double*>(memory.take(8 * n * double(most_open_windows(e_))));
         launch.noise = memory.take(keeps_noise ? 16 * n : 0);  // the draws of a call, or its words
         launch.x = memory.take(real * n);
+        launch.low = memory.take(real * n);
         launch.segment = memory.take(averaging ? real * n : 0);
     }
 

@@ -54,6 +54,7 @@ struct EnsembleLaunch : Launch {
 
     // State arrays: element (block, coordinate of the thread, slot, thread), threads fastest.
     void* x;      // Real
+    void* low;    // Real: what x could not take of its last increment
     void* noise;  // draws of one call, or the four words: [row, element], where a ball has many coordinates
 };
 
@@ -103,8 +104,9 @@ struct DataLaunch : Launch {
     // stop_sample.
     bool start;  // at step 0
     int first_sample, stop_sample;
+    TeamArray low;       // what x could not take of its last increment; without momentum a step adds up there
     TeamArray velocity;  // with momentum
-    TeamArray sum;       // what a step adds up; without elements: in place of x
+    TeamArray sum;       // what a step adds up with momentum; without elements: in place of x
 
     // A launch that records (`recording`): losses of rows [first_row, stop_row), and where no more are to come the
     // metrics.

@@ -11,7 +11,8 @@
 #include "block.hpp"
 #include "launch.hpp"
 //
-#include "../core/loss.hpp"  // after the lane types, which block.hpp brings
+#include "../core/descent.hpp"  // after the lane types, which block.hpp brings
+#include "../core/loss.hpp"
 #include "learning_rates.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
@@ -41,19 +42,6 @@ ASGD_KERNEL_FN void for_tiles(int samples, int units, F f) {
         u += wide ? tile_edge : 1;
     }
 }
-
-// How a step changes weights, as on the CPU: without momentum the factors of rows include -lr, as decay does.
-template <class Real>
-struct StepRule {
-    Real decay, minus_lr, mu;
-    bool momentum, decays, nesterov;
-
-    // The new weight, with momentum.
-    ASGD_KERNEL_MEMBER Real after_rows(Real sum, Real w, Real& velocity) const {
-        velocity = fma(mu, velocity, sum);
-        return fma(minus_lr, nesterov ? fma(mu, velocity, sum) : velocity, w);
-    }
-};
 
 // Rows: int64 operator()(int thread, int s), the number of the row of sample s of the round.
 template <class Real>
@@ -336,107 +324,130 @@ struct NetworkPass {
     // --- the step
 
     // Adds the round's rows to all parameters: `first` and `last`, whether it is the first and the last of a step.
-    // rule(thread) is a StepRule; in_place says that sums may replace weights before the last row is added.
-    template <class Rows, class Rule>
-    ASGD_KERNEL_MEMBER void update(Rows rows, Rule rule, bool first, bool last, bool in_place) {
+    // rule_of(thread) is a Rule.
+    template <class Rows, class RuleOf>
+    ASGD_KERNEL_MEMBER void update(Rows rows, RuleOf rule_of, Terms terms, bool first, bool last) {
         for (int layer = layers() - 1; layer >= 0; --layer)
             for_tiles(count, units(layer), [&](auto tile, int s, int u) {
-                add_rows(tile, layer, s, u, rows, rule, first && s == 0, last && s + decltype(tile)::samples >= count,
-                         in_place);
+                add_rows(tile, layer, s, u, rows, rule_of, terms, first && s == 0,
+                         last && s + decltype(tile)::samples >= count);
             });
     }
 
-    template <class T, class Rows, class Rule>
-    ASGD_KERNEL_MEMBER void add_rows(T, int layer, int s, int u, Rows rows, Rule rule_of, bool first, bool last,
-                                     bool in_place) {
+    template <class T, class Rows, class RuleOf>
+    ASGD_KERNEL_MEMBER void add_rows(T, int layer, int s, int u, Rows rows, RuleOf rule_of, Terms terms, bool first,
+                                     bool last) {
         Reals<T::products> c;
         load_factors<T>(c, layer, s, u);
         block.each([&](int thread) {
-            const StepRule<Real> rule = rule_of(thread);
-            Sums sums;
-            sums.w = own(p.point, thread);
-            sums.from = first || in_place ? sums.w : own(p.sum, thread);
-            sums.to = last || in_place ? sums.w : own(p.sum, thread);
-            sums.velocity = rule.momentum ? own(p.velocity, thread) : sums.w;
+            const Rule<Real> rule = rule_of(thread);
             const Real* in[T::samples];
             ASGD_UNROLL
             for (int i = 0; i < T::samples; ++i) in[i] = input(thread, layer, s + i, rows);
-            // A loop for each way to begin and to end: inside it, what only some steps do would cost all.
-            if (rule.momentum && last)
-                add_rows_to<T, false, true>(sums, layer, u, in, c[thread], rule, first);
-            else if (first && (rule.momentum || rule.decays))
-                add_rows_to<T, true, false>(sums, layer, u, in, c[thread], rule, first);
-            else
-                add_rows_to<T, false, false>(sums, layer, u, in, c[thread], rule, first);
-            if (p.net.has_intercept) add_ones<T>(sums, layer, u, lane(thread), c[thread], rule, first, last);
+            Sums sums;
+            sums.w = own(p.point, thread);
+            sums.low = sums.sum = own(p.low, thread);
+            sums.velocity = sums.w;
+            const auto add = [&](auto terms_of_step) {
+                constexpr Terms t = terms_of_step.value;
+                // A loop for each way to end: inside it, what only some rounds do would cost all.
+                if (last)
+                    add_rows_to<T, t, true>(sums, layer, u, in, c[thread], rule, first);
+                else
+                    add_rows_to<T, t, false>(sums, layer, u, in, c[thread], rule, first);
+                if (p.net.has_intercept) add_ones<T, t>(sums, layer, u, lane(thread), c[thread], rule, first, last);
+            };
+            switch (terms) {
+                case Terms::momentum:
+                    sums.velocity = own(p.velocity, thread);
+                    sums.sum = p.sum.elements > 0 ? own(p.sum, thread) : sums.w;
+                    return add(KindConstant<Terms::momentum>());
+                case Terms::rows_and_decay:
+                    return first ? add(KindConstant<Terms::rows_and_decay>()) : add(KindConstant<Terms::rows>());
+                case Terms::rows: return add(KindConstant<Terms::rows>());
+            }
         });
     }
 
-    // Of a thread: weights, where a step's sums are so far and where they go, velocities.
+    // Of a thread: weights, what they could not take, velocities with momentum, and a step's sums so far: without
+    // momentum those are in `low`.
     struct Sums {
-        Real *w, *from, *to, *velocity;
+        Real *w, *low, *velocity, *sum;
     };
 
-    template <class T, bool beginning, bool ending>
+    template <class T, Terms terms, bool ending>
     ASGD_KERNEL_MEMBER void add_rows_to(const Sums& sums, int layer, int u, const Real* const in[T::samples],
-                                        const Values<Real, T::products>& c, const StepRule<Real>& rule, bool first) {
+                                        const Values<Real, T::products>& c, const Rule<Real>& rule, bool first) {
         // As many as registers hold without spilling.
-        constexpr int ahead = T::products == 1 ? 4 : ending ? 1 : T::products == tile_edge ? 4 : 2;
+        constexpr bool heavy = terms == Terms::momentum && ending;
+        constexpr int ahead = T::products == 1 ? 4 : heavy ? 1 : T::products == tile_edge ? 4 : 2;
         const int length = row_chunks(layer) * team_threads, begin = weight(layer, u) * team_threads;
         int m = 0;
         if constexpr (ahead > 1) {
             ASGD_NO_UNROLL
             for (; m + (ahead - 1) * team_threads < length; m += ahead * team_threads)
-                add_chunks<T, ahead, beginning, ending>(sums, begin, length, m, in, c, rule, first);
+                add_chunks<T, ahead, terms, ending>(sums, begin, length, m, in, c, rule, first);
         }
         ASGD_NO_UNROLL
         for (; m < length; m += team_threads)
-            add_chunks<T, 1, beginning, ending>(sums, begin, length, m, in, c, rule, first);
+            add_chunks<T, 1, terms, ending>(sums, begin, length, m, in, c, rule, first);
     }
 
     // For `chunks` elements of every unit of a tile. All are loaded before the first is stored: a compiler does not
     // know that rows and weights are apart, and would wait for each.
-    template <class T, int chunks, bool beginning, bool ending>
+    template <class T, int chunks, Terms terms, bool ending>
     ASGD_KERNEL_MEMBER static void add_chunks(const Sums& sums, int begin, int length, int m,
                                               const Real* const in[T::samples], const Values<Real, T::products>& c,
-                                              const StepRule<Real>& rule, bool first) {
-        Real a[T::samples][chunks], sum[T::units][chunks];
+                                              const Rule<Real>& rule, bool first) {
+        constexpr bool momentum = terms == Terms::momentum;
+        const auto element = [&](int k, int q) { return begin + k * length + m + q * team_threads; };
+        Real a[T::samples][chunks], sum[T::units][chunks], w[T::units][chunks], low[T::units][chunks];
+        Real velocity[T::units][chunks];
         ASGD_UNROLL
         for (int q = 0; q < chunks; ++q) {
             ASGD_UNROLL
             for (int i = 0; i < T::samples; ++i) a[i][q] = in[i][m + q * team_threads];
             ASGD_UNROLL
-            for (int k = 0; k < T::units; ++k) sum[k][q] = sums.from[begin + k * length + m + q * team_threads];
-        }
-        ASGD_UNROLL
-        for (int k = 0; k < T::units; ++k) {
-            ASGD_UNROLL
-            for (int q = 0; q < chunks; ++q) {
-                Real& value = sum[k][q];
-                if constexpr (beginning) value = rule.momentum ? rule.decay * value : fma(rule.decay, value, value);
-                if constexpr (ending) value = first ? rule.decay * value : value;  // a step of one tile
-                ASGD_UNROLL
-                for (int i = 0; i < T::samples; ++i) value = fma(c[i * T::units + k], a[i][q], value);
+            for (int k = 0; k < T::units; ++k) {
+                const int e = element(k, q);
+                w[k][q] = sums.w[e];
+                low[k][q] = sums.low[e];
+                velocity[k][q] = momentum && ending ? sums.velocity[e] : Real(0);
+                sum[k][q] = momentum && !first ? sums.sum[e] : before_rows<terms>(rule, w[k][q], low[k][q]);
             }
         }
         ASGD_UNROLL
         for (int k = 0; k < T::units; ++k) {
             ASGD_UNROLL
             for (int q = 0; q < chunks; ++q) {
-                const int e = begin + k * length + m + q * team_threads;
-                sums.to[e] = ending ? rule.after_rows(sum[k][q], sums.w[e], sums.velocity[e]) : sum[k][q];
+                ASGD_UNROLL
+                for (int i = 0; i < T::samples; ++i) sum[k][q] = fma(c[i * T::units + k], a[i][q], sum[k][q]);
+            }
+        }
+        ASGD_UNROLL
+        for (int k = 0; k < T::units; ++k) {
+            ASGD_UNROLL
+            for (int q = 0; q < chunks; ++q) {
+                const int e = element(k, q);
+                if constexpr (ending) {
+                    sums.w[e] = after_rows<terms>(rule, sum[k][q], w[k][q], low[k][q], velocity[k][q]);
+                    sums.low[e] = low[k][q];
+                    if constexpr (momentum) sums.velocity[e] = velocity[k][q];
+                } else {
+                    sums.sum[e] = sum[k][q];
+                }
             }
         }
     }
 
     // Intercepts: like rows of ones, but neither l2 nor weight decay touches them.
-    template <class T>
+    template <class T, Terms terms>
     ASGD_KERNEL_MEMBER void add_ones(const Sums& sums, int layer, int u, int lane, const Values<Real, T::products>& c,
-                                     const StepRule<Real>& rule, bool first, bool last) {
+                                     const Rule<Real>& rule, bool first, bool last) {
         const int k = lane - u % team_threads;
         if (k < 0 || k >= T::units) return;
         const int e = intercept(layer, u / team_threads) * team_threads;
-        Real value = first && rule.momentum ? Real(0) : sums.from[e];
+        Real value = first ? before_ones<terms>(sums.low[e]) : sums.sum[e];
         ASGD_UNROLL
         for (int i = 0; i < T::samples; ++i) {
             Real factor = c[i * T::units];
@@ -444,7 +455,10 @@ struct NetworkPass {
             for (int other = 1; other < T::units; ++other) factor = k == other ? c[i * T::units + other] : factor;
             value = value + factor;
         }
-        sums.to[e] = rule.momentum && last ? rule.after_rows(value, sums.w[e], sums.velocity[e]) : value;
+        if (last)
+            sums.w[e] = after_rows<terms>(rule, value, sums.w[e], sums.low[e], sums.velocity[e]);
+        else
+            sums.sum[e] = value;
     }
 };
 

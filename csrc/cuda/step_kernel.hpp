@@ -28,7 +28,6 @@ struct StepKernel {
 
     ASGD_KERNEL_MEMBER bool averaging() const { return teams.averaging(); }
     ASGD_KERNEL_MEMBER int batch() const { return int(p.network.batch_size); }
-    ASGD_KERNEL_MEMBER bool in_place() const { return p.sum.elements == 0; }
 
     ASGD_KERNEL_MEMBER void run() {
         teams.find();
@@ -75,6 +74,7 @@ struct StepKernel {
         for_elements([&](int thread, int m) {
             if (p.start) {
                 x(thread, m) = start_of(thread, m);
+                pass.at(p.low, thread, m) = Real(0);
                 if (momentum) pass.at(p.velocity, thread, m) = Real(0);
                 if (averaging()) {
                     teams.segment<Real>(thread, m) = Real(0);
@@ -82,6 +82,7 @@ struct StepKernel {
                 }
             } else {
                 if (p.point.shared >= 0) x(thread, m) = stored(p.point, thread, m);
+                if (p.low.shared >= 0) pass.at(p.low, thread, m) = stored(p.low, thread, m);
                 if (momentum && p.velocity.shared >= 0) pass.at(p.velocity, thread, m) = stored(p.velocity, thread, m);
                 if (p.first_sample > 0 && p.sum.shared >= 0) pass.at(p.sum, thread, m) = stored(p.sum, thread, m);
             }
@@ -92,6 +93,7 @@ struct StepKernel {
         const bool momentum = p.ensemble.momentum > 0;
         for_elements([&](int thread, int m) {
             if (p.point.shared >= 0) stored(p.point, thread, m) = x(thread, m);
+            if (p.low.shared >= 0) stored(p.low, thread, m) = pass.at(p.low, thread, m);
             if (momentum && p.velocity.shared >= 0) stored(p.velocity, thread, m) = pass.at(p.velocity, thread, m);
             if (p.stop_sample < batch() && p.sum.shared >= 0) stored(p.sum, thread, m) = pass.at(p.sum, thread, m);
         });
@@ -149,13 +151,9 @@ struct StepKernel {
         };
         const auto rule = [&](int thread) {
             const Real lr = minus_lr(thread);
-            return StepRule<Real>{momentum ? lambda : lr * lambda,
-                                  lr,
-                                  Real(p.ensemble.momentum),
-                                  momentum,
-                                  lambda > 0,
-                                  p.ensemble.nesterov};
+            return Rule<Real>{momentum ? lambda : lr * lambda, lr, Real(p.ensemble.momentum), p.ensemble.nesterov};
         };
+        const Terms terms = momentum ? Terms::momentum : lambda > 0 ? Terms::rows_and_decay : Terms::rows;
         for (int s = first; s < last; s += p.layout.round) {
             pass.count = lesser(p.layout.round, last - s);
             samples.have(teams, t * batch() + s, pass.count, p.stop_step * batch());
@@ -164,7 +162,7 @@ struct StepKernel {
             pass.forward(rows);
             pass.differentiate(rows, [&](int thread) { return momentum ? share : minus_lr(thread) * share; });
             pass.backward();
-            pass.update(rows, rule, s == 0, s + pass.count == batch(), in_place());
+            pass.update(rows, rule, terms, s == 0, s + pass.count == batch());
         }
     }
 

@@ -1,4 +1,4 @@
-"""The notation of docs/stream.md: one rounding per operation, a fused multiply-add, minima, folded sums."""
+"""The notation of docs/stream.md: one rounding per operation, a fused multiply-add, increments, minima, folded sums."""
 
 from __future__ import annotations
 
@@ -81,6 +81,17 @@ def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> FloatArray:
     for i in zip(*np.nonzero(finite & np.isfinite(z) & ((largest > 2.0**990) | tiny)), strict=True):
         result[i] = _exact_fma(float(x[i]), float(y[i]), float(z[i]))
     return np.asarray(result.reshape(shape))
+
+
+def moved(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """`x + y`, and what its rounding lost of y (Kahan).
+
+    >>> x, low = moved(np.float32([1.0]), np.float32([2.0**-24]))
+    >>> x.item(), low.item() == 2.0**-24
+    (1.0, True)
+    """
+    total = x + y
+    return total, y - (total - x)
 
 
 def lesser(hi: FloatArray, y: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .arithmetic import FloatArray, fma, fold, greater
+from .arithmetic import FloatArray, fma, fold, greater, moved
 from .averages import Averages
 from .draws import draws
 from .elementary import activated, exp, log, through
@@ -230,14 +230,15 @@ def simulate(
     )
 
     x = _start(network, numbers, seed, stream, dtype)
-    velocity = np.zeros_like(x)
+    low, velocity = np.zeros_like(x), np.zeros_like(x)
     averages = Averages(iterate, tail_frac, records, x)
     out: dict[str, list[FloatArray]] = {}
     with np.errstate(all="ignore"):
         for k in range(max(records) + 1):
             if k > 0:
                 batch = indices[:, (k - 1) * B : k * B]
-                x, velocity = _step(network, x, velocity, X[batch], y[batch], -lr[k - 1], (decay, mu, share, nesterov))
+                rule = (decay, mu, share, nesterov)
+                x, low, velocity = _step(network, x, low, velocity, X[batch], y[batch], -lr[k - 1], rule)
                 averages.add(k, x)
             if k in records:
                 for name, values in metrics(network, averages.at(k, x)).items():
@@ -248,13 +249,14 @@ def simulate(
 def _step(
     network: Network,
     x: FloatArray,
+    low: FloatArray,
     velocity: FloatArray,
     batch: FloatArray,
     y: FloatArray,
     minus_lr: Any,
     rule: tuple[Any, Any, Any, bool],
-) -> tuple[FloatArray, FloatArray]:
-    """One step: a new point and velocity."""
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """One step: a new point, what it could not take, a new velocity."""
     decay, mu, share, nesterov = rule
     inputs, z = _forward(network, x, batch)
     layers = _layers(network, x)
@@ -266,26 +268,29 @@ def _step(
             weight = np.broadcast_to(layers[k][0][:, None, unit, :], delta.shape)
             delta = fma(np.broadcast_to(factors[0][:, :, unit, None], delta.shape), weight, delta)
         factors.insert(0, through(network.activation, inputs[k], delta))
-    total = np.empty_like(x)  # what before_rows and the rows make
-    for k, (weights, intercept) in enumerate(layers):
+    total = np.empty_like(x)  # the gradient with momentum, else the increment
+    rests = _layers(network, low)
+    for k, (weights, _) in enumerate(layers):
         into, into_intercept = _layers(network, total)[k]
+        rest, rest_intercept = rests[k]
         if mu:
             s = decay * weights
         else:
-            s = fma(np.broadcast_to(minus_lr * decay, weights.shape), weights, weights) if decay > 0 else weights
+            s = fma(np.broadcast_to(minus_lr * decay, weights.shape), weights, rest) if decay > 0 else rest
         for b in range(batch.shape[1]):
             factor = np.broadcast_to(factors[k][:, b, :, None], s.shape)
             s = fma(factor, np.broadcast_to(inputs[k][:, b, None, :], s.shape), s)
         into[:] = s
-        if intercept is not None and into_intercept is not None:
-            s = np.zeros_like(intercept) if mu else intercept
+        if rest_intercept is not None and into_intercept is not None:
+            s = np.zeros_like(rest_intercept) if mu else rest_intercept
             for b in range(batch.shape[1]):
                 s = s + factors[k][:, b, :]
             into_intercept[:] = s
     if mu:
         velocity = fma(np.broadcast_to(mu, x.shape), velocity, total)
         direction = fma(np.broadcast_to(mu, x.shape), velocity, total) if nesterov else velocity
-        total = fma(np.broadcast_to(minus_lr, x.shape), direction, x)
+        total = fma(np.broadcast_to(minus_lr, x.shape), direction, low)
+    x, low = moved(x, total)
     if network.radius < math.inf:
-        total = _project(network, total)
-    return total, velocity
+        x = _project(network, x)
+    return x, low, velocity

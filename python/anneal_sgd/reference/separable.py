@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .arithmetic import FloatArray, fma, fold, greater, lesser
+from .arithmetic import FloatArray, fma, fold, greater, lesser, moved
 from .averages import Averages
 from .draws import draws_of, draws_per_call
 from .schedules import Schedule, learning_rates
@@ -120,6 +120,8 @@ def simulate(
 ) -> FloatArray:
     """Projected SGD `x = proj(x - lr_t (f'(x) + noise_std draw_t))`, `lr_t = F(base_lr h(t / horizon))`.
 
+    What x cannot take of an increment is added to the next one.
+
     `out[k, r]` is the suboptimality, in dtype, of replicate number `replicates[r]` after `record_at[k]` steps (default:
     the horizon), of the last iterate, of the average of iterates 1..k, or of that of the last `ceil(tail_frac k)`
     ("last", "average", "tail_average").
@@ -138,6 +140,7 @@ def simulate(
     xi = np.empty(0)
 
     x = np.repeat(_column(problem, "x0", dtype), len(numbers), axis=1)
+    low = np.zeros_like(x)
     averages = Averages(iterate, tail_frac, records, x)
     out = np.empty((len(records), len(numbers)), dtype)
     with np.errstate(all="ignore"):  # a diverging trajectory is no accident
@@ -149,7 +152,8 @@ def simulate(
                     if t % per_call == 0:
                         xi = draws_of(problem.noise, t // per_call, seed, counter, dtype)
                     g = fma(std, xi[t % per_call], g)
-                x = _project(problem, fma(-lr[t], g, x))
+                y, low = moved(x, fma(-lr[t], g, low))
+                x = _project(problem, y)
                 averages.add(k, x)
             if k in records:
                 out[records.index(k)] = suboptimality(problem, averages.at(k, x))
