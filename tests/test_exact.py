@@ -195,3 +195,23 @@ def test_isas_agree_at_a_size_that_users_run():
     ]
     np.testing.assert_array_equal(results[0].mean, results[1].mean)
     np.testing.assert_array_equal(results[0].stderr, results[1].stderr)
+
+
+def test_tail_windows_are_whole_where_the_product_is(isa):
+    """0.07 * 100 is above 7 in float64; the tail average of 100 steps is over 7 iterates."""
+    lr = 2.0**-10
+    problem = problems.AbsoluteValue(1.0, x0=1.0)
+    for fraction in (0.07, 0.14, 0.28, 0.55, 0.56):
+        result = simulate(
+            problem,
+            schedules.Constant(),
+            base_lr=lr,
+            horizon=100,
+            replicates=1,
+            iterate="tail_average",
+            tail_frac=fraction,
+            dtype="float64",
+            isa=isa,
+        )
+        n = round(100 * fraction)
+        assert result.mean == pytest.approx(1 - lr * np.mean(range(101 - n, 101)), abs=1e-15)

@@ -302,9 +302,7 @@ def test_the_difference_is_shown(mine, others, got):
 def test_other_streams_do_not_merge():
     other = run(first_replicate=100)
     older = dataclasses.replace(other, spec=dataclasses.replace(other.spec, stream_version=0))
-    with pytest.raises(
-        ValueError, match=r"^stream_version must be the same to merge results, got \d+ and 0"
-    ):
+    with pytest.raises(ValueError, match=r"^stream_version must be the same to merge results, got \d+ and 0"):
         _ = run() + older
 
 

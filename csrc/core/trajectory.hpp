@@ -67,9 +67,10 @@ ASGD_FN R ball_factor(Real radius, Real radius_squared, R q) {
     return select_less(set1<R>(radius_squared), q, outside, set1<R>(Real(1)));
 }
 
-// P(k) - P(start) is the sum over the tail window of k.
+// P(k) - P(start) is the sum over the tail window of k: ceil(tail_frac * k) iterates, at least one. A product that only
+// rounding lifts above a whole number, such as 0.07 * 100, is that number.
 ASGD_FN std::int64_t tail_window_start(std::int64_t k, double tail_frac) {
-    const double exact = tail_frac * double(k);
+    const double exact = tail_frac * double(k) * (1 - 0x1p-50);
     std::int64_t n = std::int64_t(exact);
     if (double(n) < exact) ++n;
     return k - (n < 1 ? 1 : n);

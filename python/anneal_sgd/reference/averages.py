@@ -15,10 +15,14 @@ SEGMENT = 128  # steps whose iterates are added in F before they join the float6
 def averaged(iterate: str, tail_frac: float, k: int) -> int:
     """How many iterates, the last ones of k, the average after k steps is taken over.
 
+    The product `tail_frac k` is rounded up, unless rounding errors alone lift it above a whole number.
+
     >>> averaged("average", 0.5, 5), averaged("tail_average", 0.5, 5), averaged("tail_average", 0.5, 0)
     (5, 3, 1)
+    >>> 0.07 * 100 > 7, averaged("tail_average", 0.07, 100)
+    (True, 7)
     """
-    return k if iterate == "average" else max(1, math.ceil(tail_frac * k))
+    return k if iterate == "average" else max(1, math.ceil(tail_frac * k * (1 - 2.0**-50)))
 
 
 class Averages:
