@@ -385,7 +385,7 @@ def test_the_minimum_is_found_once_and_kept_with_the_store(tmp_path, data, monke
 
     first = campaign(64).run(tmp_path / "s.db")
     monkeypatch.setattr("anneal_sgd.problems._minimum._KNOWN", {})
-    monkeypatch.setattr("anneal_sgd.problems._minimum._smooth_minimiser", None)  # cannot be called
+    monkeypatch.setattr(problems.LogisticRegression, "_find_minimum", None)  # cannot be called
     assert arrays(campaign(64).run(tmp_path / "s.db")) == arrays(first)
     campaign(2048).run(tmp_path / "s.db", executor=ThreadPoolExecutor(1))
 
@@ -397,7 +397,7 @@ def test_a_problem_takes_its_minimum_along_when_it_is_pickled(data, monkeypatch)
     known = problem.minimum
     text = pickle.dumps(problem)
     monkeypatch.setattr("anneal_sgd.problems._minimum._KNOWN", {})
-    monkeypatch.setattr("anneal_sgd.problems._minimum._smooth_minimiser", None)
+    monkeypatch.setattr(problems.LogisticRegression, "_find_minimum", None)
     assert pickle.loads(text).minimum == known
 
 

@@ -1,19 +1,17 @@
-"""Problems on data: values, gradients and minima against SciPy and scikit-learn, content, bad data, simulations."""
+"""Problems on data: values and gradients against scikit-learn, content, bad data, simulations."""
 
 from __future__ import annotations
 
 import copy
 import math
 import pickle
-import sys
 from itertools import pairwise, permutations, product
 
 import numpy as np
 import pytest
-from scipy import optimize
 
 from anneal_sgd import problems, schedules, simulate
-from anneal_sgd.problems import MLP, HingeLoss, LeastSquares, LogisticRegression, SoftmaxRegression, _minimum
+from anneal_sgd.problems import MLP, HingeLoss, LeastSquares, LogisticRegression, SoftmaxRegression
 from anneal_sgd.problems._data import Dataset
 
 N, D = 40, 3
@@ -108,147 +106,6 @@ def test_shapes_of_points():
         with pytest.raises(ValueError, match=r"^x must have shape \(\.\.\., 4\), got shape"):
             four.value(x)
     assert one.gradient(0.5).shape == problems.AbsoluteValue(1.0).gradient(0.5).shape == ()
-
-
-# --- minimum ----------------------------------------------------------------------------------------------------------
-
-
-def scikit_learn(problem):
-    """Its minimiser, as a point."""
-    linear_model, svm = pytest.importorskip("sklearn.linear_model"), pytest.importorskip("sklearn.svm")
-    C, common = 1 / (N * problem.l2) if problem.l2 else math.inf, {"fit_intercept": problem.intercept}
-    if isinstance(problem, LeastSquares):
-        fitted = linear_model.Ridge(alpha=1 / C, **common) if problem.l2 else linear_model.LinearRegression(**common)
-    elif not isinstance(problem, HingeLoss):
-        fitted = linear_model.LogisticRegression(C=C, tol=1e-9, max_iter=10_000, **common)
-    elif problem.intercept:
-        fitted = svm.SVC(kernel="linear", C=C, tol=1e-9)
-    else:
-        fitted = svm.LinearSVC(loss="hinge", C=C, tol=1e-9, max_iter=10**6, random_state=0, **common)
-    fitted.fit(problem.X, problem.y)
-    return np.concatenate([np.ravel(fitted.coef_), np.ravel(fitted.intercept_) if problem.intercept else []])
-
-
-def slsqp(problem):
-    """The minimum by SciPy's SLSQP; of the hinge loss by slack variables s >= 0, s >= 1 - y z."""
-    d, n = problem.dimension, len(problem.y)
-    start, slope, value, bounds, limits = np.zeros(d), problem.gradient, problem.value, None, []
-    if problem.projection:
-        limits.append(
-            (lambda v: problem.projection[1] ** 2 - v[:d] @ v[:d], lambda v: -2 * v * (np.arange(v.size) < d))
-        )
-    if isinstance(problem, HingeLoss):
-        rows = np.column_stack([problem.X, np.ones(n)])[:, :d] * problem.y[:, None]
-        penalties, mean = np.zeros(d + n), np.repeat([0.0, 1 / n], [d, n])
-        penalties[: problem.X.shape[1]] = problem.l2
-        start, bounds, slopes = mean * n, [(None, None)] * d + [(0.0, None)] * n, np.hstack([rows, np.eye(n)])
-        limits.append((lambda v: slopes @ v - 1, lambda v: slopes))
-        value, slope = (lambda v: mean @ v + penalties @ v**2 / 2), (lambda v: mean + penalties * v)
-    constraints = [{"type": "ineq", "fun": fun, "jac": jac} for fun, jac in limits]
-    options = {"bounds": bounds, "constraints": constraints, "options": {"ftol": 1e-15, "maxiter": 1000}}
-    return optimize.minimize(value, start, jac=slope, method="SLSQP", **options).fun
-
-
-@each_variant
-@each_linear
-def test_minimum_against_scikit_learn(kind, variant):
-    if kind is HingeLoss and not variant["l2"]:
-        pytest.skip("scikit-learn has no hinge loss without a penalty")
-    problem = make(kind, **variant)
-    theirs = float(problem.value(scikit_learn(problem)))
-    assert problem.minimum == pytest.approx(theirs, abs=1e-8)
-    assert problem.minimum <= theirs + 1e-10
-
-
-@pytest.mark.parametrize("radius", [None, 0.5, 1.25])
-@each_variant
-@each_linear
-def test_minimum_against_slsqp(kind, variant, radius):
-    pytest.importorskip("sklearn")
-    problem = make(kind, **variant, projection=radius and ("ball", radius))
-    assert problem.minimum == pytest.approx(slsqp(problem), abs=1e-8)
-
-
-@each_variant
-@pytest.mark.parametrize("kind", [LeastSquares, LogisticRegression, SoftmaxRegression])
-def test_the_gradient_vanishes_at_the_minimum(kind, variant):
-    problem = make(kind, **variant)
-    x = _minimum._smooth_minimiser(problem, 0.0)
-    assert np.linalg.norm(problem.gradient(x)) < 1e-8
-    assert float(problem.suboptimality(x)) == 0.0
-
-
-@pytest.mark.parametrize(("l2", "intercept"), [(1e-4, False), (1e-4, True), (1e-6, False)])
-def test_a_weakly_penalised_hinge_loss(l2, intercept):
-    """As promised: f* to high precision, or a ValueError."""
-    pytest.importorskip("sklearn")
-    generator = np.random.default_rng(0)
-    rows = generator.normal(size=(N, 5))
-    signs = rows @ generator.normal(size=5) + generator.normal(size=N) > 0
-    problem = make(HingeLoss, X=rows, y=signs, l2=l2, intercept=intercept)
-    try:
-        found = problem.minimum
-    except ValueError:
-        return
-    assert found == pytest.approx(slsqp(problem), abs=1e-8 * (1 + found))
-
-
-@pytest.mark.parametrize("row", [[1.0, 0.1], [0.1, 1.0], [0.1, 0.1], [3.0, -0.2]], ids=str)
-def test_separable_data_in_a_ball(row):
-    """A ball that holds only some of the minimisers of a hinge loss; a logistic loss that has none elsewhere."""
-    pytest.importorskip("sklearn")
-    data, norm = {"X": np.array([row, np.negative(row)]), "y": [1, -1]}, float(np.linalg.norm(row))
-    logistic = make(**data, projection=("ball", 1.25 / norm))
-    assert logistic.minimum == pytest.approx(math.log1p(math.exp(-1.25)), abs=1e-8)
-    for reach, minimum in ((0.625, 0.375), (1.25, 0.0)):
-        hinge = make(HingeLoss, **data, projection=("ball", reach / norm))
-        assert hinge.minimum == pytest.approx(minimum, abs=1e-8)
-
-
-def test_the_minimum_is_remembered(monkeypatch):
-    known = make(l2=0.015625).minimum
-    monkeypatch.setattr(_minimum, "_smooth_minimiser", None)
-    assert make(l2=0.015625, batch_size=7, sampling="reshuffling").minimum == known
-    assert pickle.loads(pickle.dumps(make(l2=0.015625))).minimum == known
-
-
-@each_linear
-def test_the_minimum_has_the_same_bits_every_time(kind, monkeypatch):
-    """And NumPy's global generator is left alone."""
-    pytest.importorskip("sklearn")
-    state, found = np.random.get_state()[2], set()  # noqa: NPY002
-    for _ in range(3):
-        monkeypatch.setattr(_minimum, "_KNOWN", {})
-        found.add(make(kind, l2=0.01).minimum)
-    assert len(found) == 1
-    assert np.random.get_state()[2] == state  # noqa: NPY002
-
-
-def test_minima_that_are_not_found(monkeypatch):
-    with pytest.raises(ValueError, match=r"^the minimum of an MLP is not known"):
-        _ = make(MLP).minimum
-    monkeypatch.setattr(_minimum, "_GRADIENT", 1.0)  # the start is good enough
-    with pytest.raises(ValueError, match=r"^the minimum of <LogisticRegression X: 40 x 3, l2=0.5.* was not found"):
-        _ = make(l2=0.5).minimum
-
-
-@pytest.mark.parametrize(
-    ("kind", "arguments", "missing"),
-    [
-        (LeastSquares, {"projection": ("ball", 0.01)}, "scipy"),
-        (LogisticRegression, {}, "scipy"),
-        (HingeLoss, {}, "scipy"),
-        (HingeLoss, {"l2": 1.0}, "sklearn"),
-    ],
-)
-def test_a_missing_solver(kind, arguments, missing, monkeypatch):
-    """Named with the extra that brings it, and missed only where the minimum is needed."""
-    for module in [missing, *(name for name in sys.modules if name.startswith(f"{missing}."))]:
-        monkeypatch.setitem(sys.modules, module, None)
-    problem = make(kind, X=WIDE[:, :2] + 0.01 * X[:, :2], **arguments)
-    assert np.isfinite(run(problem).mean)
-    with pytest.raises(ImportError, match=r"pip install 'anneal_sgd\[data\]'"):
-        _ = problem.minimum
 
 
 # --- content ----------------------------------------------------------------------------------------------------------
@@ -669,13 +526,6 @@ def test_diverged_trajectories_are_counted_alike(kind, base_lr):
     assert not result.diverged[1, 0].any()
     assert set(result.diverged[1, 1].tolist()) == {20}
     np.testing.assert_array_equal(np.isfinite(result.samples).sum(axis=-1), result.count)
-
-
-def test_minimum_in_a_large_ball_with_a_small_multiplier():
-    X = 1e-4 * np.random.default_rng(0).normal(size=(200, 3))
-    problem = LeastSquares(X, X @ [1e4, 0.0, 0.0], projection=("ball", 5e3))
-    near = problem.value([5e3, 0.0, 0.0])
-    assert 0.9 * near < problem.minimum <= near
 
 
 @pytest.mark.parametrize("threads", [1, 3, 16])

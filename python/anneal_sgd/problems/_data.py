@@ -19,6 +19,8 @@ from .._arrays import FloatArray, frozen, short
 from .._validate import FINITE, NON_NEGATIVE, POSITIVE, shown
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
 from ._dataset import CHUNK, Dataset, column_of, features_of, signs_of
+from ._design import Design
+from ._minimum import NotFoundError, hinge, in_ball, least_squares, remembered, smooth
 
 Sampling: TypeAlias = Literal["with_replacement", "reshuffling"]
 Activation: TypeAlias = Literal["relu", "tanh"]
@@ -83,18 +85,24 @@ class DataProblem(Problem):
 
     @cached_property
     def minimum(self) -> float:
-        """f*: the smallest value of f on the set, computed at the first use (SciPy; the hinge loss: scikit-learn too).
+        """f*: the smallest value of f on the set, computed at the first use by a solver.
 
-        To within 1e-8 (1 + f*); where it is not attained, as for separable labels without l2, the infimum. ValueError:
-        it cannot be found to that precision. ImportError: a solver is missing;
-        the extra `anneal_sgd[data]` brings them.
+        To within 1e-8 (1 + f*); where it is not attained, as for separable labels without l2, the infimum. The search
+        is bounded, and Ctrl-C ends it. ValueError: f* was not found to that precision. ImportError: SciPy is missing;
+        the extra `anneal_sgd[data]` brings it.
 
-        >>> LeastSquares([[1.0], [2.0], [2.0]], [1.0, 2.0, 3.0]).minimum.__round__(6)
-        0.074074
+        >>> from anneal_sgd import problems
+        >>> round(problems.LeastSquares([[1.0], [2.0], [2.0]], [1.0, 2.0, 3.0]).minimum, 6)  # 5 / 54, at w = 11 / 9
+        0.092593
         """
-        from ._minimum import minimum
-
-        return minimum(self)
+        key = (type(self).__name__, self._train.digest, self.l2, self.intercept, self.projection)
+        try:
+            return remembered(key, self._find_minimum)
+        except NotFoundError as error:
+            raise ValueError(
+                f"the minimum of {self!r} was not found: {error}; with l2 > 0 or a ball it is easier to find; "
+                "metric='loss' needs none"
+            ) from None
 
     def value(self, x: ArrayLike) -> FloatArray:
         """f(x): for x of shape (..., dimension) float64 of shape (...), in passes over the data for every point.
@@ -142,6 +150,10 @@ class DataProblem(Problem):
     @abstractmethod
     def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
         """Checked targets as float64, and the number of outputs; `classes`: of the training set, for a test set."""
+
+    @abstractmethod
+    def _find_minimum(self) -> float:
+        """f*; NotFoundError."""
 
     def _set_up(
         self,
@@ -385,6 +397,43 @@ class _LinearModel(DataProblem):
             test=test,
         )
 
+    @abstractmethod
+    def _solver(self, design: Design) -> Callable[[FloatArray], FloatArray]:
+        """What gives, for a penalty, the minimiser in the coordinates of the design."""
+
+    def _minimiser(self) -> FloatArray:
+        radius = math.inf if self.projection is None else self.projection[1]
+        penalised = self.l2 > 0 or radius < math.inf
+        design = Design(self.X, intercept=self.intercept, penalised=penalised)
+        solver = self._solver(design)
+
+        def minimiser(mu: float) -> FloatArray:
+            return design.point(solver(design.penalty(self.l2, mu)))
+
+        if radius == math.inf:
+            return minimiser(0.0)
+        slope = float(np.linalg.norm(self.gradient(np.zeros(self.dimension))))
+        return in_ball(minimiser, lambda x: float(self.value(x)), slope, radius)
+
+    def _find_minimum(self) -> float:
+        minimum = float(self.value(self._minimiser()))
+        if not math.isfinite(minimum):
+            raise NotFoundError("the minimiser is out of float64's range")
+        return minimum
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class _SmoothModel(_LinearModel):
+    """Linear models of smooth losses."""
+
+    @staticmethod
+    @abstractmethod
+    def _curvature(z: FloatArray, dz: FloatArray) -> FloatArray:
+        """The change of the loss's derivatives along dz, at outputs z: both (rows, outputs)."""
+
+    def _solver(self, design: Design) -> Callable[[FloatArray], FloatArray]:
+        return smooth(design, self._sizes[-1], lambda z: self._losses(z, self.y), self._curvature)
+
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class LeastSquares(_LinearModel):
@@ -411,9 +460,12 @@ class LeastSquares(_LinearModel):
         residual = z[:, 0] - y
         return 0.5 * residual**2, residual[:, None]
 
+    def _solver(self, design: Design) -> Callable[[FloatArray], FloatArray]:
+        return least_squares(design, self.y)
+
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class LogisticRegression(_LinearModel):
+class LogisticRegression(_SmoothModel):
     """Binary classification: loss ln(1 + exp(-y z)) with y = -1 or +1 and z = w . X_i (+ b).
 
     `y`: labels -1 and +1, or 0 and 1 (False and True), both present; kept as -1 and +1. Parameters, a point's layout
@@ -435,6 +487,11 @@ class LogisticRegression(_LinearModel):
         margin = y * z[:, 0]
         with np.errstate(over="ignore"):
             return np.logaddexp(0.0, -margin), (-y / (1.0 + np.exp(margin)))[:, None]
+
+    @staticmethod
+    def _curvature(z: FloatArray, dz: FloatArray) -> FloatArray:
+        with np.errstate(over="ignore"):
+            return np.asarray(dz / ((1.0 + np.exp(z)) * (1.0 + np.exp(-z))))
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -458,6 +515,9 @@ class HingeLoss(_LinearModel):
     def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         margin = y * z[:, 0]
         return np.maximum(0.0, 1.0 - margin), np.where(margin < 1.0, -y, 0.0)[:, None]
+
+    def _solver(self, design: Design) -> Callable[[FloatArray], FloatArray]:
+        return hinge(design, self.y)
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -500,7 +560,7 @@ class _Classes(DataProblem):
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class SoftmaxRegression(_Classes, _LinearModel):
+class SoftmaxRegression(_Classes, _SmoothModel):
     """Classification into k classes: loss ln(sum_k exp(z_k)) - z_y with z_k = w_k . X_i (+ b_k).
 
     `y`: labels 0, 1, ..., k - 1, every one present. A point lists w_0, w_1, ... and then the intercepts. The first of
@@ -511,6 +571,12 @@ class SoftmaxRegression(_Classes, _LinearModel):
     >>> problem.dimension, round(float(problem.value([0.0] * 6)), 6)
     (6, 1.098612)
     """
+
+    @staticmethod
+    def _curvature(z: FloatArray, dz: FloatArray) -> FloatArray:
+        p = np.exp(z - z.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        return np.asarray(p * (dz - np.sum(p * dz, axis=1, keepdims=True)))
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -576,9 +642,7 @@ class MLP(_Classes):
     def _parameters(self) -> dict[str, Any]:
         return {"hidden": self.hidden, "activation": self.activation, **super()._parameters()}
 
-    @property
-    def minimum(self) -> float:
-        """Not known: ValueError."""
+    def _find_minimum(self) -> float:
         raise ValueError("the minimum of an MLP is not known: record metric='loss'")
 
 

@@ -1,248 +1,266 @@
-"""Minima of the convex problems on data, from well-known solvers. SciPy and scikit-learn are imported here only.
+"""Minimisers of convex problems on data. SciPy is imported here only.
 
-Smooth losses: a trust-region Newton method with exact Hessian-vector products. Hinge loss: a linear programme, or a
-dual coordinate solver where weights are penalised. A ball: the problem penalised by mu / 2 |x|^2 with the multiplier mu
-that puts its minimiser on the sphere.
+Every solver works in the coordinates of a `Design`, has a limit, and returns a point only where what is missing to the
+minimum is at most `EXCESS` (1 + f): least squares by an orthogonal decomposition, smooth losses by SciPy's trust-region
+Newton method with exact Hessian-vector products, the hinge loss by an interior-point method (Mehrotra 1992) whose dual
+point bounds the minimum from below. A ball: the problem penalised by mu / 2 |x|^2, with the multiplier mu that puts its
+minimiser on the sphere.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from .._arrays import FloatArray
-from ._dataset import CHUNK
+from ._design import Design
 
-if TYPE_CHECKING:
-    from ._data import DataProblem
-
+EXCESS = 1e-8  # of f over f* that is tolerated, relative to 1 + f*
+_WANTED = 1e-12  # that is tried for
 _GRADIENT = 1e-10  # to which the gradient's norm is brought, relative to that at the origin
-_EXCESS = 1e-8  # of f over f* that is tolerated, relative to 1 + f*
+_PRODUCTS = 20_000  # of a Hessian and a vector
+_INTERIOR_STEPS = 200
 _LOCK = threading.Lock()
 _KNOWN: dict[tuple[Any, ...], float] = {}
 
-_ADVICE = "with l2 > 0 or a ball it is easier to find; metric='loss' needs none"
+Losses = Callable[[FloatArray], tuple[FloatArray, FloatArray]]  # of outputs z (n, k): losses (n,), derivatives (n, k)
+Curvature = Callable[[FloatArray, FloatArray], FloatArray]  # of z and dz: the change of the derivatives along dz
 
 
-def minimum(problem: DataProblem) -> float:
-    """f* of a convex problem on data, remembered by content; one thread at a time, solvers change global settings."""
+class NotFoundError(ArithmeticError):
+    """A minimum was not found to `EXCESS`; the text says what was."""
+
+
+def remembered(key: tuple[Any, ...], find: Callable[[], float]) -> float:
+    """What `find` gives, found once for every key; one thread at a time."""
     with _LOCK:
-        return _minimum(problem)
+        if key not in _KNOWN:
+            _KNOWN[key] = find()
+        return _KNOWN[key]
 
 
-def _minimum(problem: DataProblem) -> float:
-    name = type(problem).__name__
-    key = (name, problem._train.digest, problem.l2, problem.intercept, problem.projection)
-    if key not in _KNOWN:
-        find = _hinge_minimiser if name == "HingeLoss" else _smooth_minimiser
-        x = find(problem, 0.0)
-        lowest = float(problem.value(x))
-        radius = math.inf if problem.projection is None else problem.projection[1]
-        if np.linalg.norm(x) > radius:
-            # A multiplier below this changes f* by less than _EXCESS.
-            negligible = 2.0 * _EXCESS * (1.0 + lowest) / radius**2
-            on_sphere = _on_sphere(lambda mu: find(problem, mu), radius, negligible)
-            lowest = lowest if on_sphere is None else float(problem.value(on_sphere))
-        _KNOWN[key] = lowest
-    return _KNOWN[key]
-
-
-def _on_sphere(minimiser: Callable[[float], FloatArray], radius: float, negligible: float) -> FloatArray | None:
-    """The minimiser of norm `radius`; None where even a negligible mu brings it inside: minimisers are not unique."""
-    brentq = _scipy_optimize().brentq
-    high = 1.0
-    while np.linalg.norm(minimiser(high)) > radius:
-        high *= 8.0
-    low = high
-    while np.linalg.norm(minimiser(low)) < radius:
-        if low < negligible:
-            return None
-        low /= 8.0
-    log_mu = brentq(
-        lambda log_mu: float(np.linalg.norm(minimiser(math.exp(log_mu)))) - radius,
-        math.log(low),
-        math.log(high * 1.001),
-        xtol=1e-13,
-    )
-    x = minimiser(math.exp(log_mu))
-    return x * (radius / float(np.linalg.norm(x)))
-
-
-def _scipy_optimize() -> Any:
+def _scipy(module: str) -> ModuleType:
     try:
+        import scipy.linalg
         import scipy.optimize
+        import scipy.sparse.linalg
     except ImportError:
-        text = f"the minimum of a problem on data needs SciPy: pip install 'anneal_sgd[data]'; {_ADVICE}"
-        raise ImportError(text) from None
-    return scipy.optimize
+        raise ImportError(
+            "the minimum of a problem on data needs SciPy: pip install 'anneal_sgd[data]'; metric='loss' needs none"
+        ) from None
+    found: ModuleType = {"linalg": scipy.linalg, "optimize": scipy.optimize, "sparse": scipy.sparse.linalg}[module]
+    return found
 
 
-def _smooth_minimiser(problem: DataProblem, mu: float) -> FloatArray:
-    """Of f + mu / 2 |x|^2."""
-    if type(problem).__name__ == "LeastSquares":
-        return _least_squares(problem, mu)
-    optimize = _scipy_optimize()
+def _check(loss: float, missing: float) -> None:
+    if not missing <= 0.5 * EXCESS * (1.0 + loss):
+        raise NotFoundError(f"after a mean loss of {loss:.6g} up to {missing:.2g} is missing")
 
-    def value_and_gradient(x: FloatArray) -> tuple[float, FloatArray]:
-        value, gradient = problem._value_and_gradient(x)
-        return value + 0.5 * mu * float(x @ x), gradient + mu * x
 
-    start = np.zeros(problem.dimension)
-    scale = float(np.linalg.norm(value_and_gradient(start)[1]))
-    x = optimize.minimize(
+# --- squares ----------------------------------------------------------------------------------------------------------
+
+
+def least_squares(design: Design, y: FloatArray) -> Callable[[FloatArray], FloatArray]:
+    """For a penalty B: the u of least |A u - y|^2 / (2 n) + |B u|^2 / 2."""
+    linalg = _scipy("linalg")
+    n, triangle = design.rows, design.triangle(y)
+
+    def minimiser(penalty: FloatArray) -> FloatArray:
+        rows = np.vstack([triangle[:, :-1], math.sqrt(n) * penalty])
+        sizes = np.linalg.norm(rows, axis=0)
+        sizes[sizes == 0] = 1.0
+        rows /= sizes
+        options = {"cond": rows.shape[0] * np.finfo(np.float64).eps, "lapack_driver": "gelsy"}
+        right = np.append(triangle[:, -1], np.zeros(design.width))
+        u = np.asarray(linalg.lstsq(rows, right, **options)[0]) / sizes
+        residual = design.outputs(u) - y
+        gradient = design.pull(residual) / n + penalty.T @ (penalty @ u)
+        # What a Newton step would gain.
+        gain = linalg.lstsq(rows.T, gradient / sizes, **options)[0]
+        _check(0.5 * float(np.mean(residual**2)), 0.5 * n * float(gain @ gain))
+        return np.asarray(u)
+
+    return minimiser
+
+
+# --- smooth losses ----------------------------------------------------------------------------------------------------
+
+
+def smooth(design: Design, outputs: int, losses: Losses, curvature: Curvature) -> Callable[[FloatArray], FloatArray]:
+    """For a penalty B: the u (width, outputs) of least mean(losses(A u)) + |B u|^2 / 2."""
+    return lambda penalty: _newton(design, outputs, losses, curvature, penalty.T @ penalty)
+
+
+def _newton(design: Design, outputs: int, losses: Losses, curvature: Curvature, penalty: FloatArray) -> FloatArray:
+    optimize, sparse = _scipy("optimize"), _scipy("sparse")
+    n, shape = design.rows, (design.width, outputs)
+    # At the origin the Hessian has a diagonal of 1 in these coordinates.
+    unit = np.eye(1, outputs)
+    sizes = np.sqrt(float(curvature(0.0 * unit, unit)[0, 0]) + np.diag(penalty))[:, None]
+    at: dict[bytes, FloatArray] = {}  # A u of the last point
+    products = 0
+
+    def outputs_at(t: FloatArray) -> FloatArray:
+        key = t.tobytes()
+        if key not in at:
+            at.clear()
+            at[key] = design.outputs(t.reshape(shape) / sizes)
+        return np.asarray(at[key])
+
+    def value_and_gradient(t: FloatArray) -> tuple[float, FloatArray]:
+        u = t.reshape(shape) / sizes
+        loss, slopes = losses(outputs_at(t))
+        pulled = penalty @ u
+        gradient = (design.pull(slopes) / n + pulled) / sizes
+        return float(loss.mean() + 0.5 * np.sum(u * pulled)), gradient.ravel()
+
+    def hessian_product(t: FloatArray, along: FloatArray) -> FloatArray:
+        nonlocal products
+        products += 1
+        if products > _PRODUCTS:
+            raise NotFoundError(f"no convergence within {_PRODUCTS} Hessian-vector products")
+        du = along.reshape(shape) / sizes
+        curved: FloatArray = design.pull(curvature(outputs_at(t), design.outputs(du))) / n
+        return np.asarray((curved + penalty @ du) / sizes).ravel()
+
+    def stop_at_zero(intermediate_result: Any) -> None:
+        if intermediate_result.fun <= 0.1 * EXCESS:  # f* >= 0
+            raise StopIteration
+
+    start = np.zeros(design.width * outputs)
+    slope = float(np.linalg.norm(value_and_gradient(start)[1]))
+    t = optimize.minimize(
         value_and_gradient,
         start,
         jac=True,
-        hessp=lambda x, v: _hessian_product(problem, x, v) + mu * v,
+        hessp=hessian_product,
         method="trust-ncg",
-        options={"gtol": _GRADIENT * max(scale, 1e-300), "maxiter": 2000},
+        callback=stop_at_zero,
+        options={"gtol": _GRADIENT * max(slope, 1e-300), "maxiter": 2000},
     ).x
-    value, gradient = value_and_gradient(x)
-    # What one more Newton step would gain is what is missing.
-    from scipy.sparse.linalg import LinearOperator, cg
-
-    hessian = LinearOperator((x.size, x.size), matvec=lambda v: _hessian_product(problem, x, v) + mu * v)
-    direction, _ = cg(hessian, gradient, maxiter=2 * x.size)
-    missing = 0.5 * float(gradient @ direction)
-    if not (math.isfinite(missing) and missing <= _EXCESS * (1.0 + value)):
-        raise _not_found(problem, f"after {value!r} another {missing:.2g} is missing")
-    return np.asarray(x)
-
-
-def _hessian_product(problem: DataProblem, x: FloatArray, v: FloatArray) -> FloatArray:
-    """Of f, for linear models."""
-    ((weights, intercept),) = problem._layers(x)
-    ((along, along_intercept),) = problem._layers(v)
-    product = np.zeros_like(x)
-    ((into, into_intercept),) = problem._layers(product)
-    n = problem._train.rows
-    step = max(1, CHUNK // problem._train.columns)
-    for first in range(0, n, step):
-        rows = np.asarray(problem.X[first : first + step], np.float64)
-        z, dz = rows @ weights.T, rows @ along.T
-        if intercept is not None and along_intercept is not None:
-            z, dz = z + intercept, dz + along_intercept
-        if weights.shape[0] == 1:
-            with np.errstate(over="ignore"):
-                curved = dz / ((1.0 + np.exp(z)) * (1.0 + np.exp(-z)))
-        else:
-            p = np.exp(z - z.max(axis=1, keepdims=True))
-            p /= p.sum(axis=1, keepdims=True)
-            curved = p * (dz - np.sum(p * dz, axis=1, keepdims=True))
-        into += curved.T @ rows / n
-        if into_intercept is not None:
-            into_intercept += curved.sum(axis=0) / n
-    into += problem.l2 * along
-    return product
+    loss = float(losses(outputs_at(t))[0].mean())
+    value, gradient = value_and_gradient(t)
+    if value > 0.1 * EXCESS:
+        hessian = sparse.LinearOperator((t.size, t.size), matvec=lambda v: hessian_product(t, v))
+        direction, unfinished = sparse.cg(hessian, gradient, maxiter=min(10 * t.size, 2000))
+        missing = 0.5 * float(gradient @ direction)  # what one more Newton step would gain
+        if unfinished:
+            missing = max(missing, float(np.linalg.norm(gradient) * np.linalg.norm(t)))
+        _check(loss, missing)
+    return np.asarray(t.reshape(shape) / sizes)
 
 
-def _design(problem: DataProblem) -> FloatArray:
-    X = np.asarray(problem.X, np.float64)
-    return np.column_stack([X, np.ones(X.shape[0])]) if problem.intercept else X
+# --- the hinge loss ---------------------------------------------------------------------------------------------------
 
 
-def _penalties(problem: DataProblem, mu: float) -> FloatArray:
-    """Of every coordinate: l2 leaves the intercept alone."""
-    penalties = np.full(problem.dimension, problem.l2 + mu)
-    if problem.intercept:
-        penalties[-1] = mu
-    return penalties
+def hinge(design: Design, signs: FloatArray) -> Callable[[FloatArray], FloatArray]:
+    """For a penalty B: the u of least mean(max(0, 1 - signs A u)) + |B u|^2 / 2."""
+    return lambda penalty: _InteriorPoint(design, signs, design.rows * (penalty.T @ penalty)).run()
 
 
-def _least_squares(problem: DataProblem, mu: float) -> FloatArray:
-    A, n = _design(problem), problem._train.rows
-    penalties = np.sqrt(n * _penalties(problem, mu))
-    rows = np.diag(penalties)[penalties > 0]
-    solution = np.linalg.lstsq(np.vstack([A, rows]), np.concatenate([problem.y, np.zeros(len(rows))]), rcond=None)[0]
-    return np.asarray(solution)
+class _InteriorPoint:
+    """min sum(loss) + u.Q u / 2 over loss >= 0 and slack = loss - 1 + signs A u >= 0.
 
-
-def _hinge_minimiser(problem: DataProblem, mu: float) -> FloatArray:
-    penalties, n = _penalties(problem, mu), problem._train.rows
-    if not penalties.any():
-        return _hinge_programme(problem)
-    try:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.svm import SVC, LinearSVC
-    except ImportError:
-        raise ImportError(
-            f"the minimum of a penalised hinge loss needs scikit-learn: pip install 'anneal_sgd[data]'; {_ADVICE}"
-        ) from None
-    cost = 1.0 / (n * float(penalties[0]))
-    if not math.isfinite(cost):
-        raise _not_found(problem, "the penalty is too small")
-    if penalties.all():
-        # Columns scaled so that all coordinates are penalised alike.
-        scale = np.sqrt(penalties[0] / penalties)
-        machine = LinearSVC(loss="hinge", dual=True, fit_intercept=False, C=cost, tol=1e-10, random_state=0)
-        machine.set_params(max_iter=10**6)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", ConvergenceWarning)
-            try:
-                machine.fit(_design(problem) * scale, problem.y)
-            except ConvergenceWarning:
-                raise _not_found(problem, "the solver did not converge") from None
-        return np.asarray(machine.coef_[0] * scale)
-    signed = np.asarray(problem.X, np.float64) * problem.y[:, None]
-    machine = SVC(kernel="linear", C=cost, tol=1e-10, cache_size=1000)
-    machine.fit(np.asarray(problem.X, np.float64), problem.y)
-    alpha = np.zeros(n)
-    alpha[machine.support_] = np.abs(machine.dual_coef_[0])
-    alpha = _on_margin(signed, problem.y, alpha, cost)
-    weights = alpha @ signed
-    # The best intercept for these weights: every breakpoint adds 1 to a slope that begins at minus the positive labels.
-    breakpoints = np.sort(problem.y * (1.0 - signed @ weights))
-    x = np.append(weights, breakpoints[int((problem.y > 0).sum()) - 1])
-    # The dual coefficients bound the minimum from below.
-    dual = (alpha.sum() - 0.5 * float(weights @ weights)) / (n * cost)
-    losses = np.maximum(0.0, 1.0 - signed @ weights - problem.y * x[-1])
-    primal = float(losses.mean() + 0.5 * penalties[0] * (weights @ weights))
-    if not primal - dual <= _EXCESS * (1.0 + primal):
-        raise _not_found(problem, f"after {primal!r} up to {primal - dual:.2g} is missing")
-    return x
-
-
-def _on_margin(signed: FloatArray, y: FloatArray, alpha: FloatArray, cost: float) -> FloatArray:
-    """Dual coefficients to the last digit: libsvm's kernel has single precision, but it knows which are at a bound.
-
-    Those between the bounds solve signed w + y b = 1 for their rows, with sum(alpha y) = 0.
+    With multipliers a of the second and b = 1 - a of the first the dual problem is max sum(a) - u.Q u / 2 where
+    Q u = A^T (signs a). All four stay positive, their products with loss and slack go to 0 together.
     """
-    free = (alpha > 0.0) & (alpha < cost)
-    bound = np.where(free, 0.0, alpha)
-    Z, sides, m = signed[free], y[free], int(free.sum())
-    system = np.zeros((m + 1, m + 1))
-    system[:m, :m], system[:m, m], system[m, :m] = Z @ Z.T, sides, sides
-    right = np.append(1.0 - Z @ (bound @ signed), -bound @ y)
-    solution = np.linalg.lstsq(system, right, rcond=None)[0][:m]
-    refined = bound.copy()
-    refined[free] = np.clip(solution, 0.0, cost)
-    balanced = abs(refined @ y) <= 1e-9 * cost
-    return refined if balanced else alpha
+
+    def __init__(self, design: Design, signs: FloatArray, Q: FloatArray) -> None:
+        n = design.rows
+        self.design, self.signs, self.Q = design, signs, Q
+        self.u, self.margins = np.zeros(design.width), np.zeros(n)
+        self.loss, self.slack = np.full(n, 1.5), np.full(n, 0.5)
+        self.a, self.b = np.full(n, 0.5), np.full(n, 0.5)
+
+    def run(self) -> FloatArray:
+        n = self.design.rows
+        best, least, gap = self.u, float(n), math.inf
+        for _ in range(_INTERIOR_STEPS):
+            pulled = self.Q @ self.u
+            residual = pulled - self.design.pull(self.signs * self.a)
+            hinges = float(np.maximum(0.0, 1.0 - self.margins).sum())
+            infeasible = 2.0 * float(np.linalg.norm(residual) * np.linalg.norm(self.u))
+            missing = hinges - float(self.a.sum() - self.u @ pulled) + infeasible
+            if missing < gap:
+                best, least, gap = self.u, hinges, missing
+            apart = float(self.a @ self.slack + self.b @ self.loss)
+            if min(gap, 100.0 * apart) <= _WANTED * (n + least) or not self._advance(residual, apart):
+                break
+        _check(least / n, gap / n)
+        return best
+
+    def _advance(self, residual: FloatArray, apart: float) -> bool:
+        """Mehrotra's predictor and corrector; whether the linear system could be solved."""
+        linalg = _scipy("linalg")
+        a, b, loss, slack = self.a, self.b, self.loss, self.slack
+        weights = 1.0 / (loss / b + slack / a)
+        matrix = self.design.gram(weights) + self.Q
+        diagonal = np.einsum("ii->i", matrix)
+        diagonal += 1e-12 * diagonal + 1e-14 * diagonal.max()
+        try:
+            factor = linalg.cho_factor(matrix)
+        except np.linalg.LinAlgError:
+            return False
+
+        def direction(of_slack: FloatArray, of_loss: FloatArray) -> tuple[FloatArray, ...]:
+            """Along which a slack and b loss change by these."""
+            right = of_slack / a - of_loss / b
+            du = linalg.cho_solve(factor, self.design.pull(self.signs * weights * right) - residual)
+            d_margins = self.signs * self.design.outputs(du)
+            da = weights * (right - d_margins)
+            return du, d_margins, da, (of_slack - slack * da) / a, (of_loss + loss * da) / b
+
+        *_, da, d_slack, d_loss = direction(-a * slack, -b * loss)
+        length = _inside((a, da), (b, -da), (slack, d_slack), (loss, d_loss))
+        then = (a + length * da) @ (slack + length * d_slack) + (b - length * da) @ (loss + length * d_loss)
+        centre = (float(then) / apart) ** 3 * apart / (2 * a.size)
+        corrected = direction(centre - a * slack - da * d_slack, centre - b * loss + da * d_loss)
+        du, d_margins, da, d_slack, d_loss = corrected
+        length = 0.995 * _inside((a, da), (b, -da), (slack, d_slack), (loss, d_loss))
+        self.u, self.margins = self.u + length * du, self.margins + length * d_margins
+        self.a, self.b = a + length * da, b - length * da
+        self.slack, self.loss = slack + length * d_slack, loss + length * d_loss
+        return True
 
 
-def _not_found(problem: DataProblem, reason: str) -> ValueError:
-    return ValueError(f"the minimum of {problem!r} was not found: {reason}; {_ADVICE}")
+def _inside(*pairs: tuple[FloatArray, FloatArray]) -> float:
+    """The largest step up to 1 that leaves all numbers >= 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return min(1.0, *(float(np.min(np.where(d < 0, -v / d, np.inf))) for v, d in pairs))
 
 
-def _hinge_programme(problem: DataProblem) -> FloatArray:
-    """min mean(s) over s >= 0, s_i >= 1 - y_i z_i."""
-    optimize = _scipy_optimize()
-    from scipy.sparse import csr_array, eye_array, hstack
+# --- a ball -----------------------------------------------------------------------------------------------------------
 
-    A, n = _design(problem) * problem.y[:, None], problem._train.rows
-    d = A.shape[1]
-    solution = optimize.linprog(
-        np.concatenate([np.zeros(d), np.full(n, 1.0 / n)]),
-        A_ub=hstack([csr_array(-A), -eye_array(n)]),
-        b_ub=np.full(n, -1.0),
-        bounds=[(None, None)] * d + [(0.0, None)] * n,
-        method="highs",
-    )
-    if solution.x is None:
-        raise _not_found(problem, solution.message)
-    return np.asarray(solution.x[:d])
+
+def in_ball(
+    minimiser: Callable[[float], FloatArray], value: Callable[[FloatArray], float], slope: float, radius: float
+) -> FloatArray:
+    """The minimiser of f with |x| <= radius, from those of f + mu / 2 |x|^2; `slope`: |f'(0)|."""
+    low = max(_WANTED / radius / radius, 1e-300)  # changes f* by less than that
+    x = minimiser(low)
+    if np.linalg.norm(x) <= radius:
+        return x
+    best, lowest, gap = x, math.inf, math.inf
+
+    def beyond(log_mu: float) -> float:
+        nonlocal best, lowest, gap
+        mu = math.exp(log_mu)
+        x = minimiser(mu)
+        norm = float(np.linalg.norm(x))
+        inside = x * min(1.0, radius / norm)
+        reached = value(inside)
+        # f(x) + mu / 2 (|x|^2 - radius^2) is a lower bound of f*.
+        missing = reached - value(x) - 0.5 * mu * (norm - radius) * (norm + radius)
+        if missing < gap:
+            best, lowest, gap = inside, reached, missing
+        return 0.0 if missing <= _WANTED * (1.0 + reached) else norm - radius
+
+    # mu |x| <= |f'(0)|, since f' is monotone.
+    _scipy("optimize").brentq(beyond, math.log(low), math.log(1.001 * slope / radius), xtol=1e-13)
+    _check(lowest, gap)
+    return best
