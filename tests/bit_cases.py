@@ -107,10 +107,11 @@ def hash_of(result: Result) -> str:
     return content.hexdigest()
 
 
-def on(device: _core.Device) -> AbstractContextManager[object]:
+def on(device: _core.Device, **launches: int) -> AbstractContextManager[object]:
     """Calls of `simulate` run on this device of the core for the length of a `with` block."""
+    there = {"device": device, **launches}
     on_the_cpu = _core.simulate
-    return patch.object(_core, "simulate", lambda ensemble, **size: on_the_cpu(ensemble, **{**size, "device": device}))
+    return patch.object(_core, "simulate", lambda ensemble, **size: on_the_cpu(ensemble, **{**size, **there}))
 
 
 def recorded() -> tuple[int, dict[str, str]]:

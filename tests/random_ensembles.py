@@ -1,0 +1,177 @@
+"""Random valid ensembles, for Hypothesis: every kind of problem, call and size, and learning rates that overflow."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from anneal_sgd import Result, problems, reference, schedules, simulate
+
+FAMILIES = {
+    "separable": ("AbsoluteValue", "Quadratic", "Huber"),
+    "linear": ("LeastSquares", "LogisticRegression", "HingeLoss", "SoftmaxRegression"),
+    "network": ("MLP",),
+}
+NOISES = ("none", "rademacher", "gaussian", "uniform")
+SCHEDULES: dict[schedules.Schedule, reference.Schedule] = {
+    schedules.Constant(): reference.Schedule("constant"),
+    schedules.InverseSqrt(): reference.Schedule("inverse_sqrt"),
+    schedules.Polynomial(1.7, floor=0.1): reference.Schedule("polynomial", 1.7, floor=0.1),
+    schedules.Linear(warmup_frac=0.2): reference.Schedule("linear", warmup_frac=0.2),
+    schedules.Cosine(): reference.Schedule("cosine"),
+    schedules.OneMinusSqrt(): reference.Schedule("one_minus_sqrt"),
+    schedules.Exponential(0.01): reference.Schedule("exponential", 0.01),
+    schedules.StepDecay(0.1, (0.5, 0.75)): reference.Schedule("step_decay", 0.1, table=(0.5, 0.75)),
+    schedules.WarmupStableDecay(0.4, "cosine"): reference.Schedule("warmup_stable_decay", 0.4, "cosine"),
+    schedules.Tabulated([0.5, 1.0, 0.0]): reference.Schedule("tabulated", table=[0.5, 1.0, 0.0]),
+}
+MINIMUM = 0.125  # of problems on data, instead of a solver's
+LARGEST_RATE = {"float32": 1e38, "float64": 1e300}
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """What `simulate` is called with; sequences always, so that results have all dimensions."""
+
+    problems: tuple[problems.Problem, ...]
+    schedules: tuple[schedules.Schedule, ...]
+    base_lr: tuple[float, ...]
+    call: dict[str, Any]
+
+    def run(self, **changes: Any) -> Result:
+        arguments: dict[str, Any] = {
+            "problem": self.problems,
+            "schedule": self.schedules,
+            "base_lr": self.base_lr,
+            "backend": "cpu",
+            "keep_samples": True,
+            **self.call,
+            **changes,
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # trajectories that diverge are meant
+            return simulate(arguments.pop("problem"), arguments.pop("schedule"), **arguments)
+
+
+def canonical(array: object) -> NDArray[Any]:
+    """The bits of an array of floats, every NaN the same one."""
+    values = np.asarray(array)
+    return np.where(np.isnan(values), np.nan, values).astype(values.dtype).view(f"u{values.dtype.itemsize}")
+
+
+def assert_same_bits(found: object, expected: object, what: str) -> None:
+    np.testing.assert_array_equal(canonical(found), canonical(expected), err_msg=what)
+
+
+@st.composite
+def ensembles(draw: st.DrawFn, family: str, most_steps: int = 150) -> Ensemble:
+    """Ensembles of a family, of about a millisecond."""
+    dtype = draw(st.sampled_from(["float32", "float64"]))
+    of_data = family != "separable"
+    name = draw(st.sampled_from(FAMILIES[family]))
+    several = draw(_on_data(name) if of_data else _separable(name))
+    horizons = st.integers(1, 20) if of_data else st.sampled_from([1, 2, 3, 17, 127, 128, 129, 150])
+    horizon = draw(horizons.filter(lambda steps: steps <= most_steps))
+    call: dict[str, Any] = {
+        "horizon": horizon,
+        "replicates": draw(st.integers(1, 40)),
+        "first_replicate": draw(st.sampled_from([0, 1, 1010, 2**32 - 40])),
+        "seed": draw(st.integers(0, 2**64 - 1)),
+        "record_at": sorted(draw(st.sets(st.integers(0, horizon), min_size=1, max_size=6))),
+        "iterate": draw(st.sampled_from(["last", "average", "tail_average"])),
+        "tail_frac": draw(st.floats(0.01, 1.0)),
+        "common_random_numbers": draw(st.booleans()),
+        "dtype": dtype,
+    }
+    if of_data:
+        momentum = draw(st.sampled_from([0.0, 0.5, 0.9]))
+        decay = draw(st.sampled_from([0.0, 0.0, 0.1, 10.0]))
+        call |= {"momentum": momentum, "nesterov": momentum > 0 and draw(st.booleans()), "weight_decay": decay}
+        call["metric"] = several[0]._METRICS
+    return Ensemble(
+        problems=several,
+        schedules=tuple(draw(st.lists(st.sampled_from(list(SCHEDULES)), min_size=1, max_size=2))),
+        base_lr=(draw(_ordinary), *draw(st.lists(_rates(LARGEST_RATE[dtype]), min_size=1, max_size=4))),
+        call=call,
+    )
+
+
+def _rates(largest: float) -> st.SearchStrategy[float]:
+    """Ordinary ones, 0, and ones that make trajectories overflow, at once or after a while."""
+    large = [x for x in (10.0, 1e3, 1e6, 1e9, 1e13, 1e20, 1e30, 1e38, 1e80, 1e160, 1e300) if x <= largest]
+    return st.one_of(st.sampled_from(large), _ordinary, st.just(0.0))
+
+
+_ordinary = st.floats(0.001, 1.0)
+
+
+@st.composite
+def _separable(draw: st.DrawFn, name: str) -> tuple[problems.Problem, ...]:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    noise, kind = draw(st.sampled_from(NOISES)), draw(st.integers(0, 2))
+    d, lowest = draw(st.integers(1, 40)), draw(st.sampled_from([-0.5, 0.5]))  # the latter: boxes without a minimiser
+    large = draw(st.sampled_from([1.0, 1.0, 1e8]))
+
+    def one() -> problems.Problem:
+        weight, x0 = rng.uniform(0.1, 0.9, d), rng.uniform(-1, 1, d) / d
+        lower, upper = large * rng.uniform(-1, lowest, d), large * rng.uniform(1, 2, d)
+        x0 = np.clip(x0, lower, upper) if kind == 1 else x0
+        projection = (None, ("box", lower, upper), ("ball", large))[kind]
+        arguments: dict[str, Any] = {"noise": noise, "x0": x0, "projection": projection}
+        if noise != "none":
+            arguments["noise_std"] = rng.uniform(0.2, 1.0, d)
+        if name == "Huber":
+            arguments["width"] = float(rng.uniform(0.1, 1.0))
+        return _class(name)(weight, **arguments)
+
+    return tuple(one() for _ in range(draw(st.integers(1, 2))))
+
+
+@st.composite
+def _on_data(draw: st.DrawFn, name: str) -> tuple[problems.Problem, ...]:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    n, d, classes = draw(st.integers(3, 24)), draw(st.integers(1, 20)), draw(st.integers(2, 3))
+    scale = draw(st.sampled_from([1.0, 1.0, 1e3]))
+    large = draw(st.sampled_from([1.0, 1.0, 1e8]))
+    shape: dict[str, Any] = {
+        "l2": draw(st.sampled_from([0.0, 0.01, 3.0])),
+        "intercept": draw(st.booleans()),
+        "projection": draw(st.sampled_from([None, ("ball", large)])),
+        "batch_size": draw(st.integers(1, 20)),
+        "sampling": draw(st.sampled_from(["with_replacement", "reshuffling"])),
+    }
+    if name == "MLP":
+        shape["hidden"] = tuple(draw(st.lists(st.integers(1, 20), min_size=1, max_size=2)))
+        shape["activation"] = draw(st.sampled_from(["relu", "tanh"]))
+
+    def targets(rows: int) -> NDArray[Any]:
+        if name == "LeastSquares":
+            return rng.standard_normal(rows)
+        return np.arange(rows) % (classes if name in ("SoftmaxRegression", "MLP") else 2)
+
+    def one() -> problems.Problem:
+        X, test = scale * rng.standard_normal((n, d)), scale * rng.standard_normal((5, d))
+        return _class(name)(X, targets(n), test=(test, targets(5)), **shape)
+
+    first = one()
+    several = draw(st.sampled_from([(first,), (first, first.replace(l2=0.5)), (first, one())]))
+    for problem in several:
+        if "suboptimality" in problem._METRICS:
+            problem._take_minimum(MINIMUM)
+    return several
+
+
+def _class(name: str) -> Callable[..., Any]:
+    return getattr(problems, name)  # type: ignore[no-any-return]
+
+
+def picked(draw: st.DrawFn, options: Sequence[Any]) -> tuple[int, ...]:
+    """Numbers of some of the options, in any order."""
+    numbers = st.lists(st.integers(0, len(options) - 1), min_size=1, max_size=len(options), unique=True)
+    return tuple(draw(numbers))
