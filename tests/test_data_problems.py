@@ -12,7 +12,7 @@ import pytest
 
 from anneal_sgd import problems, schedules, simulate
 from anneal_sgd.problems import MLP, HingeLoss, LeastSquares, LogisticRegression, SoftmaxRegression
-from anneal_sgd.problems._data import Dataset
+from anneal_sgd.problems._dataset import Dataset
 
 N, D = 40, 3
 RNG = np.random.default_rng(5)

@@ -37,8 +37,11 @@ Problems are frozen, hashable and equal to another by content; their arrays are 
 from __future__ import annotations
 
 from ._base import Problem
-from ._data import MLP, DataProblem, HingeLoss, LeastSquares, LogisticRegression, SoftmaxRegression
+from ._data import DataProblem
+from ._linear import HingeLoss, LeastSquares, LogisticRegression
+from ._network import MLP
 from ._separable import AbsoluteValue, Huber, Quadratic
+from ._softmax import SoftmaxRegression
 
 __all__ = [
     "MLP",

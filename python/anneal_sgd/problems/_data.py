@@ -1,4 +1,4 @@
-"""Problems on data: linear models and a small network, and the minibatches that a step sees."""
+"""What problems on data share: their parameters, their content, and how the core takes them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
-from itertools import pairwise
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -18,26 +17,24 @@ from .. import _core, _validate
 from .._arrays import FloatArray, frozen, short
 from .._validate import FINITE, NON_NEGATIVE, POSITIVE, shown
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
-from ._dataset import CHUNK, Dataset, column_of, features_of, signs_of
-from ._design import Design
-from ._minimum import NotFoundError, hinge, in_ball, least_squares, remembered, smooth
+from ._dataset import Dataset, column_of, features_of
+from ._minimum import NotFoundError, remembered
+from ._model import Model
 
 Sampling: TypeAlias = Literal["with_replacement", "reshuffling"]
-Activation: TypeAlias = Literal["relu", "tanh"]
 
 _SAMPLINGS = ("with_replacement", "reshuffling")
-_ACTIVATIONS = ("relu", "tanh")
 _LARGEST_BATCH = 2**24 - 1
-_LARGEST_CLASS = 2**24 - 2
 
 _Self = TypeVar("_Self", bound="DataProblem")
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class DataProblem(Problem):
-    """What problems on data share; use one of the classes below.
+    """What problems on data share; use one of the classes of this module.
 
-    >>> isinstance(LeastSquares([[1.0], [2.0]], [1.0, 2.0]), DataProblem)
+    >>> from anneal_sgd import problems
+    >>> isinstance(problems.LeastSquares([[1.0], [2.0]], [1.0, 2.0]), problems.DataProblem)
     True
     """
 
@@ -109,7 +106,8 @@ class DataProblem(Problem):
 
         ValueError: the last axis of x has not `dimension` elements.
 
-        >>> float(LeastSquares([[1.0], [2.0]], [1.0, 2.0]).value([0.0]))
+        >>> from anneal_sgd import problems
+        >>> float(problems.LeastSquares([[1.0], [2.0]], [1.0, 2.0]).value([0.0]))
         1.25
         """
         points = self._point(x)
@@ -121,7 +119,8 @@ class DataProblem(Problem):
 
         ValueError: the last axis of x has not `dimension` elements.
 
-        >>> LeastSquares([[1.0], [2.0]], [1.0, 2.0]).gradient([0.0]).tolist()
+        >>> from anneal_sgd import problems
+        >>> problems.LeastSquares([[1.0], [2.0]], [1.0, 2.0]).gradient([0.0]).tolist()
         [-2.5]
         """
         points = self._point(x)
@@ -133,7 +132,8 @@ class DataProblem(Problem):
 
         ValueError: as for a new problem. TypeError: a parameter that the class does not have.
 
-        >>> LeastSquares([[1.0], [2.0]], [1.0, 2.0]).replace(l2=0.5).l2
+        >>> from anneal_sgd import problems
+        >>> problems.LeastSquares([[1.0], [2.0]], [1.0, 2.0]).replace(l2=0.5).l2
         0.5
         """
         problem = type(self).__new__(type(self))
@@ -174,7 +174,7 @@ class DataProblem(Problem):
         outputs = self._outputs(train) if outputs is None else outputs
         sizes = (train.columns, *hidden, outputs)
         kept_intercept = _validate.flag("intercept", intercept)
-        dimension = sum(a * b + b * kept_intercept for a, b in pairwise(sizes))
+        dimension = Model(sizes, kept_intercept, activation).dimension
         if dimension > LARGEST_DIMENSION:
             name = "hidden" if hidden else "X"
             raise ValueError(f"{name} must give a model of at most {LARGEST_DIMENSION} coordinates, got {dimension}")
@@ -227,48 +227,9 @@ class DataProblem(Problem):
 
     # --- the model in NumPy -------------------------------------------------------------------------------------------
 
-    def _layers(self, x: FloatArray) -> list[tuple[FloatArray, FloatArray | None]]:
-        """Weights (units, inputs) and intercepts (units,) of every layer: views of x."""
-        layers, at = [], 0
-        for inputs, units in pairwise(self._sizes):
-            weights = x[at : at + inputs * units].reshape(units, inputs)
-            at += inputs * units
-            layers.append((weights, x[at : at + units] if self.intercept else None))
-            at += units * self.intercept
-        return layers
-
     def _value_and_gradient(self, x: FloatArray, *, gradient: bool = True) -> tuple[float, FloatArray]:
-        layers, total = self._layers(x), 0.0
-        into = np.zeros_like(x)
-        gradients = self._layers(into)
-        n = self._train.rows
-        step = max(1, CHUNK // max(*self._sizes))
-        for first in range(0, n, step):
-            rows = np.asarray(self.X[first : first + step], np.float64)
-            y = self.y[first : first + step]
-            inputs = [rows]
-            for k, (weights, intercept) in enumerate(layers):
-                z = inputs[-1] @ weights.T
-                z = z if intercept is None else z + intercept
-                if k + 1 < len(layers):
-                    inputs.append(np.maximum(z, 0.0) if self._activation == "relu" else np.tanh(z))
-            losses, delta = self._losses(z, y)
-            total += float(losses.sum())
-            if not gradient:
-                continue
-            delta = delta / n
-            for k in reversed(range(len(layers))):
-                of_weights, of_intercept = gradients[k]
-                of_weights += delta.T @ inputs[k]
-                if of_intercept is not None:
-                    of_intercept += delta.sum(axis=0)
-                if k:
-                    a = inputs[k]
-                    delta = (delta @ layers[k][0]) * ((a > 0) if self._activation == "relu" else 1 - a * a)
-        for (weights, _), (into_weights, _) in zip(layers, gradients, strict=True):
-            total += 0.5 * self.l2 * n * float(np.sum(weights**2))
-            into_weights += self.l2 * weights
-        return total / n, into
+        model = Model(self._sizes, self.intercept, self._activation)
+        return model.value_and_gradient(x, self._train, self._losses, l2=self.l2, gradient=gradient)
 
     @staticmethod
     @abstractmethod
@@ -366,284 +327,6 @@ class DataProblem(Problem):
         test = None if self._test is None else (self._test.features, self._test.targets)
         parameters = {**self._parameters(), "test": test}
         return _rebuilt, (type(self), np.array(self.X), np.array(self.y), parameters, self.__dict__.get("minimum"))
-
-
-@dataclass(frozen=True, init=False, eq=False, repr=False)
-class _LinearModel(DataProblem):
-    """`__init__` of the linear models."""
-
-    def __init__(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        *,
-        l2: float = 0.0,
-        intercept: bool = False,
-        projection: Projection = None,
-        x0: ArrayLike | None = None,
-        batch_size: int = 1,
-        sampling: Sampling = "with_replacement",
-        test: tuple[ArrayLike, ArrayLike] | None = None,
-    ) -> None:
-        """Check the data and the parameters."""
-        self._set_up(
-            self._load(X, y),
-            l2=l2,
-            intercept=intercept,
-            projection=projection,
-            x0=x0,
-            batch_size=batch_size,
-            sampling=sampling,
-            test=test,
-        )
-
-    @abstractmethod
-    def _solver(self, design: Design) -> Callable[[FloatArray], FloatArray]:
-        """What gives, for a penalty, the minimiser in the coordinates of the design."""
-
-    def _minimiser(self) -> FloatArray:
-        radius = math.inf if self.projection is None else self.projection[1]
-        penalised = self.l2 > 0 or radius < math.inf
-        design = Design(self.X, intercept=self.intercept, penalised=penalised)
-        solver = self._solver(design)
-
-        def minimiser(mu: float) -> FloatArray:
-            return design.point(solver(design.penalty(self.l2, mu)))
-
-        if radius == math.inf:
-            return minimiser(0.0)
-        slope = float(np.linalg.norm(self.gradient(np.zeros(self.dimension))))
-        return in_ball(minimiser, lambda x: float(self.value(x)), slope, radius)
-
-    def _find_minimum(self) -> float:
-        minimum = float(self.value(self._minimiser()))
-        if not math.isfinite(minimum):
-            raise NotFoundError("the minimiser is out of float64's range")
-        return minimum
-
-
-@dataclass(frozen=True, init=False, eq=False, repr=False)
-class _SmoothModel(_LinearModel):
-    """Linear models of smooth losses."""
-
-    @staticmethod
-    @abstractmethod
-    def _curvature(z: FloatArray, dz: FloatArray) -> FloatArray:
-        """The change of the loss's derivatives along dz, at outputs z: both (rows, outputs)."""
-
-    def _solver(self, design: Design) -> Callable[[FloatArray], FloatArray]:
-        return smooth(design, self._sizes[-1], lambda z: self._losses(z, self.y), self._curvature)
-
-
-@dataclass(frozen=True, init=False, eq=False, repr=False)
-class LeastSquares(_LinearModel):
-    """Linear regression: loss (z - y)^2 / 2 with z = w . X_i (+ b), so f = |X w - y|^2 / (2 n) + l2 / 2 |w|^2.
-
-    `y`: finite numbers. Parameters, a point's layout and sampling: see the module. The minimum comes from an orthogonal
-    decomposition. ValueError: data or parameters out of range, named.
-
-    >>> problem = LeastSquares([[1.0, 0.0], [0.0, 2.0]], [1.0, 4.0], intercept=False)
-    >>> float(problem.value([1.0, 2.0])), problem.dimension
-    (0.0, 2)
-    """
-
-    _loss: ClassVar[_core.Loss] = _core.Loss.squared
-    _classifies: ClassVar[bool] = False
-    _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality", "loss", "test_loss")
-
-    @classmethod
-    def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
-        return _validate.real_array(name, y, FINITE, ndim=1), 1
-
-    @staticmethod
-    def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-        residual = z[:, 0] - y
-        return 0.5 * residual**2, residual[:, None]
-
-    def _solver(self, design: Design) -> Callable[[FloatArray], FloatArray]:
-        return least_squares(design, self.y)
-
-
-@dataclass(frozen=True, init=False, eq=False, repr=False)
-class LogisticRegression(_SmoothModel):
-    """Binary classification: loss ln(1 + exp(-y z)) with y = -1 or +1 and z = w . X_i (+ b).
-
-    `y`: labels -1 and +1, or 0 and 1 (False and True), both present; kept as -1 and +1. Parameters, a point's layout
-    and sampling: see the module. An output z > 0 predicts +1. ValueError: data or parameters out of range, named.
-
-    >>> problem = LogisticRegression([[1.0], [2.0], [-1.0]], [1, 0, 0], l2=0.1)
-    >>> round(float(problem.value([0.0])), 6), problem.y.tolist()
-    (0.693147, [1.0, -1.0, -1.0])
-    """
-
-    _loss: ClassVar[_core.Loss] = _core.Loss.logistic
-
-    @classmethod
-    def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
-        return signs_of(name, y, both=classes is None), 1
-
-    @staticmethod
-    def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-        margin = y * z[:, 0]
-        with np.errstate(over="ignore"):
-            return np.logaddexp(0.0, -margin), (-y / (1.0 + np.exp(margin)))[:, None]
-
-    @staticmethod
-    def _curvature(z: FloatArray, dz: FloatArray) -> FloatArray:
-        with np.errstate(over="ignore"):
-            return np.asarray(dz / ((1.0 + np.exp(z)) * (1.0 + np.exp(-z))))
-
-
-@dataclass(frozen=True, init=False, eq=False, repr=False)
-class HingeLoss(_LinearModel):
-    """Linear support vector machine: loss max(0, 1 - y z) with y = -1 or +1 and z = w . X_i (+ b). Not smooth.
-
-    `y`: labels -1 and +1, or 0 and 1 (False and True), both present; kept as -1 and +1. The subgradient at the kink is
-    0. Parameters, a point's layout and sampling: see the module. ValueError: data or parameters out of range, named.
-
-    >>> float(HingeLoss([[1.0], [-2.0]], [1, -1]).value([0.5]))
-    0.25
-    """
-
-    _loss: ClassVar[_core.Loss] = _core.Loss.hinge
-
-    @classmethod
-    def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
-        return signs_of(name, y, both=classes is None), 1
-
-    @staticmethod
-    def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-        margin = y * z[:, 0]
-        return np.maximum(0.0, 1.0 - margin), np.where(margin < 1.0, -y, 0.0)[:, None]
-
-    def _solver(self, design: Design) -> Callable[[FloatArray], FloatArray]:
-        return hinge(design, self.y)
-
-
-@dataclass(frozen=True, init=False, eq=False, repr=False)
-class _Classes(DataProblem):
-    """Cross-entropy of k outputs."""
-
-    _loss: ClassVar[_core.Loss] = _core.Loss.softmax
-
-    @classmethod
-    def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
-        labels = _validate.real_array(name, y, FINITE, ndim=1)
-        allowed = f"class labels 0 to {'k - 1' if classes is None else classes - 1}"
-        if classes is None:
-            allowed += ", every one present, at least two"
-        wrong = (labels < 0) | (labels != np.floor(labels)) | (labels > _LARGEST_CLASS)
-        if classes is not None:
-            wrong |= labels >= classes
-        if wrong.any():
-            where = int(np.argmax(wrong))
-            raise ValueError(f"{name} must be {allowed}, got {short(labels[where])} at index {where}")
-        present = np.unique(labels)
-        if classes is None and (present.size < 2 or present.size != int(labels.max()) + 1):
-            missing = np.argmax(present != np.arange(present.size))
-            got = f"only {short(present[0])}" if present.size < 2 else f"no {missing}"
-            raise ValueError(f"{name} must be {allowed}, got {got}")
-        return labels, int(labels.max()) + 1
-
-    def _outputs(self, train: Dataset) -> int:
-        return int(train.targets.max()) + 1
-
-    @staticmethod
-    def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-        above = z - z.max(axis=1, keepdims=True)
-        exponentials = np.exp(above)
-        sums = exponentials.sum(axis=1, keepdims=True)
-        rows, labels = np.arange(y.size), y.astype(np.int64)
-        delta = exponentials / sums
-        delta[rows, labels] -= 1.0
-        return np.log(sums[:, 0]) - above[rows, labels], delta
-
-
-@dataclass(frozen=True, init=False, eq=False, repr=False)
-class SoftmaxRegression(_Classes, _SmoothModel):
-    """Classification into k classes: loss ln(sum_k exp(z_k)) - z_y with z_k = w_k . X_i (+ b_k).
-
-    `y`: labels 0, 1, ..., k - 1, every one present. A point lists w_0, w_1, ... and then the intercepts. The first of
-    the largest outputs is predicted. Parameters and sampling: see the module. ValueError: data or parameters out of
-    range, named.
-
-    >>> problem = SoftmaxRegression([[1.0], [2.0], [3.0]], [0, 1, 2], intercept=True)
-    >>> problem.dimension, round(float(problem.value([0.0] * 6)), 6)
-    (6, 1.098612)
-    """
-
-    @staticmethod
-    def _curvature(z: FloatArray, dz: FloatArray) -> FloatArray:
-        p = np.exp(z - z.max(axis=1, keepdims=True))
-        p /= p.sum(axis=1, keepdims=True)
-        return np.asarray(p * (dz - np.sum(p * dz, axis=1, keepdims=True)))
-
-
-@dataclass(frozen=True, init=False, eq=False, repr=False)
-class MLP(_Classes):
-    """A small fully connected network with softmax outputs, a stand-in for deep networks: its loss is not convex.
-
-    `hidden`: units of one or two hidden layers. `activation`: "relu" or "tanh". `y`: labels 0, 1, ..., k - 1, every one
-    present. Loss as for `SoftmaxRegression`; the minimum is not known, so "loss" is recorded by default. Other
-    parameters and sampling: see the module. ValueError: data or parameters out of range, named.
-
-    The start `x0` is the given point (dimension,), or drawn anew for every replicate: Gaussian weights of variance
-    2 / inputs in a layer before a relu, and of variance 1 / inputs in the output layer and before a tanh; intercepts 0.
-
-    >>> problem = MLP([[0.0, 1.0], [1.0, 0.0]], [0, 1], hidden=(3,))
-    >>> problem.dimension  # 2 * 3 + 3 weights and intercepts of the hidden layer, 3 * 2 + 2 of the outputs
-    17
-    """
-
-    hidden: tuple[int, ...]
-    activation: Activation
-
-    _METRICS: ClassVar[tuple[str, ...]] = ("loss", "test_loss", "test_accuracy")
-
-    def __init__(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        *,
-        hidden: int | Sequence[int] = (32,),
-        activation: Activation = "relu",
-        l2: float = 0.0,
-        intercept: bool = True,
-        projection: Projection = None,
-        x0: ArrayLike | None = None,
-        batch_size: int = 32,
-        sampling: Sampling = "with_replacement",
-        test: tuple[ArrayLike, ArrayLike] | None = None,
-    ) -> None:
-        """Check the data and the parameters."""
-        self._set_up(
-            self._load(X, y),
-            l2=l2,
-            intercept=intercept,
-            projection=projection,
-            x0=x0,
-            batch_size=batch_size,
-            sampling=sampling,
-            test=test,
-            hidden=hidden,
-            activation=activation,
-        )
-
-    def _set_up(self, train: Dataset, **arguments: Any) -> None:
-        given = arguments.pop("hidden")
-        units = tuple(given) if isinstance(given, list | tuple | np.ndarray) and np.ndim(given) else (given,)
-        if not 1 <= len(units) <= 2:
-            raise ValueError(f"hidden must be the units of one or two layers, got {shown(given)}")
-        hidden = tuple(_validate.integer("hidden", n, lowest=1, highest=LARGEST_DIMENSION) for n in units)
-        activation = _validate.choice("activation", arguments.pop("activation"), _ACTIVATIONS)
-        super()._set_up(train, hidden=hidden, activation=activation, drawn=True, **arguments)
-        self.__dict__.update(hidden=hidden, activation=activation)
-
-    def _parameters(self) -> dict[str, Any]:
-        return {"hidden": self.hidden, "activation": self.activation, **super()._parameters()}
-
-    def _find_minimum(self) -> float:
-        raise ValueError("the minimum of an MLP is not known: record metric='loss'")
 
 
 def _rebuilt(

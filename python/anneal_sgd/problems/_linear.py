@@ -1,0 +1,173 @@
+"""Linear models: what they share, and those of one output."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _core, _validate
+from .._arrays import FloatArray
+from .._validate import FINITE
+from ._base import Projection
+from ._data import DataProblem, Sampling
+from ._dataset import signs_of
+from ._design import Design
+from ._minimum import NotFoundError, hinge, in_ball, least_squares, smooth
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class LinearModel(DataProblem):
+    """`__init__` of the linear models."""
+
+    def __init__(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        l2: float = 0.0,
+        intercept: bool = False,
+        projection: Projection = None,
+        x0: ArrayLike | None = None,
+        batch_size: int = 1,
+        sampling: Sampling = "with_replacement",
+        test: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> None:
+        """Check the data and the parameters."""
+        self._set_up(
+            self._load(X, y),
+            l2=l2,
+            intercept=intercept,
+            projection=projection,
+            x0=x0,
+            batch_size=batch_size,
+            sampling=sampling,
+            test=test,
+        )
+
+    @abstractmethod
+    def _solver(self, design: Design) -> Callable[[FloatArray], FloatArray]:
+        """What gives, for a penalty, the minimiser in the coordinates of the design."""
+
+    def _minimiser(self) -> FloatArray:
+        radius = math.inf if self.projection is None else self.projection[1]
+        penalised = self.l2 > 0 or radius < math.inf
+        design = Design(self.X, intercept=self.intercept, penalised=penalised)
+        solver = self._solver(design)
+
+        def minimiser(mu: float) -> FloatArray:
+            return design.point(solver(design.penalty(self.l2, mu)))
+
+        if radius == math.inf:
+            return minimiser(0.0)
+        slope = float(np.linalg.norm(self.gradient(np.zeros(self.dimension))))
+        return in_ball(minimiser, lambda x: float(self.value(x)), slope, radius)
+
+    def _find_minimum(self) -> float:
+        minimum = float(self.value(self._minimiser()))
+        if not math.isfinite(minimum):
+            raise NotFoundError("the minimiser is out of float64's range")
+        return minimum
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class SmoothModel(LinearModel):
+    """Linear models of smooth losses."""
+
+    @staticmethod
+    @abstractmethod
+    def _curvature(z: FloatArray, dz: FloatArray) -> FloatArray:
+        """The change of the loss's derivatives along dz, at outputs z: both (rows, outputs)."""
+
+    def _solver(self, design: Design) -> Callable[[FloatArray], FloatArray]:
+        return smooth(design, self._sizes[-1], lambda z: self._losses(z, self.y), self._curvature)
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class LeastSquares(LinearModel):
+    """Linear regression: loss (z - y)^2 / 2 with z = w . X_i (+ b), so f = |X w - y|^2 / (2 n) + l2 / 2 |w|^2.
+
+    `y`: finite numbers. Parameters, a point's layout and sampling: see the module. The minimum comes from an orthogonal
+    decomposition. ValueError: data or parameters out of range, named.
+
+    >>> problem = LeastSquares([[1.0, 0.0], [0.0, 2.0]], [1.0, 4.0], intercept=False)
+    >>> float(problem.value([1.0, 2.0])), problem.dimension
+    (0.0, 2)
+    """
+
+    _loss: ClassVar[_core.Loss] = _core.Loss.squared
+    _classifies: ClassVar[bool] = False
+    _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality", "loss", "test_loss")
+
+    @classmethod
+    def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
+        return _validate.real_array(name, y, FINITE, ndim=1), 1
+
+    @staticmethod
+    def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        residual = z[:, 0] - y
+        return 0.5 * residual**2, residual[:, None]
+
+    def _solver(self, design: Design) -> Callable[[FloatArray], FloatArray]:
+        return least_squares(design, self.y)
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class LogisticRegression(SmoothModel):
+    """Binary classification: loss ln(1 + exp(-y z)) with y = -1 or +1 and z = w . X_i (+ b).
+
+    `y`: labels -1 and +1, or 0 and 1 (False and True), both present; kept as -1 and +1. Parameters, a point's layout
+    and sampling: see the module. An output z > 0 predicts +1. ValueError: data or parameters out of range, named.
+
+    >>> problem = LogisticRegression([[1.0], [2.0], [-1.0]], [1, 0, 0], l2=0.1)
+    >>> round(float(problem.value([0.0])), 6), problem.y.tolist()
+    (0.693147, [1.0, -1.0, -1.0])
+    """
+
+    _loss: ClassVar[_core.Loss] = _core.Loss.logistic
+
+    @classmethod
+    def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
+        return signs_of(name, y, both=classes is None), 1
+
+    @staticmethod
+    def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        margin = y * z[:, 0]
+        with np.errstate(over="ignore"):
+            return np.logaddexp(0.0, -margin), (-y / (1.0 + np.exp(margin)))[:, None]
+
+    @staticmethod
+    def _curvature(z: FloatArray, dz: FloatArray) -> FloatArray:
+        with np.errstate(over="ignore"):
+            return np.asarray(dz / ((1.0 + np.exp(z)) * (1.0 + np.exp(-z))))
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class HingeLoss(LinearModel):
+    """Linear support vector machine: loss max(0, 1 - y z) with y = -1 or +1 and z = w . X_i (+ b). Not smooth.
+
+    `y`: labels -1 and +1, or 0 and 1 (False and True), both present; kept as -1 and +1. The subgradient at the kink is
+    0. Parameters, a point's layout and sampling: see the module. ValueError: data or parameters out of range, named.
+
+    >>> float(HingeLoss([[1.0], [-2.0]], [1, -1]).value([0.5]))
+    0.25
+    """
+
+    _loss: ClassVar[_core.Loss] = _core.Loss.hinge
+
+    @classmethod
+    def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
+        return signs_of(name, y, both=classes is None), 1
+
+    @staticmethod
+    def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        margin = y * z[:, 0]
+        return np.maximum(0.0, 1.0 - margin), np.where(margin < 1.0, -y, 0.0)[:, None]
+
+    def _solver(self, design: Design) -> Callable[[FloatArray], FloatArray]:
+        return hinge(design, self.y)

@@ -1,0 +1,88 @@
+"""A small network on data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import _validate
+from .._validate import shown
+from ._base import LARGEST_DIMENSION, Projection
+from ._data import Sampling
+from ._dataset import Dataset
+from ._softmax import Classes
+
+Activation: TypeAlias = Literal["relu", "tanh"]
+
+_ACTIVATIONS = ("relu", "tanh")
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class MLP(Classes):
+    """A small fully connected network with softmax outputs, a stand-in for deep networks: its loss is not convex.
+
+    `hidden`: units of one or two hidden layers. `activation`: "relu" or "tanh". `y`: labels 0, 1, ..., k - 1, every one
+    present. Loss as for `SoftmaxRegression`; the minimum is not known, so "loss" is recorded by default. Other
+    parameters and sampling: see the module. ValueError: data or parameters out of range, named.
+
+    The start `x0` is the given point (dimension,), or drawn anew for every replicate: Gaussian weights of variance
+    2 / inputs in a layer before a relu, and of variance 1 / inputs in the output layer and before a tanh; intercepts 0.
+
+    >>> problem = MLP([[0.0, 1.0], [1.0, 0.0]], [0, 1], hidden=(3,))
+    >>> problem.dimension  # 2 * 3 + 3 weights and intercepts of the hidden layer, 3 * 2 + 2 of the outputs
+    17
+    """
+
+    hidden: tuple[int, ...]
+    activation: Activation
+
+    _METRICS: ClassVar[tuple[str, ...]] = ("loss", "test_loss", "test_accuracy")
+
+    def __init__(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        hidden: int | Sequence[int] = (32,),
+        activation: Activation = "relu",
+        l2: float = 0.0,
+        intercept: bool = True,
+        projection: Projection = None,
+        x0: ArrayLike | None = None,
+        batch_size: int = 32,
+        sampling: Sampling = "with_replacement",
+        test: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> None:
+        """Check the data and the parameters."""
+        self._set_up(
+            self._load(X, y),
+            l2=l2,
+            intercept=intercept,
+            projection=projection,
+            x0=x0,
+            batch_size=batch_size,
+            sampling=sampling,
+            test=test,
+            hidden=hidden,
+            activation=activation,
+        )
+
+    def _set_up(self, train: Dataset, **arguments: Any) -> None:
+        given = arguments.pop("hidden")
+        units = tuple(given) if isinstance(given, list | tuple | np.ndarray) and np.ndim(given) else (given,)
+        if not 1 <= len(units) <= 2:
+            raise ValueError(f"hidden must be the units of one or two layers, got {shown(given)}")
+        hidden = tuple(_validate.integer("hidden", n, lowest=1, highest=LARGEST_DIMENSION) for n in units)
+        activation = _validate.choice("activation", arguments.pop("activation"), _ACTIVATIONS)
+        super()._set_up(train, hidden=hidden, activation=activation, drawn=True, **arguments)
+        self.__dict__.update(hidden=hidden, activation=activation)
+
+    def _parameters(self) -> dict[str, Any]:
+        return {"hidden": self.hidden, "activation": self.activation, **super()._parameters()}
+
+    def _find_minimum(self) -> float:
+        raise ValueError("the minimum of an MLP is not known: record metric='loss'")
