@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import partial
 from html.parser import HTMLParser
 
@@ -145,8 +146,8 @@ def test_any_name_is_shown(tmp_path, name, capsys, monkeypatch):
 
 def test_the_bound_is_shown_where_it_applies():
     average = Campaign(noisy(slope=0.1), schedules.Linear(), rho=[1.0, 4.0], horizon=9, replicates=2, iterate="average")
-    assert not average.description()["bound_applies"]
-    assert small().description()["bound_applies"]
+    assert not average.description().bound_applies
+    assert small().description().bound_applies
 
 
 def test_an_interval_that_leaves_the_grid_is_drawn_to_its_end():
@@ -203,12 +204,10 @@ def made(values, rho, *, horizon=10_000, names=("constant", "linear"), relative=
     n = 10_000
     cells["count"], cells["mean"] = n, values.reshape(-1, 1)
     cells["m2"] = (relative * values.reshape(-1, 1)) ** 2 * n * (n - 1)
-    axes = [["slope", list(slopes or range(1, len(values) + 1))], ["schedule", list(names)], ["rho", list(rho)]]
-    description = {
-        "schedules": list(names), "horizons": [horizon], "rates": list(rho), "lr_name": "rho", "metrics": ["loss"],
-        "bound_applies": True, "options": {}, "axes": axes, "cell_axes": [],
-        "tail_degrees": [schedules.by_name(n).tail_degree for n in names],
-    }  # fmt: skip
+    grid = ProblemGrid(problems.AbsoluteValue, slope=slopes or range(1, len(values) + 1))
+    chosen = [schedules.by_name(name) for name in names]
+    campaign = Campaign(grid, chosen, rho=rho, horizon=horizon, replicates=n)
+    description = replace(campaign.description(), metrics=("loss",))
     return CampaignResult(description, [], cells)
 
 

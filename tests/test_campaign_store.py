@@ -134,7 +134,7 @@ def test_different_results_for_the_same_shard_are_told(tmp_path, monkeypatch):
     small().run(tmp_path / "s.db")
     with _store.Store(tmp_path / "s.db", create=False) as store:
         number, description, ids = store.campaign()
-        assert description["replicates"] == 3000
+        assert description.replicates == 3000
         nodes = store.nodes(ids[:1])[ids[0]]
         node = next(iter(nodes))
         wrong = nodes[node].copy()

@@ -7,6 +7,7 @@ what it holds. docs/campaigns.md is the guide.
 from typing import TYPE_CHECKING, Any
 
 from ._campaign import Campaign, ProblemGrid
+from ._description import Description
 from ._estimate import Estimate, estimate
 from ._report import write_report
 from ._result import CampaignResult
@@ -21,6 +22,7 @@ __all__ = [
     "EXAMPLE",
     "Campaign",
     "CampaignResult",
+    "Description",
     "Estimate",
     "Interval",
     "ProblemGrid",

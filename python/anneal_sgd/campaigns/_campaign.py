@@ -1,29 +1,24 @@
-"""What a campaign computes: configs, each with an identity of its own, along named dimensions."""
+"""Campaigns: what they compute, checked, and how it is run."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .. import STREAM_VERSION, _validate, theory
-from .._arrays import FloatArray
+from .. import _validate
 from ..problems import Problem
-from ..schedules import Schedule, Tabulated
+from ..schedules import Schedule
 from ..simulate import Iterate, Simulator
-
-if TYPE_CHECKING:
-    from ._result import CampaignResult
-    from ._run import Executor, Progress
-    from ._store import StorePath
+from ._identity import problem_digest
+from ._plan import Axis, Plan
+from ._result import CampaignResult, load
+from ._run import Executor, Progress, run
+from ._store import StorePath
 
 MOST_REPLICATES = 10_000_000
 MOST_CONFIGS = 10_000_000
@@ -34,8 +29,6 @@ _RESERVED = {
     *("problem", "schedule", "horizon", "base_lr", "rho", "record_at", "record_frac", "metric", "coordinate"),
     *("mean", "stderr", "std", "min", "max", "count", "diverged"),
 }
-
-Axis = tuple[str, tuple[Any, ...]]
 
 
 class ProblemGrid:
@@ -66,25 +59,7 @@ class ProblemGrid:
                 raise ValueError(f"make must give a problem, got {_validate.shown(problem)}")
 
 
-@dataclass(frozen=True)
-class Unit:
-    """Configs that one call can simulate: problems of one kind x learning rates, one schedule and horizon."""
-
-    problems: tuple[Problem, ...]
-    schedule: Schedule
-    horizon: int
-    base_lr: tuple[float, ...]
-    record_at: int | tuple[int, ...]
-    configs: tuple[tuple[int, ...], ...]
-    """Numbers of the configs, [problem][learning rate]."""
-
-    @property
-    def cost(self) -> float:
-        """Of one trajectory, in coordinate-steps."""
-        return cost(self.problems[0], self.horizon)
-
-
-class Campaign:
+class Campaign(Plan):
     """An ensemble that is worth a file: it survives interruptions, grows, and is computed by many machines.
 
     Configs are the outer product of problems, schedules, horizons and learning rates. Arguments that `simulate` has
@@ -147,24 +122,22 @@ class Campaign:
         for given_name, given in (("name", name), ("text", text)):
             if not isinstance(given, str) and not (given is None and given_name == "text"):
                 raise ValueError(f"{given_name} must be a text, got {_validate.shown(given)}")
-        self.name, self.text = name, text
-        self._problem_axes, self.problems = _problems(problem)
-        self._schedule_axis, self.schedules = _several("schedule", schedule, Schedule)
-        self._horizon_axis, self.horizons = _several("horizon", horizon, int | np.integer)
+        problem_axes, problems = _problems(problem)
+        several_schedules, schedules = _several("schedule", schedule, Schedule)
+        several_horizons, horizons = _several("horizon", horizon, int | np.integer)
         if (base_lr is None) == (rho is None):
             raise ValueError("base_lr or rho must be given, and not both")
-        self.lr_name = "base_lr" if rho is None else "rho"
-        self._lr_axis, self.rates = _rates(self.lr_name, base_lr if rho is None else rho)
-        _distinct("problem", self._digests, self.problems)
-        _distinct("schedule", [s.name for s in self.schedules])
-        _distinct("horizon", self.horizons)
-        _distinct(self.lr_name, self.rates)
-        self._set_size(replicates, relative_stderr, max_replicates)
+        lr_name = "base_lr" if rho is None else "rho"
+        several_rates, rates = _rates(lr_name, base_lr if rho is None else rho)
+        digests = [problem_digest(p) for p in problems]
+        names = tuple(s.name for s in schedules)
+        _distinct("problem", digests, problems)
+        _distinct("schedule", names)
+        _distinct("horizon", horizons)
+        _distinct(lr_name, rates)
         if record_at is not None and record_frac is not None:
             raise ValueError("record_at and record_frac must not both be given")
-        self._record_at = _steps(record_at)
-        self._record_frac = None if record_frac is None else _fractions(record_frac)
-        self.options: dict[str, Any] = {
+        options: dict[str, Any] = {
             "seed": seed,
             "iterate": iterate,
             "tail_frac": tail_frac,
@@ -175,21 +148,28 @@ class Campaign:
             "metric": metric,
             "dtype": dtype,
         }
+        given_axes: list[tuple[bool, str, tuple[Any, ...]]] = [
+            (several_schedules, "schedule", names),
+            (several_horizons, "horizon", horizons),
+            (several_rates, lr_name, rates),
+        ]
+        super().__init__(
+            name=name,
+            text=text,
+            axes=(*problem_axes, *((axis, values) for several, axis, values in given_axes if several)),
+            problems=problems,
+            digests=digests,
+            schedules=schedules,
+            horizons=horizons,
+            lr_name=lr_name,
+            rates=rates,
+            steps=_steps(record_at),
+            record_frac=None if record_frac is None else _fractions(record_frac),
+            options=options,
+            replicates=_most_replicates(replicates, relative_stderr, max_replicates),
+            relative_stderr=relative_stderr and float(relative_stderr),
+        )
         self._check()
-
-    def _set_size(self, replicates: Any, relative_stderr: Any, max_replicates: Any) -> None:
-        if (replicates is None) == (relative_stderr is None):
-            raise ValueError("replicates or relative_stderr must be given, and not both")
-        if relative_stderr is None:
-            if max_replicates is not None:
-                raise ValueError("max_replicates must go with relative_stderr")
-            self.relative_stderr = None
-            most = replicates
-        else:
-            self.relative_stderr = _validate.real("relative_stderr", relative_stderr, _validate.POSITIVE_FRACTION)
-            most = MOST_REPLICATES if max_replicates is None else max_replicates
-        name = "replicates" if relative_stderr is None else "max_replicates"
-        self.replicates = _validate.integer(name, most, lowest=1, highest=_REPLICATE_NUMBERS)
 
     def _check(self) -> None:
         """Everything that `simulate` would refuse, before anything runs."""
@@ -209,184 +189,6 @@ class Campaign:
             {name: getattr(spec, name) for name in self.options},
             metric=spec.metric,  # the default by its name
         )
-        self.metrics: tuple[str, ...] = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
-
-    @cached_property
-    def problem_groups(self) -> list[list[int]]:
-        """Numbers of the problems, those together that one call takes."""
-        groups: dict[Any, list[int]] = {}
-        for i, problem in enumerate(self.problems):
-            groups.setdefault(problem._common, []).append(i)
-        return list(groups.values())
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Numbers of problems, schedules, horizons and learning rates."""
-        return len(self.problems), len(self.schedules), len(self.horizons), len(self.rates)
-
-    @property
-    def config_count(self) -> int:
-        """The number of configs."""
-        return math.prod(self.shape)
-
-    @property
-    def axes(self) -> tuple[Axis, ...]:
-        """Dimensions of the result and what stands along them, but for records and metrics."""
-        axes = list(self._problem_axes)
-        if self._schedule_axis:
-            axes.append(("schedule", tuple(s.name for s in self.schedules)))
-        if self._horizon_axis:
-            axes.append(("horizon", self.horizons))
-        if self._lr_axis:
-            axes.append((self.lr_name, self.rates))
-        return tuple(axes)
-
-    @property
-    def cell_axes(self) -> tuple[Axis, ...]:
-        """The dimensions within a config: records and metrics, each where a sequence was given."""
-        axes: list[Axis] = []
-        if self._record_frac is not None and isinstance(self._record_frac, tuple):
-            axes.append(("record_frac", self._record_frac))
-        record_at = self.record_at(self.horizons[0])
-        if self._record_frac is None and isinstance(record_at, tuple):
-            axes.append(("record_at", record_at))
-        if isinstance(self.options["metric"], tuple):
-            axes.append(("metric", self.options["metric"]))
-        return tuple(axes)
-
-    @property
-    def dims(self) -> tuple[str, ...]:
-        """Names of the dimensions of the result."""
-        return tuple(name for name, _ in (*self.axes, *self.cell_axes))
-
-    def record_at(self, horizon: int) -> int | tuple[int, ...]:
-        """The recorded steps of a run of that horizon."""
-        if self._record_frac is None:
-            return horizon if self._record_at is None else self._record_at
-        fractions = self._record_frac if isinstance(self._record_frac, tuple) else (self._record_frac,)
-        # As for tail averages (docs/stream.md): 0.07 of 100 steps are 7, though the product is above 7.
-        steps = tuple(max(1, math.ceil(f * horizon * (1 - 2.0**-50))) for f in fractions)
-        if any(b <= a for a, b in itertools.pairwise(steps)):
-            raise ValueError(f"record_frac must be different steps of every horizon, got {steps} for horizon {horizon}")
-        return steps if isinstance(self._record_frac, tuple) else steps[0]
-
-    def base_lr(self, schedule: int, horizon: int) -> FloatArray:
-        """The learning rates of a schedule (by its number) at a horizon: float64, (rates,)."""
-        scale = 1.0 if self.lr_name == "base_lr" else self._tuned(schedule, horizon)
-        return np.asarray(self.rates) * scale
-
-    def _tuned(self, schedule: int, horizon: int) -> float:
-        key = schedule, horizon
-        if key not in self._tuned_rates:
-            self._tuned_rates[key] = theory.tuned_base_lr(self.schedules[schedule], horizon)
-        return self._tuned_rates[key]
-
-    @cached_property
-    def _tuned_rates(self) -> dict[tuple[int, int], float]:
-        return {}
-
-    def units(self) -> Iterator[Unit]:
-        """All configs, in calls."""
-        _, schedules, horizons, rates = self.shape
-        for s, schedule in enumerate(self.schedules):
-            for t, horizon in enumerate(self.horizons):
-                base_lr = tuple(self.base_lr(s, horizon).tolist())
-                for group in self.problem_groups:
-                    firsts = [((i * schedules + s) * horizons + t) * rates for i in group]
-                    yield Unit(
-                        tuple(self.problems[i] for i in group),
-                        schedule,
-                        horizon,
-                        base_lr,
-                        self.record_at(horizon),
-                        tuple(tuple(range(first, first + rates)) for first in firsts),
-                    )
-
-    @cached_property
-    def _digests(self) -> list[str]:
-        return [problem_digest(p) for p in self.problems]
-
-    def config_seeds(self) -> list[int]:
-        """The seed of every config's noise, in order; all `seed` with common random numbers.
-
-        `simulate` with that seed, and one config, gives a config's statistics again.
-        """
-        if self.options["common_random_numbers"]:
-            return [self.options["seed"]] * self.config_count
-        seeds = []
-        names = [schedule_identity(s) for s in self.schedules]
-        for digest, (s, name), horizon in itertools.product(self._digests, enumerate(names), self.horizons):
-            key = [STREAM_VERSION, self.options["seed"], digest, name, horizon]
-            for lr in self.base_lr(s, horizon).tolist():
-                content = json.dumps([*key, lr]).encode()
-                seeds.append(int.from_bytes(hashlib.sha256(content).digest()[:8], "little"))
-        return seeds
-
-    def identities(self) -> list[tuple[bytes, str]]:
-        """Of every config, in order: the SHA-256 of its description, and the description, JSON.
-
-        Everything that a trajectory's bits depend on is in it, and nothing else.
-        """
-        options = {name: value for name, value in self.options.items() if name != "metric"}
-        if options["iterate"] != "tail_average":
-            del options["tail_frac"]
-        common = {"stream_version": STREAM_VERSION, **options, "metric": self.metrics}
-        schedules = [schedule_identity(s) for s in self.schedules]
-        found = []
-        for digest in self._digests:
-            own = {**common, "problem": digest}
-            for s, schedule in enumerate(schedules):
-                for horizon in self.horizons:
-                    record_at = self.record_at(horizon)
-                    records = [record_at] if isinstance(record_at, int) else list(record_at)
-                    rest = {**own, "schedule": schedule, "horizon": horizon, "record_at": records}
-                    head = json.dumps(rest, sort_keys=True)[:-1]
-                    for lr in self.base_lr(s, horizon).tolist():
-                        text = f'{head}, "base_lr": {lr!r}}}'
-                        found.append((hashlib.sha256(text.encode()).digest(), text))
-        return found
-
-    def description(self) -> dict[str, Any]:
-        """What a reader of results needs besides the numbers, as JSON takes it."""
-        coords: dict[str, Any] = {}
-        if self.lr_name == "rho":
-            tuned = [[self.base_lr(s, t).tolist() for t in self.horizons] for s in range(len(self.schedules))]
-            coords["base_lr"] = tuned
-        if self._record_frac is not None:
-            coords["record_at"] = [self.record_at(t) for t in self.horizons]
-        return {
-            "name": self.name,
-            "problems": [_shortened(repr(p)) for p in self.problems[:1]],
-            "schedules": [s.name for s in self.schedules],
-            "tail_degrees": [_finite(s.tail_degree) for s in self.schedules],
-            "horizons": list(self.horizons),
-            "lr_name": self.lr_name,
-            "rates": list(self.rates),
-            "axes": [[name, list(values)] for name, values in self.axes],
-            "cell_axes": [[name, list(values)] for name, values in self.cell_axes],
-            "varying": {name: values.tolist() for name, values in self._varying().items()},
-            "coords": coords,
-            "records": self.record_at(self.horizons[0]) if self._record_frac is None else None,
-            "metrics": list(self.metrics),
-            "options": self.options,
-            "replicates": self.replicates,
-            "relative_stderr": self.relative_stderr,
-            "stream_version": STREAM_VERSION,
-            "bound_applies": self._bound_applies(),
-            "text": self.text,
-        }
-
-    def _bound_applies(self) -> bool:
-        """The last-iterate bound is for plain SGD on convex functions, and for f."""
-        options = self.options
-        plain = options["iterate"] == "last" and not options["momentum"] and not options["weight_decay"]
-        return plain and self.metrics[0] in ("suboptimality", "loss") and "suboptimality" in self.problems[0]._METRICS
-
-    def _varying(self) -> Mapping[str, FloatArray]:
-        """Parameters in which a sequence of problems differs."""
-        if [name for name, _ in self._problem_axes] != ["problem"] or len(self.problem_groups) > 1:
-            return {}
-        return type(self.problems[0])._varying(self.problems)
 
     def run(
         self,
@@ -425,9 +227,7 @@ class Campaign:
         ...     campaign.run(pathlib.Path(folder) / "store.db").mean.tolist()
         [0.625, 0.25]
         """
-        from ._run import run
-
-        return run(
+        number = run(
             self,
             store,
             executor=executor,
@@ -436,6 +236,7 @@ class Campaign:
             shard_seconds=shard_seconds,
             progress=progress,
         )
+        return load(store, number)
 
     @staticmethod
     def load(store: StorePath, campaign: int | str | None = None) -> CampaignResult:
@@ -443,8 +244,6 @@ class Campaign:
 
         StoreError where it is no sound store, or holds no such campaign (the message lists those it holds).
         """
-        from ._result import load
-
         return load(store, campaign)
 
     def __repr__(self) -> str:
@@ -456,24 +255,16 @@ class Campaign:
         return f"<Campaign {shape}; {size}>"
 
 
-def cost(problem: Problem, horizon: int) -> float:
-    """Of one trajectory, in coordinate-steps; for problems on data times the batch."""
-    return float(horizon) * problem.dimension * getattr(problem, "batch_size", 1)
-
-
-def problem_digest(problem: Problem) -> str:
-    """Of a problem's content, hexadecimal."""
-    kind, *rest = problem._common
-    content = hashlib.sha256(repr((kind.__name__, *rest)).encode())
-    content.update(problem._bytes)
-    return content.hexdigest()
-
-
-def schedule_identity(schedule: Schedule) -> str:
-    """The name, and for a table its content too."""
-    if isinstance(schedule, Tabulated):
-        return f"tabulated {hashlib.sha256(schedule.table.tobytes()).hexdigest()}"
-    return schedule.name
+def _most_replicates(replicates: Any, relative_stderr: Any, max_replicates: Any) -> int:
+    if (replicates is None) == (relative_stderr is None):
+        raise ValueError("replicates or relative_stderr must be given, and not both")
+    if relative_stderr is None:
+        if max_replicates is not None:
+            raise ValueError("max_replicates must go with relative_stderr")
+        return _validate.integer("replicates", replicates, lowest=1, highest=_REPLICATE_NUMBERS)
+    _validate.real("relative_stderr", relative_stderr, _validate.POSITIVE_FRACTION)
+    most = MOST_REPLICATES if max_replicates is None else max_replicates
+    return _validate.integer("max_replicates", most, lowest=1, highest=_REPLICATE_NUMBERS)
 
 
 def _problems(given: Any) -> tuple[tuple[Axis, ...], tuple[Problem, ...]]:
@@ -543,11 +334,3 @@ def _distinct(name: str, values: Sequence[Any], shown: Sequence[Any] = ()) -> No
             text = _validate.shown(shown[i] if shown else value)
             raise ValueError(f"{name} must not have a value twice, got {text} again at index {i}")
         seen.add(value)
-
-
-def _finite(x: float) -> float | None:
-    return x if math.isfinite(x) else None
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 500 else text[:497] + "..."

@@ -21,13 +21,13 @@ class Curves:
 
     def __init__(self, result: CampaignResult) -> None:
         told = self.told = result.description
-        self.schedules, self.horizons = told["schedules"], told["horizons"]
-        self.lr_name, self.metric = told["lr_name"], told["metrics"][0]
-        rates = np.array(told["rates"], dtype=np.float64)
+        self.schedules, self.horizons = told.schedules, told.horizons
+        self.lr_name, self.metric = told.lr_name, told.metrics[0]
+        rates = np.array(told.rates, dtype=np.float64)
         order = np.argsort(rates)
         self.rates = rates[order]
-        records = math.prod(len(values) for name, values in told["cell_axes"] if name != "metric")
-        shape = (-1, len(self.schedules), len(self.horizons), len(rates), records, len(told["metrics"]))
+        records = math.prod(len(values) for name, values in told.cell_axes if name != "metric")
+        shape = (-1, len(self.schedules), len(self.horizons), len(rates), records, len(told.metrics))
 
         def first_metric(statistic: Any) -> Any:
             return statistic.reshape(shape)[..., 0][..., order, :]
@@ -38,9 +38,7 @@ class Curves:
         mean = first_metric(result.mean)
         self.mean = 1.0 - mean if self.metric == "test_accuracy" else mean
         self.error = np.where(count > 1, first_metric(result.stderr), 0.0)
-        self.axes = [
-            (name, values) for name, values in told["axes"] if name not in ("schedule", "horizon", self.lr_name)
-        ]
+        self.axes = [(name, values) for name, values in told.axes if name not in ("schedule", "horizon", self.lr_name)]
 
     @property
     def value(self) -> str:

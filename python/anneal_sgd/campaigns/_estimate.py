@@ -6,17 +6,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..simulate import simulate
 from . import _cells
 from ._cells import BLOCK
+from ._plan import Plan, Unit
 from ._store import Store, StorePath
-
-if TYPE_CHECKING:
-    from ._campaign import Campaign, Unit
 
 _PROBE_SECONDS = 0.2  # of one measurement
 _MOST_PROBES = 8
@@ -42,7 +39,7 @@ class Estimate:
 
 
 def estimate(
-    campaign: Campaign, store: StorePath | None = None, *, backend: str = "auto", threads: int | None = None
+    campaign: Plan, store: StorePath | None = None, *, backend: str = "auto", threads: int | None = None
 ) -> Estimate:
     """How much of a campaign a store lacks (all of it where there is no such file), and how long that takes here.
 
@@ -60,7 +57,7 @@ def estimate(
     begun, lacking = 0, np.full(campaign.config_count, replicates)
     if store is not None and Path(store).exists():
         with Store(store, create=False) as opened:
-            for i, stored in enumerate(opened.held(campaign)):
+            for i, stored in enumerate(opened.held(campaign.identities())):
                 begun += bool(stored)
                 lacking[i] = sum(stop - first for first, stop in _cells.missing(stored, replicates))
     units = [(unit, int(lacking[np.array(unit.configs)].sum())) for unit in campaign.units()]
@@ -83,7 +80,7 @@ def _probes(units: list[Unit]) -> Iterator[Unit]:
     yield from list(kinds.values())[:: max(1, len(kinds) // _MOST_PROBES)][:_MOST_PROBES]
 
 
-def _seconds_per_step(unit: Unit, campaign: Campaign, backend: str, threads: int | None) -> float:
+def _seconds_per_step(unit: Unit, campaign: Plan, backend: str, threads: int | None) -> float:
     """Of one trajectory over the horizon: measured over as many steps as take a fraction of a second."""
     rates = unit.base_lr[:_PROBE_CONFIGS]
     horizon = min(unit.horizon, _FIRST_HORIZON)

@@ -110,7 +110,7 @@ def _against_rate(curves: Curves) -> Plot:
 
 def _convergence(curves: Curves) -> Plot:
     told, mean = curves.told, _usable(curves)
-    steps = told["coords"].get("record_at") or [told["records"]] * len(curves.horizons)
+    steps = told.record_at or [told.records] * len(curves.horizons)
     panels: dict[str, list[Series]] = {}
     for label, i, h in _shown_panels(curves):
         panels[label] = []

@@ -47,7 +47,7 @@ def write_report(result: CampaignResult, folder: StorePath) -> Path:
         from plotly.offline import get_plotlyjs
     except ImportError as error:
         raise ImportError(f"{_ADVICE} ({error})") from None
-    rows = robustness(result) if len(result.description["rates"]) > 1 else []
+    rows = robustness(result) if len(result.description.rates) > 1 else []
     drawn = plots(result, rows)
     target = Path(folder)
     (target / "figures").mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def write_report(result: CampaignResult, folder: StorePath) -> Path:
     ).get_template("report.html.j2")
     headings, best, count = _best(result)
     text = page.render(
-        title=told["name"] or "Campaign",
+        title=told.name or "Campaign",
         summary=_summary(result),
         complete=result.complete,
         missing=_missing(result),
@@ -67,9 +67,9 @@ def write_report(result: CampaignResult, folder: StorePath) -> Path:
             (f"{horizon:,}", [_ranked(row) for row in some]) for horizon, some in groupby(rows, key=lambda r: r.horizon)
         ],
         losses=[f"{100 * loss:.0f} %" for loss in LOSSES],
-        lr_name=told["lr_name"],
+        lr_name=told.lr_name,
         edge=any(row.at_edge for row in rows),
-        common=bool(told["options"]["common_random_numbers"]),
+        common=bool(told.options["common_random_numbers"]),
         span=span_in_words(rows),
         plots=[{**plot, "html": _safe(jinja2, plot["html"])} for plot in shown],
         best=best,
@@ -78,7 +78,7 @@ def write_report(result: CampaignResult, folder: StorePath) -> Path:
         "Of the learning rates that were tried, at the last recorded step.",
         source=[(k.replace("_", " "), v) for k, v in result.provenance().items() if k != "spec"],
         runs=[_run(run) for run in result.runs],
-        spec=told["text"] or json.dumps({k: v for k, v in told.items() if k not in ("coords", "text")}, indent=1),
+        spec=told.specification(indent=1),
     )  # fmt: skip
     path = target / "index.html"
     with replaced(path) as temporary:
@@ -94,8 +94,8 @@ def _safe(jinja2: Any, text: str) -> Any:
 
 
 def _shown(plot: Plot, result: CampaignResult, target: Path) -> dict[str, Any]:
-    caption = f"{result.description['name'] or 'campaign'}: {_held(result)} replicates, seed "
-    caption += f"{result.description['options']['seed']}, anneal_sgd {_versions(result)}"
+    caption = f"{result.description.name or 'campaign'}: {_held(result)} replicates, seed "
+    caption += f"{result.description.options['seed']}, anneal_sgd {_versions(result)}"
     files = write_pictures(plot, target / "figures", caption, json.dumps(result.provenance(), sort_keys=True))
     left_out = max(0, len(Curves(result).panels()) - MOST_PANELS) if plot.key in ("rates", "convergence") else 0
     html = to_plotly(plot).to_html(
@@ -121,8 +121,8 @@ def _versions(result: CampaignResult) -> str:
 
 def _summary(result: CampaignResult) -> str:
     told = result.description
-    shape = " × ".join(f"{name}: {len(values)}" for name, values in (*told["axes"], *told["cell_axes"])) or "one config"
-    return f"{shape}; {_held(result)} replicates of every config; first problem: {told['problems'][0]}"
+    shape = " × ".join(f"{name}: {len(values)}" for name, values in (*told.axes, *told.cell_axes)) or "one config"
+    return f"{shape}; {_held(result)} replicates of every config; first problem: {told.problems[0]}"
 
 
 def _held(result: CampaignResult) -> str:
@@ -131,8 +131,8 @@ def _held(result: CampaignResult) -> str:
 
 
 def _missing(result: CampaignResult) -> str:
-    wanted, held = result.description["replicates"], result.replicates
-    if result.description["relative_stderr"] is not None:
+    wanted, held = result.description.replicates, result.replicates
+    if result.description.relative_stderr is not None:
         return "the precision that was asked for is not reached yet"
     return f"{int(np.sum(held < wanted)):,} of {held.size:,} means have fewer than {wanted:,} replicates"
 
@@ -173,7 +173,7 @@ def _best(result: CampaignResult) -> tuple[list[str], list[list[str]], int]:
     headings += [f"mean {curves.value}", "stderr"]
     mean = np.where(curves.diverged, np.nan, curves.mean)[..., -1]
     base_lr = np.broadcast_to(result.base_lr, mean.shape[1:]) if in_rho else None
-    order = np.argsort(result.description["rates"])
+    order = np.argsort(result.description.rates)
     rows = []
     sizes = [len(values) for _, values in curves.axes]
     for i, s, h in itertools.islice(np.ndindex(mean.shape[:3]), _MOST_ROWS):

@@ -21,6 +21,7 @@ from .._arrays import FloatArray, IntArray
 from .._statistics import STATISTICS, Statistics
 from . import _cells
 from ._cells import CELL, Cells
+from ._description import Description
 from ._store import Store, StorePath
 
 if TYPE_CHECKING:
@@ -49,14 +50,14 @@ class CampaignResult(Statistics):
     (('base_lr',), [0.5, 0.25], [2, 2], True)
     """
 
-    description: dict[str, Any]
+    description: Description
     runs: list[dict[str, Any]]
     _cells: Cells
 
     @property
     def axes(self) -> dict[str, list[Any]]:
         """What stands along each dimension."""
-        return dict((*self.description["axes"], *self.description["cell_axes"]))
+        return {name: list(values) for name, values in (*self.description.axes, *self.description.cell_axes)}
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -71,9 +72,9 @@ class CampaignResult(Statistics):
     @property
     def complete(self) -> bool:
         """Whether every config has the replicates, or the precision, that was asked for."""
-        if self.description["relative_stderr"] is not None:
+        if self.description.relative_stderr is not None:
             return any(run["finished"] is not None for run in self.runs)
-        return bool(np.all(self.replicates >= self.description["replicates"]))
+        return bool(np.all(self.replicates >= self.description.replicates))
 
     @property
     def replicates(self) -> IntArray:
@@ -83,7 +84,8 @@ class CampaignResult(Statistics):
     @cached_property
     def base_lr(self) -> FloatArray:
         """Learning rates: (rates,), or for a campaign in `rho` (schedules, horizons, rates)."""
-        return np.asarray(self.description["coords"].get("base_lr", self.description["rates"]))
+        told = self.description
+        return np.asarray(told.rates if told.base_lr is None else told.base_lr)
 
     def to_xarray(self) -> xarray.Dataset:
         """An `xarray.Dataset`: a variable for every statistic, coordinates, and as attributes where it comes from.
@@ -94,15 +96,15 @@ class CampaignResult(Statistics):
         xr = _module("xarray", "campaigns")
         variables = {name: (self.dims, np.asarray(getattr(self, name))) for name in STATISTICS}
         coords: dict[str, Any] = {name: ((name,), np.asarray(values)) for name, values in self.axes.items()}
-        given = self.description["coords"]
-        if "base_lr" in given:
-            coords["base_lr"] = self._coordinate(("schedule", "horizon", "rho"), given["base_lr"])
-        if "record_at" in given:
-            coords["record_at"] = self._coordinate(("horizon", "record_frac"), given["record_at"])
+        told = self.description
+        if told.base_lr is not None:
+            coords["base_lr"] = self._coordinate(("schedule", "horizon", "rho"), told.base_lr)
+        if told.record_at is not None:
+            coords["record_at"] = self._coordinate(("horizon", "record_frac"), told.record_at)
         for name, value in self._scalars().items():
             if name not in coords:
                 coords[name] = ((), value)
-        for name, values in self.description["varying"].items():
+        for name, values in self.description.varying.items():
             coords[name] = (("problem", "coordinate")[: np.ndim(values)], np.asarray(values))
         dataset: xarray.Dataset = xr.Dataset(variables, coords=coords, attrs=self.provenance())
         return dataset
@@ -133,32 +135,30 @@ class CampaignResult(Statistics):
         """What has no dimension because there is only one."""
         told = self.description
         alone = {
-            "schedule": told["schedules"][0],
-            "horizon": told["horizons"][0],
+            "schedule": told.schedules[0],
+            "horizon": told.horizons[0],
             "base_lr": float(self.base_lr.reshape(-1)[0]),
-            "record_at": told["records"],
-            "metric": told["metrics"][0],
+            "record_at": told.records,
+            "metric": told.metrics[0],
         }
         return {name: value for name, value in alone.items() if name not in self.axes}
 
     def provenance(self) -> dict[str, Any]:
         """What a figure is traced by: the campaign, its seed, versions, and what computed it."""
-        options = self.description["options"]
+        options = self.description.options
         traced: dict[str, Any] = {
-            "campaign": self.description["name"],
-            "problem": self.description["problems"][0],
-            "stream_version": self.description["stream_version"],
+            "campaign": self.description.name,
+            "problem": self.description.problems[0],
+            "stream_version": self.description.stream_version,
             "written_by": f"anneal_sgd {__version__}",
         }
         for name, value in options.items():
-            traced[name] = int(value) if isinstance(value, bool) else value
+            traced[name] = int(value) if isinstance(value, bool) else list(value) if isinstance(value, tuple) else value
         computing = [run for run in self.runs if run["backends"]]
         for name in _TRACED:
             traced[f"computed_{name}"] = ", ".join(sorted({str(run[name]) for run in computing}))
         traced["computed_backend"] = ", ".join(sorted({backend for run in computing for backend in run["backends"]}))
-        traced["spec"] = self.description["text"] or json.dumps(
-            {k: v for k, v in self.description.items() if k not in ("coords", "text")}, sort_keys=True
-        )
+        traced["spec"] = self.description.specification()
         return traced
 
     def export(self, path: StorePath) -> None:
@@ -240,9 +240,9 @@ def load(path: StorePath, campaign: int | str | None = None) -> CampaignResult:
         return CampaignResult(description, store.runs(number), cells)
 
 
-def _totals(store: Store, ids: list[int], description: dict[str, Any]) -> Cells:
+def _totals(store: Store, ids: list[int], description: Description) -> Cells:
     """The statistics of all configs: (configs, cells)."""
-    width = int(np.prod([len(values) for _, values in description["cell_axes"]], dtype=np.int64))
+    width = int(np.prod([len(values) for _, values in description.cell_axes], dtype=np.int64))
     found = np.zeros((len(ids), width), CELL)
     found["minimum"], found["maximum"] = np.inf, -np.inf
     nodes = store.nodes(ids)

@@ -96,7 +96,7 @@ def robustness(result: CampaignResult) -> list[RobustnessRow]:
     >>> row.worst, row.best_rate, row.tolerated[0].value
     ([0.125, 0.03125, 0.125], 0.75, 1.0488088481701516)
     """
-    if len(result.description["rates"]) < 2:
+    if len(result.description.rates) < 2:
         raise ValueError("the campaign must have two learning rates or more to say what one that is too large costs")
     data = _Worst(Curves(result))
     found = [data.row(s, h) for s in range(len(data.curves.schedules)) for h in range(len(data.curves.horizons))]
@@ -161,7 +161,7 @@ class _Worst:
         corrected = 2.0 * slopes.largest(self.over_problems(outer)) - _mean(inner, axis=-1)
         exponent = _around(2.0 * largest - float(_mean(slopes.largest(draws))), corrected)
         schedule, horizon = schedule_of(curves.schedules[s]), curves.horizons[h]
-        applies = curves.told["bound_applies"]
+        applies = curves.told.bound_applies
         bound: list[float] = []
         predicted, predicted_exponent = [math.nan] * len(LOSSES), math.nan
         if applies and schedule is not None and horizon <= _LONGEST_BOUND:
@@ -190,7 +190,7 @@ class _Worst:
             span=slopes.span,
             exponent=exponent,
             predicted_exponent=predicted_exponent,
-            asymptotic_exponent=_asymptotic(curves.told["tail_degrees"][s]) if applies else math.nan,
+            asymptotic_exponent=_asymptotic(curves.told.tail_degrees[s]) if applies else math.nan,
             bound=bound,
         )
 

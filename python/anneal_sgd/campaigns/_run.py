@@ -14,7 +14,7 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +27,9 @@ from ..schedules import Schedule
 from ..simulate import simulate
 from . import _cells
 from ._build import this_build
-from ._campaign import Unit, cost
 from ._cells import BLOCK, Cells, Range
+from ._plan import Plan, Unit, cost
 from ._store import Answer, Store, StorePath
-
-if TYPE_CHECKING:
-    from ._campaign import Campaign
-    from ._result import CampaignResult
 
 HERE_SECONDS, AWAY_SECONDS = 2.0, 5.0  # of a shard
 COMMIT_SECONDS = 1.0
@@ -147,7 +143,7 @@ def compute(
 
 
 def run(
-    campaign: Campaign,
+    plan: Plan,
     path: StorePath,
     *,
     executor: Executor | None,
@@ -155,8 +151,8 @@ def run(
     threads: int | None,
     shard_seconds: float | None,
     progress: Callable[[Progress], object] | None,
-) -> CampaignResult:
-    """See `Campaign.run`."""
+) -> int:
+    """See `Campaign.run`; returns the number of the campaign in the store."""
     if progress is not None and not callable(progress):
         raise ValueError(f"progress must be None or a callable, got {_validate.shown(progress)}")
     if not isinstance(path, str | os.PathLike):
@@ -176,9 +172,9 @@ def run(
         if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
             raise ValueError(f"executor must have a method submit, got {_validate.shown(executor)}")
     with Store(path, create=True) as store:
-        number, ids = store.enrol(campaign)
+        number, ids = store.enrol(plan.identities(), plan.description(), plan.solved())
         job = _Job(
-            campaign,
+            plan,
             store,
             ids,
             backend=used,
@@ -190,9 +186,7 @@ def run(
         job.run_id = store.begin_run(number, environment(executor))
         job.run()
         store.end_run(job.run_id)
-    from ._result import load
-
-    return load(path, number)
+    return number
 
 
 def environment(executor: Executor | None) -> dict[str, Any]:
@@ -215,7 +209,7 @@ class _Job:
 
     def __init__(
         self,
-        campaign: Campaign,
+        plan: Plan,
         store: Store,
         ids: Sequence[int],
         *,
@@ -226,7 +220,7 @@ class _Job:
         progress: Callable[[Progress], object] | None,
     ) -> None:
         self.seconds = seconds  # of a shard
-        self.campaign, self.store = campaign, store
+        self.plan, self.store = plan, store
         self.ids: NDArray[np.int64] = np.array(ids, dtype=np.int64)
         self.backend, self.threads, self.executor, self.progress = backend, threads, executor, progress
         self.began = self.committed_at = time.perf_counter()
@@ -235,8 +229,8 @@ class _Job:
         self.committed = 0
         self.relative_stderr = float("nan")
         self.seeds: dict[int, int] = {}
-        if not campaign.options["common_random_numbers"]:
-            self.seeds = dict(zip(ids, campaign.config_seeds(), strict=True))
+        if not plan.options["common_random_numbers"]:
+            self.seeds = dict(zip(ids, plan.config_seeds(), strict=True))
 
     def run(self) -> None:
         """All stages; what has been computed is committed whatever happens."""
@@ -284,8 +278,8 @@ class _Job:
         """By config id, the replicates to be computed next; configs that need none are left out."""
         ids = self.ids.tolist()
         stored = self.store.ranges(ids)
-        gaps = {id_: _cells.missing(stored[id_], self.campaign.replicates) for id_ in ids}
-        if self.campaign.relative_stderr is not None:
+        gaps = {id_: _cells.missing(stored[id_], self.plan.replicates) for id_ in ids}
+        if self.plan.relative_stderr is not None:
             stages = {id_: self.stage(stored[id_]) for id_ in ids}
             wanted = self.wanted(stages)
             gaps = {id_: _cells.missing(stored[id_], wanted[id_]) for id_ in ids}
@@ -293,7 +287,7 @@ class _Job:
 
     def stage(self, stored: list[Range]) -> int:
         """The last number of replicates at which a precision is looked at that is there already; 0 before the first."""
-        most = self.campaign.replicates
+        most = self.plan.replicates
         gaps = _cells.missing(stored, most)
         if not gaps:
             return most
@@ -302,7 +296,7 @@ class _Job:
 
     def wanted(self, stages: dict[int, int]) -> dict[int, int]:
         """By config id, how many replicates it is to have."""
-        most, target = self.campaign.replicates, self.campaign.relative_stderr
+        most, target = self.plan.replicates, self.plan.relative_stderr
         wanted = {id_: min(BLOCK, most) for id_, stage in stages.items() if stage == 0}
         wanted.update({id_: most for id_, stage in stages.items() if stage == most})
         rest = [id_ for id_ in stages if id_ not in wanted]
@@ -321,7 +315,7 @@ class _Job:
 
     def batches(self, work: dict[int, tuple[Range, ...]]) -> Iterator[Batch]:
         """The configs that can run together, and what they all lack."""
-        for unit in self.campaign.units():
+        for unit in self.plan.units():
             ids = self.ids[np.array(unit.configs)]
             for gaps, (rows, columns) in _alike(ids, work).items():
                 if self.seeds:
@@ -346,7 +340,7 @@ class _Job:
             most_configs = max(1, int(self.seconds * self.rate / (unit.cost * smallest)))
             for some, rates in _rectangles(batch.ids.shape[0], batch.ids.shape[1], most_configs):
                 ids = batch.ids[some, rates]
-                options = dict(self.campaign.options)
+                options = dict(self.plan.options)
                 if self.seeds:
                     options.update(seed=self.seeds[int(ids[0, 0])], common_random_numbers=True)
                 waiting: Sequence[Range] = batch.gaps

@@ -13,20 +13,19 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .. import STREAM_VERSION, __version__
+from ..problems import Problem
 from ._build import Build
 from ._cells import CELL, Cells, Range, from_moments, sibling, to_moments
-
-if TYPE_CHECKING:
-    from ._campaign import Campaign
+from ._description import Description
 
 StorePath: TypeAlias = "str | os.PathLike[str]"
 
@@ -164,24 +163,23 @@ class Store:
 
     # --- writing
 
-    def enrol(self, campaign: Campaign) -> tuple[int, list[int]]:
-        """Make room for all configs of a campaign, remember it; returns its number and the configs' ids, in order.
+    def enrol(
+        self, identities: Sequence[tuple[bytes, str]], description: Description, solved: Mapping[str, Problem]
+    ) -> tuple[int, list[int]]:
+        """Make room for the configs of a campaign, remember it; returns its number and the configs' ids, in order.
 
-        Known minima of its problems are taken from the store, so that every run subtracts the same f*.
+        `solved`: by digest, problems whose minimum is needed: known ones are taken from the store, so that every run
+        subtracts the same f*.
         """
-        identities = campaign.identities()
-        digests = []
-        if "suboptimality" in campaign.metrics:
-            pairs = zip(campaign.problems, campaign._digests, strict=True)
-            digests = [(problem, digest) for problem, digest in pairs if problem._SOLVES_FOR_MINIMUM]
         with self._explained():
             known = self._minima()
-        for problem, digest in digests:
-            if digest in known:
-                problem._take_minimum(known[digest])
-        new = {d: (repr(p), float(p.minimum)) for p, d in digests if d not in known}  # may take long: no lock is held
+        for digest in known.keys() & solved.keys():
+            solved[digest]._take_minimum(known[digest])
+        new = {  # may take long: no lock is held
+            digest: (repr(problem), float(problem.minimum)) for digest, problem in solved.items() if digest not in known
+        }
         blob = b"".join(hash_ for hash_, _ in identities)
-        text = json.dumps(campaign.description(), sort_keys=True)
+        text = description.to_json()
         with self._explained(), self._transaction():
             self._db.executemany(
                 "INSERT OR IGNORE INTO problem VALUES (?, ?, ?, ?)",
@@ -326,11 +324,11 @@ class Store:
                 if held[id_] != replicates:
                     raise self._damaged(f"{replicates} replicates of config {id_} were stored, {held[id_]} are there")
 
-    def held(self, campaign: Campaign) -> list[list[Range]]:
-        """The nodes that are stored of every config of a campaign, in order; nothing is written."""
+    def held(self, identities: Sequence[tuple[bytes, str]]) -> list[list[Range]]:
+        """The nodes that are stored of every config, in order; nothing is written."""
         with self._explained():
             known = self._known()
-        ids = [known.get(hash_) for hash_, _ in campaign.identities()]
+        ids = [known.get(hash_) for hash_, _ in identities]
         ranges = self.ranges([id_ for id_ in ids if id_ is not None])
         return [[] if id_ is None else ranges[id_] for id_ in ids]
 
@@ -345,7 +343,7 @@ class Store:
                 names[number] = json.loads(text)["name"]
             return names
 
-    def campaign(self, wanted: int | str | None = None) -> tuple[int, dict[str, Any], list[int]]:
+    def campaign(self, wanted: int | str | None = None) -> tuple[int, Description, list[int]]:
         """Number and description of a campaign, and the ids of its configs.
 
         By number or name; by default of the last that a run has computed something for, or finished.
@@ -367,7 +365,7 @@ class Store:
                 "SELECT description, configs FROM campaign WHERE id = ?", (number,)
             ).fetchone()
             hashes = [blob[i : i + 32] for i in range(0, len(blob), 32)]
-            return number, json.loads(text), self._ids(hashes)
+            return number, Description.from_json(text), self._ids(hashes)
 
     def runs(self, campaign: int) -> list[dict[str, Any]]:
         """All runs of a campaign: when, what, how much."""
@@ -385,6 +383,7 @@ class Store:
             if hashlib.sha256(text.encode()).digest() != hash_:
                 raise self._damaged(f"the description of config {id_} has changed")
             known[hash_] = id_
+        self._hashes = {id_: hash_ for hash_, id_ in known.items()}
         return known
 
     def _ids(self, hashes: Sequence[bytes]) -> list[int]:
@@ -392,7 +391,6 @@ class Store:
         lost = [hash_ for hash_ in hashes if hash_ not in known]
         if lost:
             raise self._damaged(f"{len(lost)} of {len(hashes)} configs are lost")
-        self._hashes = {id_: hash_ for hash_, id_ in known.items()}
         return [known[hash_] for hash_ in hashes]
 
     def _statistic_checksum(self, id_: int, first: int, stop: int, blob: bytes) -> bytes:
