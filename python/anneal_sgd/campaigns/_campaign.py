@@ -15,6 +15,7 @@ from ..problems import Problem
 from ..schedules import Schedule
 from ..simulate import Iterate, Simulator
 from ._identity import problem_digest
+from ._merge import merge
 from ._plan import Axis, Plan
 from ._result import CampaignResult, load
 from ._run import Executor, Progress, run
@@ -199,6 +200,7 @@ class Campaign(Plan):
         threads: int | None = None,
         shard_seconds: float | None = None,
         progress: Callable[[Progress], object] | None = None,
+        part: tuple[int, int] | None = None,
     ) -> CampaignResult:
         """Compute what the store does not hold yet, and return all of it.
 
@@ -213,6 +215,8 @@ class Campaign(Plan):
           large cluster wants more: each shard costs its scheduler a few milliseconds. The smallest shard is one config
           on 1024 replicates, over the whole horizon.
         - `progress`: called after every commit. What it raises stops the run.
+        - `part`: (number, count), such as (1, 30): of `replicates` only the first of 30 ranges of whole blocks of 1024,
+          for jobs that know nothing of each other; `merge` puts their stores together.
 
         StoreError: a file that is no store, is damaged, full, or of another stream version. RuntimeError: a shard that
         failed three times, an executor that broke, or a worker with another build of this package. MemoryError,
@@ -235,6 +239,7 @@ class Campaign(Plan):
             threads=threads,
             shard_seconds=shard_seconds,
             progress=progress,
+            part=part,
         )
         return load(store, number)
 
@@ -245,6 +250,30 @@ class Campaign(Plan):
         StoreError where it is no sound store, or holds no such campaign (the message lists those it holds).
         """
         return load(store, campaign)
+
+    @staticmethod
+    def merge(stores: Sequence[StorePath], store: StorePath, campaign: int | str | None = None) -> CampaignResult:
+        """Put what several stores hold of one campaign into a new one, `store`, and return all of it.
+
+        Whatever each of them holds, ranges of replicates (`run` with `part`), configs, or both, the statistics have the
+        bits of one run; what is still missing `run` computes. `campaign`: its number or name in each store, by default
+        the last that has computed something.
+
+        StoreError, and no new store: the campaigns differ (the message names the first difference), the same replicates
+        have other results in another store, a problem on data another minimum; one that `load` refuses. ValueError: no
+        stores, or `store` is a file that exists.
+
+        >>> import tempfile, pathlib
+        >>> from anneal_sgd import problems, schedules
+        >>> problem = problems.AbsoluteValue(slope=1.0)
+        >>> campaign = Campaign(problem, schedules.Linear(), base_lr=[0.25, 0.5], horizon=2, replicates=3000)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     paths = [pathlib.Path(folder) / f"{i}.db" for i in (1, 2)]
+        ...     counts = [campaign.run(path, part=(i, 2)).count.tolist() for i, path in enumerate(paths, 1)]
+        ...     counts, Campaign.merge(paths, pathlib.Path(folder) / "all.db").count.tolist()
+        ([[1024, 1024], [1976, 1976]], [3000, 3000])
+        """
+        return merge(stores, store, campaign)
 
     def __repr__(self) -> str:
         """Dimensions and size."""

@@ -78,8 +78,8 @@ def pieces(ranges: tuple[Range, ...], largest: int) -> Iterator[Range]:
             first = end
 
 
-def missing(stored: list[Range], replicates: int) -> tuple[Range, ...]:
-    """What of [0, replicates) the stored nodes do not cover; a stored part of a block counts only where it ends there.
+def missing(stored: list[Range], replicates: int, first_wanted: int = 0) -> tuple[Range, ...]:
+    """What of [first_wanted, replicates) stored nodes do not cover; part of a block counts only where it ends there.
 
     A part that is too short is computed again with the rest of its block, so that statistics have the bits of a run
     in one go.
@@ -96,7 +96,14 @@ def missing(stored: list[Range], replicates: int) -> tuple[Range, ...]:
         at = max(at, stop)
     if at < replicates:
         gaps.append((at, replicates))
-    return tuple(gaps)
+    return tuple((max(first, first_wanted), stop) for first, stop in gaps if stop > first_wanted)
+
+
+def part_of(replicates: int, number: int, count: int) -> Range:
+    """The replicates of part `number` of 1 .. count: whole blocks, in no part more than one more than in another."""
+    blocks = -(-replicates // BLOCK)
+    first, stop = ((n * blocks // count) * BLOCK for n in (number - 1, number))
+    return first, min(stop, replicates)
 
 
 def _one(node: Range, cells: Cells) -> _core.Moments:

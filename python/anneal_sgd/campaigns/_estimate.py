@@ -13,6 +13,7 @@ from ..simulate import simulate
 from . import _cells
 from ._cells import BLOCK
 from ._plan import Plan, Unit
+from ._run import wanted_of
 from ._store import Store, StorePath
 
 _PROBE_SECONDS = 0.2  # of one measurement
@@ -39,11 +40,17 @@ class Estimate:
 
 
 def estimate(
-    campaign: Plan, store: StorePath | None = None, *, backend: str = "auto", threads: int | None = None
+    campaign: Plan,
+    store: StorePath | None = None,
+    *,
+    backend: str = "auto",
+    threads: int | None = None,
+    part: tuple[int, int] | None = None,
 ) -> Estimate:
     """How much of a campaign a store lacks (all of it where there is no such file), and how long that takes here.
 
-    The speed is measured on a few of its problems. StoreError: a file that is no sound store.
+    `part`: as in `Campaign.run`. The speed is measured on a few of its problems. StoreError: a file that is no sound
+    store.
 
     >>> from anneal_sgd import problems, schedules
     >>> from anneal_sgd.campaigns import Campaign
@@ -53,13 +60,15 @@ def estimate(
     >>> estimate(campaign).trajectories
     1000
     """
-    replicates = campaign.replicates if campaign.relative_stderr is None else min(BLOCK, campaign.replicates)
-    begun, lacking = 0, np.full(campaign.config_count, replicates)
+    first, replicates = wanted_of(campaign, part)
+    if campaign.relative_stderr is not None:
+        replicates = min(BLOCK, replicates)
+    begun, lacking = 0, np.full(campaign.config_count, replicates - first)
     if store is not None and Path(store).exists():
         with Store(store, create=False) as opened:
             for i, stored in enumerate(opened.held(campaign.identities())):
                 begun += bool(stored)
-                lacking[i] = sum(stop - first for first, stop in _cells.missing(stored, replicates))
+                lacking[i] = sum(stop - start for start, stop in _cells.missing(stored, replicates, first))
     units = [(unit, int(lacking[np.array(unit.configs)].sum())) for unit in campaign.units()]
     costs: dict[object, float] = {}
     for unit in _probes([unit for unit, count in units if count]):

@@ -151,6 +151,7 @@ def run(
     threads: int | None,
     shard_seconds: float | None,
     progress: Callable[[Progress], object] | None,
+    part: tuple[int, int] | None,
 ) -> int:
     """See `Campaign.run`; returns the number of the campaign in the store."""
     if progress is not None and not callable(progress):
@@ -171,6 +172,7 @@ def run(
         _validate.choice("backend", backend, ("auto", "cpu", "cuda"))
         if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
             raise ValueError(f"executor must have a method submit, got {_validate.shown(executor)}")
+    wanted = wanted_of(plan, part)
     with Store(path, create=True) as store:
         number, ids = store.enrol(plan.identities(), plan.description(), plan.solved())
         job = _Job(
@@ -182,14 +184,32 @@ def run(
             executor=executor,
             seconds=shard_seconds,
             progress=progress,
+            wanted=wanted,
         )
-        job.run_id = store.begin_run(number, environment(executor))
+        job.run_id = store.begin_run(number, environment(executor, part))
         job.run()
         store.end_run(job.run_id)
     return number
 
 
-def environment(executor: Executor | None) -> dict[str, Any]:
+def wanted_of(plan: Plan, part: object) -> Range:
+    """The replicates that a run is to compute. ValueError: no part that the plan has."""
+    if part is None:
+        return 0, plan.replicates
+    if not isinstance(part, tuple) or len(part) != 2:
+        raise ValueError(f"part must be (number, count), as (1, 30) for the first of 30, got {_validate.shown(part)}")
+    if plan.relative_stderr is not None:
+        raise ValueError("part must go with replicates: how many a precision takes is known of the whole only")
+    count = _validate.integer("part count", part[1], lowest=1)
+    number = _validate.integer("part number", part[0], lowest=1, highest=count)
+    blocks = -(-plan.replicates // BLOCK)
+    if count > blocks:
+        told = f"{plan.replicates} replicates are {blocks} blocks of {BLOCK}"
+        raise ValueError(f"part must be one of at most {blocks}, as {told}, got {number} of {count}")
+    return _cells.part_of(plan.replicates, number, count)
+
+
+def environment(executor: Executor | None, part: tuple[int, int] | None) -> dict[str, Any]:
     """What computes, for the record."""
     return {
         "anneal_sgd": __version__,
@@ -199,6 +219,7 @@ def environment(executor: Executor | None) -> dict[str, Any]:
         "machine": platform.machine(),
         "executor": "" if executor is None else f"{type(executor).__module__.split('.')[0]}.{type(executor).__name__}",
         "process": os.getpid(),
+        "part": "" if part is None else f"{part[0]}/{part[1]}",
     }
 
 
@@ -218,8 +239,9 @@ class _Job:
         executor: Executor | None,
         seconds: float,
         progress: Callable[[Progress], object] | None,
+        wanted: Range,
     ) -> None:
-        self.seconds = seconds  # of a shard
+        self.seconds, self.wanted_range = seconds, wanted  # of a shard; of replicates
         self.plan, self.store = plan, store
         self.ids: NDArray[np.int64] = np.array(ids, dtype=np.int64)
         self.backend, self.threads, self.executor, self.progress = backend, threads, executor, progress
@@ -278,7 +300,8 @@ class _Job:
         """By config id, the replicates to be computed next; configs that need none are left out."""
         ids = self.ids.tolist()
         stored = self.store.ranges(ids)
-        gaps = {id_: _cells.missing(stored[id_], self.plan.replicates) for id_ in ids}
+        first, stop = self.wanted_range
+        gaps = {id_: _cells.missing(stored[id_], stop, first) for id_ in ids}
         if self.plan.relative_stderr is not None:
             stages = {id_: self.stage(stored[id_]) for id_ in ids}
             wanted = self.wanted(stages)

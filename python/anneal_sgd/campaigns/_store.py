@@ -33,6 +33,7 @@ APPLICATION_ID = 0x41534744  # "ASGD"
 SCHEMA_VERSION = 2
 _MAGIC = b"SQLite format 3\x00"
 _LOCK_SECONDS = 60.0
+_TOGETHER = 500  # configs of one query
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum BLOB NOT NULL) WITHOUT ROWID;
@@ -236,7 +237,39 @@ class Store:
     def _put_run(self, *row: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, _checksum(*row)))
 
-    def _add(self, answer: Answer) -> None:
+    def take(self, other: Store, number: int, description: Description, ids: Sequence[int]) -> None:
+        """Add what another store holds of a campaign, its number and configs there; StoreError where they conflict."""
+        with other._explained():
+            problems = list(other._db.execute("SELECT * FROM problem"))
+            theirs, rows = other._minima(), list(other._runs("WHERE campaign = ?", number))
+            texts = dict(other._db.execute("SELECT hash, description FROM config"))
+        with self._explained():
+            mine = self._minima()
+        for digest, text, *_ in problems:
+            if mine.get(digest, theirs[digest]) != theirs[digest]:
+                raise StoreError(
+                    f"store '{other.path}': the minimum of {text} is {theirs[digest]!r}, but {mine[digest]!r} in a "
+                    "store before it: suboptimalities are not of one f*. Let every job begin with a copy of one store"
+                )
+        identities = [(other._hashes[id_], texts[other._hashes[id_]]) for id_ in ids]
+        here, own_ids = self.enrol(identities, description, {})
+        with self._explained(), self._transaction():
+            self._db.executemany("INSERT OR IGNORE INTO problem VALUES (?, ?, ?, ?)", problems)
+            for i in range(0, len(ids), _TOGETHER):
+                nodes = other.nodes(ids[i : i + _TOGETHER])
+                alike: dict[Range, list[int]] = {}
+                for place, held in enumerate(nodes.values(), i):
+                    for node in held:
+                        alike.setdefault(node, []).append(place)
+                for node, places in alike.items():
+                    cells = np.stack([nodes[ids[place]][node] for place in places])
+                    self._add(Answer(tuple(own_ids[place] for place in places), node, cells, "", 0), of=other.path)
+            known = {row[2:] for row in self._runs()}
+            (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()
+            for run, row in enumerate((row[2:] for row in rows if row[2:] not in known), last + 1):
+                self._put_run(run, here, *row)
+
+    def _add(self, answer: Answer, *, of: Path | None = None) -> None:
         first, stop = answer.node
         if len(answer.cells) != len(answer.ids):
             raise RuntimeError(f"a shard of {len(answer.ids)} configs came back with {len(answer.cells)}")
@@ -247,9 +280,10 @@ class Store:
             across = [(f, s) for f, s in stored[id_] if f < stop and first < s and (f, s) not in inside]
             if (first, stop) in inside:
                 if stored[id_][first, stop].tobytes() != answer.cells[place].tobytes():
+                    where = f"'{of}' and a store before it" if of else f"'{self.path}'"
                     raise StoreError(
-                        f"store '{self.path}': replicates {first} to {stop} of a config were computed twice, with "
-                        "different results: one of the machines or builds is not to be trusted"
+                        f"store {where}: replicates {first} to {stop} of a config were computed twice, with different "
+                        "results: one of the machines or builds is not to be trusted"
                     )
                 continue
             if any(f <= first and stop <= s for f, s in across):
@@ -307,8 +341,8 @@ class Store:
 
     def _statistics(self, ids: Sequence[int]) -> Iterator[tuple[int, Range, bytes]]:
         """Config, node and cells of all that is stored of the configs, checked."""
-        for i in range(0, len(ids), 500):
-            some = ids[i : i + 500]
+        for i in range(0, len(ids), _TOGETHER):
+            some = ids[i : i + _TOGETHER]
             marks = ",".join("?" * len(some))
             held = dict.fromkeys(some, 0)
             query = f"SELECT * FROM statistic WHERE config IN ({marks})"

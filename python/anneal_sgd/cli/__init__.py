@@ -16,7 +16,7 @@ try:
     from rich.table import Table
 
     from ._bench import bench
-    from ._campaigns import atlas, export, report, sweep
+    from ._campaigns import atlas, export, merge, report, sweep
     from ._grid import grid
     from ._validate import validate
 except ImportError as error:  # the library itself needs NumPy only
@@ -37,7 +37,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (validate, grid, sweep, export, report, atlas, bench):
+for command in (validate, grid, sweep, merge, export, report, atlas, bench):
     cli.add_command(command)
 
 

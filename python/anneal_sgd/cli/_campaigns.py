@@ -1,9 +1,10 @@
-"""``anneal-sgd sweep``, ``export``, ``report`` and ``atlas``."""
+"""``anneal-sgd sweep``, ``merge``, ``export``, ``report`` and ``atlas``."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shlex
 import sys
 import time
@@ -54,11 +55,15 @@ def _running_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("spec", type=_FILE, required=False)
 @click.option("--example", is_flag=True, help="Print a commented spec, and do nothing else.")
 @click.option("--dry-run", is_flag=True, help="Say what would be computed and about how long it takes.")
+@click.option(
+    "--part", metavar="I/N", help="Only part I of N of the replicates, as of a job array; merge puts parts together."
+)
 @_running_options
 def sweep(
     spec: Path | None,
     example: bool,
     dry_run: bool,
+    part: str | None,
     store: Path | None,
     backend: str | None,
     **running: Any,
@@ -80,13 +85,34 @@ def sweep(
     read = read_spec(spec)
     path = store or read.store or spec.with_suffix(".db")
     if dry_run:
-        _print_estimate(read.campaign, path, backend or read.backend, running["threads"])
+        _print_estimate(read.campaign, path, backend or read.backend, running["threads"], _part(part))
         return 0
-    _run(read.campaign, path, backend=backend or read.backend, **running)
+    _run(read.campaign, path, backend=backend or read.backend, part=_part(part), **running)
     if not running["log_json"]:
         quoted = shlex.quote(str(path))
         click.echo(f"anneal-sgd report {quoted} -o report/    tables and plots")
         click.echo(f"anneal-sgd export {quoted} -o results.csv    or .parquet, .nc")
+    return 0
+
+
+def _part(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if found is None:
+        raise ValueError(f"--part must be I/N, such as 1/30, got {text!r}")
+    return int(found[1]), int(found[2])
+
+
+@click.command()
+@click.argument("stores", type=_FILE, nargs=-1, required=True)
+@click.option("-o", "--output", type=_FILE, required=True, help="The store to be made.")
+@_of_campaign
+def merge(stores: tuple[Path, ...], output: Path, campaign: str | None) -> int:
+    """Put the parts of a campaign, each in a store of its own, into one store, which has the bits of one run."""
+    from ..campaigns import Campaign
+
+    click.echo(f"{output}: {Campaign.merge(stores, output, campaign)!r}")
     return 0
 
 
@@ -186,6 +212,7 @@ def _run(
     workers: int | None,
     shard_seconds: float | None,
     log_json: bool,
+    part: tuple[int, int] | None = None,
 ) -> CampaignResult:
     if workers is not None and dask != "local":
         raise ValueError("--workers must go with --dask local")
@@ -211,6 +238,7 @@ def _run(
             threads=threads,
             shard_seconds=shard_seconds,
             progress=progress,
+            part=part,
         )
     if log_json:
         _log_progress("done", last[-1])
@@ -251,10 +279,12 @@ def _cluster(address: str | None, workers: int | None) -> Iterator[Any]:
         yield client
 
 
-def _print_estimate(campaign: Campaign, path: Path, backend: str, threads: int | None) -> None:
+def _print_estimate(
+    campaign: Campaign, path: Path, backend: str, threads: int | None, part: tuple[int, int] | None
+) -> None:
     from ..campaigns import estimate
 
-    e = estimate(campaign, path, backend=backend, threads=threads)
+    e = estimate(campaign, path, backend=backend, threads=threads, part=part)
     click.echo(f"{campaign!r}")
     click.echo(f"configs             {campaign.config_count:,}, {e.begun:,} of them begun")
     least = "" if campaign.relative_stderr is None else "at least "
