@@ -47,6 +47,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest anneal_sgd._core --concise --allowlist tests/stubtest.txt
 	find csrc -name '*.[ch]pp' -o -name '*.cu*' | xargs $(BIN)/clang-format --dry-run --Werror
 
 format: $(VENV)/.installed-dev

@@ -18,13 +18,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from anneal_sgd import _core
+
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "bench" / "KERNEL_RESOURCES.md"
 SOURCES = ("kernels_float32.cu", "kernels_float64.cu", "data_kernels_float32.cu", "data_kernels_float64.cu")
 # As in CMakeLists.txt, where they decide about bits.
 OPTIONS = ("--fmad=false", "--expt-relaxed-constexpr")
-PROBLEMS = ("absolute_value", "quadratic", "huber")
-NOISES = ("none", "rademacher", "gaussian", "uniform")
+PROBLEMS = [kind.name for kind in _core.ProblemKind]  # in the order of their numbers in a kernel's name
+NOISES = [kind.name for kind in _core.NoiseKind]
 
 
 @dataclass(frozen=True, order=True)
@@ -70,7 +72,7 @@ def parse(text: str) -> list[Resources]:
         }
         name = entry.split("'", 1)[0]
         dtype = "float32" if re.search(r"kernelI[f]", name) else "float64"
-        if kinds := re.search(r"ProblemKindE(\d)E.*NoiseKindE(\d)E.*Lb(\d)E", name):
+        if kinds := re.search(r"ProblemKindE(\d+)E.*NoiseKindE(\d+)E.*Lb(\d)E", name):
             problem, noise = PROBLEMS[int(kinds[1])], NOISES[int(kinds[2])]
             kernel = f"{problem}, {noise}" + (", ball" if kinds[3] == "1" else "")
         else:

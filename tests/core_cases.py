@@ -32,7 +32,7 @@ def problem_pair(kind, noise, projection, dimension, rng_seed=0):
         kind=ProblemKind[kind],
         noise=NoiseKind[noise],
         projection=ProjectionKind[projection],
-        huber_width=np.array([width]),
+        shape_parameter=np.array([width]),
         radius=np.array([radius]),
         minimum=np.array([minimum]),
         **{name: value[None, :] for name, value in parameters.items()},
@@ -41,7 +41,7 @@ def problem_pair(kind, noise, projection, dimension, rng_seed=0):
         kind,
         noise=noise,
         projection=projection,
-        huber_width=width,
+        shape_parameter=width,
         radius=radius,
         minimum=minimum,
         **parameters,
@@ -57,7 +57,7 @@ def stacked_pairs(kind, noise, projection, dimension, count):
         for name in ("weight", "noise_std", "lower", "upper", "x0")
     }
     numbers = {
-        name: np.array([getattr(slow, name) for _, slow in pairs]) for name in ("huber_width", "radius", "minimum")
+        name: np.array([getattr(slow, name) for _, slow in pairs]) for name in ("shape_parameter", "radius", "minimum")
     }
     kinds = {"kind": ProblemKind[kind], "noise": NoiseKind[noise], "projection": ProjectionKind[projection]}
     return _core.Problems(**kinds, **arrays, **numbers), pairs

@@ -357,7 +357,7 @@ def run(problem, *, horizon, schedule=None, base_lr=0.1, replicates=(0,), seed=1
 PROBLEMS = {
     "absolute_value": Problem("absolute_value", weight=[1.0, 0.5, 0.25], x0=[1.0, -2.0, 0.3]),
     "quadratic": Problem("quadratic", weight=[1.0, 0.5, 3.0], x0=[1.0, -2.0, 0.3]),
-    "huber": Problem("huber", weight=[1.0, 0.5, 0.25], x0=[1.0, -2.0, 0.3], huber_width=0.7),
+    "huber": Problem("huber", weight=[1.0, 0.5, 0.25], x0=[1.0, -2.0, 0.3], shape_parameter=0.7),
     "box": Problem("quadratic", weight=2.0, x0=[2.0, -2.0], projection="box", lower=0.5, upper=[1.0, 1.5], minimum=0.5),
     "ball": Problem("absolute_value", weight=[1.0, 3.0], x0=[3.0, -4.0], projection="ball", radius=2.0),
 }
@@ -366,7 +366,7 @@ PROBLEMS = {
 def loop(problem, lr, noise):
     """Every iterate in float64 with the plain operators, x0 included: shape (steps + 1, dimension)."""
     x = np.array(problem.x0, float)
-    w, width = np.broadcast_to(problem.weight, x.shape), problem.huber_width
+    w, width = np.broadcast_to(problem.weight, x.shape), problem.shape_parameter
     points = [x]
     for t, rate in enumerate(lr):
         g = {"absolute_value": w * np.sign(x), "quadratic": w * x, "huber": w * np.clip(x / width, -1, 1)}[problem.kind]
@@ -380,7 +380,7 @@ def loop(problem, lr, noise):
 
 
 def value(problem, x):
-    size, width = abs(x), problem.huber_width
+    size, width = abs(x), problem.shape_parameter
     huber = np.where(size < width, size**2 / (2 * width), size - width / 2)
     f = {"absolute_value": size, "quadratic": x**2 / 2, "huber": huber}[problem.kind]
     return np.sum(f * np.asarray(problem.weight), axis=-1) - problem.minimum

@@ -209,7 +209,7 @@ def test_means_whose_sums_overflow_on_a_device(device):
         noise=_core.NoiseKind.gaussian,
         projection=_core.ProjectionKind.none,
         weight=one,
-        huber_width=one[0],
+        shape_parameter=one[0],
         noise_std=spread,
         lower=none,
         upper=none,

@@ -77,9 +77,8 @@ std::shared_ptr<Moments> total(const Moments& m) {
 
 void* sample_memory(const std::optional<py::array>& samples, const EnsembleSpec& e, std::int64_t replicates) {
     if (!samples) return nullptr;
-    const bool single = e.precision == Precision::float32;
-    require(single ? py::isinstance<py::array_t<float>>(*samples) : py::isinstance<py::array_t<double>>(*samples),
-            "samples: dtype must be ", single ? "float32" : "float64");
+    require(has_precision(*samples, e.precision), "samples: dtype must be ",
+            KindNames<Precision>::kinds[int(e.precision)]);
     require((samples->flags() & py::array::c_style) != 0 && samples->writeable(),
             "samples: must be C-contiguous and writable");
     require(samples->size() == config_count(e) * values_recorded(e) * replicates,

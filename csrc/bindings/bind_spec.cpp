@@ -8,7 +8,7 @@ namespace anneal_sgd::bindings {
 namespace {
 
 std::shared_ptr<Problems> make_problems(ProblemKind kind, NoiseKind noise, ProjectionKind projection,
-                                        const Array& weight, const Array& huber_width, const Array& noise_std,
+                                        const Array& weight, const Array& shape_parameter, const Array& noise_std,
                                         const Array& lower, const Array& upper, const Array& radius, const Array& x0,
                                         const Array& minimum) {
     require(weight.ndim() == 2 && weight.shape(0) > 0 && weight.shape(1) > 0,
@@ -16,7 +16,7 @@ std::shared_ptr<Problems> make_problems(ProblemKind kind, NoiseKind noise, Proje
     const std::int64_t n = weight.shape(0), d = weight.shape(1);
     require(d < (std::int64_t(1) << 24), "dimension: ", d, " is not below 2**24");
     auto p = std::make_shared<Problems>();
-    p->arrays = {weight, huber_width, noise_std, lower, upper, radius, x0, minimum};
+    p->arrays = {weight, shape_parameter, noise_std, lower, upper, radius, x0, minimum};
     p->spec = {nullptr,
                nullptr,
                kind,
@@ -29,7 +29,7 @@ std::shared_ptr<Problems> make_problems(ProblemKind kind, NoiseKind noise, Proje
                matrix_view(lower, n, d, "lower"),
                matrix_view(upper, n, d, "upper"),
                matrix_view(x0, n, d, "x0"),
-               vector_view(huber_width, n, "huber_width"),
+               vector_view(shape_parameter, n, "shape_parameter"),
                vector_view(radius, n, "radius"),
                vector_view(minimum, n, "minimum")};
     return p;
@@ -40,11 +40,8 @@ DataView data_view(const py::object& pair, const NetworkLayout& layout, Precisio
                    std::vector<py::array>& owners) {
     if (pair.is_none()) return {};
     const auto [features, targets] = pair.cast<std::pair<py::array, py::array>>();
-    const bool single = precision == Precision::float32;
-    const auto has_type = [&](const py::array& a) {
-        return single ? py::isinstance<py::array_t<float>>(a) : py::isinstance<py::array_t<double>>(a);
-    };
-    require(has_type(features) && has_type(targets), name, ": dtype must be that of the precision");
+    require(has_precision(features, precision) && has_precision(targets, precision), name,
+            ": dtype must be that of the precision");
     require(features.ndim() == 2 && features.shape(0) > 0 && features.shape(1) == layout.row[0], name,
             ": shape must be (rows, ", layout.row[0], ")");
     require(targets.ndim() == 1 && targets.shape(0) == features.shape(0), name, ": one target for each row");
@@ -66,7 +63,11 @@ std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, S
     for (const std::int64_t size : sizes)
         require(size >= 1 && size < (std::int64_t(1) << 24), "sizes: every one must be in 1 .. 2**24 - 1");
     require(batch_size >= 1 && batch_size < (std::int64_t(1) << 24), "batch_size: must be in 1 .. 2**24 - 1");
-    require(projection != ProjectionKind::box, "projection: must be none or ball");
+    require(projection == ProjectionKind::none || projection == ProjectionKind::ball,
+            "projection: must be none or ball");
+    const bool one_output = sizes.back() == 1;
+    require(one_output == has_one_output(loss), "sizes: outputs must be ", one_output ? "several" : "one",
+            " with this loss");
     require(!problems.empty(), "problems: at least one is needed");
     auto p = std::make_shared<Problems>();
     p->precision = precision;
@@ -190,7 +191,7 @@ void bind_spec(py::module_& m) {
 #undef ASGD_NOTHING
     py::class_<Problems, std::shared_ptr<Problems>>(m, "Problems")
         .def(py::init(&make_problems), py::kw_only(), py::arg("kind"), py::arg("noise"), py::arg("projection"),
-             py::arg("weight"), py::arg("huber_width"), py::arg("noise_std"), py::arg("lower"), py::arg("upper"),
+             py::arg("weight"), py::arg("shape_parameter"), py::arg("noise_std"), py::arg("lower"), py::arg("upper"),
              py::arg("radius"), py::arg("x0"), py::arg("minimum"))
         .def(py::init(&make_data_problems), py::kw_only(), py::arg("loss"), py::arg("activation"), py::arg("sampling"),
              py::arg("intercept"), py::arg("sizes"), py::arg("batch_size"), py::arg("projection"), py::arg("precision"),

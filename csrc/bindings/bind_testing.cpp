@@ -9,16 +9,15 @@ namespace anneal_sgd::bindings {
 namespace {
 
 py::array empty(Precision precision, std::vector<py::ssize_t> shape) {
-    return precision == Precision::float32 ? py::array(py::array_t<float>(std::move(shape)))
-                                           : py::array(py::array_t<double>(std::move(shape)));
+    return py::array(dtype_of(precision), std::move(shape));
 }
 
 // float32 and float64 arrays as they are; anything else is refused rather than converted.
 Precision precision_of(const py::array& x) {
     require((x.flags() & py::array::c_style) != 0, "array: must be C-contiguous");
-    if (py::isinstance<py::array_t<float>>(x)) return Precision::float32;
-    require(py::isinstance<py::array_t<double>>(x), "array: dtype must be float32 or float64");
-    return Precision::float64;
+    for (int value = 0; value < kind_count<Precision>; ++value)
+        if (has_precision(x, Precision(value))) return Precision(value);
+    throw std::invalid_argument("array: dtype must be float32 or float64");
 }
 
 py::array_t<std::uint32_t> philox(const std::string& isa,

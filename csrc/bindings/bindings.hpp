@@ -51,6 +51,12 @@ inline MatrixView matrix_view(const Array& array, std::int64_t rows, std::int64_
     return {array.data(), element_stride(array, 0, name), element_stride(array, 1, name)};
 }
 
+// What NumPy calls the type of the precision; an array as it is, not what could be converted.
+inline py::dtype dtype_of(Precision precision) { return py::dtype(KindNames<Precision>::kinds[int(precision)]); }
+inline bool has_precision(const py::array& array, Precision precision) {
+    return array.dtype().equal(dtype_of(precision));
+}
+
 // Objects that Python holds: a plain spec, and the arrays that it points into.
 struct Problems {
     ProblemSpec spec;

@@ -1,4 +1,4 @@
-// What a call is made of, as plain data without code: shared by every layer from the bindings down to the kernels.
+// What a call is made of, as plain data: shared by every layer from the bindings down to the kernels.
 // All parameters are float64 and may be strided views (stride 0 broadcasts); kernels round them to the dtype once.
 #pragma once
 
@@ -53,6 +53,26 @@ struct DataProblem {
     const double* x0;  // [coordinate], or null: drawn
 };
 
+// Whether a projection keeps every coordinate in an interval of its own.
+constexpr bool clamps(ProjectionKind kind) {
+    switch (kind) {
+        case ProjectionKind::none:
+        case ProjectionKind::ball: return false;
+        case ProjectionKind::box: return true;
+    }
+    __builtin_unreachable();
+}
+
+// Whether it needs all coordinates of a point at once.
+constexpr bool couples_coordinates(ProjectionKind kind) {
+    switch (kind) {
+        case ProjectionKind::none:
+        case ProjectionKind::box: return false;
+        case ProjectionKind::ball: return true;
+    }
+    __builtin_unreachable();
+}
+
 struct ProblemSpec {
     const NetworkSpec* network;  // null: a separable problem, which `kind` and the arrays below describe
     const DataProblem* data;     // [problem], with a network
@@ -60,13 +80,13 @@ struct ProblemSpec {
     NoiseKind noise;
     ProjectionKind projection;
     std::int64_t count, dimension;
-    MatrixView weight;        // [problem, coordinate]: slope a, curvature lambda
-    MatrixView noise_std;     // [problem, coordinate]
-    MatrixView lower, upper;  // [problem, coordinate]: the box
-    MatrixView x0;            // [problem, coordinate]
-    VectorView huber_width;   // [problem]
-    VectorView radius;        // [problem]: the ball about the origin
-    VectorView minimum;       // [problem]: f* over the set
+    MatrixView weight;           // [problem, coordinate]: slope a, curvature lambda
+    MatrixView noise_std;        // [problem, coordinate]
+    MatrixView lower, upper;     // [problem, coordinate]: the box
+    MatrixView x0;               // [problem, coordinate]
+    VectorView shape_parameter;  // [problem]: Huber's width delta; 1 where a kind has none
+    VectorView radius;           // [problem]: the ball about the origin
+    VectorView minimum;          // [problem]: f* over the set
 };
 
 struct ScheduleSpec {
@@ -96,12 +116,18 @@ struct EnsembleSpec {
     std::int64_t metric_count;
 };
 
-inline std::int64_t real_bytes(const EnsembleSpec& e) {
-    switch (e.precision) {
-        case Precision::float32: return 4;
-        case Precision::float64: return 8;
+// f(Real()), Real the type of the precision. Not for the units of an instruction set.
+template <class F>
+auto with_real(Precision precision, F f) {
+    switch (precision) {
+        case Precision::float32: return f(float());
+        case Precision::float64: return f(double());
     }
     __builtin_unreachable();
+}
+
+inline std::int64_t real_bytes(const EnsembleSpec& e) {
+    return with_real(e.precision, [](auto real) { return std::int64_t(sizeof(real)); });
 }
 
 // Values recorded per trajectory, in C order over steps and metrics; one of them is a "record" below.

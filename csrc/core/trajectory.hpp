@@ -11,8 +11,9 @@ ASGD_ISA_NAMESPACE_BEGIN
 // Parameters of one coordinate of one problem, rounded to the dtype.
 template <class Real>
 struct Coordinate {
-    Real weight;        // a or lambda
-    Real slope, width;  // Huber: a / delta, delta
+    Real weight;  // a or lambda
+    Real shape_parameter;
+    Real steepness;  // weight / shape_parameter: of Huber's parabola
     Real noise_std;
     Real lower, upper;  // the box
 };
@@ -20,9 +21,9 @@ struct Coordinate {
 template <class Real>
 ASGD_FN Coordinate<Real> coordinate_parameters(const ProblemSpec& p, std::int64_t problem, std::int64_t i) {
     const auto at = [&](const MatrixView& m) { return m.data[problem * m.row_stride + i * m.column_stride]; };
-    const double weight = at(p.weight), width = p.huber_width.data[problem * p.huber_width.stride];
-    return {Real(weight),          Real(weight / width), Real(width),
-            Real(at(p.noise_std)), Real(at(p.lower)),    Real(at(p.upper))};
+    const double weight = at(p.weight), shape = p.shape_parameter.data[problem * p.shape_parameter.stride];
+    return {Real(weight),          Real(shape),       Real(weight / shape),
+            Real(at(p.noise_std)), Real(at(p.lower)), Real(at(p.upper))};
 }
 
 template <ProblemKind kind, class R, class Real>
@@ -32,7 +33,7 @@ ASGD_FN R gradient(const Coordinate<Real>& p, R x) {
     else if constexpr (kind == ProblemKind::quadratic)
         return set1<R>(p.weight) * x;
     else if constexpr (kind == ProblemKind::huber)
-        return min_keep_nan(set1<R>(p.weight), max_keep_nan(set1<R>(-p.weight), set1<R>(p.slope) * x));
+        return min_keep_nan(set1<R>(p.weight), max_keep_nan(set1<R>(-p.weight), set1<R>(p.steepness) * x));
     else
         static_assert(known<kind>, "gradient: no formula for this problem");
 }
@@ -48,8 +49,10 @@ ASGD_FN R step(const Coordinate<Real>& p, R minus_lr, R x, R& low, Noise noise) 
         g = gradient<kind>(p, x) + signed_by_top_bit(noise, set1<R>(p.noise_std));
     else if constexpr (form == NoiseForm::values)
         g = fma(set1<R>(p.noise_std), noise, gradient<kind>(p, x));
-    else
+    else if constexpr (form == NoiseForm::none)
         g = gradient<kind>(p, x);
+    else
+        static_assert(known<form>, "step: no formula for this form of noise");
     return moved(x, fma(minus_lr, g, low), low);
 }
 
@@ -76,6 +79,16 @@ ASGD_FN std::int64_t tail_window_start(std::int64_t k, double tail_frac) {
     return k - (n < 1 ? 1 : n);
 }
 
+// How many of the last iterates are averaged at step k > 0.
+ASGD_FN std::int64_t window_length(const EnsembleSpec& e, std::int64_t k) {
+    switch (e.iterate) {
+        case Iterate::last: return 1;
+        case Iterate::average: return k;
+        case Iterate::tail_average: return k - tail_window_start(k, e.tail_frac);
+    }
+    __builtin_unreachable();
+}
+
 // Windows begin and end in the order of the records, so the open ones are consecutive and can share slots cyclically.
 ASGD_FN std::int64_t most_open_windows(const EnsembleSpec& e) {
     if (e.iterate != Iterate::tail_average) return 0;
@@ -96,8 +109,8 @@ ASGD_FN R add_objective_term(const Coordinate<Real>& p, R x, R acc) {
     } else if constexpr (kind == ProblemKind::quadratic) {
         return fma(weight * x, x, acc);
     } else if constexpr (kind == ProblemKind::huber) {
-        const R size = absolute(x), m = min_keep_nan(set1<R>(p.width), size);
-        return fma(set1<R>(p.slope) * m, fma(set1<R>(Real(-0.5)), m, size), acc);
+        const R size = absolute(x), m = min_keep_nan(set1<R>(p.shape_parameter), size);
+        return fma(set1<R>(p.steepness) * m, fma(set1<R>(Real(-0.5)), m, size), acc);
     } else {
         static_assert(known<kind>, "add_objective_term: no formula for this problem");
     }

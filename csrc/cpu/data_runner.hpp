@@ -554,7 +554,7 @@ private:
     }
 
     void finish_step(const Member& member) {
-        if (e.problems.projection == ProjectionKind::ball) project(member);
+        if (couples_coordinates(e.problems.projection)) project(member);
         if (e.iterate == Iterate::last) return;
         Real* const segment = b.averages.segment + at(member.config, member.replicate);
         for (std::int64_t i = 0; i < layout.size; i += width)

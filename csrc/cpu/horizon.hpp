@@ -115,7 +115,7 @@ struct Averages {
                  std::int64_t end, Real* out) const {
         const bool tail = e.iterate == Iterate::tail_average;
         const double* const before = window_start + (tail ? record % open_windows : 0) * size + first;
-        const double window = double(tail ? k - tail_window_start(k, e.tail_frac) : k);
+        const double window = double(window_length(e, k));
         for (std::int64_t l = begin; l < end; ++l) {
             const double sum = total[first + l] + double(segment[first + l]);
             out[l] = Real((tail ? sum - before[l] : sum) / window);

@@ -67,27 +67,43 @@ ASGD_FN void draws_of(NoiseKind noise, std::uint64_t seed, std::uint32_t stream,
     }
 }
 
+template <class R_>
+struct LaneType {
+    using R = R_;
+    using Real = typename Lane<R_>::Real;
+};
+
 template <class F, class D>
 struct KernelFunctions {
+    // f(LaneType<R>()), R the lanes of the precision.
+    template <class Function>
+    static auto with_lanes(Precision precision, Function f) {
+        switch (precision) {
+            case Precision::float32: return f(LaneType<F>());
+            case Precision::float64: return f(LaneType<D>());
+        }
+        __builtin_unreachable();
+    }
     static std::int64_t scratch_bytes(const EnsembleSpec& e, const Range& range) {
-        const bool single = e.precision == Precision::float32;
-        if (e.problems.network != nullptr)
-            return single ? data_scratch_bytes<F>(e, range) : data_scratch_bytes<D>(e, range);
-        return single ? scratch_bytes_of<F>(e, range) : scratch_bytes_of<D>(e, range);
+        return with_lanes(e.precision, [&](auto lanes) {
+            using R = typename decltype(lanes)::R;
+            return e.problems.network != nullptr ? data_scratch_bytes<R>(e, range) : scratch_bytes_of<R>(e, range);
+        });
     }
     static bool run(const EnsembleSpec& e, const Range& range, void* scratch, const Listener& listener) {
         const DefaultFloatingPoint guard;
-        const bool single = e.precision == Precision::float32;
-        if (e.problems.network != nullptr)
-            return single ? run_data_range<F, F>(e, range, scratch, listener)
-                          : run_data_range<D, F>(e, range, scratch, listener);
-        return single ? run_range<F>(e, range, scratch, listener) : run_range<D>(e, range, scratch, listener);
+        return with_lanes(e.precision, [&](auto lanes) {
+            using R = typename decltype(lanes)::R;
+            return e.problems.network != nullptr ? run_data_range<R, F>(e, range, scratch, listener)
+                                                 : run_range<R>(e, range, scratch, listener);
+        });
     }
     static Moment block_moment(Precision precision, const void* values, std::int64_t first_slot, std::int64_t n) {
         const DefaultFloatingPoint guard;
-        return precision == Precision::float32
-                   ? anneal_sgd::ASGD_ISA::block_moment(static_cast<const float*>(values), first_slot, n)
-                   : anneal_sgd::ASGD_ISA::block_moment(static_cast<const double*>(values), first_slot, n);
+        return with_lanes(precision, [&](auto lanes) {
+            using Real = typename decltype(lanes)::Real;
+            return anneal_sgd::ASGD_ISA::block_moment(static_cast<const Real*>(values), first_slot, n);
+        });
     }
     static void schedule_at(const ScheduleSpec& s, std::int64_t horizon, const double* u, std::int64_t n, double* h) {
         const DefaultFloatingPoint guard;
@@ -122,12 +138,11 @@ struct KernelFunctions {
                       std::uint32_t block, std::int64_t first_replicate, std::int64_t replicates,
                       std::int64_t first_step, std::int64_t steps, void* out) {
         const DefaultFloatingPoint guard;
-        if (precision == Precision::float32)
-            draws_of<F>(noise, seed, stream, block, first_replicate, replicates, first_step, steps,
-                        static_cast<float*>(out));
-        else
-            draws_of<D>(noise, seed, stream, block, first_replicate, replicates, first_step, steps,
-                        static_cast<double*>(out));
+        with_lanes(precision, [&](auto lanes) {
+            using T = decltype(lanes);
+            draws_of<typename T::R>(noise, seed, stream, block, first_replicate, replicates, first_step, steps,
+                                    static_cast<typename T::Real*>(out));
+        });
     }
     template <class R>
     static void minus_two_log_of(const void* u, std::int64_t n, void* out) {
@@ -138,7 +153,7 @@ struct KernelFunctions {
     }
     static void minus_two_log(Precision precision, const void* u, std::int64_t n, void* out) {
         const DefaultFloatingPoint guard;
-        precision == Precision::float32 ? minus_two_log_of<F>(u, n, out) : minus_two_log_of<D>(u, n, out);
+        with_lanes(precision, [&](auto lanes) { minus_two_log_of<typename decltype(lanes)::R>(u, n, out); });
     }
     template <class R>
     static void sincos_octant_of(const void* t, std::int64_t n, void* sine, void* cosine) {
@@ -152,8 +167,7 @@ struct KernelFunctions {
     }
     static void sincos_octant(Precision precision, const void* t, std::int64_t n, void* sine, void* cosine) {
         const DefaultFloatingPoint guard;
-        precision == Precision::float32 ? sincos_octant_of<F>(t, n, sine, cosine)
-                                        : sincos_octant_of<D>(t, n, sine, cosine);
+        with_lanes(precision, [&](auto lanes) { sincos_octant_of<typename decltype(lanes)::R>(t, n, sine, cosine); });
     }
     static void log2(const double* x, std::int64_t n, double* out) {
         const DefaultFloatingPoint guard;

@@ -46,7 +46,7 @@ struct Buffers {
     Real* recorded;  // [replicate]
 
     Buffers(const EnsembleSpec& e, const Range& range, Arena& arena) {
-        const bool averaging = e.iterate != Iterate::last, ball = e.problems.projection == ProjectionKind::ball;
+        const bool averaging = e.iterate != Iterate::last, ball = couples_coordinates(e.problems.projection);
         const std::int64_t strip_lanes = Lane<R>::strip * Lane<R>::width, narrow_lanes = narrow_strip * Lane<R>::width;
         const std::int64_t rest = range.replicates % strip_lanes;
         configs = range.stop_config - range.first_config;
@@ -267,7 +267,7 @@ private:
 
     template <ProblemKind kind, NoiseKind noise>
     void advance_noise(std::int64_t t, int n) {
-        if (e.problems.projection == ProjectionKind::ball) {
+        if (couples_coordinates(e.problems.projection)) {
             for (std::int64_t first = 0; first < range.replicates && !stopped; first += narrow_strip * width)
                 advance_ball<kind, noise>(t, n, first);
             stopped_after(n * b.configs * range.replicates * coordinates);
@@ -285,7 +285,7 @@ private:
     template <ProblemKind kind, NoiseKind noise, int V>
     void advance_coordinate(std::int64_t t, int n, std::int64_t i, std::int64_t first) {
         constexpr NoiseForm form = noise_form(noise);
-        const bool box = e.problems.projection == ProjectionKind::box;
+        const bool box = clamps(e.problems.projection);
         const auto strip = box ? (averaging ? advance_strip<R, kind, form, true, true, V>
                                             : advance_strip<R, kind, form, true, false, V>)
                                : (averaging ? advance_strip<R, kind, form, false, true, V>

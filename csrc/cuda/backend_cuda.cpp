@@ -12,12 +12,13 @@
 
 namespace anneal_sgd::cuda {
 
-const void* ensemble_kernel_float32(const KernelKind& kind);
-const void* ensemble_kernel_float64(const KernelKind& kind);
-const void* moments_kernel_float32();
-const void* moments_kernel_float64();
-const void* data_kernel_float32(bool recording);
-const void* data_kernel_float64(bool recording);
+// Defined for float and double, each in a unit of its own.
+template <class Real>
+const void* ensemble_kernel_of(const KernelKind& kind);
+template <class Real>
+const void* moments_kernel_of();
+template <class Real>
+const void* data_kernel_of(bool recording);
 
 namespace {
 
@@ -162,20 +163,20 @@ public:
     }
     void launch(const KernelKind& kind, const EnsembleLaunch& launch, std::int64_t shared_bytes) override {
         const void* kernel =
-            kind.precision == Precision::float32 ? ensemble_kernel_float32(kind) : ensemble_kernel_float64(kind);
+            with_real(kind.precision, [&](auto real) { return ensemble_kernel_of<decltype(real)>(kind); });
         const CurrentDevice current(number_);
         start(kernel, launch, launch.blocks, shared_bytes);
     }
     void launch(Precision precision, const DataLaunch& launch) override {
-        const void* kernel = precision == Precision::float32 ? data_kernel_float32(launch.recording)
-                                                             : data_kernel_float64(launch.recording);
+        const void* kernel =
+            with_real(precision, [&](auto real) { return data_kernel_of<decltype(real)>(launch.recording); });
         const CurrentDevice current(number_);
         start(kernel, launch, launch.blocks, launch.shared_bytes);
     }
     void launch(Precision precision, const MomentsLaunch& launch) override {
         const CurrentDevice current(number_);
-        start(precision == Precision::float32 ? moments_kernel_float32() : moments_kernel_float64(), launch,
-              launch.cells * launch.replicate_blocks, 0);
+        const void* kernel = with_real(precision, [](auto real) { return moments_kernel_of<decltype(real)>(); });
+        start(kernel, launch, launch.cells * launch.replicate_blocks, 0);
     }
     bool idle() override {
         const CurrentDevice current(number_);

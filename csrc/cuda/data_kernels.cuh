@@ -33,7 +33,7 @@ __global__ void __launch_bounds__(gpu::block_threads, 2) record_kernel(const __g
 }
 
 template <class Real>
-const void* find_data_kernel(bool recording) {
+const void* data_kernel_of(bool recording) {
     return recording ? reinterpret_cast<const void*>(&record_kernel<Real>)
                      : reinterpret_cast<const void*>(&step_kernel<Real>);
 }

@@ -26,7 +26,7 @@ void run_blocks(const DataLaunch& launch) {
 }  // namespace
 
 void emulate(Precision precision, const DataLaunch& launch) {
-    precision == Precision::float32 ? run_blocks<float>(launch) : run_blocks<double>(launch);
+    with_real(precision, [&](auto real) { run_blocks<decltype(real)>(launch); });
 }
 
 }  // namespace anneal_sgd::cuda

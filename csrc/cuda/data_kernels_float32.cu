@@ -3,7 +3,7 @@
 namespace anneal_sgd {
 namespace cuda {
 
-const void* data_kernel_float32(bool recording) { return find_data_kernel<float>(recording); }
+template const void* data_kernel_of<float>(bool recording);
 
 }  // namespace cuda
 }  // namespace anneal_sgd

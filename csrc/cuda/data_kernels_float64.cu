@@ -3,7 +3,7 @@
 namespace anneal_sgd {
 namespace cuda {
 
-const void* data_kernel_float64(bool recording) { return find_data_kernel<double>(recording); }
+template const void* data_kernel_of<double>(bool recording);
 
 }  // namespace cuda
 }  // namespace anneal_sgd

@@ -503,9 +503,7 @@ struct EnsembleKernel {
     ASGD_KERNEL_MEMBER void report(std::int64_t record, std::int64_t k_steps) {
         const bool tail = p.ensemble.iterate == Iterate::tail_average, average = averaging() && k_steps > 0;
         const double* const before = tail ? p.window_start + record % p.open_windows * elements() : nullptr;
-        const double window = !average ? 1
-                              : tail   ? double(k_steps - tail_window_start(k_steps, p.ensemble.tail_frac))
-                                       : double(k_steps);
+        const double window = average ? double(window_length(p.ensemble, k_steps)) : 1;
         typename Block::template PerThread<Four> sums;
         block.each([&](int thread) {
             Four& sum = sums[thread];

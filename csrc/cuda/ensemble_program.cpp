@@ -38,7 +38,7 @@ public:
     EnsembleProgram(Device& device, const EnsembleSpec& e)
         : device_(device),
           e_(e),
-          kind_{e.precision, e.problems.kind, e.problems.noise, e.problems.projection == ProjectionKind::ball},
+          kind_{e.precision, e.problems.kind, e.problems.noise, couples_coordinates(e.problems.projection)},
           last_step_(e.record_at[e.record_count - 1]) {}
 
     Footprint footprint(std::int64_t configs, std::int64_t replicates) const override {

@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(gpu::block_threads) moments_kernel(const __gri
 }
 
 template <class Real>
-const void* find_ensemble_kernel(const KernelKind& kind) {
+const void* ensemble_kernel_of(const KernelKind& kind) {
     return dispatch<Real>(kind, [](auto instance) {
         using I = decltype(instance);
         return reinterpret_cast<const void*>(&ensemble_kernel<Real, I::problem, I::noise, I::ball>);
@@ -42,7 +42,7 @@ const void* find_ensemble_kernel(const KernelKind& kind) {
 }
 
 template <class Real>
-const void* find_moments_kernel() {
+const void* moments_kernel_of() {
     return reinterpret_cast<const void*>(&moments_kernel<Real>);
 }
 

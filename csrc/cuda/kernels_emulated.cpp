@@ -39,11 +39,11 @@ void run_blocks(const MomentsLaunch& launch) {
 
 void emulate(const KernelKind& kind, const EnsembleLaunch& launch, std::int64_t shared_bytes) {
     const auto run = [&](auto instance) { run_blocks<decltype(instance)>(launch, shared_bytes); };
-    kind.precision == Precision::float32 ? dispatch<float>(kind, run) : dispatch<double>(kind, run);
+    with_real(kind.precision, [&](auto real) { dispatch<decltype(real)>(kind, run); });
 }
 
 void emulate(Precision precision, const MomentsLaunch& launch) {
-    precision == Precision::float32 ? run_blocks<float>(launch) : run_blocks<double>(launch);
+    with_real(precision, [&](auto real) { run_blocks<decltype(real)>(launch); });
 }
 
 }  // namespace anneal_sgd::cuda

@@ -3,8 +3,8 @@
 namespace anneal_sgd {
 namespace cuda {
 
-const void* ensemble_kernel_float32(const KernelKind& kind) { return find_ensemble_kernel<float>(kind); }
-const void* moments_kernel_float32() { return find_moments_kernel<float>(); }
+template const void* ensemble_kernel_of<float>(const KernelKind& kind);
+template const void* moments_kernel_of<float>();
 
 }  // namespace cuda
 }  // namespace anneal_sgd

@@ -3,8 +3,8 @@
 namespace anneal_sgd {
 namespace cuda {
 
-const void* ensemble_kernel_float64(const KernelKind& kind) { return find_ensemble_kernel<double>(kind); }
-const void* moments_kernel_float64() { return find_moments_kernel<double>(); }
+template const void* ensemble_kernel_of<double>(const KernelKind& kind);
+template const void* moments_kernel_of<double>();
 
 }  // namespace cuda
 }  // namespace anneal_sgd

@@ -61,7 +61,7 @@ struct RecordKernel {
         const bool tail = p.ensemble.iterate == Iterate::tail_average, average = teams.averaging() && k > 0;
         if (!teams.averaging() && p.point.shared < 0) return;
         const double* const before = tail ? teams.window_start_of(p.record) : nullptr;
-        const double window = !average ? 1 : tail ? double(k - tail_window_start(k, p.ensemble.tail_frac)) : double(k);
+        const double window = average ? double(window_length(p.ensemble, k)) : 1;
         block.each([&](int thread) {
             for (int m = 0; m < p.layout.chunks; ++m) {
                 const std::int64_t e = teams.element(thread, m);

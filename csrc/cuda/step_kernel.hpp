@@ -167,7 +167,7 @@ struct StepKernel {
     }
 
     ASGD_KERNEL_MEMBER void finish_step() {
-        const bool ball = p.ensemble.problems.projection == ProjectionKind::ball;
+        const bool ball = couples_coordinates(p.ensemble.problems.projection);
         if (!ball && !averaging()) return;
         typename Block::template PerThread<Values<Real, 1>> norm;
         if (ball) {

@@ -42,7 +42,7 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
     const bool separable = p.network == nullptr;
     static const double lowest = -std::numeric_limits<double>::infinity();
     static const double highest = std::numeric_limits<double>::infinity();
-    if (separable && p.projection != ProjectionKind::box) {  // the kernels clamp always
+    if (separable && !clamps(p.projection)) {  // the kernels clamp always
         p.lower = {&lowest, 0, 0};
         p.upper = {&highest, 0, 0};
     }
@@ -50,7 +50,7 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
     std::vector<VectorView*> vectors;
     if (separable) {
         matrices = {&p.weight, &p.noise_std, &p.lower, &p.upper, &p.x0};
-        vectors = {&p.huber_width, &p.radius, &p.minimum};
+        vectors = {&p.shape_parameter, &p.radius, &p.minimum};
     }
     for (MatrixView* m : matrices) pack(*m, p.count, p.dimension);
     for (VectorView* v : vectors) pack(*v, p.count);

@@ -80,7 +80,7 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
     // Configs of a problem on data share rows as well as draws: they are parted only where a thread would idle.
     while (s.configs > 1 && ((on_data ? idle() : too_few()) || smaller(with_configs()))) s.configs /= 2;
     // What is left is one config of a large dimension: its coordinates in groups, then fewer replicates.
-    while (!on_data && e.problems.projection != ProjectionKind::ball && s.coordinates > coordinate_multiple &&
+    while (!on_data && !couples_coordinates(e.problems.projection) && s.coordinates > coordinate_multiple &&
            scratch() > scratch_limit) {
         Shape fewer = s;
         fewer.coordinates = ceil_div(s.coordinates / 2, coordinate_multiple) * coordinate_multiple;

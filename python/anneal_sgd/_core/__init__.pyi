@@ -88,7 +88,7 @@ class Problems:
         noise: NoiseKind,
         projection: ProjectionKind,
         weight: NDArray[np.float64],  # (problems, dimension): slope a, curvature lambda, Huber slope a
-        huber_width: NDArray[np.float64],  # (problems,): delta; 1 elsewhere
+        shape_parameter: NDArray[np.float64],  # (problems,): delta; 1 elsewhere
         noise_std: NDArray[np.float64],  # (problems, dimension)
         lower: NDArray[np.float64],  # (problems, dimension): box
         upper: NDArray[np.float64],  # (problems, dimension): box

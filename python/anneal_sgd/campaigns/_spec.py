@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import _validate, problems, schedules
+from ..problems._separable import SeparableProblem
 from ._campaign import Campaign, ProblemGrid
 
 if sys.version_info >= (3, 11):
@@ -22,7 +23,7 @@ else:
     import tomli as tomllib
 
 _MOST_VALUES = 1_000_000  # of one grid
-_SEPARABLE = {"absolute_value": problems.AbsoluteValue, "quadratic": problems.Quadratic, "huber": problems.Huber}
+_SEPARABLE = {cls._kind.name: cls for cls in SeparableProblem.__subclasses__()}
 _MODELS = {
     "least_squares": ("least-squares", problems.LeastSquares),
     "logistic_regression": ("logistic", problems.LogisticRegression),

@@ -23,7 +23,7 @@ from ._model import Model
 
 Sampling: TypeAlias = Literal["with_replacement", "reshuffling"]
 
-_SAMPLINGS = ("with_replacement", "reshuffling")
+_SAMPLINGS = tuple(kind.name for kind in _core.Sampling)
 _LARGEST_BATCH = 2**24 - 1
 
 _Self = TypeVar("_Self", bound="DataProblem")

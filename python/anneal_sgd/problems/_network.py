@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import _validate
+from .. import _core, _validate
 from .._validate import shown
 from ._base import LARGEST_DIMENSION, Projection
 from ._data import Sampling
@@ -18,7 +18,7 @@ from ._softmax import Classes
 
 Activation: TypeAlias = Literal["relu", "tanh"]
 
-_ACTIVATIONS = ("relu", "tanh")
+_ACTIVATIONS = tuple(kind.name for kind in _core.Activation)
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,14 +17,17 @@ from .._arrays import FloatArray, frozen, short
 from .._validate import FINITE, NON_NEGATIVE, POSITIVE, Interval, shown
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 Noise: TypeAlias = Literal["none", "rademacher", "gaussian", "uniform"]
 
-_NOISES = ("none", "rademacher", "gaussian", "uniform")
+_NOISES = tuple(kind.name for kind in _core.NoiseKind)
 _SHOWN_ELEMENTS = 1000  # of an array in a text; like NumPy, more are summarised
 
 
 class _Columns:
-    """Named views of rows of shape (..., 5 d + 3): weight, noise_std, lower, upper, x0; width, radius, minimum."""
+    """Named views of rows of shape (..., 5 d + 3): five arrays of d elements, then three numbers."""
 
     def __init__(self, rows: FloatArray, d: int) -> None:
         self.rows = rows
@@ -32,9 +36,27 @@ class _Columns:
         self.lower = rows[..., 2 * d : 3 * d]
         self.upper = rows[..., 3 * d : 4 * d]
         self.x0 = rows[..., 4 * d : 5 * d]
-        self.width: FloatArray = rows[..., 5 * d]
+        self.shape_parameter: FloatArray = rows[..., 5 * d]
         self.radius: FloatArray = rows[..., 5 * d + 1]
         self.minimum: FloatArray = rows[..., 5 * d + 2]
+
+
+class Parameter(NamedTuple):
+    """A parameter of a class of problems: its name and the numbers that it may be."""
+
+    name: str
+    allowed: Interval
+
+
+class Common(TypedDict, total=False):
+    """What every separable problem takes besides its own parameters; the defaults are those of `_set_up`."""
+
+    noise: Noise
+    noise_std: ArrayLike | None
+    second_moment: float | None
+    projection: Projection
+    x0: ArrayLike
+    dimension: int | None
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -50,8 +72,12 @@ class SeparableProblem(Problem):
     projection: tuple[str, FloatArray, FloatArray] | tuple[str, float] | None
     x0: FloatArray
 
+    # What a class declares, besides an `__init__` that passes on `Common`, and three formulas.
     _kind: ClassVar[_core.ProblemKind]
-    _weight_name: ClassVar[str]
+    _weight: ClassVar[Parameter]
+    """Of every coordinate."""
+    _shape: ClassVar[Parameter | None] = None
+    """One number for all coordinates."""
 
     # All numbers of a problem lie in one read-only array, so that stacking many problems is one copy.
     _columns: _Columns = field(init=False)
@@ -62,6 +88,13 @@ class SeparableProblem(Problem):
         "have one kind of noise",
         "have one kind of projection",
     )
+
+    def __init_subclass__(cls) -> None:
+        """Show `Common` in the signature, with its defaults."""
+        super().__init_subclass__()
+        own = [p for p in inspect.signature(cls.__init__).parameters.values() if p.kind is not p.VAR_KEYWORD][1:]
+        common = [p for p in inspect.signature(cls._set_up).parameters.values() if p.name in Common.__annotations__]
+        cls.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]
 
     @property
     def second_moment(self) -> float:
@@ -119,26 +152,29 @@ class SeparableProblem(Problem):
     def _set_up(
         self,
         weight: ArrayLike,
-        weights: Interval,
-        noise: Noise,
-        noise_std: ArrayLike | None,
-        second_moment: float | None,
-        projection: Projection,
-        x0: ArrayLike,
-        dimension: int | None,
-        width: float = 1.0,
+        shape_parameter: float = 1.0,
+        *,
+        noise: Noise = "none",
+        noise_std: ArrayLike | None = None,
+        second_moment: float | None = None,
+        projection: Projection = None,
+        x0: ArrayLike = 1.0,
+        dimension: int | None = None,
     ) -> None:
         """Check everything and fill `_row` and the fields that show it."""
+        if self._shape is not None:
+            shape_parameter = _validate.real(self._shape.name, shape_parameter, self._shape.allowed)
         _validate.choice("noise", noise, _NOISES)
         set_kind, lower, upper, radius = _parsed_set(projection)
-        given = {self._weight_name: _numbers(self._weight_name, weight, weights), "x0": _numbers("x0", x0, FINITE)}
+        name, allowed = self._weight
+        given = {name: _numbers(name, weight, allowed), "x0": _numbers("x0", x0, FINITE)}
         if noise_std is not None:
             given["noise_std"] = _numbers("noise_std", noise_std, NON_NEGATIVE)
         d = _dimension(dimension, {**given, "lower": lower, "upper": upper})
         row = np.zeros(5 * d + 3)
         p = _Columns(row, d)
-        p.weight[:], p.lower[:], p.upper[:], p.x0[:] = given[self._weight_name], lower, upper, given["x0"]
-        row[-3:] = width, radius, 0.0
+        p.weight[:], p.lower[:], p.upper[:], p.x0[:] = given[name], lower, upper, given["x0"]
+        row[-3:] = shape_parameter, radius, 0.0
         _check_set(p, projection)
         p.noise_std[:] = self._level(p, noise, given.get("noise_std"), second_moment)
         if set_kind == "box":
@@ -151,9 +187,11 @@ class SeparableProblem(Problem):
         d = (row.size - 3) // 5
         p = _Columns(frozen(row), d)
         projection = {"none": None, "box": ("box", p.lower, p.upper), "ball": ("ball", float(p.radius))}[set_kind]
+        if self._shape is not None:
+            self.__dict__[self._shape.name] = float(p.shape_parameter)
         self.__dict__.update(
             {
-                self._weight_name: p.weight,
+                self._weight.name: p.weight,
                 "noise": noise,
                 "noise_std": p.noise_std,
                 "projection": projection,
@@ -195,7 +233,7 @@ class SeparableProblem(Problem):
             noise=_core.NoiseKind[noise],
             projection=_core.ProjectionKind[projection],
             weight=columns.weight,
-            huber_width=columns.width,
+            shape_parameter=columns.shape_parameter,
             noise_std=columns.noise_std,
             lower=columns.lower,
             upper=columns.upper,
@@ -212,16 +250,16 @@ class SeparableProblem(Problem):
         if ordinary.all() and (p.lower.astype(dtype) < p.upper.astype(dtype)).all():
             return ""
         tiny, huge = float(limits.tiny), float(limits.max)
-        weight_name = problems[0]._weight_name
+        weight, shape = cls._names()
         for name, values, low, high in (
-            (weight_name, p.weight, tiny, huge),
+            (weight, p.weight, tiny, huge),
             ("noise_std", p.noise_std, tiny, huge),
             ("x0", p.x0, tiny, huge),
             ("projection lower end", p.lower, tiny, huge),
             ("projection upper end", p.upper, tiny, huge),
             ("projection radius", p.radius[:, None], math.sqrt(tiny), math.sqrt(huge)),  # its square is computed with
-            ("width", p.width[:, None], tiny, huge),
-            (f"{weight_name} / width", p.weight / p.width[:, None], tiny, huge),
+            (shape, p.shape_parameter[:, None], tiny, huge),
+            (f"{weight} / {shape}", p.weight / p.shape_parameter[:, None], tiny, huge),
             ("f*, the smallest value on the set,", p.minimum[:, None], tiny, huge),
         ):
             size = np.abs(values)
@@ -238,9 +276,10 @@ class SeparableProblem(Problem):
     @classmethod
     def _varying(cls, problems: Sequence[SeparableProblem]) -> dict[str, FloatArray]:
         columns = _rows(problems)
+        weight, shape = cls._names()
         named = {
-            problems[0]._weight_name: columns.weight,
-            "width": columns.width[:, None],
+            weight: columns.weight,
+            shape: columns.shape_parameter[:, None],
             "noise_std": columns.noise_std,
             "lower": columns.lower,
             "upper": columns.upper,
@@ -253,12 +292,20 @@ class SeparableProblem(Problem):
             for name, values in varying.items()
         }
 
+    @classmethod
+    def _names(cls) -> tuple[str, str]:
+        """Of the weight and of the shape parameter, which is 1 where a class has none."""
+        return cls._weight.name, "shape parameter" if cls._shape is None else cls._shape.name
+
     def _arguments(self) -> dict[str, Any]:
         """What makes the same problem again."""
-        arguments = {self._weight_name: self.__dict__[self._weight_name], "noise": self.noise}
+        arguments: dict[str, Any] = {self._weight.name: self._columns.weight, "noise": self.noise}
         if self.noise != "none":
             arguments["noise_std"] = self.noise_std
-        return {**arguments, "projection": self.projection, "x0": self.x0}
+        arguments.update(projection=self.projection, x0=self.x0)
+        if self._shape is not None:
+            arguments[self._shape.name] = self.__dict__[self._shape.name]
+        return arguments
 
     @property
     def _bytes(self) -> bytes:
@@ -300,21 +347,11 @@ class AbsoluteValue(SeparableProblem):
     slope: FloatArray
 
     _kind: ClassVar[_core.ProblemKind] = _core.ProblemKind.absolute_value
-    _weight_name: ClassVar[str] = "slope"
+    _weight: ClassVar[Parameter] = Parameter("slope", POSITIVE)
 
-    def __init__(
-        self,
-        slope: ArrayLike,
-        *,
-        noise: Noise = "none",
-        noise_std: ArrayLike | None = None,
-        second_moment: float | None = None,
-        projection: Projection = None,
-        x0: ArrayLike = 1.0,
-        dimension: int | None = None,
-    ) -> None:
+    def __init__(self, slope: ArrayLike, **common: Unpack[Common]) -> None:
         """Check the parameters."""
-        self._set_up(slope, POSITIVE, noise, noise_std, second_moment, projection, x0, dimension)
+        self._set_up(slope, **common)
 
     @staticmethod
     def _terms(p: _Columns, x: FloatArray) -> FloatArray:
@@ -349,21 +386,11 @@ class Quadratic(SeparableProblem):
     curvature: FloatArray
 
     _kind: ClassVar[_core.ProblemKind] = _core.ProblemKind.quadratic
-    _weight_name: ClassVar[str] = "curvature"
+    _weight: ClassVar[Parameter] = Parameter("curvature", NON_NEGATIVE)
 
-    def __init__(
-        self,
-        curvature: ArrayLike,
-        *,
-        noise: Noise = "none",
-        noise_std: ArrayLike | None = None,
-        second_moment: float | None = None,
-        projection: Projection = None,
-        x0: ArrayLike = 1.0,
-        dimension: int | None = None,
-    ) -> None:
+    def __init__(self, curvature: ArrayLike, **common: Unpack[Common]) -> None:
         """Check the parameters."""
-        self._set_up(curvature, NON_NEGATIVE, noise, noise_std, second_moment, projection, x0, dimension)
+        self._set_up(curvature, **common)
         if not np.any(self.curvature):
             raise ValueError(f"curvature must have an element > 0, got {_shown(self.curvature)}")
 
@@ -403,44 +430,26 @@ class Huber(SeparableProblem):
     width: float
 
     _kind: ClassVar[_core.ProblemKind] = _core.ProblemKind.huber
-    _weight_name: ClassVar[str] = "slope"
+    _weight: ClassVar[Parameter] = Parameter("slope", POSITIVE)
+    _shape: ClassVar[Parameter | None] = Parameter("width", POSITIVE)
 
-    def __init__(
-        self,
-        slope: ArrayLike,
-        *,
-        width: float,
-        noise: Noise = "none",
-        noise_std: ArrayLike | None = None,
-        second_moment: float | None = None,
-        projection: Projection = None,
-        x0: ArrayLike = 1.0,
-        dimension: int | None = None,
-    ) -> None:
+    def __init__(self, slope: ArrayLike, *, width: float, **common: Unpack[Common]) -> None:
         """Check the parameters."""
-        distance = _validate.real("width", width, POSITIVE)
-        self._set_up(slope, POSITIVE, noise, noise_std, second_moment, projection, x0, dimension, distance)
-
-    def _adopt(self, row: FloatArray, noise: str, set_kind: str) -> None:
-        super()._adopt(row, noise, set_kind)
-        self.__dict__["width"] = float(self._columns.width)
+        self._set_up(slope, width, **common)
 
     @staticmethod
     def _terms(p: _Columns, x: FloatArray) -> FloatArray:
         size = np.abs(x)
-        near = np.minimum(size, p.width)
-        return p.weight / p.width * near * (size - 0.5 * near)
+        near = np.minimum(size, p.shape_parameter)
+        return p.weight / p.shape_parameter * near * (size - 0.5 * near)
 
     @staticmethod
     def _gradient(p: _Columns, x: FloatArray) -> FloatArray:
-        return p.weight * np.clip(x / p.width, -1.0, 1.0)
+        return p.weight * np.clip(x / p.shape_parameter, -1.0, 1.0)
 
     @staticmethod
     def _largest_gradient(p: _Columns) -> float:
         return float(np.sum(p.weight**2))
-
-    def _arguments(self) -> dict[str, Any]:
-        return {**super()._arguments(), "width": self.width}
 
 
 def _rows(problems: Sequence[SeparableProblem]) -> _Columns:

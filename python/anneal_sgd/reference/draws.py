@@ -34,6 +34,8 @@ def _call_draws(noise: str, words: NDArray[np.uint32], dtype: Any) -> FloatArray
         if single:
             return np.stack([x.view(np.int32).astype(F) * F(SQRT3 * 2.0**-31) for x in w])
         return np.stack([(x - 1.5) * F(2 * SQRT3) for x in one_to_two])
+    if noise != "gaussian":
+        raise ValueError(f"noise must be one of {sorted(DRAWS_PER_CALL)}, got {noise!r}")
     pairs = []
     for k in range(2 if single else 1):
         if single:

@@ -143,10 +143,18 @@ def log(x: FloatArray) -> FloatArray:
 def activated(kind: str, z: FloatArray) -> FloatArray:
     """`max(0, z)` or `tanh z`."""
     one, two = z.dtype.type(1), z.dtype.type(2)
-    return greater(z.dtype.type(0), z) if kind == "relu" else one - two / (exp(z + z) + one)
+    if kind == "relu":
+        return greater(z.dtype.type(0), z)
+    if kind == "tanh":
+        return np.asarray(one - two / (exp(z + z) + one))
+    raise ValueError(f"activation must be 'relu' or 'tanh', got {kind!r}")
 
 
 def through(kind: str, a: FloatArray, delta: FloatArray) -> FloatArray:
     """`delta` times the derivative of the activation whose value is a."""
     zero, one = a.dtype.type(0), a.dtype.type(1)
-    return np.where(a > 0, delta, zero) if kind == "relu" else fma(-a, a, one) * delta
+    if kind == "relu":
+        return np.where(a > 0, delta, zero)
+    if kind == "tanh":
+        return np.asarray(fma(-a, a, one) * delta)
+    raise ValueError(f"activation must be 'relu' or 'tanh', got {kind!r}")

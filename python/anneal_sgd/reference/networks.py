@@ -98,8 +98,10 @@ def _derivative(loss: str, z: FloatArray, y: FloatArray) -> FloatArray:
         d = z - y
     elif loss == "logistic":
         d = -y / (F(1) + exp(y * z))
-    else:
+    elif loss == "hinge":
         d = np.where(y * z < 1, -y, F(0))
+    else:
+        raise ValueError(f"loss must be 'squared', 'logistic', 'hinge' or 'softmax', got {loss!r}")
     return np.asarray(d[..., None])
 
 
@@ -121,7 +123,9 @@ def _loss(loss: str, z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArr
     hits = (z > 0) == (y > 0)
     if loss == "logistic":
         return greater(F(0), -m) + log(F(1) + exp(-abs(m))), hits
-    return greater(F(0), F(1) - m), hits
+    if loss == "hinge":
+        return greater(F(0), F(1) - m), hits
+    raise ValueError(f"loss must be 'squared', 'logistic', 'hinge' or 'softmax', got {loss!r}")
 
 
 def metrics(network: Network, x: FloatArray) -> dict[str, FloatArray]:

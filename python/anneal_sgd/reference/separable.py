@@ -23,7 +23,7 @@ class Problem:
     """One problem of dimension `len(x0)`; arrays have that length or 1, in float64.
 
     - `kind`, `weight`: absolute_value `sum a |x|`, quadratic `sum lambda x^2 / 2`, huber (slope a, parabola within
-      `huber_width`)
+      `shape_parameter` delta)
     - `noise`: none, rademacher, gaussian or uniform, times `noise_std`, added to the gradient
     - `projection`: none, box `[lower, upper]` or ball of `radius` about the origin
     - `minimum`: f* over that set
@@ -35,7 +35,7 @@ class Problem:
     kind: str
     weight: ArrayLike
     x0: ArrayLike
-    huber_width: float = 1.0
+    shape_parameter: float = 1.0
     noise: str = "none"
     noise_std: ArrayLike = 0.0
     projection: str = "none"
@@ -53,7 +53,7 @@ def _column(problem: Problem, name: str, dtype: Any) -> FloatArray:
 
 def _bend(problem: Problem, dtype: Any) -> FloatArray:
     """Huber's curvature `c = F(a / delta)`: divided in float64, then rounded."""
-    return np.asarray((_column(problem, "weight", np.float64) / problem.huber_width).astype(dtype))
+    return np.asarray((_column(problem, "weight", np.float64) / problem.shape_parameter).astype(dtype))
 
 
 def _sum(a: FloatArray, b: FloatArray) -> FloatArray:
@@ -76,7 +76,7 @@ def suboptimality(problem: Problem, x: FloatArray) -> FloatArray:
     elif problem.kind == "quadratic":
         f = F(0.5) * _sum(weight * x, x)
     elif problem.kind == "huber":
-        m = lesser(F(problem.huber_width), size)
+        m = lesser(F(problem.shape_parameter), size)
         f = _sum(_bend(problem, x.dtype) * m, fma(F(-0.5), m, size))
     else:
         raise ValueError(f"kind must be 'absolute_value', 'quadratic' or 'huber', got {problem.kind!r}")
@@ -89,7 +89,9 @@ def _gradient(problem: Problem, x: FloatArray) -> FloatArray:
         return np.asarray(np.sign(x) * weight)
     if problem.kind == "quadratic":
         return np.asarray(weight * x)
-    return lesser(weight, greater(-weight, _bend(problem, x.dtype) * x))
+    if problem.kind == "huber":
+        return lesser(weight, greater(-weight, _bend(problem, x.dtype) * x))
+    raise ValueError(f"kind must be 'absolute_value', 'quadratic' or 'huber', got {problem.kind!r}")
 
 
 def _project(problem: Problem, y: FloatArray) -> FloatArray:
