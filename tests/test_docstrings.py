@@ -15,7 +15,7 @@ import anneal_sgd
 
 COMPILED = {"anneal_sgd._core"}
 NOT_FOR_IMPORT = {"anneal_sgd.__main__"}
-WITH_EXAMPLES = ("schedules", "problems", "simulate", "results", "runtime")
+WITH_EXAMPLES = ("schedules", "problems", "_simulate", "results", "runtime")
 
 
 def module_names():

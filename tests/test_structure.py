@@ -69,6 +69,8 @@ def test_one_version_number():
 def test_importing_the_package_is_light_and_silent():
     code = (
         "import sys, anneal_sgd; "
+        "assert 'numpy' not in sys.modules; "
+        "from anneal_sgd import *; "
         "heavy = {'cupy', 'xarray', 'pandas', 'matplotlib', 'rich', 'typer', 'scipy'} & set(sys.modules); "
         "assert not heavy, heavy"
     )

@@ -14,12 +14,15 @@
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
 
-from . import problems, runtime, schedules, theory
-from ._core import STREAM_VERSION, __version__
-from .results import Result
-from .simulate import Simulator, simulate
+TYPE_CHECKING = False  # typing takes longer to import than the rest of this file
+if TYPE_CHECKING:
+    from typing import Any
+
+    from . import problems, runtime, schedules, theory
+    from ._core import STREAM_VERSION, __version__
+    from ._simulate import Simulator, simulate
+    from .results import Result
 
 __all__ = [
     "STREAM_VERSION",
@@ -33,14 +36,25 @@ __all__ = [
     "theory",
 ]
 
-_LAZY = ("benchmark", "campaigns", "experiments", "reference")
+# Loaded at their first use (PEP 562), so that the command line can answer signals before anything large is imported.
+_HOMES = {
+    "STREAM_VERSION": "_core",
+    "Result": "results",
+    "Simulator": "_simulate",
+    "__version__": "_core",
+    "simulate": "_simulate",
+}
+_MODULES = ("benchmark", "campaigns", "experiments", "problems", "reference", "runtime", "schedules", "theory")
 
 
-def __getattr__(name: str) -> ModuleType:
-    if name in _LAZY:
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
+    if name in _HOMES:
+        value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_LAZY})
+    return sorted({*__all__, *_MODULES})

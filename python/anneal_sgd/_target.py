@@ -67,7 +67,7 @@ _TROUBLE: dict[int, str] = {}  # by device; empty text: none
 
 def _trouble(number: int) -> str:
     from . import problems, schedules
-    from .simulate import Simulator
+    from ._simulate import Simulator
 
     box, ball = ("box", -1.0, 1.0), ("ball", 2.0)
     noisy = partial(problems.AbsoluteValue, [0.5, 0.7], noise_std=1.0)

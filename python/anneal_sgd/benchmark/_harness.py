@@ -154,7 +154,7 @@ def costs(*, tiny: bool = False) -> dict[str, float]:
     The memory is that of a process that simulates 10^8 trajectories (tiny: 1 000) and keeps their moments alone, where
     the system tells it, as Linux does.
     """
-    imports = ["import numpy", "import numpy, anneal_sgd"]
+    imports = ["import numpy", "import numpy; from anneal_sgd import simulate"]
     seconds = [[_seconds(partial(_output, code)) for code in imports] for _ in range(1 if tiny else 11)]
     told = {"import_seconds": statistics.median(both - numpy for numpy, both in seconds)}
     if os.path.exists("/proc/self/status") and "VmHWM" in _output("print(open('/proc/self/status').read())"):

@@ -9,7 +9,7 @@ from functools import cache, partial
 import numpy as np
 
 from .. import STREAM_VERSION, __version__, problems, schedules
-from ..simulate import simulate
+from .._simulate import simulate
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from .. import _validate
+from .._simulate import Iterate, Simulator
 from ..problems import Problem
 from ..schedules import Schedule
-from ..simulate import Iterate, Simulator
 from ._identity import problem_digest
 from ._merge import merge
 from ._plan import Axis, Plan

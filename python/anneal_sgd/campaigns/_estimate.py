@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..simulate import simulate
+from .._simulate import simulate
 from . import _cells
 from ._cells import BLOCK
 from ._plan import Plan, Unit

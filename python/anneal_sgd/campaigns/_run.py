@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__, _validate, runtime
+from .._simulate import simulate
 from .._statistics import variance
 from .._target import choose_backend
 from ..problems import Problem
 from ..schedules import Schedule
-from ..simulate import simulate
 from . import _cells
 from ._build import this_build
 from ._cells import BLOCK, Cells, Range

@@ -28,9 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import STREAM_VERSION, __version__, _validate, schedules
+from .._simulate import simulate
 from ..problems import Problem
 from ..schedules import Schedule
-from ..simulate import simulate
 
 Floats = NDArray[np.float64]
 

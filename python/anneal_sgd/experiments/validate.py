@@ -33,8 +33,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import STREAM_VERSION, __version__, _validate, problems, schedules, theory
+from .._simulate import simulate
 from ..schedules import Schedule
-from ..simulate import simulate
 from ._peak import END, WINDOW, peak
 
 Setting = Literal["nonsmooth", "smooth"]
