@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import _validate
+from .._files import replaced
 from ._description import Description
-from ._result import CampaignResult, load, replaced
+from ._result import CampaignResult, load
 from ._store import Store, StoreError, StorePath
 
 

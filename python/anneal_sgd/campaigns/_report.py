@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._files import write_text
 from ._curves import Curves, short
 from ._figures import MOST_PANELS, Plot, plots, span_in_words
 from ._pictures import write_pictures
 from ._plotly import to_plotly
-from ._result import CampaignResult, replaced
+from ._result import CampaignResult
 from ._robustness import LOSSES, Interval, RobustnessRow, robustness
 
 if TYPE_CHECKING:
@@ -81,8 +82,7 @@ def write_report(result: CampaignResult, folder: StorePath) -> Path:
         spec=told.specification(indent=1),
     )  # fmt: skip
     path = target / "index.html"
-    with replaced(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text)
     return path
 
 

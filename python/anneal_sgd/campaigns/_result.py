@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import importlib
+import io
 import json
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from .._arrays import FloatArray, IntArray
+from .._files import cell, printable, replaced
 from .._statistics import STATISTICS, Statistics
 from . import _cells
 from ._cells import CELL, Cells
@@ -164,10 +163,11 @@ class CampaignResult(Statistics):
     def export(self, path: StorePath) -> None:
         """Write a .csv, .parquet or .nc (netCDF) file, with its provenance.
 
-        CSV: the rows of `to_pandas` after lines that begin with #, so `pandas.read_csv(path, comment="#")` reads it;
-        Parquet: the provenance is schema metadata "anneal_sgd"; netCDF: attributes. The same statistics give the same
-        bytes. ValueError: another suffix. ImportError: pyarrow (Parquet) or h5netcdf (netCDF) is missing; the extra
-        `anneal_sgd[export]` brings them.
+        CSV: the rows of `to_pandas` after lines that begin with #, so `pandas.read_csv(path, comment="#")` reads it; a
+        text that a spreadsheet would take for a formula has ' before it, and control characters are escaped. Parquet:
+        the provenance is schema metadata "anneal_sgd"; netCDF: attributes. The same statistics give the same bytes.
+        ValueError: another suffix. ImportError: pyarrow (Parquet) or h5netcdf (netCDF) is missing; the extra
+        `anneal_sgd[export]` brings them. OSError: `path` cannot be written; what was there is as it was.
         """
         file = Path(path)
         if file.suffix not in (".csv", ".parquet", ".nc"):
@@ -180,9 +180,12 @@ class CampaignResult(Statistics):
 
     def _write_csv(self, file: Path) -> None:
         lines = [f"{key}: {line}" for key, value in self.provenance().items() for line in str(value).split("\n")]
+        frame = self.to_pandas()
+        for name in frame.select_dtypes(exclude="number"):
+            frame[name] = [cell(value) if isinstance(value, str) else value for value in frame[name]]
         with file.open("w", encoding="utf-8", newline="\n") as out:
-            out.writelines(f"# {line}\n" for line in lines)
-            self.to_pandas().to_csv(out, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+            out.writelines(f"# {printable(line)}\n" for line in lines)
+            frame.rename(columns=cell).to_csv(out, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
 
     def _write_parquet(self, file: Path) -> None:
         pyarrow = _module("pyarrow", "export")
@@ -192,12 +195,16 @@ class CampaignResult(Statistics):
         parquet.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **own}), file)
 
     def _write_netcdf(self, file: Path) -> None:
-        _module("h5netcdf", "export")
+        netcdf = _module("h5netcdf", "export")
         data = self.to_xarray()
         data.attrs = {
             k: "" if v is None else v if isinstance(v, str | int | float) else str(v) for k, v in data.attrs.items()
         }
-        data.to_netcdf(file, engine="h5netcdf")
+        written = io.BytesIO()  # HDF5 itself crashes where a disk is full
+        store = _module("xarray.backends", "export").H5NetCDFStore(netcdf.File(written, "w"))
+        data.dump_to_store(store)
+        store.close()
+        file.write_bytes(written.getbuffer())
 
     def _moment(self, name: str) -> NDArray[Any]:
         return np.asarray(self._cells[name]).reshape(self.shape)
@@ -216,17 +223,6 @@ def _module(name: str, extra: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(f"this needs {error.name}: pip install 'anneal_sgd[{extra}]'") from None
-
-
-@contextlib.contextmanager
-def replaced(file: Path) -> Iterator[Path]:
-    """A temporary file that takes the place of another once it is whole."""
-    temporary = file.with_name(f".{file.stem}-{os.getpid()}{file.suffix}")
-    try:
-        yield temporary
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load(path: StorePath, campaign: int | str | None = None) -> CampaignResult:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .._files import write_text
+from ._shared import check_files
+
 if TYPE_CHECKING:
     from ..benchmark import Timing
 
@@ -51,8 +54,7 @@ def bench(
     for name in names:
         if name not in known:
             raise ValueError(f"--case must be one of {', '.join(known)}, got {name!r}")
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise ValueError(f"--json: folder '{json_file.parent}' does not exist")
+    check_files(json_file)
     used, versions = available_peers(gpu=gpu) if peers else ([], {})
     told = {**machine(gpu=gpu), **versions, "rounds": rounds, "tiny": tiny}
     click.echo(", ".join(f"{key} {value}" for key, value in told.items() if value is not None) + "\n")
@@ -96,7 +98,7 @@ def bench(
             "costs": paid,
             "scaling": {name: [row.to_dict() for row in some] for name, some in tables.items()},
         }
-        json_file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_text(json_file, json.dumps(report, indent=1) + "\n")
     disagreeing = [row for row in rows if row.disagreement]
     for row in disagreeing:
         click.echo(f"NOT IN AGREEMENT: {row.case}, {row.what}: {row.disagreement}", err=True)

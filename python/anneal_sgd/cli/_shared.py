@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from .. import _files
 
 
 def progress_bar() -> Progress:
@@ -25,15 +28,16 @@ def progress_bar() -> Progress:
     )
 
 
-def check_files(json_file: Path | None, output: Path | None, name: str) -> None:
-    """What cannot be written must be known before the run, not after it."""
-    if json_file is not None and not json_file.parent.is_dir():
-        raise ValueError(f"--json: folder '{json_file.parent}' does not exist")
+def check_files(json_file: Path | None, output: Path | None = None) -> None:
+    """What cannot be written, or drawn, is to be known before the run, not after it; nothing is made."""
     if json_file is not None:
-        json_file.open("a").close()
+        _files.check_file("--json", json_file)
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        (output / name).open("a").close()
+        _files.check_folder("--output", output)
+        try:
+            import matplotlib  # noqa: F401
+        except ImportError:
+            raise ImportError("--output needs matplotlib: pip install 'anneal_sgd[cli]'") from None
 
 
 class Report(Protocol):
@@ -56,11 +60,13 @@ def write(
 ) -> None:
     """Write a report as JSON to a file, and with its table and pictures (None: without) to a folder, as asked for."""
     if json_file is not None:
-        json_file.write_text(report.to_json())
+        _files.write_text(json_file, report.to_json())
     if output is None:
         return
-    (output / f"{name}.json").write_text(report.to_json())
-    with (output / f"{name}.txt").open("w", encoding="utf-8") as file:
-        show(report, Console(file=file, width=100))
+    output.mkdir(parents=True, exist_ok=True)
+    _files.write_text(output / f"{name}.json", report.to_json())
+    shown = io.StringIO()
+    show(report, Console(file=shown, width=100))
+    _files.write_text(output / f"{name}.txt", shown.getvalue())
     if plot is not None:
         plot(report, output)

@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from .._files import replaced
 from .grid import GridReport, GridRow
 from .validate import FITTED_FROM, RateReport, RateRow
 
@@ -55,7 +56,8 @@ def saved(figures: dict[str, Figure], directory: Path, description: str | None =
     for name, figure in figures.items():
         for suffix in ("png", "svg"):
             paths.append(directory / f"{name}.{suffix}")
-            figure.savefig(paths[-1], dpi=200, metadata={**told, **({"Date": None} if suffix == "svg" else {})})
+            with replaced(paths[-1]) as temporary:
+                figure.savefig(temporary, dpi=200, metadata={**told, **({"Date": None} if suffix == "svg" else {})})
     return paths
 
 
