@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from . import _signals
 from ._shared import progress_bar
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def _run(
         _log("start", campaign=repr(campaign), configs=campaign.config_count, store=str(path))
     began = time.perf_counter()
     last: list[Progress] = []
-    with _cluster(dask, workers) as executor, progress_bar() as bar:
+    with _signals.Keeping(), _cluster(dask, workers) as executor, progress_bar() as bar:
         task = bar.add_task(campaign.name[:32] or "sweep", total=None, rate="")
 
         def progress(now: Progress) -> None:
@@ -261,14 +262,16 @@ def _cluster(address: str | None, workers: int | None) -> Iterator[Any]:
         import distributed
     except ImportError:
         raise ImportError("--dask needs distributed: pip install 'anneal_sgd[dask]'") from None
+    from multiprocessing import resource_tracker
+
     dask: Any = distributed  # which has no types
     if address == "local":
-        with (
-            dask.LocalCluster(
+        resource_tracker.ensure_running()  # its start, in a thread of Dask's, would let Ctrl-C through to workers
+        with _signals.Deferring():
+            cluster = dask.LocalCluster(
                 n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=_QUIET
-            ) as cluster,
-            dask.Client(cluster) as client,
-        ):
+            )
+        with cluster, dask.Client(cluster) as client:
             yield client
         return
     try:

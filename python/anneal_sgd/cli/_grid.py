@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import schedules
+from . import _signals
 from ._shared import check_files, progress_bar, write
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write rows and meta data here."
 )
 @click.option(
+    "-o",
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     help="Write grid.json, grid.txt and the pictures (PNG and SVG) to this folder.",
@@ -105,7 +107,7 @@ def grid(
     from ..experiments.grid import DEFAULT_SCHEDULES, GridReport, grid_robustness, run_meta
 
     chosen = [schedules.by_name(name) for name in schedule_names] or list(DEFAULT_SCHEDULES)
-    check_files(json_file, output, "grid.json")
+    check_files(json_file, output)
     problem = make_problem(
         load(source, target=target, seed=seed),
         model=cast("Model", model),
@@ -133,7 +135,7 @@ def grid(
     meta = {**run_meta(problem, **arguments), "data": source, "target": target, "model": model}
     rows: list[GridRow] = []
     try:
-        with progress_bar() as bar:
+        with _signals.Keeping(), progress_bar() as bar:
             task = bar.add_task("starting", total=1.0, rate="")
             grid_robustness(
                 problem,

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import schedules
+from . import _signals
 from ._shared import check_files, progress_bar, write
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write rows and meta data here."
 )
 @click.option(
+    "-o",
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     help="Write validate.json, validate.txt and the pictures (PNG and SVG) to this folder.",
@@ -60,10 +62,10 @@ def validate(
     chosen = [schedules.by_name(name) for name in schedule_names] or list(DEFAULT_SCHEDULES)
     settings = settings or SETTINGS
     meta = run_meta(preset=preset, settings=settings, schedules=chosen, seed=seed)
-    check_files(json_file, output, "validate.json")
+    check_files(json_file, output)
     rows: list[RateRow] = []
     try:
-        with progress_bar() as bar:
+        with _signals.Keeping(), progress_bar() as bar:
             task = bar.add_task("starting", total=1.0, rate="")
 
             def progress(label: str, done: float, total: float) -> None:

@@ -1,0 +1,326 @@
+"""Ctrl-C and SIGTERM at any moment: one line, exit status 130 or 143, whole files or none, no processes left.
+
+Real processes, signalled as a terminal does it: all processes of the group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+# `anneal-sgd`, which says when it has taken over signals; before, there is Python's own start.
+PROGRAM = """
+import os
+from anneal_sgd.cli import _signals, program
+arm = _signals.arm
+_signals.arm = lambda: (arm(), os.write(1, b"."))
+program()
+"""
+TOLD = {130: "anneal-sgd: interrupted\n", 143: "anneal-sgd: terminated\n"}
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+LONG = 120.0  # seconds, on a machine that is busy
+
+CHEAP = ["--horizon", "200", "--replicates", "8", "--points-per-decade", "3"]
+SPEC = """
+schedule = ["linear", "cosine"]
+horizon = 1000
+base_lr = [0.1, 0.2]
+replicates = 1_000_000
+[problem]
+kind = "absolute_value"
+slope = 0.1
+"""
+COMMANDS = {
+    "info": ["info"],
+    "grid": ["grid", *CHEAP, "--json", "grid.json", "-o", "out"],
+    "validate": ["validate", "--quick", "--json", "rates.json"],
+    "sweep": ["sweep", "spec.toml"],
+    "report": ["report", "small.db"],
+    "export": ["export", "small.db", "-o", "r.nc"],
+    "dask": ["sweep", "spec.toml", "--dask", "local", "--workers", "2"],
+}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended."""
+
+    status: int
+    output: str
+    errors: str
+
+
+class Process:
+    """A process, and those that it starts, in a folder; output is read to the end, so that none blocks."""
+
+    def __init__(self, arguments: list[str], folder: Path, code: str = PROGRAM, **options) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            start_new_session=True,
+            **options,
+        )
+        assert self.process.stdout.read(1) == b"."
+
+    def signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def end(self) -> Ended:
+        output, errors = self.process.communicate(timeout=LONG)
+        return Ended(self.process.returncode, output.decode(), errors.decode())
+
+
+def groups() -> set[int]:
+    """Process groups that have a process that is no zombie."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = path.read_text().rpartition(")")[2].split()
+            if fields[0] not in "ZX":
+                found.add(int(fields[2]))
+    return found
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A store with something in it."""
+    folder = tmp_path_factory.mktemp("prepared")
+    (folder / "small.toml").write_text(SPEC.replace("1_000_000", "100").replace("1000", "50"))
+    subprocess.run(
+        [sys.executable, "-m", "anneal_sgd", "sweep", "small.toml"], check=True, cwd=folder, capture_output=True
+    )
+    return folder / "small.db"
+
+
+def check(process: Process, ended: Ended, folder: Path, expected: set[int]) -> None:
+    """It said one line, and left nothing half-done; or it had finished."""
+    assert ended.status in {0, 1, *expected}, ended.errors
+    assert ended.errors == TOLD.get(ended.status, "")
+    assert [path.name for path in folder.rglob(".*")] == []
+    for path in folder.rglob("*.json"):
+        json.loads(path.read_text())
+    deadline = time.monotonic() + LONG
+    while process.process.pid in groups():  # workers that are on their way out
+        assert time.monotonic() < deadline, "a process was left"
+        time.sleep(0.05)
+
+
+def moments(count: int, seed: int) -> list[float]:
+    """Seconds from 0.3 ms to 5 s, as many in every factor of ten: machines differ in speed."""
+    rng = random.Random(seed)
+    return [10 ** rng.uniform(-3.5, 0.7) for _ in range(count)]
+
+
+def trial(name: str, folder: Path, prepared: Path, delay: float, numbers: list[int], seed: int) -> int:
+    """Signals after a delay, one or a storm of them; the exit status."""
+    rng = random.Random(seed)
+    (folder / "spec.toml").write_text(SPEC)
+    (folder / "small.db").write_bytes(prepared.read_bytes())
+    process = Process(COMMANDS[name], folder)
+    time.sleep(delay)
+    for number in numbers:
+        process.signal(number)
+        if len(numbers) > 1:
+            time.sleep(rng.uniform(0.0, 0.02))
+    ended = process.end()
+    check(process, ended, folder, {STATUS[number] for number in numbers})
+    return ended.status
+
+
+SHORT, MANY = 2, 40
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "dask"])
+@pytest.mark.parametrize("count", [SHORT, pytest.param(MANY, marks=pytest.mark.slow)])
+def test_at_any_moment(name, count, tmp_path, prepared):
+    statuses = []
+    for i, delay in enumerate(moments(count, seed=len(name) + count)):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        number = (signal.SIGINT, signal.SIGTERM)[i % 2]
+        statuses.append(trial(name, folder, prepared, delay, [number], seed=i))
+    assert {130, 143} & set(statuses)  # else nothing was tested
+
+
+@pytest.mark.parametrize("name", ["grid", "sweep"])
+@pytest.mark.parametrize("count", [SHORT, pytest.param(MANY, marks=pytest.mark.slow)])
+def test_a_storm_of_signals(name, count, tmp_path, prepared):
+    for i, delay in enumerate(moments(count, seed=100 + count)):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        storm = random.Random(i).choices([signal.SIGINT, signal.SIGTERM], [4, i % 3], k=30)
+        trial(name, folder, prepared, delay, storm, seed=i)
+
+
+@pytest.mark.parametrize("count", [1, pytest.param(30, marks=pytest.mark.slow)])
+def test_a_cluster_of_its_own(count, tmp_path, prepared):
+    """Its workers are signalled as well, and are gone at the end."""
+    pytest.importorskip("distributed")
+    rng = random.Random(5)
+    for i in range(count):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        numbers = [(signal.SIGINT, signal.SIGTERM)[i % 2]] * rng.choice([1, 1, 20])
+        trial("dask", folder, prepared, rng.uniform(0.5, 10.0), numbers, seed=i)
+
+
+def run(code: str, folder: Path, *arguments: str, **options) -> Ended:
+    return Process(list(arguments), folder, f"import os\nos.write(1, b'.')\n{code}", **options).end()
+
+
+def test_signals_are_taken_over_before_anything_is_imported(tmp_path):
+    code = """
+import sys
+before = set(sys.modules)
+from anneal_sgd.cli import _signals
+arm = _signals.arm
+def armed():
+    arm()
+    print(*{name.split(".")[0] for name in set(sys.modules) - before}, flush=True)
+    os._exit(0)
+_signals.arm = armed
+from anneal_sgd.cli import program
+program()
+"""
+    ended = run(code, tmp_path)
+    assert set(ended.output.split()) - {"__future__", "importlib", "warnings"} == {"anneal_sgd"}, ended
+
+
+KEEPING = """
+import signal, sys, time
+from anneal_sgd import _files
+from anneal_sgd.cli import _signals
+from pathlib import Path
+_signals.arm()
+_signals.before_leaving(_files.discard_unfinished)
+def send(*_):
+    os.kill(os.getpid(), signal.{name})
+    time.sleep(0.001)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_that_python_loses_comes_again(tmp_path, name):
+    code = (
+        KEEPING.format(name=name)
+        + """
+class Deleted:
+    __del__ = send
+try:
+    with _signals.Keeping():
+        Deleted()
+        time.sleep(60)
+except KeyboardInterrupt:
+    _signals.finish(_signals.told())
+"""
+    )
+    ended = run(code, tmp_path)
+    status = STATUS[getattr(signal, name)]
+    assert (ended.status, ended.errors) == (status, TOLD[status])
+
+
+def test_one_that_a_library_swallows_comes_at_the_end(tmp_path):
+    code = (
+        KEEPING.format(name="SIGINT")
+        + """
+try:
+    with _signals.Keeping():
+        try:
+            send()
+        except KeyboardInterrupt:
+            pass
+        print("kept on", flush=True)
+except KeyboardInterrupt:
+    _signals.finish(_signals.told())
+"""
+    )
+    ended = run(code, tmp_path)
+    assert (ended.status, ended.output, ended.errors) == (130, "kept on\n", TOLD[130])
+
+
+def test_what_takes_too_long_is_left(tmp_path):
+    code = (
+        KEEPING.format(name="SIGINT")
+        + """
+_signals._LONGEST_SECONDS = 0.2
+try:
+    with _signals.Keeping():
+        send()
+finally:
+    time.sleep(60)
+"""
+    )
+    ended = run(code, tmp_path)
+    assert (ended.status, ended.errors) == (130, TOLD[130])
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_unfinished_files_are_removed(tmp_path, name):
+    code = (
+        KEEPING.format(name=name)
+        + """
+with _files.replaced(Path("a.json")) as temporary:
+    temporary.write_text("half")
+    assert temporary.exists()
+    send()
+"""
+    )
+    ended = run(code, tmp_path)
+    assert (ended.status, ended.errors) == (STATUS[getattr(signal, name)], TOLD[STATUS[getattr(signal, name)]])
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_rows_that_are_done_are_kept(tmp_path, name):
+    code = f"""
+import signal
+import anneal_sgd.experiments.grid as grid
+from anneal_sgd.cli import program
+simulate, calls = grid.simulate, []
+def counted(*arguments, **options):
+    calls.append(1)
+    for _ in range(5 * (len(calls) == 2)):
+        os.kill(os.getpid(), signal.{name})
+    return simulate(*arguments, **options)
+grid.simulate = counted
+program()
+"""
+    ended = run(code, tmp_path, *COMMANDS["grid"])
+    status = STATUS[getattr(signal, name)]
+    assert (ended.status, ended.errors) == (status, TOLD[status])
+    saved = json.loads((tmp_path / "grid.json").read_text())
+    assert ([row["schedule"] for row in saved["rows"]], saved["meta"]["interrupted"]) == (["constant"], True)
+    assert "constant stays within" in ended.output
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path):
+    """As Ctrl-C is in jobs that a script starts in the background."""
+    process = Process(["info"], tmp_path, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    for _ in range(20):
+        process.signal(signal.SIGINT)
+        time.sleep(0.01)
+    ended = process.end()
+    assert (ended.status, ended.errors) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", [["sweep", "--example"], ["info"]])
+def test_a_reader_that_leaves_is_told_nothing(arguments):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "anneal_sgd", *arguments]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")
