@@ -17,7 +17,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from anneal_sgd import Result, _core, problems, schedules, simulate
+from anneal_sgd import Result, _core, problems, schedules
+from anneal_sgd._simulate import simulate_quietly
 
 RECORDED = Path(__file__).parent / "vectors" / "trajectory_bits.txt"
 
@@ -174,6 +175,8 @@ def _call(
         "keep_samples": True,
         "backend": "cpu",
     }
+    if arguments["iterate"] != "tail_average":
+        del arguments["tail_frac"]
     text = "{dtype}, {iterate}, {replicates} from {first_replicate}, horizon {horizon}".format(**arguments)
     text += f", {'common' if arguments['common_random_numbers'] else 'own'} noise, record {records}"
     return f"{text}, {rates} rates, {' and '.join(names)}", arguments
@@ -202,7 +205,7 @@ def _separable(case: str, horizons: Sequence[int], replicates: Sequence[int]) ->
             options["width"] = 0.15 + 0.1 * i
         made.append(getattr(problems, kind)(numbers("weight", 0.1, 0.9, d), **options))
     key = f"{case}: {count} {kind}, {noise} noise, {set_kind} set, dimension {d}, {words}"
-    return Case(key, partial(simulate, made, arguments.pop("schedule"), **arguments))
+    return Case(key, partial(simulate_quietly, made, arguments.pop("schedule"), **arguments))
 
 
 def _on_data(case: str) -> Case:
@@ -257,5 +260,6 @@ def _on_data(case: str) -> Case:
     shape = f"{n} x {d}, batch {batch} {sampling}, {'with' if intercept else 'no'} intercept, l2 {l2}"
     step = f"{'ball' if ball else 'no'} set, {start} start, momentum {momentum}, decay {decay}, problems: {sharing}"
     return Case(
-        f"{case}: {model} {shape}, {step}, {words}", partial(simulate, several, arguments.pop("schedule"), **arguments)
+        f"{case}: {model} {shape}, {step}, {words}",
+        partial(simulate_quietly, several, arguments.pop("schedule"), **arguments),
     )

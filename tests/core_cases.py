@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from anneal_sgd import _core, reference
@@ -93,17 +95,19 @@ def run(
         problems=problems,
         schedules=list(schedules),
         base_lr=base_lr,
-        horizon=horizon,
         record_at=record_at,
-        iterate=Iterate[iterate],
-        tail_frac=tail_frac,
-        common_random_numbers=shared,
-        precision=Precision[dtype],
-        seed=seed,
-        momentum=momentum,
-        nesterov=nesterov,
-        weight_decay=weight_decay,
         metrics=[Metric[name] for name in metrics],
+        iterate=Iterate[iterate],
+        precision=Precision[dtype],
+        options=SimpleNamespace(
+            horizon=horizon,
+            tail_frac=tail_frac,
+            common_random_numbers=shared,
+            seed=seed,
+            momentum=momentum,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+        ),
     )
     configs = problems.count * len(schedules) * base_lr.size
     samples = np.full((configs, record_at.size * len(metrics), replicates), np.nan, dtype) if keep else None

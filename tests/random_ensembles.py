@@ -54,6 +54,8 @@ class Ensemble:
             **self.call,
             **changes,
         }
+        if arguments["iterate"] != "tail_average":
+            del arguments["tail_frac"]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # trajectories that diverge are meant
             return simulate(arguments.pop("problem"), arguments.pop("schedule"), **arguments)

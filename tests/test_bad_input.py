@@ -9,7 +9,7 @@ import pytest
 
 from anneal_sgd import Simulator, problems, schedules, simulate
 
-NOT_INTEGERS = [3.5, 10.0, "10", None, True, np.float64(10), np.True_, [10], 1j, math.nan]
+NOT_INTEGERS = [3.5, "10", None, True, np.float64(10.5), np.True_, [10], 1j, math.nan, math.inf]
 
 
 def call(**changes):
@@ -34,12 +34,28 @@ def test_the_call_itself_is_fine():
         ("horizon", [0, -1, 2**32, 10**30, *NOT_INTEGERS], "must be an integer in 1 .. 4294967295, got"),
         ("replicates", [0, -5, 2**32 + 1, *NOT_INTEGERS], "must be an integer in 1 .. 4294967296, got"),
         ("first_replicate", [-1, 2**32, *NOT_INTEGERS], "must be an integer in 0 .. 4294967295, got"),
-        ("seed", [-1, 2**64, *NOT_INTEGERS], "must be an integer in 0 .. 18446744073709551615, got"),
+        (
+            "seed",
+            [-1, 2**64, 3.5, "10", True, 1j, object(), [-1], [0.5]],
+            "must be an integer (in 0 .. 18446744073709551615|>= 0), got",
+        ),
         ("threads", [0, -2, 2**31, 3.5, "2", True, [2]], "must be an integer in 1 .. 2147483647, got"),
-        ("record_at", [-1, 11, 2.0, "3", True, math.nan], "must be an integer in 0 .. 10, got"),
+        ("record_at", [-1, 11, 2.5, "3", True, math.nan, math.inf], "must be an integer in 0 .. 10, got"),
         (
             "record_at",
-            [[], [0, 11], [-1, 2], [2, 2], [3, 1], [1.0, 2.0], [True, False], [[1, 2]], [1, [2, 3]], ["1"]],
+            [
+                [],
+                [0, 11],
+                [-1, 2],
+                [2, 2],
+                [3, 1],
+                [1.0, 2.5],
+                [1.0, math.nan],
+                [True, False],
+                [[1, 2]],
+                [1, [2, 3]],
+                ["1"],
+            ],
             "must be ",
         ),
         (
@@ -49,7 +65,9 @@ def test_the_call_itself_is_fine():
         ),
         ("base_lr", [[0.1, -0.1], [math.nan], [0.1, math.inf]], "must be finite and >= 0, got .* at index"),
         ("base_lr", [[], [[0.1]], "0.1", None, True, [True], ["a"], [0.1, [0.2]], 1j], "must be "),
-        ("iterate", ["first", "", None, 1, ["last"]], "must be one of 'last', 'average', 'tail_average', got"),
+        ("iterate", ["first", "", None, 1, ["best"]], "must be one of 'last', 'average', 'tail_average', got"),
+        ("iterate", [[], ["last", "last"], {"last"}], "must be one "),
+        ("tail_frac", [0.25], "must go with iterate 'tail_average', got 0.25 with 'last'"),
         ("tail_frac", [0.0, -0.5, 1.5, math.nan, "0.5", None, True], r"must be one number, in \(0, 1\], got"),
         ("common_random_numbers", [1, 0, None, "yes"], "must be True or False, got"),
         ("keep_samples", [1, None, "no"], "must be True or False, got"),
@@ -192,6 +210,52 @@ def test_learning_rates_that_float32_would_lose_are_refused_there():
 def test_float64_has_its_range_too():
     with pytest.raises(ValueError, match=r"^projection radius must be .* in float64, got 1e.200"):
         call(problem=problems.Quadratic(1.0, projection=("ball", 1e200)), dtype="float64")
+
+
+def test_formulas_of_ones_own_are_refused_by_name():
+    """The compiled core would compute the parent's."""
+    with pytest.raises(TypeError, match=r"^Quartic must not override SeparableProblem.value: .*anneal_sgd.problems"):
+
+        class Quartic(problems.Quadratic):
+            def value(self, x):
+                return np.sum(np.asarray(x) ** 4)
+
+    with pytest.raises(TypeError, match=r"^Mine must not override Schedule.__call__: use schedules.Tabulated"):
+
+        class Mine(schedules.Linear):
+            def __call__(self, u, horizon=None):
+                return u * u
+
+    with pytest.raises(TypeError, match=r"^Other must not be a class of its own: use schedules.Tabulated"):
+
+        class Other(schedules.Schedule):
+            pass
+
+    with pytest.raises(TypeError, match=r"^Own must not override Problem.gradient: "):
+
+        class Own(problems.Problem):
+            def gradient(self, x):
+                return x
+
+
+def test_subclasses_that_compute_the_same_are_fine():
+    class Named(problems.Quadratic):
+        """With another constructor and something more."""
+
+        def __init__(self, scale):
+            super().__init__(scale, x0=0.5)
+
+        def describe(self):
+            return "mine"
+
+    assert float(call(problem=Named(2.0), base_lr=0.0).mean) == 0.25
+    assert Named(1.0).describe() == "mine"
+
+
+def test_memory_that_there_is_not_is_told_by_name():
+    for name, value in [("base_lr", range(2**60)), ("record_at", range(2**60)), ("schedule", range(2**60))]:
+        with pytest.raises((MemoryError, ValueError), match=rf"^{name} must"):
+            call(**{name: value})
 
 
 def test_keywords_only():

@@ -252,8 +252,8 @@ def test_a_shard_whose_worker_died_is_computed_again(tmp_path):
 
 
 OTHER_NOISE = """
-run = anneal_sgd.Simulator.run
-anneal_sgd.Simulator.run = lambda *arguments, seed, **options: run(*arguments, seed=seed + 1, **options)
+run = anneal_sgd.Simulator.run_quietly
+anneal_sgd.Simulator.run_quietly = lambda *arguments, seed=0, **options: run(*arguments, seed=seed + 1, **options)
 """
 
 
@@ -585,7 +585,7 @@ def test_a_result_of_an_interrupted_run_says_so(tmp_path, monkeypatch):
         ({"momentum": 0.5}, "momentum must be 0 for AbsoluteValue"),
         ({"seed": -1}, "seed must be an integer"),
         ({"name": 5}, "name must be a text, got 5"),
-        ({"record_frac": None, "record_at": 5.0}, "record_at must be an integer in 0 .. 20, got 5.0"),
+        ({"record_frac": None, "record_at": 5.5}, "record_at must be an integer in 0 .. 20, got 5.5"),
         ({"problem": [noisy(slope=0.1)] * 2}, "problem must not have a value twice, got AbsoluteValue"),
     ],
 )  # fmt: skip
@@ -597,18 +597,54 @@ def test_bad_arguments_are_named(changes, message):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"slope": []}, "slope must be a sequence of numbers or texts"),
-        ({"slope": [[0.1]]}, "slope must be a sequence of numbers or texts"),
+        ({"slope": []}, "slope must be a sequence of 1 to 1000000 values, got \\[\\]"),
+        ({"slope": 0.1}, "slope must be a sequence of 1 to"),
+        ({"slope": "ab"}, "slope must be a sequence of 1 to"),
+        ({"slope": {0.1, 0.2}}, "slope must have an order"),
+        ({"slope": np.ma.array([0.1, 0.2], mask=[False, True])}, "slope must have no masked elements"),
+        ({"projection": [None, None]}, "projection must not have a value twice"),
         ({"slope": [0.1, 0.1]}, "slope must not have a value twice"),
         ({"horizon": [1]}, "horizon must not be the name of a problem's parameter"),
         ({"mean": [1]}, "mean must not be the name of a problem's parameter"),
-        ({"slope": [0.1, np.nan]}, "slope must be a sequence of numbers or texts, got NaN at index 1"),
+        ({"slope": [0.1, np.nan]}, "slope must be numbers or texts, got NaN at index 1"),
         ({"slope": np.linspace(0.1, 0.2, 2000), "noise_std": np.linspace(1, 2, 2000)}, "a grid of 4000000"),
     ],
 )
 def test_bad_grids_are_named(parameters, message):
     with pytest.raises(ValueError, match=message):
         ProblemGrid(noisy, **parameters)
+
+
+def test_grids_over_sets_and_starts(tmp_path):
+    make = partial(problems.AbsoluteValue, noise="gaussian", noise_std=1.0)
+    sets = [None, ("box", -1.0, 1.0), ("ball", 2.0)]
+    grid = ProblemGrid(make, projection=sets, x0=[[1.0, 0.0], np.array([0.5, 0.5])], slope=[[0.1, 0.2]])
+    assert grid.axes[0] == ("projection", ("None", "('box', -1.0, 1.0)", "('ball', 2.0)"))
+    assert grid.axes[1] == ("x0", ("[1.0, 0.0]", "[0.5, 0.5]"))
+    assert [None if p.projection is None else p.projection[0] for p in grid.problems[::2]] == [None, "box", "ball"]
+    assert [p.x0.tolist() for p in grid.problems[:2]] == [[1.0, 0.0], [0.5, 0.5]]
+    result = Campaign(grid, schedules.Linear(), base_lr=0.1, horizon=5, replicates=8).run(tmp_path / "s.db")
+    assert result.dims == ("projection", "x0", "slope")
+    boxed = simulate(grid.problems[2], schedules.Linear(), base_lr=0.1, horizon=5, replicates=8)
+    assert float(result.mean[1, 0, 0]) == float(boxed.mean)
+
+
+def test_whole_floats_are_the_integers():
+    whole = small(horizon=[20.0], record_frac=None, record_at=[5.0, 10.0], replicates=3e3)
+    same = small(horizon=[20], record_frac=None, record_at=[5, 10], replicates=3000)
+    assert whole.identities() == same.identities()
+
+
+def test_a_generator_is_drawn_from_once():
+    campaign = small(seed=np.random.default_rng(4))
+    assert campaign.options["seed"] == int(np.random.default_rng(4).integers(2**64, dtype=np.uint64))
+
+
+def test_a_campaign_has_one_iterate():
+    with pytest.raises(ValueError, match=r"^iterate must be one in a campaign"):
+        small(iterate=["last", "average"])
+    with pytest.raises(TypeError, match=r"^learning_rate is no argument"):
+        small(learning_rate=1)
 
 
 def test_too_many_configs_are_refused_before_anything_is_made():

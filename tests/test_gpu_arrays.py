@@ -13,7 +13,7 @@ import types
 import numpy as np
 import pytest
 
-from anneal_sgd import Simulator, _core, _target, problems, runtime, schedules, simulate
+from anneal_sgd import Simulator, _backend, _core, _target, problems, runtime, schedules, simulate
 
 PROBLEM = problems.AbsoluteValue(0.5, noise="gaussian", noise_std=1.0, projection=("box", -1.0, 1.0))
 
@@ -79,7 +79,7 @@ def gpu(monkeypatch):
     monkeypatch.setattr(_core, "open_cuda_device", open_device)
     monkeypatch.setattr(_core, "cuda_device_of", lambda address: DEVICES.get(address, -1))
     _target._opened.cache_clear()
-    monkeypatch.setattr(_target, "_distrusted", lambda number: False)
+    monkeypatch.setattr(_backend, "_distrusted", lambda number: False)
     yield opened
     _target._opened.cache_clear()
 
@@ -137,13 +137,13 @@ def test_problems_on_data_take_the_gpu_too():
     np.testing.assert_array_equal(got.stderr, expected.stderr)
 
 
-TRUST = _target._distrusted
+TRUST = _backend._distrusted
 
 
 @pytest.mark.usefixtures("gpu")
 def test_auto_takes_only_a_gpu_that_shows_the_bits_of_the_cpu(monkeypatch):
-    monkeypatch.setattr(_target, "_distrusted", TRUST)
-    monkeypatch.setattr(_target, "_TROUBLE", trouble_by_device := {})
+    monkeypatch.setattr(_backend, "_distrusted", TRUST)
+    monkeypatch.setattr(_backend, "_TROUBLE", trouble_by_device := {})
     simulate_core = _core.simulate
 
     def other_bits(*arguments, first_replicate, device, **options):

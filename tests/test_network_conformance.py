@@ -162,6 +162,7 @@ def test_edges_of_rows(isa, n, d):
     np.testing.assert_array_equal(result.samples, expected["loss"][0])
 
 
+@pytest.mark.filterwarnings("ignore:trajectories diverged:RuntimeWarning")
 def test_outputs_that_are_no_numbers_are_divergence(isa):
     """An output of inf - inf beside finite ones: NaN, not the logarithm of something."""
     X, y = np.array([[1e30, -1e30], [0.0, 0.0], [0.0, 0.0]]), [1, 0, 2]
@@ -178,6 +179,7 @@ def test_outputs_that_are_no_numbers_are_divergence(isa):
     assert result.diverged.tolist() == [3, 3, 3]
 
 
+@pytest.mark.filterwarnings("ignore:trajectories diverged:RuntimeWarning")
 def test_overflow_beside_a_problem_with_decay(isa):
     """A weight that overflows without l2 has diverged, whatever runs beside it; the other one stays at 0."""
     alone = problems.HingeLoss([[10.0], [-10.0]], [1, -1])

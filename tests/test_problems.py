@@ -144,7 +144,7 @@ def test_second_moment_is_measured():
 
 @pytest.mark.parametrize("problem", EXAMPLES, ids=repr)
 def test_frozen_equal_by_content_and_portable(problem):
-    Simulator(problem)._core("float32", ("suboptimality",))  # the compiled twin exists now, and must not be copied
+    Simulator(problem)._ensemble._core("float32", ("suboptimality",))  # a compiled twin, not to be copied
     namespace = {"AbsoluteValue": AbsoluteValue, "Quadratic": Quadratic, "Huber": Huber, "inf": math.inf}
     for other in (
         pickle.loads(pickle.dumps(problem)),
@@ -282,7 +282,7 @@ def make(cls=AbsoluteValue, weight=1.0, **arguments):
         ({"projection": ("box", math.nan, 1.0)}, "projection lower end must be"),
         (
             {"projection": ("box", [-1.0, -1.0], [1.0, 1.0, 1.0])},
-            "upper must be one number or have 2 elements like lower",
+            "projection upper end must be one number or have 2 elements like projection lower end",
         ),
         ({"projection": ("ball", 0.0)}, "projection radius must be one number, finite and > 0, got 0.0"),
         ({"projection": ("box", -1.0, 0.5)}, "x0 must lie in the box, -1 to 0.5 in coordinate 0, got 1"),

@@ -19,6 +19,9 @@ STATISTICS = ("mean", "stderr", "std", "min", "max", "count", "diverged")
 BOX = ("box", -1.0, 1.0)
 
 
+DIVERGING = pytest.mark.filterwarnings("ignore:trajectories diverged:RuntimeWarning")
+
+
 def absolute(slope=0.5, **changes):
     arguments = {"noise": "gaussian", "noise_std": 1.0, "projection": BOX, **changes}
     return problems.AbsoluteValue(slope, **arguments)
@@ -110,6 +113,7 @@ def exploding(**changes):
     return run(problem, schedules.Constant(), base_lr=[0.5, 3.0], **changes)
 
 
+@DIVERGING
 def test_diverged_trajectories_are_counted_and_left_out():
     result = exploding(horizon=64, replicates=3000, keep_samples=True)
     finite = np.isfinite(result.samples)
@@ -125,6 +129,7 @@ def test_diverged_trajectories_are_counted_and_left_out():
     assert "diverged" in repr(result)
 
 
+@DIVERGING
 def test_all_diverged():
     result = exploding(horizon=200)
     assert result.count.tolist() == [100, 0]
@@ -273,7 +278,6 @@ def test_overlapping_ranges(first):
         ("horizon", {"horizon": 21}),
         ("record_at", {"record_at": 10}),
         ("iterate", {"iterate": "average"}),
-        ("tail_frac", {"tail_frac": 0.25}),
         ("common_random_numbers", {"common_random_numbers": False}),
         ("dtype", {"dtype": "float64"}),
         ("seed", {"seed": 8}),
@@ -297,6 +301,11 @@ def test_specs_must_be_equal(name, change):
 def test_the_difference_is_shown(mine, others, got):
     with pytest.raises(ValueError, match=f"^base_lr must be the same to merge results, got {got}$"):
         _ = run(base_lr=mine) + run(base_lr=others, first_replicate=100)
+
+
+def test_tail_fractions_must_be_equal():
+    with pytest.raises(ValueError, match=r"^tail_frac must be the same to merge results, got 0.5 and 0.25$"):
+        _ = run(iterate="tail_average") + run(iterate="tail_average", tail_frac=0.25, first_replicate=100)
 
 
 def test_other_streams_do_not_merge():
@@ -362,6 +371,7 @@ def test_quantiles():
         run().quantile(0.5)
 
 
+@DIVERGING
 def test_quantiles_with_diverged_samples():
     result = exploding(horizon=64, replicates=1000, keep_samples=True)
     share = result.count[1] / 1000

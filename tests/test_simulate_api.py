@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import importlib.util
+import inspect
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -13,7 +18,10 @@ import numpy as np
 import pytest
 
 import anneal_sgd
-from anneal_sgd import Simulator, problems, runtime, schedules, simulate
+from anneal_sgd import Simulator, _machine, _spec, estimate, problems, runtime, schedules, simulate
+from anneal_sgd._simulate import Arguments
+from anneal_sgd._spec import Options
+from anneal_sgd.results import Spec
 
 PROBLEM = problems.AbsoluteValue(0.5, noise="gaussian", noise_std=1.0, projection=("box", -1.0, 1.0))
 QUIET = problems.AbsoluteValue(1.0, x0=1.0)
@@ -104,6 +112,111 @@ def test_record_at(record_at):
         assert alone.dims == ()
         assert float(alone.mean) == result.mean[k]
     assert result.mean[0] == 0.5
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("out", [False, True])
+def test_several_iterates_have_the_bits_of_calls_of_their_own(shared, out):
+    several = ["tail_average", "last", "average"]
+    arguments = {"base_lr": [0.1, 0.4], "record_at": [0, 7, 20], "tail_frac": 0.3, "common_random_numbers": shared}
+    arguments |= {"replicates": 1500, "problem": [PROBLEM, PROBLEM]}
+    shape = (3, 2, 2, 3, 1500)
+    kept = {"out": np.empty(shape, np.float32)} if out else {"keep_samples": True}
+    fractions = []
+    result = run(iterate=several, progress=fractions.append, **kept, **arguments)
+    assert result.dims == ("iterate", "problem", "base_lr", "record_at")
+    assert result.coords["iterate"].tolist() == several
+    assert result.samples.shape == shape
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    assert "tail_average" in repr(result.spec)
+    for i, iterate in enumerate(several):
+        tail = {} if iterate == "tail_average" else {"tail_frac": 0.5}
+        alone = run(iterate=iterate, keep_samples=True, **(arguments | tail))
+        np.testing.assert_array_equal(result.samples[i], alone.samples)
+        for statistic in ("mean", "stderr", "min", "max", "count"):
+            np.testing.assert_array_equal(getattr(result, statistic)[i], getattr(alone, statistic))
+    more = run(iterate=several, first_replicate=1500, **arguments)
+    assert (result + more).replicates == 3000
+    assert run(iterate=["average"]).mean.shape == (1,)
+
+
+def test_whole_floats_are_integers():
+    result = run(horizon=20.0, replicates=1e2, first_replicate=np.float64(0), seed=7.0, record_at=2e1, threads=1.0)
+    assert result.spec == run().spec
+    assert float(result.mean) == float(run().mean)
+    assert run(record_at=[1.0, 20.0]).spec.record_at == (1, 20)
+    assert run(record_at=np.linspace(0, 20, 5)).spec.record_at == (0, 5, 10, 15, 20)
+    assert all(type(step) is int for step in run(record_at=[1.0, 20.0]).spec.record_at)
+
+
+def test_seeds_of_numpy():
+    """As SPEC 7 of Scientific Python: an integer, what makes one, or what draws one."""
+    sequence = np.random.SeedSequence(5)
+    same = [sequence, np.random.SeedSequence(5), [5], (5,)]
+    seeds = {run(seed=seed).seed for seed in same}
+    assert seeds == {int(np.random.SeedSequence(5).generate_state(1, np.uint64)[0])}
+    assert run(seed=seeds.pop()).mean == run(seed=sequence).mean
+    a, b = np.random.default_rng(3), np.random.default_rng(3)
+    drawn = [run(seed=a).seed for _ in range(3)]
+    assert drawn == b.integers(2**64, size=3, dtype=np.uint64).tolist()
+    assert run(seed=np.random.PCG64(3)).seed == drawn[0]
+    fresh = {run(seed=None).seed for _ in range(3)}
+    assert len(fresh) == 3
+    assert all(type(seed) is int and 0 <= seed < 2**64 for seed in (*fresh, *drawn))
+
+
+def test_diverged_trajectories_are_warned_of_once():
+    problem = problems.Quadratic(1.0, noise="gaussian", noise_std=1.0)
+    with pytest.warns(RuntimeWarning, match=r"^trajectories diverged, up to 100 of 100: 1 of 2 means") as caught:
+        result = run(problem, schedules.Constant(), base_lr=[0.1, 100.0], horizon=99)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert result.diverged.tolist() == [0, 100]
+    with pytest.warns(RuntimeWarning, match="diverged") as caught:
+        Simulator(problem).run(schedules.Constant(), base_lr=100.0, horizon=99, replicates=3)
+    assert caught[0].filename == __file__
+
+
+def test_simulators_are_pickled_and_copied_before_and_after_a_run():
+    for problem in (PROBLEM, [PROBLEM, PROBLEM]):
+        simulator = Simulator(problem)
+        arguments = {"base_lr": 0.1, "horizon": 20, "replicates": 100, "seed": 7}
+        for _ in range(2):
+            for copied in (pickle.loads(pickle.dumps(simulator)), copy.deepcopy(simulator), copy.copy(simulator)):
+                expected = simulator.run(schedules.Linear(), **arguments)
+                assert copied.run(schedules.Linear(), **arguments).spec == expected.spec
+                np.testing.assert_array_equal(copied.run(schedules.Linear(), **arguments).mean, expected.mean)
+
+
+def test_help_shows_every_option():
+    for function in (simulate, Simulator.run):
+        parameters = inspect.signature(function).parameters
+        for field in dataclasses.fields(Spec):
+            if field.name in ("problem", "stream_version"):
+                continue
+            assert field.name in parameters
+        assert parameters["tail_frac"].default == 0.5
+        assert parameters["threads"].default is None
+    for name in inspect.signature(simulate).parameters:
+        assert f"`{name}`" in simulate.__doc__ or f"`{name}=" in simulate.__doc__
+
+
+def test_types_name_every_option():
+    """What type checkers see, what `help` shows and what is checked are one set of names."""
+    assert set(Arguments.__annotations__) == set(inspect.signature(Simulator.run).parameters) - {"self", "schedule"}
+    assert set(Options.__annotations__) == set(_spec.DEFAULTS)
+
+
+def test_an_unknown_option_is_refused_by_name():
+    with pytest.raises(TypeError, match=r"^learning_rate is no argument of this call"):
+        run(learning_rate=0.1)
+    with pytest.raises(TypeError, match="base_lr"):
+        simulate(PROBLEM, schedules.Linear(), horizon=1, replicates=1)
+
+
+def test_the_function_is_no_module():
+    assert importlib.util.find_spec("anneal_sgd.simulate") is None
 
 
 def test_integers_of_numpy():
@@ -206,26 +319,24 @@ def test_what_does_not_fit_in_memory_is_refused_before_it_runs(size):
 
 def test_memory_limits_of_control_groups(tmp_path, monkeypatch):
     """Both versions of the kernel's interface; the tightest of a group and those around it counts."""
-    from anneal_sgd import _arrays
-
     for name, text in {
         "memory.limit_in_bytes": "5000000",
         "memory.usage_in_bytes": "1000000",
         "memory.stat": "inactive_file 1\ntotal_inactive_file 300",
     }.items():
         (tmp_path / name).write_text(text)
-    assert _arrays._available_to_group(tmp_path) == 4_000_300
+    assert _machine._available_to_group(tmp_path) == 4_000_300
     (tmp_path / "memory.max").write_text("2000000")
     (tmp_path / "memory.current").write_text("1500000")
     (tmp_path / "memory.stat").write_text("inactive_file 200")
-    assert _arrays._available_to_group(tmp_path) == 500_200
+    assert _machine._available_to_group(tmp_path) == 500_200
     (tmp_path / "memory.max").write_text("max")
     (tmp_path / "memory.limit_in_bytes").unlink()
-    assert _arrays._available_to_group(tmp_path) is None
-    monkeypatch.setattr(_arrays, "_memory_groups", lambda: [tmp_path, tmp_path / "missing"])
-    machine = _arrays.available_memory()
+    assert _machine._available_to_group(tmp_path) is None
+    monkeypatch.setattr(_machine, "_groups", lambda controller: [tmp_path, tmp_path / "missing"])
+    machine = _machine.available_memory()
     (tmp_path / "memory.max").write_text("2000000")
-    assert _arrays.available_memory() == min(500_200, machine or 500_200)
+    assert _machine.available_memory() == min(500_200, machine or 500_200)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory is read from /proc")
@@ -417,6 +528,71 @@ def test_info():
     assert info["threads"] >= 1
     assert info["backends"]["cpu"] == "available"
     assert info["backends"]["cuda"]
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "100000 100000\n"}, 1),
+        ({"cpu.max": "1000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu.cfs_quota_us": "300000\n", "cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu.cfs_quota_us": "-1\n", "cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu.max": "nonsense"}, None),
+        ({}, None),
+    ],
+)
+def test_processors_of_control_groups(tmp_path, monkeypatch, files, quota):
+    """Of both versions; what a container may use bounds the default of `threads`."""
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(_machine.os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    monkeypatch.setattr(_machine, "_groups", lambda controller: [tmp_path, tmp_path / "missing"])
+    _machine._processor_quota.cache_clear()
+    assert _machine.usable_processors() == (16 if quota is None else quota)
+    _machine._processor_quota.cache_clear()
+
+
+def test_worker_processes_take_their_threads_from_the_environment():
+    code = "from anneal_sgd import runtime; print(runtime.cpu_count())"
+    for threads in ("1", "3"):
+        environment = {**os.environ, "ANNEAL_SGD_THREADS": threads}
+        told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert told.stdout.strip() == threads
+
+
+# --- estimates --------------------------------------------------------------------------------------------------------
+
+
+def test_an_estimate_of_a_long_call_is_about_right():
+    arguments = {"base_lr": [0.1, 0.2], "horizon": 20_000, "threads": 1}
+    began = time.perf_counter()
+    replicates = 64
+    while True:  # as many as take some seconds
+        told = estimate([PROBLEM, PROBLEM], schedules.Linear(), replicates=replicates, **arguments)
+        if told.seconds > 2:
+            break
+        replicates *= 4
+    assert time.perf_counter() - began < 30
+    assert told.trajectories == 4 * replicates
+    assert told.trajectory_steps == told.trajectories * 20_000
+    began = time.perf_counter()
+    simulate([PROBLEM, PROBLEM], schedules.Linear(), replicates=replicates, **arguments)
+    assert 0.2 < (time.perf_counter() - began) / told.seconds < 5  # beside other work
+
+
+def test_an_estimate_changes_nothing():
+    generator, out = np.random.default_rng(1), np.full((1000,), -1.0, np.float32)
+    told = estimate(
+        PROBLEM, schedules.Linear(), base_lr=0.1, horizon=10, replicates=1e3, seed=generator, out=out, progress=print
+    )
+    assert told.trajectories == 1000
+    assert told.rate > 0
+    assert (out == -1.0).all()
+    assert generator.integers(100) == np.random.default_rng(1).integers(100)
+    with pytest.raises(ValueError, match=r"^horizon must be"):
+        estimate(PROBLEM, schedules.Linear(), base_lr=0.1, horizon=0, replicates=1)
 
 
 def test_the_package_offers_what_it_says():

@@ -417,7 +417,7 @@ QUADRATIC: dict[str, Any] = {"curvature": [1.0, 2.0], "x0": 1.0, "noise_std": 1.
         ("horizon", 0),
         ("horizon", -3),
         ("horizon", 2.5),
-        ("horizon", 10.0),
+        ("horizon", 10.5),
         ("horizon", True),
         ("horizon", "ten"),
         ("base_lr", 0.0),

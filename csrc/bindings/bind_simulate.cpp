@@ -75,6 +75,14 @@ std::shared_ptr<Moments> total(const Moments& m) {
     return t;
 }
 
+// Whether any trajectory did, told without making arrays.
+bool any_diverged(const Moments& m) {
+    for (const auto& [start, node] : m.tree.nodes())
+        for (const Moment& cell : node.cells)
+            if (cell.diverged > 0) return true;
+    return false;
+}
+
 void* sample_memory(const std::optional<py::array>& samples, const EnsembleSpec& e, std::int64_t replicates) {
     if (!samples) return nullptr;
     require(has_precision(*samples, e.precision), "samples: dtype must be ",
@@ -155,6 +163,7 @@ void bind_simulate(py::module_& m) {
         .def_property_readonly("m2", [](const Moments& a) { return field(a, &Moment::m2); })
         .def_property_readonly("minimum", [](const Moments& a) { return field(a, &Moment::minimum); })
         .def_property_readonly("maximum", [](const Moments& a) { return field(a, &Moment::maximum); })
+        .def_property_readonly("any_diverged", &any_diverged)
         .def("merged", &merged, py::arg("other"))
         .def("total", &total);
     m.def("simulate", &simulate_ensemble, py::arg("ensemble"), py::kw_only(), py::arg("first_replicate"),

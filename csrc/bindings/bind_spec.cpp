@@ -17,21 +17,20 @@ std::shared_ptr<Problems> make_problems(ProblemKind kind, NoiseKind noise, Proje
     require(d < (std::int64_t(1) << 24), "dimension: ", d, " is not below 2**24");
     auto p = std::make_shared<Problems>();
     p->arrays = {weight, shape_parameter, noise_std, lower, upper, radius, x0, minimum};
-    p->spec = {nullptr,
-               nullptr,
-               kind,
-               noise,
-               projection,
-               n,
-               d,
-               matrix_view(weight, n, d, "weight"),
-               matrix_view(noise_std, n, d, "noise_std"),
-               matrix_view(lower, n, d, "lower"),
-               matrix_view(upper, n, d, "upper"),
-               matrix_view(x0, n, d, "x0"),
-               vector_view(shape_parameter, n, "shape_parameter"),
-               vector_view(radius, n, "radius"),
-               vector_view(minimum, n, "minimum")};
+    ProblemSpec& spec = p->spec;
+    spec.kind = kind;
+    spec.noise = noise;
+    spec.projection = projection;
+    spec.count = n;
+    spec.dimension = d;
+    spec.weight = matrix_view(weight, n, d, "weight");
+    spec.noise_std = matrix_view(noise_std, n, d, "noise_std");
+    spec.lower = matrix_view(lower, n, d, "lower");
+    spec.upper = matrix_view(upper, n, d, "upper");
+    spec.x0 = matrix_view(x0, n, d, "x0");
+    spec.shape_parameter = vector_view(shape_parameter, n, "shape_parameter");
+    spec.radius = vector_view(radius, n, "radius");
+    spec.minimum = vector_view(minimum, n, "minimum");
     return p;
 }
 
@@ -95,7 +94,6 @@ std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, S
         }
         p->data.push_back(data);
     }
-    p->spec = {};
     p->spec.network = &p->network;
     p->spec.data = p->data.data();
     p->spec.projection = projection;
@@ -118,60 +116,63 @@ void check_metrics(const EnsembleSpec& e) {
         require(!records_test(e) || e.problems.data[p].test.rows > 0, "metrics: test metrics need a test set");
 }
 
+// The options that are one number: attributes of Python's `Spec` by the same names.
+void take_options(EnsembleSpec& e, const py::object& spec) {
+    const auto take = [&](const char* name, auto& value) {
+        value = py::getattr(spec, name).template cast<std::decay_t<decltype(value)>>();
+    };
+    take("horizon", e.horizon);
+    take("tail_frac", e.tail_frac);
+    take("common_random_numbers", e.common_random_numbers);
+    take("seed", e.seed);
+    take("momentum", e.momentum);
+    take("nesterov", e.nesterov);
+    take("weight_decay", e.weight_decay);
+}
+
 std::shared_ptr<Ensemble> make_ensemble(std::shared_ptr<Problems> problems,
                                         std::vector<std::shared_ptr<Schedule>> schedules, const Reals& base_lr,
-                                        std::int64_t horizon, const Integers& record_at, Iterate iterate,
-                                        double tail_frac, bool common_random_numbers, Precision precision,
-                                        std::uint64_t seed, double momentum, bool nesterov, double weight_decay,
-                                        std::vector<Metric> metrics) {
+                                        const Integers& record_at, std::vector<Metric> metrics, Iterate iterate,
+                                        Precision precision, const py::object& options) {
+    auto ensemble = std::make_shared<Ensemble>();
+    EnsembleSpec& e = ensemble->spec;
+    take_options(e, options);
+    e.iterate = iterate;
+    e.precision = precision;
     require(!schedules.empty(), "schedules: at least one is needed");
     require(base_lr.ndim() == 1 && base_lr.size() > 0, "base_lr: must be one-dimensional, and at least one is needed");
-    require(horizon >= 1 && horizon < (std::int64_t(1) << 32), "horizon: ", horizon, " is not in 1 .. 2**32 - 1");
+    require(e.horizon >= 1 && e.horizon < (std::int64_t(1) << 32), "horizon: ", e.horizon, " is not in 1 .. 2**32 - 1");
     require(record_at.ndim() == 1 && record_at.size() > 0, "record_at: must be one-dimensional, and not empty");
-    const std::int64_t* records = record_at.data();
-    const std::int64_t record_count = record_at.size();
-    require(records[0] >= 0 && records[record_count - 1] <= horizon, "record_at: steps must be in 0 .. horizon");
-    for (std::int64_t i = 1; i < record_count; ++i)
-        require(records[i - 1] < records[i], "record_at: steps must increase");
-    require(tail_frac > 0 && tail_frac <= 1, "tail_frac: ", tail_frac, " is not in (0, 1]");
-    auto e = std::make_shared<Ensemble>();
-    e->problems = std::move(problems);
-    e->owners = std::move(schedules);
-    for (const auto& s : e->owners) e->schedules.push_back(s->spec);
-    e->base_lr.assign(base_lr.data(), base_lr.data() + base_lr.size());
-    e->record_at.assign(records, records + record_count);
-    e->spec = {e->problems->spec,
-               e->schedules.data(),
-               e->base_lr.data(),
-               e->record_at.data(),
-               std::int64_t(e->schedules.size()),
-               std::int64_t(e->base_lr.size()),
-               std::int64_t(e->record_at.size()),
-               horizon,
-               iterate,
-               tail_frac,
-               common_random_numbers,
-               precision,
-               seed,
-               momentum,
-               weight_decay,
-               nesterov,
-               nullptr,
-               0};
-    e->metrics = std::move(metrics);
-    e->spec.metrics = e->metrics.data();
-    e->spec.metric_count = std::int64_t(e->metrics.size());
-    check_metrics(e->spec);
-    require(momentum >= 0 && momentum < 1, "momentum: ", momentum, " is not in [0, 1)");
-    require(weight_decay >= 0, "weight_decay: ", weight_decay, " is not >= 0");
-    require(e->spec.problems.network != nullptr || (momentum == 0 && weight_decay == 0),
+    ensemble->problems = std::move(problems);
+    ensemble->owners = std::move(schedules);
+    for (const auto& s : ensemble->owners) ensemble->schedules.push_back(s->spec);
+    ensemble->base_lr.assign(base_lr.data(), base_lr.data() + base_lr.size());
+    ensemble->record_at.assign(record_at.data(), record_at.data() + record_at.size());
+    ensemble->metrics = std::move(metrics);
+    e.problems = ensemble->problems->spec;
+    e.schedules = ensemble->schedules.data();
+    e.schedule_count = std::int64_t(ensemble->schedules.size());
+    e.base_lr = ensemble->base_lr.data();
+    e.base_lr_count = std::int64_t(ensemble->base_lr.size());
+    e.record_at = ensemble->record_at.data();
+    e.record_count = std::int64_t(ensemble->record_at.size());
+    e.metrics = ensemble->metrics.data();
+    e.metric_count = std::int64_t(ensemble->metrics.size());
+    require(e.record_at[0] >= 0 && e.record_at[e.record_count - 1] <= e.horizon,
+            "record_at: steps must be in 0 .. horizon");
+    for (std::int64_t i = 1; i < e.record_count; ++i)
+        require(e.record_at[i - 1] < e.record_at[i], "record_at: steps must increase");
+    require(e.tail_frac > 0 && e.tail_frac <= 1, "tail_frac: ", e.tail_frac, " is not in (0, 1]");
+    check_metrics(e);
+    require(e.momentum >= 0 && e.momentum < 1, "momentum: ", e.momentum, " is not in [0, 1)");
+    require(e.weight_decay >= 0, "weight_decay: ", e.weight_decay, " is not >= 0");
+    require(e.problems.network != nullptr || (e.momentum == 0 && e.weight_decay == 0),
             "momentum, weight_decay: for problems on data only");
-    require(e->spec.problems.network == nullptr || e->problems->precision == precision,
+    require(e.problems.network == nullptr || ensemble->problems->precision == e.precision,
             "precision: must be that of the data");
-    require(common_random_numbers ||
-                e->spec.problems.count * e->spec.schedule_count * e->spec.base_lr_count < (std::int64_t(1) << 32),
+    require(e.common_random_numbers || e.problems.count * e.schedule_count * e.base_lr_count < (std::int64_t(1) << 32),
             "common_random_numbers: independent streams are for fewer than 2**32 configs");
-    return e;
+    return ensemble;
 }
 
 template <class Enum>
@@ -200,10 +201,7 @@ void bind_spec(py::module_& m) {
         .def_property_readonly("dimension", [](const Problems& p) { return p.spec.dimension; });
     py::class_<Ensemble, std::shared_ptr<Ensemble>>(m, "Ensemble")
         .def(py::init(&make_ensemble), py::kw_only(), py::arg("problems"), py::arg("schedules"), py::arg("base_lr"),
-             py::arg("horizon"), py::arg("record_at"), py::arg("iterate"), py::arg("tail_frac"),
-             py::arg("common_random_numbers"), py::arg("precision"), py::arg("seed"), py::arg("momentum") = 0.0,
-             py::arg("nesterov") = false, py::arg("weight_decay") = 0.0,
-             py::arg("metrics") = std::vector<Metric>{Metric::suboptimality});
+             py::arg("record_at"), py::arg("metrics"), py::arg("iterate"), py::arg("precision"), py::arg("options"));
 }
 
 }  // namespace anneal_sgd::bindings

@@ -59,7 +59,7 @@ inline bool has_precision(const py::array& array, Precision precision) {
 
 // Objects that Python holds: a plain spec, and the arrays that it points into.
 struct Problems {
-    ProblemSpec spec;
+    ProblemSpec spec{};
     std::vector<Array> arrays;
     NetworkSpec network{};
     std::vector<DataProblem> data;
@@ -73,7 +73,7 @@ struct Schedule {
 };
 
 struct Ensemble {
-    EnsembleSpec spec;
+    EnsembleSpec spec{};
     std::shared_ptr<Problems> problems;
     std::vector<std::shared_ptr<Schedule>> owners;
     std::vector<ScheduleSpec> schedules;

@@ -21,14 +21,20 @@ if TYPE_CHECKING:
 
     from . import problems, runtime, schedules, theory
     from ._core import STREAM_VERSION, __version__
-    from ._simulate import Simulator, simulate
+    from ._estimate import Estimate, estimate
+    from ._simulate import Backend, Simulator, simulate
+    from ._spec import Iterate
     from .results import Result
 
 __all__ = [
     "STREAM_VERSION",
+    "Backend",
+    "Estimate",
+    "Iterate",
     "Result",
     "Simulator",
     "__version__",
+    "estimate",
     "problems",
     "runtime",
     "schedules",
@@ -39,9 +45,13 @@ __all__ = [
 # Loaded at their first use (PEP 562), so that the command line can answer signals before anything large is imported.
 _HOMES = {
     "STREAM_VERSION": "_core",
+    "Backend": "_simulate",
+    "Estimate": "_estimate",
+    "Iterate": "_spec",
     "Result": "results",
     "Simulator": "_simulate",
     "__version__": "_core",
+    "estimate": "_estimate",
     "simulate": "_simulate",
 }
 _MODULES = ("benchmark", "campaigns", "experiments", "problems", "reference", "runtime", "schedules", "theory")

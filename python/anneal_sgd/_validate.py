@@ -72,11 +72,13 @@ POSITIVE_FRACTION = Interval(low=0.0, high=1.0, open_low=True)
 
 
 def integer(name: str, value: object, *, lowest: int, highest: int | None = None) -> int:
-    """`value` as an int; Python and NumPy integers only, no bool."""
+    """`value` as an int; integers of Python and NumPy and floats that are whole, such as 1e6; no bool, no text."""
     if type(value) is int:
         number: int | None = value
     elif isinstance(value, bool | np.bool_):
         number = None
+    elif isinstance(value, float | np.floating):
+        number = int(value) if value.is_integer() else None
     else:
         try:
             number = operator.index(value)  # type: ignore[arg-type]  # what is no integer raises
@@ -154,6 +156,8 @@ def array(name: str, value: object) -> NDArray[Any]:
         return np.asarray(value)
     except ValueError:
         return np.empty(0, dtype=object)
+    except MemoryError:
+        raise MemoryError(f"{name} must fit in memory, got {shown(value)}") from None
 
 
 def ordered(name: str, value: _T) -> _T:
@@ -170,13 +174,31 @@ def one_or_more(name: str, value: object, kind: type[_T], noun: str) -> tuple[_T
     allowed = f"be a {noun} or a sequence of {noun}s"
     if isinstance(value, str) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0:
         raise ValueError(f"{name} must {allowed}, got {shown(value)}")
-    elements = tuple(ordered(name, value))
+    try:
+        elements = tuple(ordered(name, value))
+    except MemoryError:
+        raise MemoryError(f"{name} must fit in memory, got {shown(value)}") from None
     if not elements:
         raise ValueError(f"{name} must {allowed}, got an empty one")
     for i, element in enumerate(elements):
         if not isinstance(element, kind):
             raise ValueError(f"{name} must {allowed}, got {shown(element)} at index {i}")
     return elements
+
+
+def refuse_formula(cls: type, root: type, advice: str) -> None:
+    """TypeError where a class outside the package overrides what `root` and its subclasses here define.
+
+    The compiled core would not see it: it computes what the classes of the package say.
+    """
+    if cls.__module__.split(".")[0] == __package__:
+        return
+    for parent in cls.__mro__[1:]:
+        for name in vars(cls):
+            if name in vars(parent) and issubclass(parent, root) and (name == "__call__" or not name.startswith("__")):
+                raise TypeError(f"{cls.__name__} must not override {parent.__name__}.{name}: {advice}")
+    if root in cls.__bases__:
+        raise TypeError(f"{cls.__name__} must not be a class of its own: {advice}")
 
 
 def dtype_name(dtype: DTypeLike) -> str:

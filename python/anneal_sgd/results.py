@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core, _validate
 from ._arrays import FloatArray, frozen
 from ._cupy import to_host
+from ._ensemble import CELL_FIELDS
+from ._spec import Spec
 from ._statistics import STATISTICS, Statistics
 from .problems import Problem
 from .schedules import Schedule
@@ -22,58 +24,15 @@ if TYPE_CHECKING:
 __all__ = ["Result", "Spec"]
 
 
-@dataclass(frozen=True)
-class Spec:
-    """What was simulated, but for the replicates: results with equal specs can be merged.
-
-    Where a sequence was given there is a tuple, and `dims` names it. Arguments of `simulate` by the same names; `dtype`
-    is "float32" or "float64". Equal and hashable by content.
-
-    >>> from anneal_sgd import problems, schedules, simulate
-    >>> problem = problems.AbsoluteValue(slope=0.5)
-    >>> spec = simulate(problem, schedules.Linear(), base_lr=[0.25, 0.5], horizon=2, replicates=1).spec
-    >>> spec.dims, spec.shape, spec.base_lr, spec.record_at
-    (('base_lr',), (2,), (0.25, 0.5), 2)
-    """
-
-    problem: Problem | tuple[Problem, ...]
-    schedule: Schedule | tuple[Schedule, ...]
-    base_lr: float | tuple[float, ...]
-    horizon: int
-    record_at: int | tuple[int, ...]
-    iterate: str
-    tail_frac: float
-    common_random_numbers: bool
-    momentum: float
-    nesterov: bool
-    weight_decay: float
-    metric: str | tuple[str, ...]
-    dtype: str
-    seed: int
-    stream_version: int
-
-    @property
-    def dims(self) -> tuple[str, ...]:
-        """The dimensions: of "problem", "schedule", "base_lr", "record_at", "metric" those given as sequences."""
-        return tuple(name for name in _DIMS if isinstance(getattr(self, name), tuple))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Their lengths."""
-        return tuple(len(getattr(self, name)) for name in self.dims)
-
-
-_DIMS = ("problem", "schedule", "base_lr", "record_at", "metric")
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Result(Statistics):
     """Statistics of the suboptimality f(x) - f* over the replicates of every config, at every recorded step.
 
-    Arrays have the named dimensions `dims`, in the order "problem", "schedule", "base_lr", "record_at", "metric", each
-    only where a sequence was given; without any they are 0-dimensional, and `float(result.mean)` works. `mean[c, k]` is
-    the mean suboptimality, or other metric, of config c after `record_at[k]` steps. All are read-only. Diverged
-    trajectories, those whose value is not finite, are counted in `diverged` and left out of everything but `quantile`.
+    Arrays have the named dimensions `dims`, in the order "iterate", "problem", "schedule", "base_lr", "record_at",
+    "metric", each only where a sequence was given; without any they are 0-dimensional, and `float(result.mean)` works.
+    `mean[c, k]` is the mean suboptimality, or other metric, of config c after `record_at[k]` steps. All are read-only.
+    Diverged trajectories, those whose value is not finite, are counted in `diverged` and left out of everything but
+    `quantile`: where there are any, `mean` is of those that did not diverge and looks better than the config is.
 
     `spec`: what was simulated; `backend`, `isa`: by what (they change no bit). `a + b` merges disjoint replicate ranges
     of one spec. Results are frozen and can be pickled.
@@ -115,12 +74,14 @@ class Result(Statistics):
     def coords(self) -> dict[str, NDArray[Any]]:
         """What stands along the dimensions: one 1-D array by the name of each.
 
-        "problem" counts them, "schedule" has names, "base_lr" learning rates, "record_at" steps, "metric" names. In
-        addition every parameter in which the problems differ: of shape (problems,), or (problems, d) where it differs
-        between the coordinates too.
+        "problem" counts them, "base_lr" has learning rates, "record_at" steps, the others names. In addition every
+        parameter in which the problems differ: of shape (problems,), or (problems, d) where it differs between the
+        coordinates too.
         """
         coords: dict[str, NDArray[Any]] = {}
         problem, schedule = self.spec.problem, self.spec.schedule
+        if isinstance(self.spec.iterate, tuple):
+            coords["iterate"] = np.array(self.spec.iterate)
         if isinstance(problem, tuple):
             coords["problem"] = np.arange(len(problem))
             coords.update(type(problem[0])._varying(problem))
@@ -267,7 +228,7 @@ class Result(Statistics):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the moments as arrays."""
-        arrays = {name: getattr(self._moments, name) for name in _MOMENT_FIELDS}
+        arrays = {name: getattr(self._moments, name) for name in ("ranges", *CELL_FIELDS)}
         return _rebuilt, (self.spec, self.backend, self.isa, to_host(self.samples), arrays)
 
     @cached_property
@@ -278,38 +239,23 @@ class Result(Statistics):
         return np.asarray(getattr(self._total, name)).reshape(self.spec.shape)
 
     def _attributes(self) -> dict[str, Any]:
-        spec = self.spec
         attributes: dict[str, Any] = {
             "package_version": _core.__version__,
-            "stream_version": spec.stream_version,
-            "seed": spec.seed,
-            "horizon": spec.horizon,
             "first_replicate": self.first_replicate,
             "replicates": self.replicates,
-            "iterate": spec.iterate,
-            "tail_frac": spec.tail_frac,
-            "common_random_numbers": int(spec.common_random_numbers),
-            "momentum": spec.momentum,
-            "nesterov": int(spec.nesterov),
-            "weight_decay": spec.weight_decay,
-            "dtype": spec.dtype,
             "backend": self.backend,
             "isa": self.isa,
         }
-        if isinstance(spec.problem, Problem):
-            attributes["problem"] = repr(spec.problem)
-        if isinstance(spec.schedule, Schedule):
-            attributes["schedule"] = spec.schedule.name
-        if not isinstance(spec.base_lr, tuple):
-            attributes["base_lr"] = spec.base_lr
-        if not isinstance(spec.record_at, tuple):
-            attributes["record_at"] = spec.record_at
-        if not isinstance(spec.metric, tuple):
-            attributes["metric"] = spec.metric
+        for field in fields(Spec):
+            value = getattr(self.spec, field.name)
+            if isinstance(value, tuple):  # a dimension
+                continue
+            if isinstance(value, Problem):
+                value = repr(value)
+            elif isinstance(value, Schedule):
+                value = value.name
+            attributes[field.name] = int(value) if isinstance(value, bool) else value
         return attributes
-
-
-_MOMENT_FIELDS = ("ranges", "count", "diverged", "mean", "m2", "minimum", "maximum")
 
 
 def _first_difference(a: Any, b: Any) -> str:

@@ -1,7 +1,8 @@
 """What runs the work on this machine: instruction sets, threads, backends. None of it changes a bit of any result.
 
-Environment, read once at first use: `ANNEAL_SGD_ISA` (one of `supported_isas()`) and `ANNEAL_SGD_THREADS` (an integer
->= 1) replace the automatic choices; a call's own `isa=` and `threads=` go before both.
+Environment, read once at first use, by every process for itself: `ANNEAL_SGD_ISA` (one of `supported_isas()`) and
+`ANNEAL_SGD_THREADS` (an integer >= 1, for worker processes mostly 1) replace the automatic choices; a call's own `isa=`
+and `threads=` go before both.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from . import _core, _validate
+from ._machine import usable_processors
 
 __all__ = [
     "available_backends",
@@ -84,14 +86,18 @@ def force_isa(name: str) -> Iterator[None]:
 
 
 def cpu_count() -> int:
-    """Threads that calls without `threads=` use: `ANNEAL_SGD_THREADS`, else the processors this process may run on.
+    """Threads that calls without `threads=` use: `ANNEAL_SGD_THREADS`, else as many as there are processors for them.
+
+    These are the processors that the process may run on, or fewer where a container or a batch job has a quota of their
+    time (control groups, versions 1 and 2), rounded up. Several worker processes on one machine each count all of them:
+    set `ANNEAL_SGD_THREADS=1` in their environment.
 
     ValueError: `ANNEAL_SGD_THREADS` is not an integer >= 1.
 
     >>> cpu_count() >= 1
     True
     """
-    return _threads_from_environment() or _usable_processors()
+    return _threads_from_environment() or usable_processors()
 
 
 def available_backends() -> tuple[str, ...]:
@@ -182,9 +188,3 @@ def _threads_from_environment() -> int | None:
         return _validate.integer("ANNEAL_SGD_THREADS", int(text), lowest=1, highest=2**31 - 1)
     except ValueError:
         raise ValueError(f"ANNEAL_SGD_THREADS must be an integer >= 1, got {text!r}") from None
-
-
-def _usable_processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

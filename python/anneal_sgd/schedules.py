@@ -60,9 +60,18 @@ _INSIDE = Interval(low=0.0, high=1.0, open_low=True, open_high=True)
 class Schedule:
     """What all schedules share; use one of the classes below, or `Tabulated` for a shape of your own.
 
+    TypeError: a subclass with a shape of its own, which simulations would not see.
+
     >>> isinstance(Linear(), Schedule)
     True
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """TypeError: a formula of one's own."""
+        super().__init_subclass__(**options)
+        _validate.refuse_formula(
+            cls, Schedule, "use schedules.Tabulated(h) for a shape of your own, h a function or values"
+        )
 
     @property
     def name(self) -> str:

@@ -40,7 +40,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _validate
-from ._arrays import FloatArray, available_memory
+from ._arrays import FloatArray
+from ._machine import available_memory
 from ._validate import FINITE, NON_NEGATIVE, POSITIVE, shown
 
 __all__ = [

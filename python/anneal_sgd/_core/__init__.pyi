@@ -148,17 +148,11 @@ class Ensemble:
         problems: Problems,
         schedules: list[Schedule],
         base_lr: NDArray[np.float64],  # 1-D
-        horizon: int,
         record_at: NDArray[np.int64],  # 1-D, strictly increasing, in 0..horizon
+        metrics: list[Metric],  # recorded at every step of record_at
         iterate: Iterate,
-        tail_frac: float,
-        common_random_numbers: bool,
         precision: Precision,
-        seed: int,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        weight_decay: float = 0.0,
-        metrics: list[Metric] = ...,  # recorded at every step of record_at
+        options: object,  # a `Spec`, or what has its numbers as attributes
     ) -> None: ...
 
 class Device:
@@ -195,6 +189,8 @@ class Moments:
     def minimum(self) -> NDArray[np.float64]: ...
     @property
     def maximum(self) -> NDArray[np.float64]: ...
+    @property
+    def any_diverged(self) -> bool: ...
     def merged(self, other: Moments) -> Moments:
         """Union of two disjoint sets of ranges, siblings combined. ValueError where ranges overlap."""
     def total(self) -> Moments:

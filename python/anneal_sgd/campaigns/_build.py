@@ -9,7 +9,7 @@ from functools import cache, partial
 import numpy as np
 
 from .. import STREAM_VERSION, __version__, problems, schedules
-from .._simulate import simulate
+from .._simulate import simulate_quietly
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def this_build() -> Build:
         ("float64", noisy(noise="uniform"), "suboptimality"),
         ("float32", problems.LogisticRegression(X, y, batch_size=3), "loss"),
     ):
-        result = simulate(
+        result = simulate_quietly(
             problem,
             schedules.Cosine(),
             base_lr=[0.1, 0.3],

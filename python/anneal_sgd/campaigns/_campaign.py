@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
 from .. import _validate
-from .._simulate import Iterate, Simulator
+from .._ensemble import Ensemble
+from .._spec import DEFAULTS, Options, Steps, integer_seed, with_options
 from ..problems import Problem
 from ..schedules import Schedule
 from ._identity import problem_digest
@@ -20,6 +22,9 @@ from ._plan import Axis, Plan
 from ._result import CampaignResult, load
 from ._run import Executor, Progress, run
 from ._store import StorePath
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 MOST_REPLICATES = 10_000_000
 MOST_CONFIGS = 10_000_000
@@ -35,8 +40,9 @@ _RESERVED = {
 class ProblemGrid:
     """Problems along named dimensions: `make` is called with every combination of the parameters.
 
-    `parameters`: for each name a 1-D sequence of numbers or texts, the last varying fastest. ValueError: a sequence
-    that is empty, of another shape, or has a value twice; whatever `make` raises.
+    `parameters`: for each name a sequence, the last varying fastest: numbers or texts, which results have along that
+    dimension, or sets and starts, of which they have the text, such as "('box', -1.0, 1.0)". ValueError: a sequence
+    that is empty, or has a value twice; whatever `make` raises.
 
     >>> from functools import partial
     >>> from anneal_sgd import problems
@@ -48,12 +54,13 @@ class ProblemGrid:
 
     def __init__(self, make: Callable[..., Problem], **parameters: Sequence[Any] | ArrayLike) -> None:
         """Make all problems."""
-        self.axes: tuple[Axis, ...] = tuple((name, _axis(name, values)) for name, values in parameters.items())
-        names = [name for name, _ in self.axes]
+        axes = [_axis(name, values) for name, values in parameters.items()]
+        self.axes: tuple[Axis, ...] = tuple(axis for axis, _ in axes)
+        names = list(parameters)
         count = math.prod(len(values) for _, values in self.axes)
         if count > _MOST_PROBLEMS:
             raise ValueError(f"problem must be at most {_MOST_PROBLEMS} of them, got a grid of {count}")
-        points = itertools.product(*(values for _, values in self.axes))
+        points = itertools.product(*(values for _, values in axes))
         self.problems = tuple(make(**dict(zip(names, point, strict=True))) for point in points)
         for problem in self.problems:
             if not isinstance(problem, Problem):
@@ -74,6 +81,7 @@ class Campaign(Plan):
       mean of equal values asks for no more, nor does one of none that is finite or whose squares overflow.
     - `record_at`: steps, all within every horizon; or `record_frac`: fractions of the horizon, in (0, 1], rounded up to
       whole steps. Default: the horizon.
+    - `iterate`: one of them.
     - `common_random_numbers`: True: all configs see the same noise; False: every config has a seed of its own
       (`config_seeds`), made from `seed`, problem, schedule, horizon and learning rate, and nothing else.
     - `name`: for a person; `text`: the specification it was made from, which exports carry.
@@ -105,19 +113,11 @@ class Campaign(Plan):
         replicates: int | None = None,
         relative_stderr: float | None = None,
         max_replicates: int | None = None,
-        seed: int = 0,
-        record_at: int | Sequence[int] | None = None,
+        record_at: Steps = None,
         record_frac: float | Sequence[float] | ArrayLike | None = None,
-        iterate: Iterate = "last",
-        tail_frac: float = 0.5,
-        common_random_numbers: bool = True,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        weight_decay: float = 0.0,
-        metric: str | Sequence[str] | None = None,
-        dtype: DTypeLike = "float32",
         name: str = "",
         text: str | None = None,
+        **options: Unpack[Options],
     ) -> None:
         """Check everything; nothing is computed but the tuned learning rates that `rho` asks for."""
         for given_name, given in (("name", name), ("text", text)):
@@ -138,17 +138,10 @@ class Campaign(Plan):
         _distinct(lr_name, rates)
         if record_at is not None and record_frac is not None:
             raise ValueError("record_at and record_frac must not both be given")
-        options: dict[str, Any] = {
-            "seed": seed,
-            "iterate": iterate,
-            "tail_frac": tail_frac,
-            "common_random_numbers": common_random_numbers,
-            "momentum": momentum,
-            "nesterov": nesterov,
-            "weight_decay": weight_decay,
-            "metric": metric,
-            "dtype": dtype,
-        }
+        kept: dict[str, Any] = {**DEFAULTS, **options}
+        kept["seed"] = integer_seed("seed", kept["seed"])
+        if isinstance(kept["iterate"], tuple | list):
+            raise ValueError(f"iterate must be one in a campaign, got {_validate.shown(kept['iterate'])}")
         given_axes: list[tuple[bool, str, tuple[Any, ...]]] = [
             (several_schedules, "schedule", names),
             (several_horizons, "horizon", horizons),
@@ -166,7 +159,7 @@ class Campaign(Plan):
             rates=rates,
             steps=_steps(record_at),
             record_frac=None if record_frac is None else _fractions(record_frac),
-            options=options,
+            options=kept,
             replicates=_most_replicates(replicates, relative_stderr, max_replicates),
             relative_stderr=relative_stderr and float(relative_stderr),
         )
@@ -179,10 +172,10 @@ class Campaign(Plan):
             raise ValueError(f"the campaign must have at most {MOST_CONFIGS} configs, got {sizes}")
         spec = None
         for group in self.problem_groups:
-            simulator = Simulator([self.problems[i] for i in group])
+            ensemble = Ensemble([self.problems[i] for i in group])
             for horizon in self.horizons:
                 rates = np.concatenate([self.base_lr(s, horizon) for s in range(len(self.schedules))])
-                spec, _, _ = simulator._spec(
+                spec, _, _ = ensemble.spec(
                     self.schedules, base_lr=rates, horizon=horizon, record_at=self.record_at(horizon), **self.options
                 )
         assert spec is not None
@@ -284,6 +277,9 @@ class Campaign(Plan):
         return f"<Campaign {shape}; {size}>"
 
 
+vars(Campaign.__init__)["__signature__"] = with_options(inspect.signature(Campaign.__init__))
+
+
 def _most_replicates(replicates: Any, relative_stderr: Any, max_replicates: Any) -> int:
     if (replicates is None) == (relative_stderr is None):
         raise ValueError("replicates or relative_stderr must be given, and not both")
@@ -304,21 +300,28 @@ def _problems(given: Any) -> tuple[tuple[Axis, ...], tuple[Problem, ...]]:
 
 
 def _several(name: str, given: Any, kind: Any) -> tuple[bool, tuple[Any, ...]]:
-    """Whether a sequence was given, and what as a tuple."""
+    """Whether a sequence was given, and what as a tuple; whole floats, such as 1e4, as integers."""
+    given = _integer(given)
     if isinstance(given, kind) and not isinstance(given, bool):
-        return False, (int(given) if isinstance(given, np.integer) else given,)
+        return False, (given,)
     what = {"schedule": "schedules", "problem": "problems", "horizon": "whole numbers"}[name]
+    _validate.ordered(name, given)
     if isinstance(given, str | bytes | Mapping) or not hasattr(given, "__iter__"):
         raise ValueError(f"{name} must be one or a sequence of {what}, got {_validate.shown(given)}")
     if getattr(given, "ndim", 1) == 0:
         return _several(name, given.item(), kind)
-    items = tuple(int(x) if isinstance(x, np.integer) else x for x in given)
+    items = tuple(map(_integer, given))
     if not items:
         raise ValueError(f"{name} must be one or a sequence of {what}, got an empty one")
     for i, item in enumerate(items):
         if not isinstance(item, kind) or isinstance(item, bool):
             raise ValueError(f"{name} must be one or a sequence of {what}, got {_validate.shown(item)} at index {i}")
     return True, items
+
+
+def _integer(x: Any) -> Any:
+    whole = isinstance(x, np.integer) or (isinstance(x, float | np.floating) and x.is_integer())
+    return int(x) if whole else x
 
 
 def _rates(name: str, given: Any) -> tuple[bool, tuple[float, ...]]:
@@ -339,21 +342,37 @@ def _steps(given: Any) -> int | tuple[int, ...] | None:
     """record_at as Python's own numbers; what they may be is for `simulate` to say."""
     if given is None:
         return None
-    array = np.asarray(list(given) if hasattr(given, "__iter__") and not isinstance(given, str | np.ndarray) else given)
+    several = hasattr(_validate.ordered("record_at", given), "__iter__") and not isinstance(given, str | np.ndarray)
+    array = _validate.array("record_at", list(given) if several else given)
+    if array.dtype.kind == "f" and np.all(array == np.floor(array)) and np.all(np.abs(array) < 2**53):
+        array = array.astype(np.int64)
     return array.item() if array.ndim == 0 else tuple(array.tolist())
 
 
-def _axis(name: str, values: Any) -> tuple[Any, ...]:
-    array = np.asarray(values)
-    if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iufUb":
-        raise ValueError(f"{name} must be a sequence of numbers or texts, got {_validate.shown(values)}")
+def _axis(name: str, values: Any) -> tuple[Axis, tuple[Any, ...]]:
+    """What stands along a dimension, numbers or texts, and what `make` is given: the same, or sets and starts."""
     if name in _RESERVED:
         raise ValueError(f"{name} must not be the name of a problem's parameter: results have it already")
-    if array.dtype.kind == "f" and np.isnan(array).any():
-        raise ValueError(f"{name} must be a sequence of numbers or texts, got NaN at index {np.isnan(array).argmax()}")
-    axis = tuple(array.tolist())
-    _distinct(name, axis)
-    return axis
+    array = _validate.array(name, values)
+    sized = hasattr(values, "__len__") and not isinstance(values, str | bytes | Mapping) and array.ndim > 0
+    if not sized or not 1 <= len(values) <= _MOST_PROBLEMS:
+        allowed = f"a sequence of 1 to {_MOST_PROBLEMS} values"
+        raise ValueError(f"{name} must be {allowed}, got {_validate.shown(values)}")
+    if array.ndim == 1 and array.dtype.kind in "iufUb":
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise ValueError(f"{name} must be numbers or texts, got NaN at index {np.isnan(array).argmax()}")
+        labels = given = tuple(array.tolist())
+    else:
+        given = tuple(values)
+        labels = tuple(str(_plain(value)) for value in given)
+    _distinct(name, labels)
+    return (name, labels), given
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value))
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _distinct(name: str, values: Sequence[Any], shown: Sequence[Any] = ()) -> None:

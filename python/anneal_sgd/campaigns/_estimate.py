@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._simulate import simulate
+from .._simulate import simulate_quietly
 from . import _cells
 from ._cells import BLOCK
 from ._plan import Plan, Unit
@@ -95,7 +95,7 @@ def _seconds_per_step(unit: Unit, campaign: Plan, backend: str, threads: int | N
     horizon = min(unit.horizon, _FIRST_HORIZON)
     while True:
         began = time.perf_counter()
-        simulate(
+        simulate_quietly(
             unit.problems[0],
             unit.schedule,
             base_lr=rates,

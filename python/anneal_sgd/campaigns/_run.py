@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__, _validate, runtime
-from .._simulate import simulate
+from .._backend import choose_backend
+from .._simulate import simulate_quietly
 from .._statistics import variance
-from .._target import choose_backend
 from ..problems import Problem
 from ..schedules import Schedule
 from . import _cells
@@ -116,7 +116,7 @@ def compute(
     began = time.perf_counter()
     if shard.backend == "cuda" and runtime.why_unavailable("cuda"):  # no other attempt will find one
         raise ValueError(f"backend 'cuda' is not available on a worker: {runtime.why_unavailable('cuda')}")
-    result = simulate(
+    result = simulate_quietly(
         shard.problems if problems is None else problems,
         shard.schedule,
         base_lr=np.array(shard.base_lr),

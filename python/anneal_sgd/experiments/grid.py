@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import STREAM_VERSION, __version__, _validate, schedules
-from .._simulate import simulate
+from .._simulate import simulate_quietly
 from ..problems import Problem
 from ..schedules import Schedule
 
@@ -52,7 +52,7 @@ _LARGEST_POINTS_PER_DECADE = 100
 _BOOTSTRAPS_AT_ONCE = 50
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GridRow:
     """One schedule: arrays over ``base_lr`` and over ``resolution``, with 95 % intervals."""
 
@@ -87,6 +87,11 @@ class GridRow:
     def at_end(self) -> bool:
         """Whether the best learning rate is the first or the last of the grid, so that the range was too narrow."""
         return self.best_base_lr in (self.base_lr[0], self.base_lr[-1])
+
+    def __repr__(self) -> str:
+        """The best, and how fine the grid is."""
+        grid = f"{len(self.base_lr)} learning rates {self.base_lr[0]:.3g} .. {self.base_lr[-1]:.3g}"
+        return f"<GridRow {self.schedule}: best {self.best:.6g} at base_lr {self.best_base_lr:.4g}; {grid}>"
 
 
 @dataclass(frozen=True)
@@ -196,7 +201,7 @@ def grid_robustness(
             if progress is not None:
                 progress(schedule.name, (i + fraction) / len(schedules))
 
-        result = simulate(
+        result = simulate_quietly(
             problem,
             schedule,
             base_lr=grid,

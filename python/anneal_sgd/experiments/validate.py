@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import STREAM_VERSION, __version__, _validate, problems, schedules, theory
-from .._simulate import simulate
+from .._simulate import simulate_quietly
 from ..schedules import Schedule
 from ._peak import END, WINDOW, peak
 
@@ -250,7 +250,7 @@ class _Job:
                 advance((fraction - done) * work)
                 done = fraction
 
-            result = simulate(
+            result = simulate_quietly(
                 [_family(self.setting, float(a)) for a in parameters],
                 self.schedule,
                 base_lr=base_lr,

@@ -31,16 +31,17 @@ rows (X_i, y_i). With z(x, X_i) the model's outputs and B the rows of a step's m
 - `test`: (X, y) held out, for the metrics "test_loss" and "test_accuracy".
 - `problem.replace(l2=0.1)` is a problem with other parameters on the same data, which is not copied again.
 
-Problems are frozen, hashable and equal to another by content; their arrays are read-only.
+Problems are frozen, hashable and equal to another by content; their arrays are read-only. `Noise` and `Projection` are
+types for annotations.
 """
 
 from __future__ import annotations
 
-from ._base import Problem
+from ._base import Problem, Projection
 from ._data import DataProblem
 from ._linear import HingeLoss, LeastSquares, LogisticRegression
 from ._network import MLP
-from ._separable import AbsoluteValue, Huber, Quadratic
+from ._separable import AbsoluteValue, Huber, Noise, Quadratic
 from ._softmax import SoftmaxRegression
 
 __all__ = [
@@ -51,7 +52,9 @@ __all__ = [
     "Huber",
     "LeastSquares",
     "LogisticRegression",
+    "Noise",
     "Problem",
+    "Projection",
     "Quadratic",
     "SoftmaxRegression",
 ]

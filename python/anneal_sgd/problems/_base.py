@@ -22,7 +22,7 @@ ROUNDING = 1e-12  # of a norm or a sum of squares, relative
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Problem(ABC):
-    """What all problems share; use one of the classes of this module.
+    """What all problems share; use one of the classes of this module. TypeError: a subclass with a formula of its own.
 
     >>> from anneal_sgd import problems
     >>> isinstance(problems.AbsoluteValue(slope=1.0), problems.Problem)
@@ -38,6 +38,12 @@ class Problem(ABC):
     _TAKES_MOMENTUM: ClassVar[bool] = False
     _SOLVES_FOR_MINIMUM: ClassVar[bool] = False
     """Whether f* comes from a solver, whose last bits depend on its version."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """TypeError: a formula of one's own."""
+        super().__init_subclass__(**options)
+        advice = "simulations compute the problems of anneal_sgd.problems, use one of its classes as it is"
+        _validate.refuse_formula(cls, Problem, advice)
 
     @property
     def dimension(self) -> int:

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _validate
 from .._arrays import FloatArray, frozen, short
-from .._cupy import to_host
 from .._validate import FINITE, shown
 
 ROW_MULTIPLE = 16  # of elements: rows are padded with zeros, and begin on 64-byte boundaries
@@ -81,11 +80,7 @@ def _padded(features: NDArray[Any], dtype: str) -> NDArray[Any]:
 
 def features_of(name: str, X: ArrayLike) -> NDArray[Any]:
     """X as float32 or float64 of shape (n, d), finite; not a copy yet."""
-    _refuse_masked(name, X)
-    try:
-        given = np.asarray(to_host(X))
-    except ValueError:  # nested lists of different lengths
-        given = np.empty(0, dtype=object)
+    given = _validate.array(name, X)
     if given.dtype.kind not in "iufb":
         raise ValueError(f"{name} must be finite numbers of shape (n, d), got {shown(X)}")
     if given.ndim != 2 or 0 in given.shape:
@@ -105,18 +100,9 @@ def features_of(name: str, X: ArrayLike) -> NDArray[Any]:
     return given
 
 
-def _refuse_masked(name: str, values: ArrayLike) -> None:
-    if isinstance(values, np.ma.MaskedArray) and np.any(values.mask):
-        raise ValueError(f"{name} must have no masked elements, got {int(np.sum(np.ma.getmaskarray(values)))}")
-
-
 def column_of(name: str, y: ArrayLike, rows: int) -> NDArray[Any]:
     """y as numbers of shape (rows,)."""
-    _refuse_masked(name, y)
-    try:
-        given = np.asarray(to_host(y))
-    except ValueError:
-        given = np.empty(0, dtype=object)
+    given = _validate.array(name, y)
     given = given.astype(np.float64) if given.dtype.kind == "b" else given
     if given.dtype.kind not in "iuf":
         raise ValueError(f"{name} must be numbers of shape ({rows},), one for each row of X, got {shown(y)}")

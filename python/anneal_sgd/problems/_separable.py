@@ -170,7 +170,7 @@ class SeparableProblem(Problem):
         given = {name: _numbers(name, weight, allowed), "x0": _numbers("x0", x0, FINITE)}
         if noise_std is not None:
             given["noise_std"] = _numbers("noise_std", noise_std, NON_NEGATIVE)
-        d = _dimension(dimension, {**given, "lower": lower, "upper": upper})
+        d = _dimension(dimension, {**given, "projection lower end": lower, "projection upper end": upper})
         row = np.zeros(5 * d + 3)
         p = _Columns(row, d)
         p.weight[:], p.lower[:], p.upper[:], p.x0[:] = given[name], lower, upper, given["x0"]

@@ -1,0 +1,318 @@
+"""What is simulated: the options of a call, each in one place with its default, its check and its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
+from inspect import Parameter, Signature
+from typing import Any, Literal, TypeAlias, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import _core, _validate
+from ._arrays import FloatArray, IntArray
+from .problems import Problem
+from .schedules import Schedule
+
+Iterate: TypeAlias = Literal["last", "average", "tail_average"]
+Whole: TypeAlias = float | np.integer[Any]
+"""A whole number: an integer, or a float such as 1e6."""
+Steps: TypeAlias = Whole | Sequence[Whole] | NDArray[np.integer[Any] | np.floating[Any]] | None
+Seed: TypeAlias = Whole | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | None
+
+_BELOW_ONE = _validate.Interval(low=0.0, high=1.0, open_high=True)
+_ITERATES = tuple(kind.name for kind in _core.Iterate)
+_LARGEST_SEED = 2**64 - 1
+_RANGES = {name: (float(np.finfo(name).tiny), float(np.finfo(name).max)) for name in _validate.DTYPES}
+
+
+class Options(TypedDict, total=False):
+    """Types of the keywords of `simulate` that have a default in `Spec`, for type checkers and editors."""
+
+    seed: Seed
+    iterate: Iterate | Sequence[Iterate]
+    tail_frac: float
+    common_random_numbers: bool
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+    metric: str | Sequence[str] | None
+    dtype: DTypeLike
+
+
+def integer_seed(name: str, seed: object) -> int:
+    """The integer that stands for a seed, as SPEC 7 of Scientific Python has them."""
+    if type(seed) is int and 0 <= seed <= _LARGEST_SEED:
+        return seed
+    if isinstance(seed, int | str | bytes):
+        return _validate.integer(name, seed, lowest=0, highest=_LARGEST_SEED)
+    if isinstance(seed, np.random.BitGenerator):
+        seed = np.random.Generator(seed)
+    if isinstance(seed, np.random.Generator):
+        return int(seed.integers(2**64, dtype=np.uint64))
+    if seed is None or isinstance(seed, Sequence):
+        entropy = None if seed is None else [_validate.integer(name, word, lowest=0) for word in seed]
+        seed = np.random.SeedSequence(entropy)
+    if isinstance(seed, np.random.SeedSequence):
+        return int(seed.generate_state(1, np.uint64)[0])
+    return _validate.integer(name, seed, lowest=0, highest=_LARGEST_SEED)
+
+
+def _iterates(name: str, iterate: object) -> str | tuple[str, ...]:
+    if not isinstance(iterate, tuple | list):
+        return _validate.choice(name, iterate, _ITERATES)
+    names = tuple(_validate.choice(name, one, _ITERATES) for one in iterate)
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"{name} must be one or more of {', '.join(map(repr, _ITERATES))}, each once, got {iterate!r}")
+    return names
+
+
+def _as_given(name: str, value: Any) -> Any:
+    return value
+
+
+def _dtype(name: str, dtype: DTypeLike) -> str:
+    return _validate.dtype_name(dtype)
+
+
+def _about(meaning: str, check: Any = None) -> dict[str, Any]:
+    """`check(name, value)`: what is kept of the caller's value."""
+    return {"meaning": meaning, "check": check}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What was simulated, but for the replicates: results with equal specs can be merged.
+
+    Where a sequence was given there is a tuple, and `dims` names it. Arguments of `simulate` by the same names; `dtype`
+    is "float32" or "float64". Equal and hashable by content.
+
+    >>> from anneal_sgd import problems, schedules, simulate
+    >>> problem = problems.AbsoluteValue(slope=0.5)
+    >>> spec = simulate(problem, schedules.Linear(), base_lr=[0.25, 0.5], horizon=2, replicates=1).spec
+    >>> spec.dims, spec.shape, spec.base_lr, spec.record_at
+    (('base_lr',), (2,), (0.25, 0.5), 2)
+    """
+
+    problem: Problem | tuple[Problem, ...] = field(
+        metadata=_about("one, or a sequence of one class, dimension, kind of noise and kind of projection.")
+    )
+    schedule: Schedule | tuple[Schedule, ...] = field(metadata=_about("one, or a sequence."))
+    base_lr: float | tuple[float, ...] = field(metadata=_about("finite and >= 0, one number or 1-D."))
+    horizon: int = field(metadata=_about("T, the number of steps, 1 .. 2^32 - 1."))
+    record_at: int | tuple[int, ...] = field(
+        metadata=_about("steps at which to record, a number or strictly increasing ones in 0 .. horizon, the default.")
+    )
+    seed: int = field(
+        default=0,
+        metadata=_about(
+            """an integer in 0 .. 2^64 - 1, as results keep it, or what SPEC 7 of Scientific Python takes: a
+  SeedSequence, integers for one, a Generator or BitGenerator, of which a number is drawn, so that every call differs,
+  or None: fresh from the system. Calls with equal seeds share their noise, those with the default 0 included: vary it
+  for runs that are to be independent.""",
+            integer_seed,
+        ),
+    )
+    iterate: str | tuple[str, ...] = field(
+        default="last",
+        metadata=_about(
+            """where f is recorded: "last", "average" or "tail_average", or a sequence of such, the first dimension
+  of the result; each is a pass of its own over the steps, so that it costs, and gives, what a call of its own does.""",
+            _iterates,
+        ),
+    )
+    tail_frac: float = field(
+        default=0.5,
+        metadata=_about(
+            'the fraction of the steps that "tail_average" is over, in (0, 1]; for no other iterate.',
+            partial(_validate.real, interval=_validate.POSITIVE_FRACTION),
+        ),
+    )
+    common_random_numbers: bool = field(
+        default=True,
+        metadata=_about(
+            """all configs of the call see the same noise: differences between them are sharp, and
+  the errors of neighbours on a curve go together (it is smooth, and wrong as a whole by about its error bar). False:
+  each has its own, within this call; another call with the same `seed` has it again.""",
+            _validate.flag,
+        ),
+    )
+    momentum: float = field(
+        default=0.0,
+        metadata=_about(
+            """in [0, 1), for problems on data, as are `nesterov` and `weight_decay`: with g the gradient plus
+  weight_decay * weights (which f does not contain) and v = 0 at first, v <- momentum * v + g and x <- P(x - lr * v),
+  as PyTorch's SGD.""",
+            partial(_validate.real, interval=_BELOW_ONE),
+        ),
+    )
+    nesterov: bool = field(
+        default=False,
+        metadata=_about("x <- P(x - lr * (g + momentum * v)) instead.", _validate.flag),
+    )
+    weight_decay: float = field(
+        default=0.0,
+        metadata=_about(
+            ">= 0; intercepts do not decay.",
+            partial(_validate.real, interval=_validate.NON_NEGATIVE),
+        ),
+    )
+    metric: str | tuple[str, ...] = field(
+        default="",  # of the problem
+        metadata=_about(
+            """what is recorded, or a sequence of such: "suboptimality" f(x) - f*; for problems on data also "loss"
+  f(x), "test_loss", the mean loss of held-out rows without l2, and "test_accuracy". Default: "suboptimality" where
+  a minimum can be known, else "loss". What is said of the suboptimality holds for every metric.""",
+            _as_given,  # what it may be is for the problems to say
+        ),
+    )
+    dtype: str = field(
+        default="float32",
+        metadata=_about(
+            '"float32" or "float64", of the trajectories; statistics are always float64.',
+            _dtype,
+        ),
+    )
+    stream_version: int = _core.STREAM_VERSION
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Those of "iterate", "problem", "schedule", "base_lr", "record_at", "metric" that were given as sequences."""
+        return tuple(name for name in _DIMS if isinstance(getattr(self, name), tuple))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Their lengths."""
+        return tuple(len(getattr(self, name)) for name in self.dims)
+
+
+_DIMS = ("iterate", "problem", "schedule", "base_lr", "record_at", "metric")
+_ABOUT = {f.name: f.metadata for f in fields(Spec) if f.metadata}
+_CHECKS = {name: about["check"] for name, about in _ABOUT.items() if about["check"] is not None}
+DEFAULTS: dict[str, Any] = {f.name: f.default for f in fields(Spec) if f.name in _CHECKS} | {"metric": None}
+"""The options that may be left out, and what they are then."""
+
+
+def meanings() -> str:
+    """What every argument means, as a list for a docstring."""
+    return "\n".join(f"- `{name}`: {about['meaning']}" for name, about in _ABOUT.items())
+
+
+def with_options(signature: Signature) -> Signature:
+    """The signature with the options by name and default where it has `**options`."""
+    kept = [p for p in signature.parameters.values() if p.kind is not Parameter.VAR_KEYWORD]
+    hints = Options.__annotations__
+    added = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=hints[name].__forward_arg__)
+        for name, default in DEFAULTS.items()
+    ]
+    return signature.replace(parameters=[*kept, *added])
+
+
+def checked(
+    problems: tuple[Problem, ...],
+    problem: Problem | tuple[Problem, ...],
+    schedule: object,
+    *,
+    base_lr: ArrayLike,
+    horizon: object,
+    record_at: object,
+    options: Mapping[str, Any],
+) -> tuple[Spec, FloatArray, IntArray]:
+    """What is to be simulated; the learning rates and the recorded steps as arrays.
+
+    ValueError: an argument out of its range. TypeError: an option that there is not.
+    """
+    kept_schedule = (
+        schedule
+        if isinstance(schedule, Schedule)
+        else _validate.one_or_more("schedule", schedule, Schedule, "schedule")
+    )
+    kept_lr, rates = _base_lr(base_lr)
+    steps = _validate.integer("horizon", horizon, lowest=1, highest=_validate.LARGEST_UINT32)
+    kept_records, records = _records(record_at, steps)
+    kept = {}
+    for name, value in options.items():
+        if name not in _CHECKS:
+            raise TypeError(f"{name} is no argument of this call: got an unexpected keyword")
+        kept[name] = _CHECKS[name](name, value)
+    kept["metric"] = _metrics(kept.get("metric"), problems)
+    spec = Spec(problem, kept_schedule, kept_lr, steps, kept_records, **kept)
+    _check_range("base_lr", rates, spec.dtype)
+    if spec.tail_frac != DEFAULTS["tail_frac"] and "tail_average" not in spec.iterate:
+        raise ValueError(f"tail_frac must go with iterate 'tail_average', got {spec.tail_frac} with {spec.iterate!r}")
+    if spec.momentum or spec.nesterov or spec.weight_decay:
+        _check_momentum(spec, type(problems[0]))
+    return spec, rates, records
+
+
+def _base_lr(base_lr: ArrayLike) -> tuple[float | tuple[float, ...], FloatArray]:
+    """What the spec keeps, and the 1-D array."""
+    if type(base_lr) is float:
+        rate = _validate.real("base_lr", base_lr, _validate.NON_NEGATIVE)
+        return rate, np.array((rate,))
+    rates = _validate.real_array("base_lr", base_lr, _validate.NON_NEGATIVE)
+    if rates.ndim > 1:
+        raise ValueError(f"base_lr must be one number or one-dimensional, got shape {rates.shape}")
+    return (float(rates), rates.reshape(1)) if rates.ndim == 0 else (tuple(rates.tolist()), rates)
+
+
+def _check_range(name: str, values: FloatArray, dtype: str) -> None:
+    """ValueError where a value >= 0 would be lost, or infinite, in the dtype."""
+    low, high = _RANGES[dtype]
+    if values.size == 1 and low <= values.item() <= high:  # the common case, without the array operations
+        return
+    outside = (values > 0.0) & (values < low) | (values > high)
+    if outside.any():
+        where = int(np.argmax(outside))
+        at = f" at index {where}" if values.size > 1 else ""
+        raise ValueError(f"{name} must be 0 or {low:.4g} to {high:.4g} in {dtype}, got {float(values[where])!r}{at}")
+
+
+def _metrics(metric: object, problems: tuple[Problem, ...]) -> str | tuple[str, ...]:
+    kind = type(problems[0])
+    if metric is None:
+        return kind._METRICS[0]
+    names = (metric,) if isinstance(metric, str) else metric
+    allowed = f"one or more of {', '.join(map(repr, kind._METRICS))} for {kind.__name__}"
+    if not isinstance(names, tuple | list) or not names or len(set(map(str, names))) < len(names):
+        raise ValueError(f"metric must be {allowed}, each once, got {_validate.shown(metric)}")
+    for name in names:
+        if not isinstance(name, str) or name not in kind._METRICS:
+            raise ValueError(f"metric must be {allowed}, got {_validate.shown(name)}")
+        if name.startswith("test_") and any(getattr(p, "test", None) is None for p in problems):
+            raise ValueError(f"metric {name!r} must go with a problem that has test=(X, y)")
+    return metric if isinstance(metric, str) else tuple(names)
+
+
+def _check_momentum(spec: Spec, kind: type[Problem]) -> None:
+    if spec.nesterov and not spec.momentum:
+        raise ValueError("nesterov must go with momentum > 0, got momentum 0")
+    for name in ("momentum", "weight_decay"):
+        if getattr(spec, name) and not kind._TAKES_MOMENTUM:
+            raise ValueError(f"{name} must be 0 for {kind.__name__}: it is for problems on data")
+        _check_range(name, np.array([getattr(spec, name)]), spec.dtype)
+    if _validate.DTYPES[spec.dtype].type(spec.momentum) == 1:
+        raise ValueError(f"momentum must be below 1 in {spec.dtype}, got {spec.momentum!r}")
+
+
+def _records(record_at: object, horizon: int) -> tuple[int | tuple[int, ...], IntArray]:
+    """What the spec keeps, and the 1-D array."""
+    if record_at is None:
+        return horizon, np.array((horizon,))
+    allowed = f"be one integer or strictly increasing integers in 0 .. {horizon}"
+    given = _validate.array("record_at", record_at)
+    if given.ndim == 0:
+        step = _validate.integer("record_at", given.item(), lowest=0, highest=horizon)
+        return step, np.array((step,))
+    if given.ndim != 1 or given.size == 0 or given.dtype.kind not in "iuf" or np.any(given != np.floor(given)):
+        raise ValueError(f"record_at must {allowed}, got {_validate.shown(record_at)}")
+    inside = (given >= 0) & (given <= horizon)
+    inside[1:] &= given[1:] > given[:-1]
+    if not inside.all():
+        where = int(np.argmin(inside))
+        raise ValueError(f"record_at must {allowed}, got {given[where]} at index {where}")
+    steps = given.astype(np.int64)
+    return tuple(steps.tolist()), steps
