@@ -43,10 +43,10 @@ def quadratic(dimension: int, projection: tuple[str, float] | None = None) -> pr
 POLYNOMIAL = schedules.Polynomial(2.5)
 # For a GPU, which wants 10^5 trajectories before it is busy.
 GPU_CASES = (
-    Case("abs-rademacher", absolute_value("rademacher"), POLYNOMIAL, 1, 2**21, 100_000, gpu_slots=9.8, peers=True),
-    Case("abs-gaussian", absolute_value("gaussian"), POLYNOMIAL, 1, 2**21, 20_000, gpu_slots=39.4, peers=True),
+    Case("abs-rademacher", absolute_value("rademacher"), POLYNOMIAL, 1, 2**21, 100_000, gpu_slots=12.8, peers=True),
+    Case("abs-gaussian", absolute_value("gaussian"), POLYNOMIAL, 1, 2**21, 20_000, gpu_slots=42.5, peers=True),
     Case("abs-gaussian-float64", absolute_value("gaussian"), POLYNOMIAL, 1, 2**20, 4_000, dtype="float64"),
-    Case("abs-gaussian-10000-configs", absolute_value("gaussian"), POLYNOMIAL, 10_000, 100, 20_000, gpu_slots=39.4),
+    Case("abs-gaussian-10000-configs", absolute_value("gaussian"), POLYNOMIAL, 10_000, 100, 20_000, gpu_slots=42.5),
     Case("quadratic-16-gaussian", quadratic(16), POLYNOMIAL, 1, 2**18, 4_000),
     Case("quadratic-16-ball", quadratic(16, ("ball", 0.3)), POLYNOMIAL, 1, 2**18, 1_000),
     Case("quadratic-1000-gaussian", quadratic(1000), POLYNOMIAL, 1, 2**14, 1_000),

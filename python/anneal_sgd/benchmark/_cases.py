@@ -148,8 +148,8 @@ _ALL = ("NumPy", "Numba", "JAX scan", "JAX scan, rbg", "JAX vmap", "PyTorch", "C
 _LRS = (0.001, 0.1)
 _MILLION = 2**20
 
-_GAUSSIAN = Case("abs-gaussian", _gaussian, _POLYNOMIAL, 1, _MILLION, 1_000, _ALL, instructions=50.0)
-_RADEMACHER = Case("abs-rademacher", _rademacher, _POLYNOMIAL, 1, _MILLION, 10_000, _ALL, instructions=8.0)
+_GAUSSIAN = Case("abs-gaussian", _gaussian, _POLYNOMIAL, 1, _MILLION, 1_000, _ALL, instructions=53.0)
+_RADEMACHER = Case("abs-rademacher", _rademacher, _POLYNOMIAL, 1, _MILLION, 10_000, _ALL, instructions=11.0)
 
 CASES = (
     _GAUSSIAN,
@@ -157,7 +157,7 @@ CASES = (
     Case("abs-gaussian-float64", _gaussian, _POLYNOMIAL, 1, _MILLION // 4, 1_000, _ALL, dtype="float64"),
     Case("quadratic-16-gaussian", lambda: quadratic(16), _POLYNOMIAL, 1, 65536, 1_000, _ALL, work_per_step=16),
     Case("quadratic-1000-gaussian", lambda: quadratic(1000), _POLYNOMIAL, 1, 4096, 256, _ALL, work_per_step=1000),
-    Case("abs-gaussian-10000-configs", _gaussian, _POLYNOMIAL, 10_000, 100, 1_000, base_lr=_LRS, instructions=50.0,
+    Case("abs-gaussian-10000-configs", _gaussian, _POLYNOMIAL, 10_000, 100, 1_000, base_lr=_LRS, instructions=53.0,
          beside=_GAUSSIAN),
     Case("abs-gaussian-10000-configs-common", _gaussian, _POLYNOMIAL, 10_000, 100, 1_000, base_lr=_LRS,
          common_random_numbers=True, beside=_GAUSSIAN),
