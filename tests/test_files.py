@@ -128,7 +128,7 @@ from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from anneal_sgd import _files
 from anneal_sgd.campaigns import write_report
-from anneal_sgd.experiments.plots import saved
+from anneal_sgd._drawing import saved
 from campaign_cases import small
 folder = Path({str(tmp_path)!r})
 result = small().run(folder / "s.db")
@@ -240,7 +240,7 @@ def test_the_package_writes_nowhere_else():
         if re.search(writing, path.read_text(encoding="utf-8"))
     }
     # The last writes a C++ program to a temporary folder; what the others write to is what `replaced` gives.
-    assert homes == {"_files.py", "campaigns/_result.py", "experiments/plots.py", "benchmark/_separable_peers.py"}
+    assert homes == {"_files.py", "campaigns/_result.py", "_drawing.py", "benchmark/_separable_peers.py"}
 
 
 WITHOUT = {

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from anneal_sgd import cli, problems, schedules
-from anneal_sgd.experiments import datasets, grid
+from anneal_sgd import cli, datasets, problems, schedules
+from anneal_sgd.experiments import grid
 from anneal_sgd.experiments.grid import grid_robustness, recommend_grid
 
 pytest.importorskip("sklearn")

@@ -54,7 +54,17 @@ _HOMES = {
     "estimate": "_estimate",
     "simulate": "_simulate",
 }
-_MODULES = ("benchmark", "campaigns", "experiments", "problems", "reference", "runtime", "schedules", "theory")
+_MODULES = (
+    "benchmark",
+    "campaigns",
+    "datasets",
+    "experiments",
+    "problems",
+    "reference",
+    "runtime",
+    "schedules",
+    "theory",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import STREAM_VERSION, Simulator, __version__, runtime, schedules
-from .._core import testing
+from .. import runtime, schedules
+from .._core import STREAM_VERSION, __version__, testing
+from .._simulate import Simulator
 from ..problems import DataProblem
 from . import _data_peers, _separable_peers
 from ._cases import Case, Peer, absolute_value
@@ -132,7 +133,7 @@ def measure(case: Case, *, threads: int, rounds: int, peers: Sequence[str], gpu:
 
 def tiny_calls(repeats: int) -> dict[str, float]:
     """Seconds of one config, 64 replicates, 10 steps, by how it is called: the cost of the border."""
-    from .. import simulate
+    from .._simulate import simulate
 
     problem, schedule = absolute_value("gaussian"), schedules.Linear()
     simulator = Simulator(problem)

@@ -8,7 +8,8 @@ from functools import cache, partial
 
 import numpy as np
 
-from .. import STREAM_VERSION, __version__, problems, schedules
+from .. import problems, schedules
+from .._core import STREAM_VERSION, __version__
 from .._simulate import simulate_quietly
 
 

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from .._drawing import STYLE, saved
 from ._figures import Plot, Series
 
 
@@ -16,8 +17,6 @@ def write_pictures(plot: Plot, folder: Path, caption: str, provenance: str) -> l
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
-
-    from ..experiments.plots import STYLE, saved
 
     figures = {}
     with mpl.rc_context(STYLE):

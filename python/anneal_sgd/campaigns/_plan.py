@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .. import STREAM_VERSION, theory
+from .. import theory
 from .._arrays import FloatArray
+from .._core import STREAM_VERSION
 from ..problems import Problem
 from ..schedules import Schedule
 from ._description import Description, tuples

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__
 from .._arrays import FloatArray, IntArray
+from .._core import __version__
 from .._files import cell, printable, replaced
 from .._statistics import STATISTICS, Statistics
 from . import _cells

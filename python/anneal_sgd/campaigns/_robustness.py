@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import schedules, theory
-from ..experiments._peak import END, WINDOW, peak
+from .._peak import END, WINDOW, peak
 from ..schedules import Schedule
 from ._curves import Curves
 

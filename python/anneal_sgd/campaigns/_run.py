@@ -19,8 +19,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__, _validate, runtime
+from .. import _validate, runtime
 from .._backend import choose_backend
+from .._core import __version__
 from .._simulate import simulate_quietly
 from .._statistics import variance
 from ..problems import Problem

@@ -252,7 +252,7 @@ def _problem(given: dict[str, Any], folder: Path) -> Any:
 
 
 def _on_data(given: dict[str, Any], model: str, folder: Path, **parameters: Any) -> Any:
-    from ..experiments.datasets import BUILT_IN, load, make_problem
+    from ..datasets import BUILT_IN, load, make_problem
 
     source = given.get("data", "synthetic-logistic")
     if not isinstance(source, str):

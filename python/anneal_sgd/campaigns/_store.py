@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .. import STREAM_VERSION, __version__
+from .._core import STREAM_VERSION, __version__
 from ..problems import Problem
 from ._build import Build
 from ._cells import CELL, Cells, Range, from_moments, sibling, to_moments

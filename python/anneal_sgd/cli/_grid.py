@@ -15,8 +15,8 @@ from . import _signals
 from ._shared import check_files, progress_bar, write
 
 if TYPE_CHECKING:
+    from ..datasets import Model
     from ..experiments import GridReport, GridRow
-    from ..experiments.datasets import Model
 
 
 @click.command()
@@ -103,7 +103,7 @@ def grid(
     Prints, for every schedule and a few resolutions, what the best point of a coarser grid loses, at worst and in the
     mean over where the grid begins, and how many grid points per factor of ten keep within the tolerance.
     """
-    from ..experiments.datasets import load, make_problem
+    from ..datasets import load, make_problem
     from ..experiments.grid import DEFAULT_SCHEDULES, GridReport, grid_robustness, run_meta
 
     chosen = [schedules.by_name(name) for name in schedule_names] or list(DEFAULT_SCHEDULES)

@@ -8,7 +8,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from .. import __version__, runtime
+from .. import runtime
+from .._core import __version__
 from . import _signals
 from ._bench import bench
 from ._campaigns import atlas, export, merge, report, sweep

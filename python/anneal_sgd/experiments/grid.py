@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import STREAM_VERSION, __version__, _validate, schedules
+from .. import _validate, schedules
+from .._core import STREAM_VERSION, __version__
 from .._simulate import simulate_quietly
 from ..problems import Problem
 from ..schedules import Schedule

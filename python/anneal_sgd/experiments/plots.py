@@ -1,15 +1,15 @@
-"""Pictures of the experiments, for papers and READMEs. Matplotlib is imported here and nowhere else."""
+"""Pictures of the experiments, for papers and READMEs."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from .._files import replaced
+from .._drawing import STYLE, saved
 from .grid import GridReport, GridRow
 from .validate import FITTED_FROM, RateReport, RateRow
 
@@ -19,18 +19,6 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart with any colour vision, in the order of the default schedules.
 COLOURS = ("#000000", "#7f7f7f", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = "osD^vPX*"
-STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.which": "major",
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "savefig.bbox": "tight",
-    "svg.hashsalt": "anneal_sgd",
-}
 TITLES = {
     "nonsmooth": r"non-smooth: $f_a(x)=a\,|x|$, $\mathbb{E}g^2=1$",
     "smooth": r"smooth: $f_a(x)=a\,x^2/2$, $\sigma^2=1$",
@@ -47,18 +35,6 @@ def plot_grid(report: GridReport, directory: Path) -> list[Path]:
     """Write ``grid_loss`` (metric against base_lr) and ``grid_excess`` (against resolution) as PNG and SVG."""
     with mpl.rc_context(STYLE):
         return saved({"grid_loss": _grid_loss(report), "grid_excess": _grid_excess(report)}, directory)
-
-
-def saved(figures: dict[str, Figure], directory: Path, description: str | None = None) -> list[Path]:
-    """Write every figure as PNG and SVG under its name, with a description in the files; return the paths."""
-    paths = []
-    told = {} if description is None else {"Description": description}
-    for name, figure in figures.items():
-        for suffix in ("png", "svg"):
-            paths.append(directory / f"{name}.{suffix}")
-            with replaced(paths[-1]) as temporary:
-                figure.savefig(temporary, dpi=200, metadata={**told, **({"Date": None} if suffix == "svg" else {})})
-    return paths
 
 
 def _grid_axis(report: GridReport) -> tuple[Figure, Axes]:

@@ -32,10 +32,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import STREAM_VERSION, __version__, _validate, problems, schedules, theory
+from .. import _validate, problems, schedules, theory
+from .._core import STREAM_VERSION, __version__
+from .._peak import END, WINDOW, peak
 from .._simulate import simulate_quietly
 from ..schedules import Schedule
-from ._peak import END, WINDOW, peak
 
 Setting = Literal["nonsmooth", "smooth"]
 Preset = Literal["quick", "default", "full"]

@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _validate, problems
-from ..problems import DataProblem
+from . import _validate, problems
+from .problems import DataProblem
 
 BUILT_IN = ("synthetic-logistic", "digits", "breast_cancer")
 MODELS = ("auto", "least-squares", "logistic", "softmax", "hinge", "mlp")
