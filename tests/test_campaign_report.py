@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from anneal_sgd import cli, problems, schedules, theory
+from anneal_sgd import STREAM_VERSION, cli, problems, schedules, theory
 from anneal_sgd.campaigns import Campaign, ProblemGrid, _cells, _figures, _run, robustness, write_report
 from anneal_sgd.campaigns._result import CampaignResult
 from anneal_sgd.campaigns._robustness import _Slopes, tolerated
@@ -165,7 +165,7 @@ def test_pictures_say_where_they_come_from(page):
     from PIL import Image
 
     told = json.loads(Image.open(page.parent / "figures" / "robustness-1.png").text["Description"])
-    assert told["stream_version"] == 2
+    assert told["stream_version"] == STREAM_VERSION
     assert "cpu" in told["computed_backend"]
     assert "computed_backend" in (page.parent / "figures" / "robustness-1.svg").read_text()
 
