@@ -1,5 +1,7 @@
 """Each technology has one home, layers depend downwards, no newer processor's code leaks into what every one runs."""
 
+import ast
+import graphlib
 import re
 import shutil
 import subprocess
@@ -20,6 +22,18 @@ LAYERS = {
     "engine": {"engine", "cpu", "cuda", "core"},
     "bindings": {"bindings", "engine", "cpu", "cuda", "core"},
 }
+
+PACKAGE = ROOT / "python" / "anneal_sgd"
+# From the bottom: modules import from their own layer and from those before it.
+PYTHON_LAYERS = [
+    {"_core", "_arrays", "_files", "_machine", "_peak", "reference"},  # the core, and what knows of nothing
+    {"_cupy", "_drawing", "_statistics", "_validate", "runtime"},  # tools
+    {"datasets", "problems", "schedules", "theory"},  # what an ensemble is of
+    {"_backend", "_ensemble", "_estimate", "_simulate", "_spec", "_target", "results"},  # one call
+    {"campaigns"},  # many calls, kept
+    {"benchmark", "experiments"},
+    {"cli", "__main__"},
+]
 
 
 def sources(suffixes=(".hpp", ".cpp", ".cu", ".cuh")):
@@ -58,6 +72,56 @@ def test_each_technology_has_one_home(pattern, home):
         if re.search(pattern, path.read_text()) and not re.match(home, str(path.relative_to(CSRC)))
     ]
     assert strays == []
+
+
+def python_imports():
+    """By module of the package, those that it imports: at its top, within functions, or for type checkers alone."""
+    modules = {"anneal_sgd._core"}
+    paths = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    modules.update(paths)
+    found = {name: set() for name in modules}
+    for name, path in paths.items():
+        here = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found[name].update(alias.name for alias in node.names if alias.name in modules)
+            elif isinstance(node, ast.ImportFrom):
+                start = here[: len(here) - node.level + 1] if node.level else []
+                base = ".".join([*start, *([node.module] if node.module else [])])
+                wanted = {f"{base}.{alias.name}" for alias in node.names}
+                targets = {target if target in modules else base for target in wanted}
+                found[name].update(target for target in targets & modules if target != name)
+    return found
+
+
+def test_python_imports_form_no_circle():
+    imports = python_imports()
+    assert "anneal_sgd.problems" in imports["anneal_sgd.datasets"]
+    assert "anneal_sgd._core" in imports["anneal_sgd.runtime"]
+    list(graphlib.TopologicalSorter(imports).static_order())  # CycleError names the modules of one
+
+
+def test_python_layers_point_down():
+    place = {name: i for i, layer in enumerate(PYTHON_LAYERS) for name in layer}
+    strays = []
+    for name, imported in python_imports().items():
+        if name == "anneal_sgd":  # the front, which shows all of them
+            continue
+        for target in imported:
+            if target == "anneal_sgd":
+                strays.append(f"{name} imports from the front")
+            elif place[target.split(".")[1]] > place[name.split(".")[1]]:
+                strays.append(f"{name} imports {target}")
+    assert strays == []
+
+
+def test_the_reference_shares_nothing_with_what_it_checks():
+    for name, imported in python_imports().items():
+        if name.startswith("anneal_sgd.reference"):
+            assert all(target.startswith("anneal_sgd.reference") for target in imported), name
 
 
 def test_one_version_number():
