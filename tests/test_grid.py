@@ -315,13 +315,13 @@ def test_command_interrupted(tmp_path):
     code = f"""
 import anneal_sgd.experiments.grid as grid, sys
 from anneal_sgd import cli
-simulate, calls = grid.simulate, []
+simulate, calls = grid.simulate_quietly, []
 def once(*a, **k):
     calls.append(1)
     if len(calls) > 1:
         raise KeyboardInterrupt
     return simulate(*a, **k)
-grid.simulate = once
+grid.simulate_quietly = once
 sys.exit(cli.main(["grid", *{CHEAP!r}, "--json", {str(tmp_path / "part.json")!r}]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

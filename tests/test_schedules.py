@@ -378,7 +378,7 @@ def test_bad_tables(arguments, message):
         ),
         (lambda: WarmupStableDecay(cooldown="square"), "cooldown must be one of 'linear', 'cosine', 'one_minus_sqrt'"),
         (lambda: Linear().values(0), r"horizon must be an integer in 1 .. 4294967295, got 0"),
-        (lambda: Linear().values(2.0), "horizon must be an integer"),
+        (lambda: Linear().values(2.5), "horizon must be an integer"),
         (lambda: Linear().values(True), "horizon must be an integer"),
         (lambda: Linear().values(5, 6), "first must be an integer in 0 .. 5, got 6"),
         (lambda: Linear().values(5, 3, 2), "stop must be an integer in 3 .. 5, got 2"),

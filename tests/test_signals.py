@@ -289,13 +289,13 @@ def test_rows_that_are_done_are_kept(tmp_path, name):
 import signal
 import anneal_sgd.experiments.grid as grid
 from anneal_sgd.cli import program
-simulate, calls = grid.simulate, []
+simulate, calls = grid.simulate_quietly, []
 def counted(*arguments, **options):
     calls.append(1)
     for _ in range(5 * (len(calls) == 2)):
         os.kill(os.getpid(), signal.{name})
     return simulate(*arguments, **options)
-grid.simulate = counted
+grid.simulate_quietly = counted
 program()
 """
     ended = run(code, tmp_path, *COMMANDS["grid"])
