@@ -535,9 +535,15 @@ def test_what_is_missing_is_named_with_what_brings_it(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib, "import_module", absent)
     for use, message in (
         (result.to_xarray, r"this needs xarray: pip install 'anneal_sgd\[campaigns\]'"),
-        (result.to_pandas, r"this needs pandas: pip install 'anneal_sgd\[campaigns\]'"),
-        (lambda: result.export(tmp_path / "r.parquet"), r"this needs pyarrow: pip install 'anneal_sgd\[export\]'"),
-        (lambda: result.export(tmp_path / "r.nc"), r"this needs h5netcdf: pip install 'anneal_sgd\[export\]'"),
+        (result.to_pandas, r"this needs pandas and xarray: pip install 'anneal_sgd\[campaigns\]'"),
+        (
+            lambda: result.export(tmp_path / "r.parquet"),
+            r"this needs pyarrow and pandas and xarray: pip install 'anneal_sgd\[export\]'",
+        ),
+        (
+            lambda: result.export(tmp_path / "r.nc"),
+            r"this needs h5netcdf and xarray: pip install 'anneal_sgd\[export\]'",
+        ),
     ):
         with pytest.raises(ImportError, match=message):
             use()

@@ -562,6 +562,32 @@ def test_worker_processes_take_their_threads_from_the_environment():
         assert told.stdout.strip() == threads
 
 
+WITHOUT_EXTRAS = """
+import sys
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("click", "rich"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Nothing())
+from anneal_sgd import cli
+sys.exit(cli.main())
+"""
+
+
+def test_the_command_line_without_its_extra():
+    def run_cli(*arguments):
+        command = [sys.executable, "-c", WITHOUT_EXTRAS, *arguments]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    told = run_cli("info")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert f"version: {anneal_sgd.__version__}\n" in told.stdout
+    assert "backends: cpu: available; cuda: " in told.stdout
+    refused = run_cli("grid")
+    assert refused.returncode == 2
+    assert refused.stderr == "anneal-sgd: the command line needs click and rich: pip install 'anneal_sgd[cli]'\n"
+
+
 # --- estimates --------------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._extras import need
 from .._files import write_text
 from ._curves import Curves, short
 from ._figures import MOST_PANELS, Plot, plots, span_in_words
@@ -34,7 +35,6 @@ _NAV = {
     "rates": "Learning rates",
     "convergence": "Convergence",
 }
-_ADVICE = "a report needs plotly, jinja2 and matplotlib: pip install 'anneal_sgd[campaigns]'"
 
 
 def write_report(result: CampaignResult, folder: StorePath) -> Path:
@@ -42,12 +42,8 @@ def write_report(result: CampaignResult, folder: StorePath) -> Path:
 
     The page needs no network. ImportError: plotly, jinja2 or matplotlib is missing.
     """
-    try:
-        import jinja2
-        import matplotlib  # noqa: F401  # asked for before anything is written
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        raise ImportError(f"{_ADVICE} ({error})") from None
+    jinja2 = need("campaigns", "jinja2", "matplotlib", "plotly")
+    get_plotlyjs = need("campaigns", "plotly.offline").get_plotlyjs
     rows = robustness(result) if len(result.description.rates) > 1 else []
     drawn = plots(result, rows)
     target = Path(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 import json
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from .._arrays import FloatArray, IntArray
 from .._core import __version__
+from .._extras import need
 from .._files import cell, printable, replaced
 from .._statistics import STATISTICS, Statistics
 from . import _cells
@@ -92,7 +92,7 @@ class CampaignResult(Statistics):
         For a campaign in `rho` base_lr is a coordinate along schedule, horizon and rho; for one in `record_frac`
         record_at is one along horizon and record_frac. ImportError: xarray is missing.
         """
-        xr = _module("xarray", "campaigns")
+        xr = need("campaigns", "xarray")
         variables = {name: (self.dims, np.asarray(getattr(self, name))) for name in STATISTICS}
         coords: dict[str, Any] = {name: ((name,), np.asarray(values)) for name, values in self.axes.items()}
         told = self.description
@@ -119,7 +119,7 @@ class CampaignResult(Statistics):
 
         Learning rates and recorded steps are columns always. ImportError: pandas is missing.
         """
-        frames = _module("pandas", "campaigns")
+        frames = need("campaigns", "pandas", "xarray")
         data = self.to_xarray()
         values_of: dict[str, Any] = {str(n): v for n, v in data.coords.items() if "coordinate" not in v.dims}
         values_of.update({name: data[name] for name in STATISTICS})
@@ -188,20 +188,20 @@ class CampaignResult(Statistics):
             frame.rename(columns=cell).to_csv(out, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
 
     def _write_parquet(self, file: Path) -> None:
-        pyarrow = _module("pyarrow", "export")
-        parquet = _module("pyarrow.parquet", "export")
+        pyarrow = need("export", "pyarrow", "pandas", "xarray")
+        parquet = need("export", "pyarrow.parquet")
         table = pyarrow.Table.from_pandas(self.to_pandas(), preserve_index=False)
         own = {b"anneal_sgd": json.dumps(self.provenance(), sort_keys=True).encode()}
         parquet.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **own}), file)
 
     def _write_netcdf(self, file: Path) -> None:
-        netcdf = _module("h5netcdf", "export")
+        netcdf = need("export", "h5netcdf", "h5py", "xarray")
         data = self.to_xarray()
         data.attrs = {
             k: "" if v is None else v if isinstance(v, str | int | float) else str(v) for k, v in data.attrs.items()
         }
         written = io.BytesIO()  # HDF5 itself crashes where a disk is full
-        store = _module("xarray.backends", "export").H5NetCDFStore(netcdf.File(written, "w"))
+        store = need("export", "xarray.backends").H5NetCDFStore(netcdf.File(written, "w"))
         data.dump_to_store(store)
         store.close()
         file.write_bytes(written.getbuffer())
@@ -215,14 +215,6 @@ class CampaignResult(Statistics):
         held = self.replicates
         counts = f"{held.min()}" if held.min() == held.max() else f"{held.min()} to {held.max()}"
         return f"<CampaignResult {shape}; {counts} replicates{'' if self.complete else ', not complete'}>"
-
-
-def _module(name: str, extra: str) -> Any:
-    """An optional module; ImportError, with what brings it, where it is missing."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(f"this needs {error.name}: pip install 'anneal_sgd[{extra}]'") from None
 
 
 def load(path: StorePath, campaign: int | str | None = None) -> CampaignResult:

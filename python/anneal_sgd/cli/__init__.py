@@ -29,11 +29,19 @@ def program() -> NoReturn:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     try:
+        from .._extras import need
+
+        need("cli", "click", "rich")  # the library itself needs NumPy only
         import click
 
         from ._group import group
-    except ImportError as error:  # the library itself needs NumPy only
-        return _fail(f"the command line needs {(error.name or '').partition('.')[0]}: pip install 'anneal_sgd[cli]'")
+    except ImportError as error:
+        if [*(sys.argv[1:] if arguments is None else arguments)] == ["info"]:
+            from ._info import plain
+
+            print(plain())
+            return 0
+        return _fail(str(error).replace("this needs", "the command line needs"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Greek letters must not cost the results

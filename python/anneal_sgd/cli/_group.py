@@ -8,12 +8,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from .. import runtime
 from .._core import __version__
 from . import _signals
 from ._bench import bench
 from ._campaigns import atlas, export, merge, report, sweep
 from ._grid import grid
+from ._info import rows
 from ._validate import validate
 
 
@@ -48,14 +48,6 @@ def info() -> None:
     """Version, stream version, instruction sets, threads and backends, and why one is missing."""
     console = Console()
     table = Table(show_header=False, box=None, pad_edge=False)
-    for key, value in runtime.info().items():
-        if value == ():
-            continue
-        table.add_row(f"[bold]{key.replace('_', ' ')}", _text(value))
+    for key, text in rows():
+        table.add_row(f"[bold]{key}", text)
     console.print(table)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return "\n".join(f"{key}: {inner}" for key, inner in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
