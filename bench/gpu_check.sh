@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that a machine with an NVIDIA GPU can say about the CUDA backend: build, conformance, sanitizers, benchmark.
-# Needs no network: nvcc, cmake, and a Python with pybind11, NumPy and what the tests import. Called by `make gpu-check`.
+# Needs no network: nvcc, cmake, and a Python with pybind11, NumPy, click, rich and what the tests import. Called by `make gpu-check`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -39,7 +39,4 @@ for tool in memcheck racecheck initcheck synccheck; do
 done
 
 echo "== benchmark"
-"$python" bench/gpu.py --output "$out"
-if "$python" -c "import click, rich"; then
-    "$python" -m anneal_sgd bench --gpu --peers --json "$out/data.json" | tee "$out/data.md"
-fi
+"$python" -m anneal_sgd bench --gpu --peers --json "$out/bench.json" | tee "$out/bench.md"

@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from anneal_sgd.experiments.plots import STYLE
+from anneal_sgd._drawing import STYLE
 
 COLOURS = {
     "anneal_sgd": "#D55E00",

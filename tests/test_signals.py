@@ -119,9 +119,9 @@ def check(process: Process, ended: Ended, folder: Path, expected: set[int]) -> N
 
 
 def moments(count: int, seed: int) -> list[float]:
-    """Seconds from 0.3 ms to 5 s, as many in every factor of ten: machines differ in speed."""
+    """At once, then seconds from 0.3 ms to 5 s, as many in every factor of ten: machines differ in speed."""
     rng = random.Random(seed)
-    return [10 ** rng.uniform(-3.5, 0.7) for _ in range(count)]
+    return [0.0, *(10 ** rng.uniform(-3.5, 0.7) for _ in range(count - 1))]
 
 
 def trial(name: str, folder: Path, prepared: Path, delay: float, numbers: list[int], seed: int) -> int:
@@ -152,7 +152,7 @@ def test_at_any_moment(name, count, tmp_path, prepared):
         folder.mkdir()
         number = (signal.SIGINT, signal.SIGTERM)[i % 2]
         statuses.append(trial(name, folder, prepared, delay, [number], seed=i))
-    assert {130, 143} & set(statuses)  # else nothing was tested
+    assert statuses[0] == 130  # else nothing was tested
 
 
 @pytest.mark.parametrize("name", ["grid", "sweep"])

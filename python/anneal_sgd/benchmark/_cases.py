@@ -51,7 +51,8 @@ class Case:
     """Units of a trajectory-step: coordinates, or multiply-adds of a problem on data."""
     unit: str = "coordinate-steps"
     instructions: float | None = None
-    """Vector instructions of a coordinate-step of a whole vector, counted in the machine code (AVX-512)."""
+    """Counted in the machine code, of a coordinate-step: vector instructions of a whole vector (AVX-512), or, of a case
+    for GPUs, those that a thread issues."""
     numba_lanes: int = 1
     """Trajectories that a Numba thread takes through a step of a problem on data together."""
     numpy_block: int = 1024
@@ -112,9 +113,12 @@ def absolute_value(noise: Noise) -> problems.AbsoluteValue:
     return problems.AbsoluteValue(slope=0.1, noise=noise, second_moment=1.0, projection=_BOX, x0=1.0)
 
 
-def quadratic(dimension: int) -> problems.Quadratic:
-    """x^2 / 4 in every coordinate, Gaussian noise."""
-    return problems.Quadratic(curvature=[0.5] * dimension, noise="gaussian", noise_std=0.1, x0=1.0)
+def quadratic(dimension: int, ball: float | None = None) -> problems.Quadratic:
+    """x^2 / 4 in every coordinate, Gaussian noise; in a ball if asked for."""
+    x0, projection = (1.0, None) if ball is None else (0.0, ("ball", ball))
+    return problems.Quadratic(
+        curvature=[0.5] * dimension, noise="gaussian", noise_std=0.1, projection=projection, x0=x0
+    )
 
 
 @lru_cache
@@ -183,16 +187,26 @@ CASES = (
 
 
 def _on_gpu(name: str, trajectories: int, horizon: int) -> Case:
-    """A case on data with as many trajectories as a GPU wants before it is busy."""
+    """A case on data, with as many trajectories as a GPU wants before it is busy: 10^5, or fewer with much work."""
     case = next(case for case in CASES if case.name == name)
     configs, replicates = (trajectories, case.replicates) if case.shared else (case.configs, trajectories)
     return replace(case, name=f"gpu-{name}", configs=configs, replicates=replicates, horizon=horizon, peers=("JAX",))
 
 
+_GPU_PEERS = ("JAX scan", "JAX scan, rbg", "PyTorch on a GPU", "PyTorch, CUDA graph")
 GPU_CASES = (
+    Case("gpu-abs-rademacher", _rademacher, _POLYNOMIAL, 1, 2 * _MILLION, 100_000, _GPU_PEERS, instructions=12.8),
+    Case("gpu-abs-gaussian", _gaussian, _POLYNOMIAL, 1, 2 * _MILLION, 20_000, _GPU_PEERS, instructions=42.5),
+    Case("gpu-abs-gaussian-float64", _gaussian, _POLYNOMIAL, 1, _MILLION, 4_000, dtype="float64"),
+    Case("gpu-abs-gaussian-10000-configs", _gaussian, _POLYNOMIAL, 10_000, 100, 20_000, base_lr=_LRS,
+         common_random_numbers=True, instructions=42.5),
+    Case("gpu-quadratic-16-gaussian", lambda: quadratic(16), _POLYNOMIAL, 1, 2**18, 4_000, work_per_step=16),
+    Case("gpu-quadratic-16-ball", lambda: quadratic(16, 0.3), _POLYNOMIAL, 1, 2**18, 1_000, work_per_step=16),
+    Case("gpu-quadratic-1000-gaussian", lambda: quadratic(1000), _POLYNOMIAL, 1, 2**14, 1_000, work_per_step=1000),
+    Case("gpu-quadratic-1000-ball", lambda: quadratic(1000, 0.3), _POLYNOMIAL, 1, 2**13, 256, work_per_step=1000),
     _on_gpu("logistic-1", 2**16, 20_000),
     _on_gpu("logistic-16", 2**16, 4_000),
     _on_gpu("logistic-1-shared", 2**14, 20_000),
     _on_gpu("logistic-16-shared", 2**14, 4_000),
     _on_gpu("mlp-digits-32", 2**14, 1_000),
-)
+)  # fmt: skip

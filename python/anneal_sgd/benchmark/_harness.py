@@ -28,6 +28,7 @@ OURS = "anneal_sgd"
 ROUND_SECONDS = 0.5  # of a peer's run
 _LONGEST = 20  # times the case's horizon, that a peer's run is stretched to
 _VECTORS_PER_CYCLE = 2  # 512-bit instructions that processors with AVX-512 begin at most
+_LANES = 128  # of a GPU's multiprocessor since Volta: instructions of a thread that it issues per cycle
 _SEEDS = 16  # where trajectories share their noise, to know a standard error
 _AGREEMENT = 4.5  # standard errors
 _MODULES = {"NumPy": "numpy", "Numba": "numba", "JAX": "jax", "PyTorch": "torch"}
@@ -51,7 +52,7 @@ class Timing:
     disagreement: str = ""
     """Why the times do not count; empty where they do."""
     limit_fraction: float | None = None
-    """Of what a core could do at most with the counted instructions, two vector instructions per cycle."""
+    """Of what a core could do at most with the counted instructions, two vector instructions per cycle, or a GPU."""
 
     @property
     def rate(self) -> float:
@@ -125,19 +126,23 @@ def measure(case: Case, *, threads: int, rounds: int, peers: Sequence[str], gpu:
                 taken = max(taken - _seconds(partial(run, 1, seed)), 1e-9)
             timings[name].seconds.append(taken)
     mine = found[0]
-    if case.instructions is not None and runtime.isa() == "avx512" and not gpu:
+    if case.instructions is not None and gpu and not runtime.why_unavailable("cuda"):
+        device = runtime.cuda_devices()[0]
+        mine.limit_fraction = mine.rate * case.instructions / (device["multiprocessors"] * _LANES * device["clock_hz"])
+    elif case.instructions is not None and runtime.isa() == "avx512" and not gpu:
         vectors_per_second = mine.steps_rate / threads / (16 if case.dtype == "float32" else 8)
         mine.limit_fraction = vectors_per_second * case.instructions / (_VECTORS_PER_CYCLE * testing.clock_hz())
     return found
 
 
-def tiny_calls(repeats: int) -> dict[str, float]:
+def tiny_calls(repeats: int, *, gpu: bool = False) -> dict[str, float]:
     """Seconds of one config, 64 replicates, 10 steps, by how it is called: the cost of the border."""
     from .._simulate import simulate
 
     problem, schedule = absolute_value("gaussian"), schedules.Linear()
     simulator = Simulator(problem)
-    sizes: dict[str, Any] = {"base_lr": 0.1, "horizon": 10, "replicates": 64}
+    backend = "cuda" if gpu and not runtime.why_unavailable("cuda") else "auto"
+    sizes: dict[str, Any] = {"base_lr": 0.1, "horizon": 10, "replicates": 64, "backend": backend}
     calls: dict[str, Callable[[], object]] = {
         "Simulator.run": lambda: simulator.run(schedule, **sizes),
         "simulate": lambda: simulate(problem, schedule, **sizes),
@@ -191,9 +196,13 @@ def installed(names: Sequence[str], *, gpu: bool) -> Iterator[tuple[str, str]]:
 
 def available_peers(*, gpu: bool = False) -> tuple[list[str], dict[str, str]]:
     """Names of the peers that can run here, on the CPU or a GPU, and the versions of what they need."""
-    versions = dict(installed(["JAX"] if gpu else list(_MODULES), gpu=gpu))
+    versions = dict(installed(["JAX", "PyTorch"] if gpu else list(_MODULES), gpu=gpu))
     names = [*_separable_peers.PEERS, *_data_peers.PEERS]
-    return [name for name in dict.fromkeys(names) if name == "C++" or name.split()[0] in versions], versions
+    if "PyTorch" in versions and importlib.import_module("torch").cuda.is_available():
+        names += _separable_peers.GPU_PEERS
+    return [
+        name for name in dict.fromkeys(names) if name == "C++" or name.replace(",", " ").split()[0] in versions
+    ], versions
 
 
 def machine(*, gpu: bool = False) -> dict[str, Any]:
@@ -234,7 +243,8 @@ def _timing(case: Case, what: str, threads: int, steps: int) -> Timing:
 
 def _prepared(case: Case, name: str, run: Any, threads: int) -> tuple[Timing, Peer | None]:
     """A peer that takes about ROUND_SECONDS, compiled and compared with ours."""
-    make = (_data_peers if isinstance(case.problem(), DataProblem) else _separable_peers).PEERS[name]
+    separable = {**_separable_peers.PEERS, **_separable_peers.GPU_PEERS}
+    make = (_data_peers.PEERS if isinstance(case.problem(), DataProblem) else separable)[name]
     steps = min(8, case.horizon)
     while True:
         began = time.perf_counter()

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -220,36 +220,82 @@ def make_jax_vmap(case: Case, steps: int) -> Peer:
     return _jax_peer(jax, lambda key, lrs: mapped(jax.random.split(key, m.trajectories), scale, lrs), m, "threefry2x32")
 
 
-def make_torch(case: Case, steps: int) -> Peer:
+class _TorchParts:
+    """A step for points, their start, and learning rates in parts of `together`, on a device."""
+
+    def __init__(self, m: Model, together: int, device: str) -> None:
+        import torch
+
+        padded = np.zeros(-(-len(m.lrs) // together) * together, m.dtype)
+        padded[: len(m.lrs)] = m.lrs  # the last, void steps have rate 0
+        self.parts = torch.from_numpy(padded).to(device).split(together)
+        scale = torch.from_numpy(m.scale).to(device)[:, None]
+        self.start = torch.ones((m.trajectories, m.dimension), dtype=scale.dtype, device=device)
+
+        def step(x: Any, lr: Any) -> Any:
+            g = m.weight * (torch.sign(x) if m.absolute else x)
+            noise = torch.randn_like(x) if m.gaussian else torch.where(torch.rand_like(x) < 0.5, -1.0, 1.0)
+            x = x - lr * scale * (g + m.std * noise)
+            return torch.clamp(x, -m.bound, m.bound) if m.bound < math.inf else x
+
+        self.step = step
+
+
+def make_torch(case: Case, steps: int, device: str = "cpu") -> Peer:
     """Eight steps at a time, fused by torch.compile."""
     import torch
 
-    m = Model(case, steps)
-    kind, together = (torch.float32 if m.dtype == np.float32 else torch.float64), 8
+    m, together = Model(case, steps), 8
     torch.set_num_threads(runtime.cpu_count())
-    padded = np.zeros(-(-steps // together) * together, m.dtype)
-    padded[:steps] = m.lrs  # the last, void steps have rate 0
-    lrs, scale = torch.from_numpy(padded), torch.from_numpy(m.scale)[:, None]
+    torch_parts = _TorchParts(m, together, device)
 
     @torch.compile  # type: ignore[untyped-decorator]
     def fused(x: Any, rates: Any) -> Any:
         for j in range(together):
-            g = m.weight * (torch.sign(x) if m.absolute else x)
-            noise = torch.randn_like(x) if m.gaussian else torch.where(torch.rand_like(x) < 0.5, -1.0, 1.0)
-            x = x - rates[j] * scale * (g + m.std * noise)
-            x = torch.clamp(x, -m.bound, m.bound) if m.bound < math.inf else x
+            x = torch_parts.step(x, rates[j])
         return x
 
     def run(seed: int) -> Any:
         torch.manual_seed(seed)
         with torch.no_grad():
-            x = torch.ones((m.trajectories, m.dimension), dtype=kind)
-            for first in range(0, len(lrs), together):
-                x = fused(x, lrs[first : first + together])
-        return x.numpy()
+            x = torch_parts.start
+            for rates in torch_parts.parts:
+                x = fused(x, rates)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return x
 
     run(0)
-    return Peer(run, m.values)
+    return Peer(run, lambda points: m.values(points.cpu()))
+
+
+def make_torch_graph(case: Case, steps: int) -> Peer:
+    """Fifty steps recorded as a CUDA graph and replayed, so that Python costs nothing."""
+    import torch
+
+    m, together = Model(case, steps), 50
+    torch_parts = _TorchParts(m, together, "cuda")
+    x, rates = torch_parts.start.clone(), torch.zeros_like(torch_parts.parts[0])
+    graph, warm = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    with torch.no_grad(), torch.cuda.stream(warm):
+        for j in range(3):
+            x.copy_(torch_parts.step(x, rates[j]))
+    torch.cuda.current_stream().wait_stream(warm)
+    with torch.no_grad(), torch.cuda.graph(graph):
+        for j in range(together):
+            x.copy_(torch_parts.step(x, rates[j]))
+
+    def run(seed: int) -> Any:
+        torch.manual_seed(seed)
+        x.copy_(torch_parts.start)
+        for part in torch_parts.parts:
+            rates.copy_(part)
+            graph.replay()
+        torch.cuda.synchronize()
+        return x
+
+    run(0)
+    return Peer(run, lambda points: m.values(points.cpu()))
 
 
 def make_cpp(case: Case, steps: int) -> Peer:
@@ -308,4 +354,8 @@ PEERS: dict[str, Callable[[Case, int], Peer]] = {
     "JAX vmap": make_jax_vmap,
     "PyTorch": make_torch,
     "C++": make_cpp,
+}
+GPU_PEERS: dict[str, Callable[[Case, int], Peer]] = {
+    "PyTorch on a GPU": partial(make_torch, device="cuda"),
+    "PyTorch, CUDA graph": make_torch_graph,
 }

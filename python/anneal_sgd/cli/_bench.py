@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--peers", is_flag=True, help="NumPy, Numba, JAX, PyTorch and C++ beside it, those that are installed.")
 @click.option("--scaling", is_flag=True, help="Time per unit of work against threads, trajectories, steps, dimension.")
-@click.option("--gpu", is_flag=True, help="Problems on data on a GPU, beside JAX (separable ones: bench/gpu.py).")
+@click.option("--gpu", is_flag=True, help="The cases for a GPU, on one; peers are JAX and PyTorch.")
 @click.option("--case", "names", multiple=True, help="A case; repeatable. Default: all.")
 @click.option(
     "--rounds", type=click.IntRange(1), default=7, show_default=True, help="Interleaved rounds; medians count."
@@ -74,7 +74,7 @@ def bench(
         rows += found
         for row in found:
             click.echo(_line(row, found[0]))
-    calls = {} if names or gpu else tiny_calls(20 if tiny else 2000)
+    calls = {} if names else tiny_calls(20 if tiny else 2000, gpu=gpu)
     for name, seconds in calls.items():
         click.echo(f"\n{name}, 1 config, 64 replicates, 10 steps: {1e6 * seconds:.1f} us")
     if paid:
