@@ -244,8 +244,8 @@ def test_the_package_writes_nowhere_else():
 
 
 WITHOUT = {
-    "click": ["info"],
-    "rich": ["info"],
+    "click": ["sweep", "--example"],
+    "rich": ["sweep", "--example"],
     "matplotlib": ["grid", *CHEAP, "-o", "out"],
     "pandas": ["grid", *CHEAP, "--data", "{folder}/d.csv", "--target", "b"],
     "sklearn": ["grid", *CHEAP, "--data", "digits"],
