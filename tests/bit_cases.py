@@ -57,6 +57,12 @@ SCHEDULES: dict[str, schedules.Schedule] = {
         schedules.WarmupStableDecay(0.4, "cosine"),
         schedules.WarmupStableDecay(0.4, "one_minus_sqrt"),
         schedules.Tabulated([0.25, 1.0, 0.5, 0.75, 0.0], name="tabulated"),
+        schedules.Tabulated([0.5, 1.0, 0.25, 0.0], at=[0.0, 0.1, 0.4, 1.0], name="knots"),
+        schedules.InverseSqrt(warmup_frac=0.2),
+        schedules.InversePower(0.7, 0.2),
+        schedules.Joined(
+            [schedules.Reversed(schedules.Linear(floor=0.1)), schedules.Repeated(schedules.Cosine(), 3)], at=[0.3]
+        ),
     )
 }
 SEPARABLE = ("AbsoluteValue", "Quadratic", "Huber")

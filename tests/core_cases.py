@@ -136,23 +136,61 @@ def assert_equal(pair):
 
 
 SCHEDULES = [
-    ("constant", 0.0, "linear", ()),
-    ("inverse_sqrt", 0.0, "linear", ()),
-    ("inverse_sqrt", 0.03, "linear", ()),
-    ("polynomial", 2.0, "linear", ()),
-    ("polynomial", 0.5, "linear", ()),
-    ("polynomial", 2.5, "linear", ()),
-    ("polynomial", 1.7, "linear", ()),
-    ("polynomial", 40.3, "linear", ()),
-    ("linear", 0.0, "linear", ()),
-    ("cosine", 0.0, "linear", ()),
-    ("one_minus_sqrt", 0.0, "linear", ()),
-    ("exponential", 0.001, "linear", ()),
-    ("step_decay", 0.3, "linear", (0.3, 0.5, 0.77)),
-    ("warmup_stable_decay", 0.4, "linear", ()),
-    ("warmup_stable_decay", 0.4, "cosine", ()),
-    ("warmup_stable_decay", 0.4, "one_minus_sqrt", ()),
+    {"kind": "constant"},
+    {"kind": "inverse_power", "parameter": 0.5},
+    {"kind": "inverse_power", "parameter": 0.5, "timescale_frac": 0.03},
+    {"kind": "inverse_power", "parameter": 1.0, "timescale_frac": 0.2},
+    {"kind": "inverse_power", "parameter": 0.7},
+    *({"kind": "polynomial", "parameter": degree} for degree in (2.0, 0.5, 2.5, 1.7, 40.3)),
+    {"kind": "linear"},
+    {"kind": "cosine"},
+    {"kind": "one_minus_sqrt"},
+    {"kind": "exponential", "parameter": 0.001},
+    {"kind": "step_decay", "parameter": 0.3, "table": (0.3, 0.5, 0.77)},
+    *(
+        {"kind": "warmup_stable_decay", "parameter": 0.4, "cooldown": shape}
+        for shape in ("linear", "cosine", "one_minus_sqrt")
+    ),
 ]
+TABLES = [
+    {"kind": "tabulated", "table": np.linspace(1, 0, 7) ** 2},
+    {"kind": "knots", "table": (0.0, 0.1, 0.10001, 0.7, 1.0, 1.0, 0.9, 0.2, 0.4, 0.0)},
+    {"kind": "per_step", "table": np.cos(np.arange(131)) ** 2},
+]
+PIECES = [
+    {"begin": 0, "start": 0, "length": 11, "reversed": True, "shape": {"kind": "cosine", "floor": 0.1}},
+    {"begin": 11, "start": 2.5, "length": 20, "scale": 0.9, "shape": {"kind": "polynomial", "parameter": 1.7}},
+    {"begin": 16.5, "start": 16.5, "length": 9.3, "runs": 3, "shape": {"kind": "cosine", "warmup_frac": 0.2}},
+    {"begin": 50, "start": 40, "length": 60, "stride": 7, "shape": {"kind": "exponential", "parameter": 0.01}},
+    {"begin": 72, "start": 72, "length": 9, "shape": {"kind": "inverse_power", "parameter": 1.0}},
+    {"begin": 90, "start": 85, "length": 30, "scale": 0.5, "shape": TABLES[2]},
+    {"begin": 100, "start": 100, "length": 31, "shape": TABLES[1]},
+]
+
+
+def label(parameters):
+    """Of a test of one such schedule."""
+    return "-".join(str(value) for value in parameters.values() if isinstance(value, str | float))
+
+
+def schedule_pair(kind, *, cooldown="linear", table=(), **parameters):
+    """The same schedule for the core and for the reference."""
+    core = _core.Schedule(
+        ScheduleKind[kind], cooldown=_core.CooldownShape[cooldown], table=np.array(table, float), **parameters
+    )
+    return core, reference.Schedule(kind, cooldown=cooldown, table=table, **parameters)
+
+
+def joined_pair(pieces):
+    """A schedule of pieces for the core and for the reference."""
+    core, slow = [], []
+    for piece in pieces:
+        times = {key: value for key, value in piece.items() if key != "shape"}
+        for made, cls, shape in zip(
+            (core, slow), (_core.SchedulePiece, reference.Piece), schedule_pair(**piece["shape"]), strict=True
+        ):
+            made.append(cls(shape, **times))
+    return _core.Schedule(pieces=core), reference.Schedule("joined", pieces=slow)
 
 
 def fields(moments):

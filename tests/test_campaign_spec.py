@@ -79,7 +79,7 @@ def test_problems_on_data(tmp_path):
         (spec() + "a = [", "spec: .*at end of document|spec: .*line 9"),
         (spec("seeed = 3"), "spec, line 5: seeed must be one of problem, schedule, horizon"),
         (spec(horizon="10.5"), "spec, line 2: horizon must be one or a sequence of whole numbers, got 10.5"),
-        (spec(schedule="3"), "spec, line 1: schedule must be a text or a list of texts, got 3"),
+        (spec(schedule="3"), "spec, line 1: schedule must be a text, .* or a list of them, got 3"),
         (spec(schedule='["linear", "coline"]'), "spec, line 1: schedule 'coline': name must be one of constant"),
         (spec(base_lr="{ geomspace = [0.0, 1.0, 3] }"), r"line 3: base_lr geomspace must be .*first and last > 0"),
         (spec(base_lr="{ geomspace = [0.1, 1.0, 2.5] }"), "line 3: base_lr geomspace count must be an integer"),
@@ -250,3 +250,35 @@ def test_bad_input_is_told_in_one_line(tmp_path, capsys, arguments, message):
     assert message in told
     assert told.startswith("anneal-sgd: ")
     assert told.count("\n") == 1
+
+
+def test_own_tables_as_schedules(tmp_path):
+    (tmp_path / "lr.csv").write_text("0.1\n0.1\n0.05\n0.02\n")
+    tables = (
+        '[{ values = [2, 2, 1, 0.4], name = "a" }, { file = "lr.csv" }, { values = [1, 0], at = [0, 1] }, "linear"]'
+    )
+    (tmp_path / "mine.toml").write_text(spec(schedule=tables, horizon="4"))
+    steps, file, points, linear = read_spec(tmp_path / "mine.toml").campaign.schedules
+    assert steps == schedules.from_steps([2, 2, 1, 0.4], name="a")
+    assert file == schedules.from_file(tmp_path / "lr.csv")
+    assert points == schedules.Tabulated([1, 0], at=[0, 1])
+    assert linear == schedules.Linear()
+    alone = read_spec(spec(schedule='{ file = "lr.csv", tail_degree = 2 }', horizon="4"), folder=tmp_path)
+    assert (alone.campaign.schedules[0].tail_degree, "schedule" in alone.campaign.dims) == (2.0, False)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("{ value = [1] }", r"schedule \{'value': \[1\]\}: must be { values = "),
+        ("{ values = [1], file = 'lr.csv' }", "schedule .*: must be { values = "),
+        ("{ file = 'lr.csv', at = [0, 1] }", "schedule .*: must be { values = "),
+        ("{ file = 3 }", "schedule .*: must be the name of a file, got 3"),
+        ("{ values = [1, -1] }", "schedule .*: values must be .*got -1.0 at index 1"),
+        ("{ file = 'none.csv' }", "No such file .*none.csv"),
+        ("{ values = [1, 0.5] }", "horizon must be 2, a step for each value of perstep"),
+    ],
+)
+def test_tables_that_are_refused(table, message):
+    with pytest.raises(ValueError, match=message):
+        read_spec(spec(schedule=table, horizon="4"))

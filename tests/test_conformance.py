@@ -12,12 +12,17 @@ from core_cases import (
     ITERATES,
     KINDS,
     NOISES,
+    PIECES,
     PROJECTIONS,
     SCHEDULES,
     SEED,
+    TABLES,
     assert_same,
+    joined_pair,
+    label,
     problem_pair,
     run,
+    schedule_pair,
     stacked_pairs,
 )
 
@@ -81,23 +86,19 @@ def test_averages_equal_the_reference(isa, iterate, projection, dtype):
 
 
 @pytest.mark.parametrize(("floor", "warmup_frac"), [(0.0, 0.0), (0.1, 0.0), (0.0, 0.25), (0.05, 0.2)])
-@pytest.mark.parametrize(("kind", "parameter", "cooldown", "table"), SCHEDULES)
-def test_schedules_equal_the_reference(isa, kind, parameter, cooldown, table, floor, warmup_frac):
-    schedule = _core.Schedule(
-        ScheduleKind[kind],
-        parameter=parameter,
-        cooldown=_core.CooldownShape[cooldown],
-        floor=floor,
-        warmup_frac=warmup_frac,
-        table=np.array(table, float),
-    )
-    check_schedule(schedule, reference.Schedule(kind, parameter, cooldown, floor, warmup_frac, table), isa)
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=label)
+def test_schedules_equal_the_reference(isa, schedule, floor, warmup_frac):
+    check_schedule(*schedule_pair(**schedule, floor=floor, warmup_frac=warmup_frac), isa)
 
 
-def test_tabulated_schedule_equals_the_reference(isa):
-    table = np.linspace(1, 0, 7) ** 2
-    schedule = _core.Schedule(ScheduleKind.tabulated, table=table)
-    check_schedule(schedule, reference.Schedule("tabulated", table=table), isa)
+@pytest.mark.parametrize("schedule", TABLES, ids=label)
+def test_tables_equal_the_reference(isa, schedule):
+    check_schedule(*schedule_pair(**schedule), isa)
+
+
+@pytest.mark.parametrize("count", [1, 2, len(PIECES)])
+def test_joined_schedules_equal_the_reference(isa, count):
+    check_schedule(*joined_pair(PIECES[:count]), isa)
 
 
 def check_schedule(schedule, slow, isa):

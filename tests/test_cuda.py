@@ -18,13 +18,18 @@ from core_cases import (
     KINDS,
     NOISES,
     PER_THREAD_STREAM,
+    PIECES,
     PROJECTIONS,
     SCHEDULES,
+    TABLES,
     assert_equal,
     assert_same,
     both,
+    joined_pair,
+    label,
     problem_pair,
     run,
+    schedule_pair,
     stacked_pairs,
 )
 
@@ -86,19 +91,17 @@ def test_problems_are_an_axis(device):
     )
 
 
-@pytest.mark.parametrize(("kind", "parameter", "cooldown", "table"), SCHEDULES)
-def test_schedules(device, kind, parameter, cooldown, table):
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=label)
+def test_schedules(device, schedule):
     core, _ = problem_pair("absolute_value", "none", "none", 1)
-    schedule = _core.Schedule(
-        ScheduleKind[kind],
-        parameter=parameter,
-        cooldown=_core.CooldownShape[cooldown],
-        floor=0.05,
-        warmup_frac=0.2,
-        table=np.array(table, float),
-    )
-    tabulated = _core.Schedule(ScheduleKind.tabulated, table=np.linspace(1, 0, 7) ** 2)
-    assert_equal(both(device, core, [schedule, tabulated], horizon=131, record_at=range(132), dtype="float64"))
+    schedules = [schedule_pair(**schedule, floor=0.05, warmup_frac=0.2)[0], *(schedule_pair(**t)[0] for t in TABLES)]
+    assert_equal(both(device, core, schedules, horizon=131, record_at=range(132), dtype="float64"))
+
+
+def test_joined_schedules(device):
+    core, _ = problem_pair("absolute_value", "none", "none", 1)
+    schedules = [joined_pair(PIECES)[0], COSINE, joined_pair(PIECES[2:])[0]]
+    assert_equal(both(device, core, schedules, horizon=131, record_at=range(132), dtype="float64"))
 
 
 @pytest.mark.parametrize("noise", ["none", "gaussian"])

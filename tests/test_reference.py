@@ -247,7 +247,7 @@ ANNEALED = [
 ]
 OTHERS = [
     {"kind": "constant"},
-    {"kind": "inverse_sqrt"},
+    {"kind": "inverse_power", "parameter": 0.5},
     {"kind": "exponential", "parameter": 0.01},
     {"kind": "step_decay", "parameter": 0.1, "table": [0.5, 0.75]},
 ]
@@ -279,8 +279,8 @@ def test_schedules_at_the_corners(schedule, floor):
 def test_warmup_is_a_ramp_before_the_same_shape(schedule):
     h, plain = values(1000, warmup_frac=0.2, floor=0.1, **schedule), values(800, floor=0.1, **schedule)
     np.testing.assert_allclose(h[:200], np.arange(200) / 200, rtol=1e-15)
-    if schedule["kind"] in ("inverse_sqrt", "step_decay", "warmup_stable_decay"):  # not a function of u' alone
-        assert schedule["kind"] != "inverse_sqrt" or h[200] == 1
+    if schedule["kind"] in ("inverse_power", "step_decay", "warmup_stable_decay"):  # not a function of u' alone
+        assert schedule["kind"] != "inverse_power" or h[200] == 1
     else:
         np.testing.assert_allclose(h[200:], plain, rtol=1e-12, atol=1e-15)
 
@@ -292,8 +292,8 @@ def test_schedules_equal_their_formulas():
         ("linear", 0.0): 1 - u,
         ("cosine", 0.0): (1 + np.cos(np.pi * u)) / 2,
         ("one_minus_sqrt", 0.0): 1 - np.sqrt(u),
-        ("inverse_sqrt", 0.0): 1 / np.sqrt(1 + np.arange(horizon + 1)),
-        ("inverse_sqrt", 0.05): 1 / np.sqrt(1 + u / 0.05),
+        ("inverse_power", 0.5): 1 / np.sqrt(1 + np.arange(horizon + 1)),
+        ("inverse_power", 1.7): (1 + np.arange(horizon + 1)) ** -1.7,
         ("exponential", 1e-3): 1e-3**u,
         ("warmup_stable_decay", 0.0): np.ones_like(u),
         **{("polynomial", p): (1 - u) ** p for p in (0.0, 0.5, 1.0, 1.7, 2.0, 4.5, 8.0, 8.5, 9.0, 20.3)},

@@ -15,11 +15,17 @@ from anneal_sgd.schedules import (
     Constant,
     Cosine,
     Exponential,
+    Held,
+    InversePower,
     InverseSqrt,
+    Joined,
     Linear,
     OneMinusSqrt,
     Polynomial,
+    Repeated,
+    Reversed,
     Schedule,
+    Stairs,
     StepDecay,
     Tabulated,
     WarmupStableDecay,
@@ -63,6 +69,9 @@ FORMULAS = [
     (WarmupStableDecay(0.5, "cosine"), wsd(0.5, cosine), 2),
     (WarmupStableDecay(1.0, "one_minus_sqrt"), wsd(1.0, lambda x: 1 - np.sqrt(x)), 1),
     (Tabulated([1, 0.25, 0.75, 0]), lambda u: np.interp(u, np.arange(4) / 3, [1, 0.25, 0.75, 0]), None),
+    (Tabulated([1, 1, 0], at=[0, 0.9, 1]), lambda u: np.interp(u, [0, 0.9, 1], [1, 1, 0]), 1),
+    (InversePower(1, 0.25), lambda u: 1 / (1 + u / 0.25), 0),
+    (InversePower(0.7, 0.25), lambda u: (1 + u / 0.25) ** -0.7, 0),
 ]
 PLAIN = [s for s, _, _ in FORMULAS] + [InverseSqrt()]
 MODIFIED = [
@@ -70,14 +79,42 @@ MODIFIED = [
     Linear(warmup_frac=0.125),
     Polynomial(2, floor=0.25, warmup_frac=0.5),
     InverseSqrt(warmup_frac=0.1),
+    InversePower(1.5),
+    InversePower(0.3, warmup_frac=0.2),
     InverseSqrt(0.1, floor=0.5),
     Constant(warmup_frac=0.3),
     StepDecay(0.3, (0.2, 0.4, 0.9), warmup_frac=0.1),
     WarmupStableDecay(0.25, "cosine", warmup_frac=0.75, floor=0.01),
     Exponential(0.1, floor=1.0),
     OneMinusSqrt(floor=0.1),
+    Cosine(warmup_frac=0.2, warmup_start=0.1, warmup_shape="cosine"),
+    WarmupStableDecay(0.25, warmup_frac=0.3, warmup_shape="one_minus_sqrt"),
+    Joined([Constant(), Cosine()], at=[0.4]),
+    Joined([Reversed(Linear(floor=0.1)), InversePower(1), Linear()], at=[0.1, 0.9], scales=[0.5, 0.5, 0.1]),
+    Joined([Repeated(Linear(), 2), Joined([Linear(), Constant()], at=[0.5])], at=[0.5]),
+    Held(Cosine(floor=0.2), until_frac=0.7),
+    Repeated(Cosine(), 3),
+    Repeated(Linear(warmup_frac=0.1), 3, growth=2),
+    Repeated(Joined([Linear(), Constant()], at=[0.5]), 2),
 ]
 ALL = PLAIN + MODIFIED
+IN_STEPS = [  # for 1000 steps
+    InverseSqrt(warmup_steps=30, timescale_steps=7.5),
+    InversePower(1, warmup_steps=30),
+    Cosine(warmup_steps=100),
+    Cosine(warmup_steps=100, warmup_start=0.5),
+    StepDecay(0.5, milestone_steps=(10, 500, 2000)),
+    WarmupStableDecay(cooldown_steps=300, warmup_steps=700),
+    Joined([Linear(), Cosine(warmup_steps=10)], at_steps=[123]),
+    Held(Linear(floor=0.5), until_steps=500),
+    Held(Linear(), until_steps=2000),
+    Repeated(Cosine(), every_steps=300),
+    Repeated(Linear(), every_steps=62.5, growth=1.5),
+    Stairs(Exponential(0.01), every_steps=30),
+    Joined([Stairs(Linear(), every_steps=7), Linear()], at=[0.5]),
+    schedules.from_steps(np.random.default_rng(3).random(1000)),
+    Joined([schedules.from_steps(np.arange(100.0, 0, -1)), Constant()], at_steps=[100]),
+]
 
 
 def name(value):
@@ -109,6 +146,11 @@ def test_warmup_and_floor(plain):
     inner = np.clip((u - w) / (1 - w), 0, 1)
     if isinstance(plain, StepDecay | WarmupStableDecay):
         inner = u  # milestones and cooldown are fractions of the whole horizon
+    if isinstance(
+        plain, InverseSqrt | InversePower
+    ):  # and so is the time scale, which begins after the warmup, and by default is it
+        inner = np.clip(u - w, 0, 1)
+        plain = dataclasses.replace(plain, timescale_frac=plain.timescale_frac or w)
     shape = plain(inner, horizon=50)
     warm = dataclasses.replace(plain, warmup_frac=w, floor=floor)
     np.testing.assert_allclose(
@@ -116,6 +158,38 @@ def test_warmup_and_floor(plain):
     )
     assert warm.tail_degree == 0.0
     assert dataclasses.replace(plain, warmup_frac=w).tail_degree == plain.tail_degree
+
+
+@pytest.mark.parametrize("schedule", IN_STEPS, ids=name)
+def test_steps_need_a_horizon(schedule):
+    values = schedule.values(1000)
+    assert values.max() <= 1.0
+    assert values.min() >= 0.0
+    np.testing.assert_allclose(schedule(np.arange(1000) / 1000, horizon=1000), values, rtol=1e-11, atol=1e-15)
+    for other in (pickle.loads(pickle.dumps(schedule)), copy.deepcopy(schedule)):
+        assert other == schedule
+        assert hash(other) == hash(schedule)
+        assert other.name == schedule.name
+        np.testing.assert_array_equal(other.values(1000), values)
+    with pytest.raises(ValueError, match=r"^horizon must be given for .*, of which something counts steps$"):
+        schedule(0.5)
+
+
+def test_steps_are_the_same_at_every_horizon():
+    warm = Constant(warmup_steps=100)
+    for horizon in (101, 1000, 10**6, 2**32 - 1):
+        np.testing.assert_allclose(warm.values(horizon, 0, 101), np.arange(101) / 100, rtol=1e-15)
+    decay = StepDecay(0.5, milestone_steps=(10, 20))
+    np.testing.assert_array_equal(decay.values(15), np.where(np.arange(15) < 10, 1, 0.5))
+    assert WarmupStableDecay(cooldown_steps=100).values(10**6)[-101:][[0, 1, 51]].tolist() == [1, 1, 0.5]
+    with pytest.raises(ValueError, match=r"^warmup_steps must be below the horizon, got 100 for 100 steps"):
+        warm.values(100)
+    with pytest.raises(ValueError, match=r"^cooldown_steps must be at most the horizon, got 100 for 50 steps"):
+        WarmupStableDecay(cooldown_steps=100).values(50)
+    with pytest.raises(ValueError, match=r"^cooldown_frac must be at most 1 - warmup_frac = 0.25, got 0.5"):
+        WarmupStableDecay(cooldown_steps=50, warmup_steps=75).values(100)
+    with pytest.raises(ValueError, match=r"^at_steps must be below the horizon, got 100 for 100 steps"):
+        Joined([Linear(), Linear()], at_steps=[100]).values(100)
 
 
 @pytest.mark.parametrize("schedule", ALL, ids=name)
@@ -142,7 +216,7 @@ def test_values_and_calls_agree(schedule):
 @pytest.mark.parametrize("schedule", ALL, ids=name)
 def test_a_simulation_uses_these_values(schedule, isa):
     """Noise off and slope 1 far from the kink: every step subtracts the learning rate, in float64 to the bit."""
-    horizon, base_lr, x = 300, 0.37, 1000.0
+    horizon, base_lr, x, low = 300, 0.37, 1000.0, 0.0
     result = simulate(
         problems.AbsoluteValue(slope=1.0, x0=x),
         schedule,
@@ -155,7 +229,8 @@ def test_a_simulation_uses_these_values(schedule, isa):
     )
     expected = []
     for h in schedule.values(horizon).tolist():
-        x -= base_lr * h
+        y = low - base_lr * h
+        x, low = x + y, y - ((x + y) - x)  # what x could not take is carried
         expected.append(x)
     assert result.mean.tolist() == expected
 
@@ -163,7 +238,7 @@ def test_a_simulation_uses_these_values(schedule, isa):
 def test_inverse_sqrt_needs_a_horizon_only_without_timescale():
     np.testing.assert_allclose(InverseSqrt().values(100), 1 / np.sqrt(np.arange(1, 101)), rtol=1e-15)
     np.testing.assert_allclose(InverseSqrt()([0, 0.5, 1], horizon=8), [1, 5**-0.5, 1 / 3], rtol=1e-15)
-    with pytest.raises(ValueError, match=r"^horizon must be given for InverseSqrt"):
+    with pytest.raises(ValueError, match=r"^horizon must be given for inverse_sqrt"):
         InverseSqrt()(0.5)
     assert InverseSqrt(0.5)(0.5) == InverseSqrt(0.5)(0.5, horizon=7)
 
@@ -216,10 +291,16 @@ def test_numbers_become_floats():
     assert StepDecay(milestones=0.5).milestones == (0.5,)
 
 
-@pytest.mark.parametrize("schedule", [s for s in ALL if not isinstance(s, Tabulated)], ids=name)
+def reads_back(schedule):
+    parts = getattr(schedule, "_parts", (schedule,))
+    return not any(isinstance(part, Tabulated | schedules.PerStep) for part in parts)
+
+
+@pytest.mark.parametrize("schedule", [s for s in [*ALL, *IN_STEPS] if reads_back(s)], ids=name)
 def test_names_read_back(schedule):
     assert by_name(schedule.name) == schedule
-    assert by_name(schedule.name.replace("(", ":").replace(", ", ":").rstrip(")")) == schedule
+    if not hasattr(schedule, "_parts"):
+        assert by_name(schedule.name.replace("(", ":").replace(", ", ":").rstrip(")")) == schedule
 
 
 @pytest.mark.parametrize(
@@ -254,15 +335,20 @@ def test_by_name_with_keywords():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("cosin", "name must be one of constant, inverse_sqrt, polynomial, .*got 'cosin'"),
+        ("cosin", "name must be one of constant, inverse_sqrt, inverse_power, polynomial, .*got 'cosin'"),
         ("", "name must be one of"),
         (3, "name must be a text"),
-        ("polynomial", "degree must be given"),
+        ("polynomial", "degree must be given for polynomial, got 'polynomial'"),
         ("polynomial:2:3", "name must give polynomial at most 1 parameters by place"),
         ("polynomial:two", "degree must be a number, got 'two'"),
         ("polynomial:2:degree=3", "degree must be given once"),
         ("polynomial:-1", "degree must be one number, finite and >= 0, got -1.0"),
         ("cosine:flor=0.1", "flor must be a parameter of cosine, which are floor, warmup_frac"),
+        ("cosine:warmup_steps=1.5", "warmup_steps must be a whole number, got '1.5'"),
+        ("step_decay:milestone_steps=3/4.5", "milestone_steps must be whole numbers with / between"),
+        ("joined(linear, at=0.5)", "at must be 0 for 1 schedules, got 1"),
+        ("joined(linear, cosin, at=0.5)", "name must be one of .*got 'cosin'"),
+        ("held(linear)", "until_frac must be given or until_steps"),
         ("cosine:0.1", "name must give cosine at most 0"),
         ("wsd:0.2:square", "cooldown must be one of"),
         ("step_decay:0.1:0.5/x", "milestones must be numbers with / between"),
@@ -286,14 +372,68 @@ def test_by_name_rejects_a_parameter_given_twice():
 def test_table_of_a_function():
     by_array = Tabulated(lambda u: (1 - u) ** 3)
     by_number = Tabulated(lambda u: max(0.0, 1 - u) ** 3 if u < 1 else 0.0)  # arrays have no truth value
-    assert by_array.table.shape == (65537,)
+    np.testing.assert_array_equal(by_number.at, by_array.at)
     np.testing.assert_allclose(by_number.table, by_array.table, rtol=1e-14)
     assert by_array.tail_degree == pytest.approx(3, abs=1e-4)
-    u = np.linspace(0, 1, 1001)
-    np.testing.assert_allclose(by_array(u), (1 - u) ** 3, atol=1e-9)
-    assert Tabulated(Cosine(), points=1025).tail_degree == pytest.approx(2, abs=1e-3)
-    assert Tabulated(math.cos, points=3).table.tolist() == [1, math.cos(0.5), math.cos(1)]
-    assert Tabulated(lambda u: 0.5, points=3).table.tolist() == [0.5] * 3
+    assert Tabulated(Cosine()).tail_degree == pytest.approx(2, abs=1e-3)
+    assert Tabulated(math.cos)(0.3) == pytest.approx(math.cos(0.3), rel=1e-7)
+    assert set(Tabulated(lambda u: 0.5).table.tolist()) == {0.5}
+
+
+FUNCTIONS = {
+    "power": lambda u: (1 - u) ** 3,
+    "half power": lambda u: np.sqrt(1 - u),
+    "root": lambda u: 1 - np.sqrt(u),
+    "cosine": cosine,
+    "inverse": lambda u: 1 / (1 + u * 10**6),
+    "steep inverse": lambda u: 1 / (1 + u * 10**9),
+    "jump": lambda u: np.where(u < 1 / 3, 1, 0.1),
+    "kink": lambda u: np.minimum(u / 0.1, (1 - u) / 0.9),
+    "ends early": lambda u: np.maximum(0, 1 - 2 * u),
+    "steep": lambda u: (1 - u) ** 40,
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions_are_followed_at_every_horizon(function):
+    """At the first and last steps and at many between, within half a unit of float32; jumps exactly."""
+    h = FUNCTIONS[function]
+    table = Tabulated(h)
+    rng = np.random.default_rng(1)
+    for horizon in (999, 3000, 10**6, 10**9, 2**32 - 1):
+        most = min(horizon, 3000)
+        t = np.concatenate([np.arange(most), horizon - 1 - np.arange(most), rng.integers(0, horizon, 20_000)])
+        u = t / horizon
+        expected = h(u)
+        np.testing.assert_allclose(table(u), expected, rtol=2e-7, atol=1e-15, err_msg=f"{horizon}")
+    assert table.table.size < 10**5
+
+
+def test_the_first_steps_of_one_over_t():
+    """65,537 equal cells had a value a factor of 4.6 off here."""
+    horizon = 10**6
+    table = Tabulated(lambda u: 1 / (1 + u * horizon))
+    np.testing.assert_allclose(table.values(horizon, 0, 1000), 1 / (1 + np.arange(1000)), rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda t: 0.5 * (1 + np.cos(np.pi * np.minimum(t, 1000) / 1000)),  # as optax.cosine_decay_schedule(1.0, 1000)
+        lambda t: max(0.0, 1 - t / 500),
+        lambda t: np.minimum(t / 100, 1.0),
+        lambda t: 1.0 if t < 30 else 0.1,
+        lambda t: 1 / math.sqrt(1 + t / 1000),
+    ],
+)
+def test_functions_of_the_step_are_refused(function):
+    with pytest.raises(ValueError, match=r"^values must be a function of the fraction .*schedules.from_callable"):
+        Tabulated(function)
+
+
+def test_functions_that_need_too_many_points_are_refused():
+    with pytest.raises(ValueError, match=r"^values must be followed by .*schedules.from_callable"):
+        Tabulated(lambda u: 0.5 + 0.5 * np.sin(300_000 * u))
 
 
 @pytest.mark.parametrize(
@@ -305,6 +445,12 @@ def test_table_of_a_function():
         ([1, 0.5, 0.25, 0, 0, 0], 1),
         ([1, 0, 0], 1),
         ([0.5, 1, 0], 0),
+        ([0, 1, 0], 1),
+        ([0, 0, 1, 0, 0], 1),
+        ([1, 0.75, 0.5], 0),
+        ([1, 0.5, 0.1], 0),
+        ([1, 0.75, 0.5, 0.25, 1e-17], 1),
+        (np.append(np.linspace(1, 0, 101)[:-2], [0.013, 0]), 1),
         (np.linspace(1, 0, 100), 1),
         (np.linspace(1, 0, 1000) ** 2.5, 2.5),
     ],
@@ -340,8 +486,12 @@ def test_table_is_its_own_copy_and_read_only():
         ({"values": [[1, 0]]}, r"values must be one-dimensional.*got shape \(1, 2\)"),
         ({"values": "linear"}, "values must be numbers"),
         ({"values": lambda u: 2 * u}, "values must be at most 1"),
-        ({"values": lambda u: 1 - u, "points": 1}, "points must be an integer >= 2, got 1"),
-        ({"values": [1, 0], "points": 3}, "points must be left out"),
+        ({"values": lambda u: 1 - u, "at": [0, 1]}, "at must be left out"),
+        ({"values": [1, 0], "at": [0, 0.5, 1]}, "at must be as many as values, got 3 for 2"),
+        ({"values": [1, 0], "at": [0, 0.5]}, "at must increase strictly from 0 to 1"),
+        ({"values": [1, 1, 0], "at": [0, 0, 1]}, "at must increase strictly from 0 to 1"),
+        ({"values": lambda u: math.nan}, "values must be"),
+        ({"values": lambda u: 0.0 * u}, "values must not all be 0"),
         ({"values": [1, 0], "tail_degree": -1}, "tail_degree must be"),
         ({"values": [1, 0], "name": ""}, "name must be a text"),
     ],

@@ -69,7 +69,14 @@ struct Problems {
 
 struct Schedule {
     ScheduleSpec spec;
-    std::vector<double> table;
+    Reals table;
+    std::vector<std::shared_ptr<Schedule>> shapes;  // of the pieces
+    std::vector<SchedulePiece> pieces;
+};
+
+struct Piece {
+    std::shared_ptr<Schedule> shape;
+    SchedulePiece spec;
 };
 
 struct Ensemble {

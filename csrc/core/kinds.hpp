@@ -8,9 +8,9 @@
     enumeration(ProblemKind, kind(absolute_value) kind(quadratic) kind(huber))                                       \
     enumeration(NoiseKind, kind(none) kind(rademacher) kind(gaussian) kind(uniform))                                 \
     enumeration(ProjectionKind, kind(none) kind(box) kind(ball))                                                     \
-    enumeration(ScheduleKind, kind(constant) kind(inverse_sqrt) kind(polynomial) kind(linear) kind(cosine)           \
+    enumeration(ScheduleKind, kind(constant) kind(inverse_power) kind(polynomial) kind(linear) kind(cosine)          \
                               kind(one_minus_sqrt) kind(exponential) kind(step_decay) kind(warmup_stable_decay)      \
-                              kind(tabulated))                                                                       \
+                              kind(tabulated) kind(knots) kind(per_step))                                            \
     enumeration(CooldownShape, kind(linear) kind(cosine) kind(one_minus_sqrt))                                       \
     enumeration(Iterate, kind(last) kind(average) kind(tail_average))                                                \
     enumeration(Precision, kind(float32) kind(float64))                                                              \

@@ -1,5 +1,6 @@
-// Schedule values h(u) in float64 over a lane type; u is the fraction of the horizon done and v = 1 - u the rest,
-// passed separately because v near 0 is where annealing happens. Included by trajectory.hpp. Formulas: docs/stream.md.
+// Schedule values h in float64 over a lane type, at t steps of the horizon; u = t / horizon is the fraction done and
+// v = 1 - u the rest, passed separately because v near 0 is where annealing happens. Included by trajectory.hpp.
+// Formulas: docs/stream.md.
 #pragma once
 
 #include "elementary.hpp"
@@ -43,6 +44,16 @@ ASGD_FN R interpolate(const double* table, std::int64_t n, R u) {
     return load<R>(value);
 }
 
+// The largest i with x[i] <= at, or 0; x ascends.
+ASGD_FN std::int64_t last_not_above(const double* x, std::int64_t n, double at) {
+    std::int64_t low = 0, high = n;
+    while (high - low > 1) {
+        const std::int64_t middle = low + (high - low) / 2;
+        (x[middle] <= at ? low : high) = middle;
+    }
+    return low;
+}
+
 template <class R>
 ASGD_FN R cooldown_shape(CooldownShape shape, R u, R v) {
     switch (shape) {
@@ -53,14 +64,40 @@ ASGD_FN R cooldown_shape(CooldownShape shape, R u, R v) {
     __builtin_unreachable();
 }
 
+// Through n points: `knots` holds their n fractions, from 0 to 1, then their n values.
 template <class R>
-ASGD_FN R schedule_shape(const ScheduleSpec& s, double horizon, R u, R v, R whole_u, R whole_v) {
+ASGD_FN R interpolate_knots(const double* knots, std::int64_t n, R u) {
+    alignas(64) double at[Lane<R>::width], value[Lane<R>::width];
+    const double* const y = knots + n;
+    store(at, u);
+    for (int l = 0; l < Lane<R>::width; ++l) {
+        const std::int64_t i = last_not_above(knots, n - 1, at[l]);
+        value[l] = fma((at[l] - knots[i]) / (knots[i + 1] - knots[i]), y[i + 1] - y[i], y[i]);
+    }
+    return load<R>(value);
+}
+
+template <class R>
+ASGD_FN R value_of_step(const double* table, std::int64_t n, R t) {
+    alignas(64) double step[Lane<R>::width];
+    store(step, t);
+    for (int l = 0; l < Lane<R>::width; ++l) {
+        const std::int64_t i = std::int64_t(step[l]);
+        step[l] = table[i < 0 ? 0 : (i > n - 1 ? n - 1 : i)];
+    }
+    return load<R>(step);
+}
+
+// u and v are those after the warmup, whole_u and whole_v those of the whole horizon.
+template <class R>
+ASGD_FN R schedule_shape(const ScheduleSpec& s, double horizon, R t, R u, R v, R whole_u, R whole_v) {
     const R one = set1<R>(1.0);
     switch (s.kind) {
         case ScheduleKind::constant: return one;
-        case ScheduleKind::inverse_sqrt: {
-            const double k = s.parameter > 0 ? 1 / s.parameter : horizon;
-            return one / sqrt(fma(u, set1<R>(k), one));
+        case ScheduleKind::inverse_power: {
+            const double k = s.timescale_frac > 0 ? 1 / s.timescale_frac : horizon;
+            const R since_warmup = s.warmup_frac > 0 ? whole_u - set1<R>(s.warmup_frac) : whole_u;
+            return one / power(fma(since_warmup, set1<R>(k), one), s.parameter);
         }
         case ScheduleKind::polynomial: return power(v, s.parameter);
         case ScheduleKind::linear: return v;
@@ -79,25 +116,103 @@ ASGD_FN R schedule_shape(const ScheduleSpec& s, double horizon, R u, R v, R whol
             return select_less(whole_v, cooldown, cooldown_shape(s.cooldown, one - rest, rest), one);
         }
         case ScheduleKind::tabulated: return interpolate(s.table, s.table_size, whole_u);
+        case ScheduleKind::knots: return interpolate_knots(s.table, s.table_size / 2, whole_u);
+        case ScheduleKind::per_step: return value_of_step(s.table, s.table_size, t);
     }
     __builtin_unreachable();
 }
 
 template <class R>
-ASGD_FN R schedule_value(const ScheduleSpec& s, double horizon, R u, R v) {
+ASGD_FN R plain_value(const ScheduleSpec& s, double horizon, R t, R u, R v) {
     R inner_u = u, inner_v = v;
     if (s.warmup_frac > 0) {
         const R warmup = set1<R>(s.warmup_frac), rest = set1<R>(1 - s.warmup_frac);
         inner_u = (u - warmup) / rest;
         inner_v = v / rest;
     }
-    R h = schedule_shape(s, horizon, inner_u, inner_v, u, v);
+    R h = schedule_shape(s, horizon, t, inner_u, inner_v, u, v);
     if (s.floor > 0) h = fma(set1<R>(1 - s.floor), h, set1<R>(s.floor));
     if (s.warmup_frac > 0) {
         const R warmup = set1<R>(s.warmup_frac);
         h = select_less(u, warmup, u / warmup, h);
     }
     return h;
+}
+
+// The last piece that has begun.
+ASGD_FN std::int64_t piece_at(const SchedulePiece* pieces, std::int64_t n, double t) {
+    std::int64_t low = 0, high = n;
+    while (high - low > 1) {
+        const std::int64_t middle = low + (high - low) / 2;
+        (pieces[middle].begin <= t ? low : high) = middle;
+    }
+    return low;
+}
+
+// Steps of a piece's current run: held before and after its runs, and kept for `stride` steps.
+ASGD_FN double step_of_run(const SchedulePiece& p, double t) {
+    const double since = t > p.from ? t - p.from : 0, most = p.runs * p.length;
+    double r = since < most ? since : most;
+    if (p.stride > 0) r = double(std::int64_t(r / p.stride)) * p.stride;
+    if (p.runs > 1) {
+        const double run = double(std::int64_t(r / p.length));
+        r = r - (run < p.runs - 1 ? run : p.runs - 1) * p.length;
+    }
+    return r;
+}
+
+// The arguments of a piece's shape at step t of the schedule.
+struct PieceTime {
+    const SchedulePiece* piece;
+    double t, u, v;
+};
+
+ASGD_FN PieceTime time_in_piece(const ScheduleSpec& s, double t) {
+    const SchedulePiece& p = s.pieces[piece_at(s.pieces, s.piece_count, t)];
+    const double r = step_of_run(p, t), done = r / p.length, rest = (p.length - r) / p.length;
+    return {&p, r, p.reversed ? rest : done, p.reversed ? done : rest};
+}
+
+// Lanes may be in different pieces: each piece's shape is computed once, for all of them, and kept where it applies.
+template <class R>
+ASGD_FN R joined_value(const ScheduleSpec& s, R t) {
+    constexpr int width = Lane<R>::width;
+    alignas(64) double step[width], u[width], v[width], shape[width], value[width];
+    const SchedulePiece* piece[width];
+    store(step, t);
+    for (int l = 0; l < width; ++l) {
+        const PieceTime at = time_in_piece(s, step[l]);
+        piece[l] = at.piece;
+        step[l] = at.t;
+        u[l] = at.u;
+        v[l] = at.v;
+    }
+    for (int l = 0; l < width; ++l) {
+        if (l > 0 && piece[l] == piece[l - 1]) continue;
+        const SchedulePiece& p = *piece[l];
+        store(shape, plain_value(p.shape, p.length, load<R>(step), load<R>(u), load<R>(v)));
+        for (int m = 0; m < width; ++m)
+            if (piece[m] == &p) value[m] = p.scale * shape[m];
+    }
+    return load<R>(value);
+}
+
+template <class R>
+ASGD_FN R schedule_value(const ScheduleSpec& s, double horizon, R t, R u, R v) {
+    return s.piece_count > 0 ? joined_value(s, t) : plain_value(s, horizon, t, u, v);
+}
+
+// At any fraction of the horizon; the fraction of a step is that step, exactly.
+template <class R>
+ASGD_FN R schedule_at_fraction(const ScheduleSpec& s, double horizon, R u) {
+    alignas(64) double step[Lane<R>::width], fraction[Lane<R>::width];
+    store(fraction, u);
+    for (int l = 0; l < Lane<R>::width; ++l) {
+        step[l] = fraction[l] * horizon;
+        const double nearest = double(std::int64_t(step[l] + 0.5));
+        if (nearest / horizon == fraction[l]) step[l] = nearest;
+    }
+    return schedule_value(s, horizon, load<R>(step), u, set1<R>(1.0) - u);
 }
 
 // h at steps first .. first + n - 1 of the horizon; writes n rounded up to the lane width.
@@ -110,7 +225,7 @@ ASGD_FN void schedule_tile(const ScheduleSpec& s, std::int64_t horizon, std::int
         // Lanes past the horizon hold a copy of the last step's arguments: no domain error, never read.
         const R zero = set1<R>(0.0);
         store(h + j,
-              schedule_value(s, double(horizon), t / total, select_less(remaining, zero, zero, remaining) / total));
+              schedule_value(s, double(horizon), t, t / total, select_less(remaining, zero, zero, remaining) / total));
     }
 }
 

@@ -89,13 +89,29 @@ struct ProblemSpec {
     VectorView minimum;          // [problem]: f* over the set
 };
 
+struct SchedulePiece;
+
 struct ScheduleSpec {
     ScheduleKind kind;
     CooldownShape cooldown;
-    double parameter;  // degree, timescale_frac (0: one step), final value, factor or cooldown_frac
+    double parameter;       // degree, final value, factor or cooldown_frac
+    double timescale_frac;  // of inverse_power; 0: one step
     double floor, warmup_frac;
-    const double* table;  // tabulated values or step-decay milestones
+    const double* table;  // values by fraction or by step, fractions and values of knots, or step-decay milestones
     std::int64_t table_size;
+    const SchedulePiece* pieces;  // where there are any, they are the schedule
+    std::int64_t piece_count;
+};
+
+// A stretch of a joined schedule. Times are numbers of steps, whole or not.
+struct SchedulePiece {
+    ScheduleSpec shape;   // itself without pieces
+    double begin;         // the piece holds until the next one's
+    double from, length;  // the shape's horizon, which may be another stretch than the piece's
+    double runs;          // so many, whole, one after the other; before and after them the shape is held
+    double stride;        // > 0: changes only so often
+    double scale;
+    bool reversed;  // from the shape's end to its beginning
 };
 
 struct EnsembleSpec {

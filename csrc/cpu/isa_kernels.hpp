@@ -107,10 +107,8 @@ struct KernelFunctions {
     }
     static void schedule_at(const ScheduleSpec& s, std::int64_t horizon, const double* u, std::int64_t n, double* h) {
         const DefaultFloatingPoint guard;
-        for_each_vector<D>(n, [&](auto gather, auto scatter) {
-            const D done = gather(u);
-            scatter(h, schedule_value(s, double(horizon), done, set1<D>(1.0) - done));
-        });
+        for_each_vector<D>(
+            n, [&](auto gather, auto scatter) { scatter(h, schedule_at_fraction(s, double(horizon), gather(u))); });
     }
     static void schedule_values(const ScheduleSpec& s, std::int64_t horizon, std::int64_t first, std::int64_t n,
                                 double* h) {

@@ -42,9 +42,19 @@ ASGD_KERNEL_FN std::int64_t window_start(const EnsembleSpec& e, std::int64_t rec
     return e.iterate == Iterate::tail_average && k > 0 ? tail_window_start(k, e.tail_frac) : -1;
 }
 
-// h at a step. A call of its own: what it needs in registers must not push out what the steps need.
-ASGD_KERNEL_CALL double schedule_at_step(const ScheduleSpec& schedule, double horizon, double step) {
-    return schedule_value<double>(schedule, horizon, step / horizon, (horizon - step) / horizon);
+// A call of its own: what it needs in registers must not push out what the steps need.
+ASGD_KERNEL_CALL double scaled_value(const ScheduleSpec& shape, double scale, double horizon, double t, double u,
+                                     double v) {
+    return scale * plain_value<double>(shape, horizon, t, u, v);
+}
+
+// h at a step, as `schedule_value` has it, with one call of the formulas.
+ASGD_KERNEL_FN double schedule_at_step(const ScheduleSpec& s, double horizon, double t) {
+    PieceTime at{nullptr, t, t / horizon, (horizon - t) / horizon};
+    if (s.piece_count > 0) at = time_in_piece(s, t);
+    const SchedulePiece* const p = at.piece;
+    return p == nullptr ? scaled_value(s, 1, horizon, at.t, at.u, at.v)
+                        : scaled_value(p->shape, p->scale, p->length, at.t, at.u, at.v);
 }
 
 // Of a tile of steps, in shared memory: each schedule once, then each config. `most`: configs x tile_steps, at most.

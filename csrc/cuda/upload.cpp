@@ -77,7 +77,14 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
     }
 
     std::vector<ScheduleSpec> schedules(e.schedules, e.schedules + e.schedule_count);
-    for (ScheduleSpec& s : schedules) s.table = pack(s.table, s.table_size);
+    std::vector<std::vector<SchedulePiece>> pieces;  // [schedule]
+    std::vector<std::size_t> pieces_at;
+    for (ScheduleSpec& s : schedules) {
+        s.table = pack(s.table, s.table_size);
+        pieces.emplace_back(s.pieces, s.pieces + s.piece_count);
+        for (SchedulePiece& piece : pieces.back()) piece.shape.table = pack(piece.shape.table, piece.shape.table_size);
+        pieces_at.push_back(offset_of(pieces.back().data(), pieces.back().size() * sizeof(SchedulePiece)));
+    }
     spec.base_lr = pack(e.base_lr, e.base_lr_count);
     spec.record_at = pack(e.record_at, e.record_count);
     spec.metrics = pack(e.metrics, e.metric_count);
@@ -95,13 +102,17 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
     move(spec.base_lr);
     move(spec.record_at);
     move(spec.metrics);
-    for (ScheduleSpec& s : schedules) move(s.table);
     for (std::size_t i = 0; i < problems.size(); ++i)
         if (given[i]) move(problems[i].x0);
     const auto put = [&](std::size_t at, const auto& list) {
         if (!list.empty()) std::memcpy(bytes_.data() + at, list.data(), list.size() * sizeof(list[0]));
         return reinterpret_cast<decltype(list.data())>(memory_->as<char>() + at);
     };
+    for (std::size_t i = 0; i < schedules.size(); ++i) {
+        move(schedules[i].table);
+        for (SchedulePiece& piece : pieces[i]) move(piece.shape.table);
+        schedules[i].pieces = put(pieces_at[i], pieces[i]);
+    }
     spec.schedules = put(schedules_at, schedules);
     p.data = separable ? nullptr : put(problems_at, problems);
     p.network = nullptr;  // launches have it

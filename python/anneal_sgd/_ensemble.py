@@ -98,7 +98,7 @@ class Ensemble:
         for i, iterate in enumerate(iterates):
             ensemble = _core.Ensemble(
                 problems=stacked,
-                schedules=[s._core for s in schedules],
+                schedules=[s._core(spec.horizon) for s in schedules],
                 base_lr=rates,
                 record_at=records,
                 metrics=[_METRICS[m] for m in metrics],

@@ -232,6 +232,8 @@ def checked(
     )
     kept_lr, rates = _base_lr(base_lr)
     steps = _validate.integer("horizon", horizon, lowest=1, highest=_validate.LARGEST_UINT32)
+    for one in (kept_schedule,) if isinstance(kept_schedule, Schedule) else kept_schedule:
+        one._core(steps)  # refuses what does not fit the horizon; kept
     kept_records, records = _records(record_at, steps)
     kept = {}
     for name, value in options.items():

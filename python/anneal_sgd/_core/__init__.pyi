@@ -31,7 +31,7 @@ class ProjectionKind(enum.Enum):
 
 class ScheduleKind(enum.Enum):
     constant = ...
-    inverse_sqrt = ...
+    inverse_power = ...
     polynomial = ...
     linear = ...
     cosine = ...
@@ -40,6 +40,8 @@ class ScheduleKind(enum.Enum):
     step_decay = ...
     warmup_stable_decay = ...
     tabulated = ...
+    knots = ...
+    per_step = ...
 
 class CooldownShape(enum.Enum):
     linear = ...
@@ -118,22 +120,43 @@ class Problems:
     @property
     def dimension(self) -> int: ...
 
-class Schedule:
-    """One schedule.
+class SchedulePiece:
+    """A stretch of a joined schedule, in steps, whole or not: from `begin` to the next piece's.
 
-    `parameter` is the degree, the timescale_frac (0: one step), the final value, the factor or the cooldown_frac.
+    Its shape's horizon begins at `start` and takes `length` steps, `runs` times; the shape is held before and after.
     """
 
+    def __init__(
+        self,
+        shape: Schedule,
+        *,
+        begin: float,
+        start: float,
+        length: float,
+        runs: float = 1.0,
+        stride: float = 0.0,  # > 0: changes only every so many steps
+        scale: float = 1.0,
+        reversed: bool = False,
+    ) -> None: ...
+
+class Schedule:
+    """A kind, whose `parameter` is the degree, the final value, the factor or the cooldown_frac; or pieces."""
+
+    @overload
     def __init__(
         self,
         kind: ScheduleKind,
         *,
         parameter: float = 0.0,
+        timescale_frac: float = 0.0,  # of inverse_power; 0: one step
         cooldown: CooldownShape = ...,
         floor: float = 0.0,
         warmup_frac: float = 0.0,
-        table: NDArray[np.float64] = ...,  # tabulated values, or step-decay milestones
+        # values by fraction or by step, fractions and values of knots, or step-decay milestones; read where it lies
+        table: NDArray[np.float64] = ...,
     ) -> None: ...
+    @overload
+    def __init__(self, *, pieces: list[SchedulePiece]) -> None: ...
     def at(self, u: NDArray[np.float64], horizon: int) -> NDArray[np.float64]:
         """h(u, 1 - u) for a 1-D array u in [0, 1]."""
     def values(self, horizon: int, first: int, stop: int) -> NDArray[np.float64]:

@@ -147,7 +147,7 @@ def _rademacher() -> Problem:
 
 
 _POLYNOMIAL = schedules.Polynomial(2.5)
-_TABLE = schedules.Tabulated(lambda u: 0.5 * (1.0 + np.cos(math.pi * u)), points=1001, name="table")
+_TABLE = schedules.Tabulated(0.5 * (1.0 + np.cos(math.pi * np.linspace(0.0, 1.0, 1001))), name="table")
 _ALL = ("NumPy", "Numba", "JAX scan", "JAX scan, rbg", "JAX vmap", "PyTorch", "C++")
 _LRS = (0.001, 0.1)
 _MILLION = 2**20

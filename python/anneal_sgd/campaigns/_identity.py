@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..problems import Problem
-from ..schedules import Schedule, Tabulated
 
 
 def problem_digest(problem: Problem) -> str:
@@ -17,13 +16,6 @@ def problem_digest(problem: Problem) -> str:
     content = hashlib.sha256(repr((kind.__name__, *rest)).encode())
     content.update(problem._bytes)
     return content.hexdigest()
-
-
-def schedule_identity(schedule: Schedule) -> str:
-    """The name, and for a table its content too."""
-    if isinstance(schedule, Tabulated):
-        return f"tabulated {hashlib.sha256(schedule.table.tobytes()).hexdigest()}"
-    return schedule.name
 
 
 def config_identities(alike: Mapping[str, Any], base_lr: Iterable[float]) -> Iterator[tuple[bytes, str]]:

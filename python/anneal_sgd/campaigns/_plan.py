@@ -17,7 +17,7 @@ from .._core import STREAM_VERSION
 from ..problems import Problem
 from ..schedules import Schedule
 from ._description import Description, tuples
-from ._identity import config_identities, config_seeds, schedule_identity
+from ._identity import config_identities, config_seeds
 
 Axis: TypeAlias = "tuple[str, tuple[Any, ...]]"
 
@@ -154,7 +154,7 @@ class Plan:
         if self.options["common_random_numbers"]:
             return [self.options["seed"]] * self.config_count
         seeds: list[int] = []
-        names = [schedule_identity(s) for s in self.schedules]
+        names = [s._identity for s in self.schedules]
         for digest, (s, name), horizon in itertools.product(self.digests, enumerate(names), self.horizons):
             alike = STREAM_VERSION, self.options["seed"], digest, name, horizon
             seeds.extend(config_seeds(alike, self.base_lr(s, horizon).tolist()))
@@ -169,7 +169,7 @@ class Plan:
         if options["iterate"] != "tail_average":
             del options["tail_frac"]
         common = {"stream_version": STREAM_VERSION, **options, "metric": self.metrics}
-        schedules = [schedule_identity(s) for s in self.schedules]
+        schedules = [s._identity for s in self.schedules]
         found: list[tuple[bytes, str]] = []
         for digest, (s, schedule), horizon in itertools.product(self.digests, enumerate(schedules), self.horizons):
             record_at = self.record_at(horizon)

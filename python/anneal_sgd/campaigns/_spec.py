@@ -32,6 +32,7 @@ _MODELS = {
     "mlp": ("mlp", problems.MLP),
 }
 _OF_DATA = ("data", "target", "test_frac")
+_TABLES = ("values", "at", "file")  # of a schedule
 
 EXAMPLE = """\
 # A campaign of anneal_sgd: run it with   anneal-sgd sweep this.toml
@@ -42,6 +43,8 @@ store = "sweep.db"           # the results, beside this file; --store says other
 seed = 0
 
 schedule = ["constant", "linear", "cosine", "cosine:floor=0.1", "polynomial:3"]
+# Or your own: { file = "lr.csv" } or { values = [...] }, a learning rate for every step of the one horizon, divided by
+# the largest; { values = [1.0, 1.0, 0.0], at = [0.0, 0.8, 1.0] } is lines through points, at any horizon.
 horizon = [1_000, 10_000]    # steps
 
 # Grids are lists, { geomspace = [first, last, count] } or { linspace = [first, last, count] }.
@@ -121,10 +124,12 @@ def _file(value: Any) -> Any:
     return value
 
 
-def _texts(value: Any) -> Any:
-    if isinstance(value, str) or (isinstance(value, list) and value and all(isinstance(x, str) for x in value)):
-        return value
-    raise ValueError(f"must be a text or a list of texts, got {_validate.shown(value)}")
+def _schedules(value: Any) -> Any:
+    several = value if isinstance(value, list) else [value]
+    if not several or not all(isinstance(x, str | dict) for x in several):
+        allowed = "a text, { values = [...] } or { file = ... }, or a list of them"
+        raise ValueError(f"must be {allowed}, got {_validate.shown(value)}")
+    return value
 
 
 def _is_number(x: Any) -> bool:
@@ -136,7 +141,7 @@ _KEYS = (*(name for name in inspect.signature(Campaign).parameters if name != "t
 _REQUIRED = ("problem", "schedule", "horizon")
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "problem": _table,
-    "schedule": _texts,
+    "schedule": _schedules,
     "store": _file,
     **dict.fromkeys(("horizon", "record_at"), _whole),
     **dict.fromkeys(("base_lr", "rho", "record_frac"), _grid),
@@ -196,8 +201,8 @@ def read_spec(source: Path | str, *, folder: Path | None = None) -> Sweep:
     try:
         problem = _problem(spec["problem"], folder)
         keys = ()
-        names = spec["schedule"]
-        schedule = _schedule(names) if isinstance(names, str) else [_schedule(n) for n in names]
+        one = spec["schedule"]
+        schedule = [_schedule(s, folder) for s in one] if isinstance(one, list) else _schedule(one, folder)
         given = {key: value for key, value in spec.items() if key not in ("problem", "schedule", "store", "backend")}
         campaign = Campaign(problem, schedule, text=text, **given)
         backend = _validate.choice("backend", spec.get("backend", "auto"), _BACKENDS)
@@ -211,11 +216,22 @@ def read_spec(source: Path | str, *, folder: Path | None = None) -> Sweep:
     return Sweep(campaign, folder / spec["store"] if "store" in spec else None, backend)
 
 
-def _schedule(name: str) -> schedules.Schedule:
+def _schedule(given: str | dict[str, Any], folder: Path) -> schedules.Schedule:
     try:
-        return schedules.by_name(name)
+        if isinstance(given, str):
+            return schedules.by_name(given)
+        options = {key: value for key, value in given.items() if key not in _TABLES}
+        sources = [key for key in ("file", "values") if key in given]
+        if len(sources) != 1 or options.keys() - {"name", "tail_degree"} or ("at" in given and sources == ["file"]):
+            raise ValueError("must be { values = [...] }, with one for every step, { values = [...], at = [...] }, at "
+                             "fractions, or { file = ... }; name and tail_degree may be added")  # fmt: skip
+        if sources == ["values"] and "at" in given:
+            return schedules.Tabulated(given["values"], at=given["at"], **options)
+        if sources == ["values"]:
+            return schedules.from_steps(given["values"], **options)
+        return schedules.from_file(folder / _file(given["file"]), **options)
     except ValueError as error:
-        raise ValueError(f"schedule {_validate.shown(name)}: {error}") from None
+        raise ValueError(f"schedule {_validate.shown(given)}: {error}") from None
 
 
 def _problem(given: dict[str, Any], folder: Path) -> Any:

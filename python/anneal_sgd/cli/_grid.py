@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     "--schedule",
     "schedule_names",
     multiple=True,
-    help="A schedule, such as cosine, polynomial:2, cosine:floor=0.1; repeatable. Default: constant, inverse_sqrt, "
+    help="A schedule, such as cosine, polynomial:2, cosine:floor=0.1, file:lr.csv; repeatable. Default: constant, "
+    "inverse_sqrt, "
     "linear, cosine, polynomial:3.",
 )
 @click.option("--lr-min", default=1e-4, show_default=True, help="The first learning rate of the fine grid.")

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     "--schedule",
     "schedule_names",
     multiple=True,
-    help="A schedule, such as cosine, polynomial:2, cosine:floor=0.1; repeatable. Default: the seven of the theorem.",
+    help="A schedule, such as cosine, polynomial:2, cosine:floor=0.1, file:lr.csv; repeatable. Default: the seven "
+    "of the theorem.",
 )
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same JSON.")
 @click.option("--threads", type=int, help="Worker threads. Default: all cores.")

@@ -16,7 +16,7 @@ from .draws import draws
 from .elementary import exp, exp2, log2, log_mantissa, minus_two_log, sincos_octant
 from .networks import Network
 from .samples import rows
-from .schedules import Schedule, schedule_value
+from .schedules import Piece, Schedule, schedule_value
 from .separable import Problem, simulate, suboptimality
 from .statistics import Moments, block_moments, merge, moments, nodes
 from .words import philox4x32_10
@@ -24,6 +24,7 @@ from .words import philox4x32_10
 __all__ = [
     "Moments",
     "Network",
+    "Piece",
     "Problem",
     "Schedule",
     "block_moments",
