@@ -203,6 +203,66 @@ def test_data_frames():
     frame, series = pandas.DataFrame(X, columns=list("abc")), pandas.Series(SIGNS, index=range(N, 2 * N))
     assert make(X=frame, y=series, test=(frame, series > 0)) == make(test=(X, SIGNS))
     assert make(X=frame[["c", "a"]]) == make(X=X[:, [2, 0]])
+    whole = pandas.DataFrame(np.rint(X), columns=list("abc"))
+    kinds = [whole.astype(dtype) for dtype in ("Int64", "Float64", object)]
+    kinds += [whole.astype({"a": "Int64", "b": object}), whole.convert_dtypes()]
+    assert {make(X=rows) for rows in kinds} == {make(X=np.rint(X))}
+    flags = pandas.DataFrame({"a": X[:, 0] > 0, "b": X[:, 1]})
+    assert make(X=flags) == make(X=flags.astype({"a": "boolean"})) == make(X=flags.to_numpy(np.float64))
+
+
+def test_labels_of_any_kind():
+    """Two classes, ascending, are -1 and +1; more are 0, 1, ...; held-out labels are numbered like the others."""
+    pandas = pytest.importorskip("pandas")
+    words = np.where(SIGNS > 0, "yes", "no")
+    series = pandas.Series(words, index=range(5, N + 5))
+    forms = [words, words.tolist(), words.astype(object), series, series.astype("category"), series.astype("string")]
+    forms += [
+        SIGNS / 2 + 1.5,
+        pandas.Series(SIGNS / 2 + 1.5).astype("Int64"),
+        pandas.Series(SIGNS > 0, dtype="boolean"),
+    ]
+    forms += [pandas.Series(SIGNS > 0, dtype=object), pandas.Categorical(SIGNS), (1000 * SIGNS).astype(np.int16)]
+    for kind in TWO:
+        assert {make(kind, y=y, test=(X[:9], y[:9])) for y in forms} == {make(kind, test=(X[:9], SIGNS[:9]))}
+    names = np.array(["ant", "bee", "cow"])[CLASSES]
+    for kind in MANY:
+        for y in (names, pandas.Series(names, dtype="category"), CLASSES + 1, 7 * CLASSES - 3.0):
+            assert make(kind, y=y, test=(X[3:], y[3:])) == make(kind, test=(X[3:], CLASSES[3:]))
+    problem = make(MLP, y=names, test=(X, names))
+    assert (problem.classes, make(LeastSquares).classes) == (("ant", "bee", "cow"), ())
+    assert make(y=SIGNS).classes == (-1, 1)
+    again = pickle.loads(pickle.dumps(problem)).replace(test=(X[:2], ["bee", "ant"]))
+    assert (again.classes, again.test[1].tolist()) == (problem.classes, [1, 0])
+    assert make(test=(X, SIGNS > 0)) == make(y=SIGNS > 0, test=(X, SIGNS)) == make(test=(X, SIGNS))
+
+
+def test_what_pandas_and_scipy_hold_is_refused_with_the_remedy():
+    pandas, sparse = pytest.importorskip("pandas"), pytest.importorskip("scipy.sparse")
+    frame = pandas.DataFrame(X, columns=list("abc"))
+    gap = frame.convert_dtypes()
+    gap.iloc[7, 2] = pandas.NA
+    for name, value, message in (
+        ("X", sparse.csr_matrix(X), r"sparse matrix of shape \(40, 3\): use .toarray\(\)$"),
+        ("X", sparse.csr_array(X), r"use .toarray\(\)$"),
+        ("X", frame.assign(d="red"), r"column 'd' of dtype .*pandas.get_dummies\(X\)"),
+        ("X", frame.assign(d="red").astype({"d": "category"}), r"column 'd' of dtype category: pandas.get_dummies"),
+        ("X", frame.astype({"b": str}), r"column 'b' .* X.astype\(float\) takes numbers that are written as text"),
+        ("X", X.astype(str), r"X.astype\(float\) takes numbers"),
+        ("X", X.astype(object), r"X.astype\(float\) takes numbers"),
+        ("X", gap, "got nan in row 7, column 2$"),
+        ("X", frame.reset_index(names="Unnamed: 0"), r"got column 'Unnamed: 0', the index .* index_col=0"),
+        ("y", sparse.csr_array(SIGNS[:, None]), r"use .toarray\(\)$"),
+        ("y", pandas.Series([*SIGNS[1:], None]), "none missing, got nan at index 39"),
+        ("y", pandas.Series([None, *SIGNS.tolist()[1:]], dtype="Int64"), "none missing, got <NA> at index 0"),
+        ("y", [None, *SIGNS.tolist()[1:]], "none missing, got None at index 0"),
+        ("y", np.array(["a", 1] * (N // 2), object), r"of one kind, got int and str: y.astype\(str\)"),
+        ("test", (X, ["a", "b"] * (N // 2)), r"y must be labels that y has, \[-1.0, 1.0\], got 'a' at index 0"),
+    ):
+        with pytest.raises(ValueError, match=f"^{name} .*{message}"):
+            make(**{name: value})
+    with pytest.raises(ValueError, match=r"(?s)^y must be numbers .*y.astype\(float\) takes numbers"):
+        make(LeastSquares, y=Z.astype(str))
 
 
 # --- bad data ---------------------------------------------------------------------------------------------------------
@@ -215,7 +275,7 @@ def spoilt(array, value, *place):
 
 
 TWO, MANY, NET = (LogisticRegression, HingeLoss), (SoftmaxRegression, MLP), (MLP,)
-FINITE, BINARY = r"must be finite numbers of shape \(n, d\)", "must be labels -1 and .1, or 0 and 1"
+FINITE, BINARY = r"must be finite numbers of shape \(n, d\)", "must be labels of two classes"
 TEXTS, NAN = ["text", [["a"]] * N, [[1], [2, 3]], X + 1j, {"a": 1}], spoilt(X, math.nan, 7, 2)
 
 
@@ -226,22 +286,20 @@ TEXTS, NAN = ["text", [["a"]] * N, [[1], [2, 3]], X + 1j, {"a": 1}], spoilt(X, m
         (TARGETS, "X", [spoilt(X, -math.inf, 39, 0)], f"{FINITE}, got -inf in row 39, column 0$"),
         (TARGETS, "X", [X[:, 0], X[None], X[:0], X[:, :0], 1.0], rf"{FINITE}, n and d >= 1, got shape \("),
         (TARGETS, "X", [*TEXTS, None], f"{FINITE}, got"),
-        (TARGETS, "y", TEXTS, r"must be numbers of shape \(40,\), one for each row of X, got"),
-        (TARGETS, "y", [SIGNS[:-1], SIGNS[:, None], 1.0], r"must have shape \(40,\), one number for each row"),
-        (TARGETS, "y", [spoilt(SIGNS, math.nan, 4)], "must be .*finite, got nan at index 4"),
-        (TWO, "y", [np.ones(N)], f"{BINARY}, both present, got only 1$"),
-        (TWO, "y", [CLASSES, (SIGNS + 3) / 2, CLASSES + 1.0], f"{BINARY}, .* got [123] at index"),
-        (TWO, "y", [spoilt(SIGNS, 0.0, 4)], rf"{BINARY}, .* got -1, 0 and \+1"),
-        (TWO, "y", [spoilt(SIGNS, 0.5, 4)], f"{BINARY}, .* got 0.5 at index 4"),
-        (MANY, "y", [CLASSES + (CLASSES == 2)], "must be class labels 0 to k - 1, .* got no 2$"),
-        (MANY, "y", [np.zeros(N), CLASSES + 1], "must be class labels .* at least two, got (only|no) 0"),
-        (MANY, "y", [spoilt(CLASSES, v, 3) for v in (-1, 0.5, 1e12)], "must be class labels .* at index 3"),
+        (TARGETS, "y", TEXTS, r"must (be (numbers|labels) of|have) shape \(40,\), one .*for each row of X, got"),
+        (TARGETS, "y", [SIGNS[:-1], SIGNS[:, None], 1.0], r"must have shape \(40,\), one (number|label) for each row"),
+        (TARGETS, "y", [spoilt(SIGNS, math.nan, 4)], "must be .*finite.*, got nan at index 4"),
+        (TWO, "y", [np.ones(N)], f"{BINARY}, got only 1.0$"),
+        (TWO, "y", [CLASSES, CLASSES + 1.0], rf"{BINARY}, got 3: \["),
+        (TWO, "y", [spoilt(SIGNS, 0.0, 4)], rf"{BINARY}, got 3: \[-1.0, 0.0, 1.0\]"),
+        ((*TWO, *MANY), "y", [spoilt(SIGNS, 0.5, 4)], "must be labels, finite and whole .* got 0.5 at index 4"),
+        (MANY, "y", [np.zeros(N)], "must be labels of two classes at least, got only 0"),
         (TARGETS, "test", ["ab", X, (X,), {"X": X, "y": SIGNS}, 1], r"must be None or \(X, y\), got"),
         (TARGETS, "test", [(X[:, :2], SIGNS), (WIDE, SIGNS)], "X must have 3 columns like X, got"),
         (TARGETS, "test", [(NAN, SIGNS)], f"X {FINITE}, got nan in row 7, column 2$"),
         (TARGETS, "test", [(X, SIGNS[:3])], r"y must have shape \(40,\)"),
-        (TWO, "test", [(X, CLASSES)], f"y {BINARY}, got 2 at index"),
-        (MANY, "test", [(X, CLASSES + 1)], "y must be class labels .* got 3 at index"),
+        (TWO, "test", [(X, CLASSES)], "y must be labels that y has, .* got 2 at index"),
+        (MANY, "test", [(X, CLASSES + 1)], "y must be labels that y has, .* got 3 at index"),
         (TARGETS, "l2", [-0.1, math.nan, math.inf, "1", [0.1], None], "must be one number, finite and >= 0, got"),
         (TARGETS, "batch_size", [0, -1, True, 1.5, None, 2**24], "must be an integer in 1 .. 16777215, got"),
         (TARGETS, "sampling", ["shuffle", "", None, 1], "must be one of 'with_replacement', 'reshuffling', got"),

@@ -21,7 +21,8 @@ rows (X_i, y_i). With z(x, X_i) the model's outputs and B the rows of a step's m
 
     f(x) = mean_i loss(z(x, X_i), y_i) + l2 / 2 |weights|^2,    g = mean_{i in B} loss' + l2 * weights.
 
-- `X`: features, (n, d), float32 or float64 (other numbers become float64), contiguous or not; copied. `y`: (n,).
+- `X`: features, (n, d), float32 or float64 (other numbers become float64), contiguous or not; copied. `y`: (n,),
+  numbers, or labels: whole numbers, text, or False and True. Frames and columns of pandas too; not sparse.
 - `l2` >= 0; it leaves intercepts alone. `intercept`: whether outputs have one.
 - `projection`: None or ("ball", radius) about the origin of all coordinates, intercepts included.
 - `x0`: the start, (dimension,) or a number; by default 0, for `MLP` drawn. A point x lists, layer by layer, the weights

@@ -17,7 +17,8 @@ from .. import _core, _validate
 from .._arrays import FloatArray, frozen, short
 from .._validate import FINITE, NON_NEGATIVE, POSITIVE, shown
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
-from ._dataset import Dataset, column_of, features_of
+from ._dataset import Dataset
+from ._input import features_of
 from ._minimum import NotFoundError, remembered
 from ._model import Model
 
@@ -72,8 +73,19 @@ class DataProblem(Problem):
 
     @property
     def y(self) -> FloatArray:
-        """Targets, (n,), float64; binary labels as -1 and +1."""
+        """Targets, (n,), float64; binary labels as -1 and +1, others as the number of their class."""
         return self._train.targets
+
+    @property
+    def classes(self) -> tuple[Any, ...]:
+        """The labels as they were given, ascending: of two the first is -1, of more it is 0. Empty for numbers.
+
+        >>> from anneal_sgd import problems
+        >>> problem = problems.LogisticRegression([[1.0], [2.0], [3.0]], ["no", "yes", "yes"])
+        >>> problem.classes, problem.y.tolist()
+        (('no', 'yes'), [-1.0, 1.0, 1.0])
+        """
+        return self._train.classes
 
     @property
     def test(self) -> tuple[NDArray[Any], FloatArray] | None:
@@ -148,8 +160,10 @@ class DataProblem(Problem):
 
     @classmethod
     @abstractmethod
-    def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
-        """Checked targets as float64, and the number of outputs; `classes`: of the training set, for a test set."""
+    def _targets(
+        cls, name: str, y: ArrayLike, rows: int, classes: tuple[Any, ...]
+    ) -> tuple[FloatArray, tuple[Any, ...]]:
+        """Checked targets as float64, and the classes; `classes`: for a test set, those of the training set."""
 
     @abstractmethod
     def _find_minimum(self) -> float:
@@ -190,7 +204,7 @@ class DataProblem(Problem):
             "batch_size": size,
             "sampling": kept_sampling,
             "_train": train,
-            "_test": self._checked_test(test, train, outputs),
+            "_test": self._checked_test(test, train),
             "_sizes": sizes,
             "_activation": activation,
             "_common": (
@@ -208,13 +222,12 @@ class DataProblem(Problem):
 
     def _load(self, X: ArrayLike, y: ArrayLike) -> Dataset:
         features = features_of("X", X)
-        targets, _ = self._targets("y", column_of("y", y, features.shape[0]), None)
-        return Dataset("X and y", features, targets)
+        return Dataset("X and y", features, *self._targets("y", y, features.shape[0], ()))
 
     def _outputs(self, train: Dataset) -> int:
         return 1
 
-    def _checked_test(self, test: Any, train: Dataset, outputs: int) -> Dataset | None:
+    def _checked_test(self, test: Any, train: Dataset) -> Dataset | None:
         if test is None or isinstance(test, Dataset):
             return test
         if not isinstance(test, tuple | list) or len(test) != 2:
@@ -222,8 +235,7 @@ class DataProblem(Problem):
         features = features_of("test X", test[0])
         if features.shape[1] != train.columns:
             raise ValueError(f"test X must have {train.columns} columns like X, got {features.shape[1]}")
-        targets, _ = self._targets("test y", column_of("test y", test[1], features.shape[0]), outputs)
-        return Dataset("test", features, targets)
+        return Dataset("test", features, *self._targets("test y", test[1], features.shape[0], train.classes))
 
     # --- the model in NumPy -------------------------------------------------------------------------------------------
 
@@ -324,9 +336,10 @@ class DataProblem(Problem):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by content, and f* where it has been found."""
-        test = None if self._test is None else (self._test.features, self._test.targets)
+        test = None if self._test is None else (self._test.features, self._test.given_targets())
         parameters = {**self._parameters(), "test": test}
-        return _rebuilt, (type(self), np.array(self.X), np.array(self.y), parameters, self.__dict__.get("minimum"))
+        y = self._train.given_targets()
+        return _rebuilt, (type(self), np.array(self.X), y, parameters, self.__dict__.get("minimum"))
 
 
 def _rebuilt(

@@ -1,4 +1,4 @@
-"""Rows of data: checked, copied once, and laid out as the core reads them."""
+"""Rows of data, copied once and laid out as the core reads them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from .. import _validate
-from .._arrays import FloatArray, frozen, short
-from .._validate import FINITE, shown
+from .._arrays import FloatArray, frozen
 
 ROW_MULTIPLE = 16  # of elements: rows are padded with zeros, and begin on 64-byte boundaries
 _ALIGNMENT = 64
-_LARGEST_ROWS = 2**31 - 1
 CHUNK = 2**22  # elements that are checked or multiplied at a time
 
 
 class Dataset:
     """Features and targets of one set of rows, copied once per dtype into what the core reads."""
 
-    def __init__(self, name: str, features: FloatArray, targets: FloatArray) -> None:
+    def __init__(self, name: str, features: FloatArray, targets: FloatArray, classes: tuple[Any, ...] = ()) -> None:
         self.name = name
+        self.classes = classes
         self.rows, self.columns = features.shape
         self.dtype = features.dtype.name
         self._padded = {self.dtype: _padded(features, self.dtype)}
@@ -38,6 +36,13 @@ class Dataset:
     def targets(self) -> FloatArray:
         """y as float64, labels as -1 and +1 or as classes; read-only."""
         return self._targets
+
+    def given_targets(self) -> NDArray[Any]:
+        """y as it was given, but for the dtype: labels, not their numbers."""
+        if not self.classes:
+            return np.array(self._targets)
+        numbers = np.maximum(self._targets, 0.0).astype(np.intp)  # -1 is the first of two classes
+        return np.asarray(self.classes)[numbers]
 
     def of_dtype(self, dtype: str) -> tuple[NDArray[Any], NDArray[Any]]:
         """Padded features and targets."""
@@ -76,50 +81,3 @@ def _padded(features: NDArray[Any], dtype: str) -> NDArray[Any]:
         np.add(features, 0.0, out=array[:, :columns], casting="unsafe")  # no negative zeros: equal data, equal bytes
     array[:, columns:] = 0
     return frozen(array)
-
-
-def features_of(name: str, X: ArrayLike) -> NDArray[Any]:
-    """X as float32 or float64 of shape (n, d), finite; not a copy yet."""
-    given = _validate.array(name, X)
-    if given.dtype.kind not in "iufb":
-        raise ValueError(f"{name} must be finite numbers of shape (n, d), got {shown(X)}")
-    if given.ndim != 2 or 0 in given.shape:
-        raise ValueError(f"{name} must be finite numbers of shape (n, d), n and d >= 1, got shape {given.shape}")
-    if given.shape[0] > _LARGEST_ROWS:
-        raise ValueError(f"{name} must have at most {_LARGEST_ROWS} rows, got {given.shape[0]}")
-    if given.dtype not in (np.float32, np.float64):
-        with np.errstate(over="ignore"):
-            given = given.astype(np.float64)
-    step = max(1, CHUNK // given.shape[1])
-    for first in range(0, given.shape[0], step):
-        finite = np.isfinite(given[first : first + step])
-        if not finite.all():
-            row, column = (int(i) for i in np.argwhere(~finite)[0])
-            got = f"{float(given[first + row, column])!r} in row {first + row}, column {column}"
-            raise ValueError(f"{name} must be finite numbers of shape (n, d), got {got}")
-    return given
-
-
-def column_of(name: str, y: ArrayLike, rows: int) -> NDArray[Any]:
-    """y as numbers of shape (rows,)."""
-    given = _validate.array(name, y)
-    given = given.astype(np.float64) if given.dtype.kind == "b" else given
-    if given.dtype.kind not in "iuf":
-        raise ValueError(f"{name} must be numbers of shape ({rows},), one for each row of X, got {shown(y)}")
-    if given.shape != (rows,):
-        raise ValueError(f"{name} must have shape ({rows},), one number for each row of X, got shape {given.shape}")
-    return given
-
-
-def signs_of(name: str, y: NDArray[Any], *, both: bool) -> FloatArray:
-    labels = _validate.real_array(name, y, FINITE, ndim=1)
-    present = np.unique(labels)
-    allowed = "labels -1 and +1, or 0 and 1" + (", both present" if both else "")
-    if not (np.isin(present, (-1.0, 1.0)).all() or np.isin(present, (0.0, 1.0)).all()):
-        other = ~np.isin(labels, (-1.0, 0.0, 1.0))
-        where = int(np.argmax(other))
-        got = f"{short(labels[where])} at index {where}" if other.any() else "-1, 0 and +1"
-        raise ValueError(f"{name} must be {allowed}, got {got}")
-    if both and present.size < 2:
-        raise ValueError(f"{name} must be {allowed}, got only {short(present[0])}")
-    return np.where(labels > 0, 1.0, -1.0)

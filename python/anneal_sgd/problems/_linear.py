@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .. import _core, _validate
+from .. import _core
 from .._arrays import FloatArray
-from .._validate import FINITE
 from ._base import Projection
 from ._data import DataProblem, Sampling
-from ._dataset import signs_of
 from ._design import Design
+from ._input import numbers_of, signs_of
 from ._minimum import NotFoundError, hinge, in_ball, least_squares, smooth
 
 
@@ -105,8 +104,10 @@ class LeastSquares(LinearModel):
     _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality", "loss", "test_loss")
 
     @classmethod
-    def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
-        return _validate.real_array(name, y, FINITE, ndim=1), 1
+    def _targets(
+        cls, name: str, y: ArrayLike, rows: int, classes: tuple[Any, ...]
+    ) -> tuple[FloatArray, tuple[Any, ...]]:
+        return numbers_of(name, y, rows), ()
 
     @staticmethod
     def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -121,8 +122,8 @@ class LeastSquares(LinearModel):
 class LogisticRegression(SmoothModel):
     """Binary classification: loss ln(1 + exp(-y z)) with y = -1 or +1 and z = w . X_i (+ b).
 
-    `y`: labels -1 and +1, or 0 and 1 (False and True), both present; kept as -1 and +1. Parameters, a point's layout
-    and sampling: see the module. An output z > 0 predicts +1. ValueError: data or parameters out of range, named.
+    `y`: labels of two classes, both present; kept as -1 and +1 (`classes`). Parameters, a point's layout and sampling:
+    see the module. An output z > 0 predicts +1. ValueError: data or parameters out of range, named.
 
     >>> problem = LogisticRegression([[1.0], [2.0], [-1.0]], [1, 0, 0], l2=0.1)
     >>> round(float(problem.value([0.0])), 6), problem.y.tolist()
@@ -132,8 +133,10 @@ class LogisticRegression(SmoothModel):
     _loss: ClassVar[_core.Loss] = _core.Loss.logistic
 
     @classmethod
-    def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
-        return signs_of(name, y, both=classes is None), 1
+    def _targets(
+        cls, name: str, y: ArrayLike, rows: int, classes: tuple[Any, ...]
+    ) -> tuple[FloatArray, tuple[Any, ...]]:
+        return signs_of(name, y, rows, classes)
 
     @staticmethod
     def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -151,8 +154,8 @@ class LogisticRegression(SmoothModel):
 class HingeLoss(LinearModel):
     """Linear support vector machine: loss max(0, 1 - y z) with y = -1 or +1 and z = w . X_i (+ b). Not smooth.
 
-    `y`: labels -1 and +1, or 0 and 1 (False and True), both present; kept as -1 and +1. The subgradient at the kink is
-    0. Parameters, a point's layout and sampling: see the module. ValueError: data or parameters out of range, named.
+    `y`: labels of two classes, both present; kept as -1 and +1 (`classes`). The subgradient at the kink is 0.
+    Parameters, a point's layout and sampling: see the module. ValueError: data or parameters out of range, named.
 
     >>> float(HingeLoss([[1.0], [-2.0]], [1, -1]).value([0.5]))
     0.25
@@ -161,8 +164,10 @@ class HingeLoss(LinearModel):
     _loss: ClassVar[_core.Loss] = _core.Loss.hinge
 
     @classmethod
-    def _targets(cls, name: str, y: NDArray[Any], classes: int | None) -> tuple[FloatArray, int]:
-        return signs_of(name, y, both=classes is None), 1
+    def _targets(
+        cls, name: str, y: ArrayLike, rows: int, classes: tuple[Any, ...]
+    ) -> tuple[FloatArray, tuple[Any, ...]]:
+        return signs_of(name, y, rows, classes)
 
     @staticmethod
     def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -25,9 +25,9 @@ _ACTIVATIONS = tuple(kind.name for kind in _core.Activation)
 class MLP(Classes):
     """A small fully connected network with softmax outputs, a stand-in for deep networks: its loss is not convex.
 
-    `hidden`: units of one or two hidden layers. `activation`: "relu" or "tanh". `y`: labels 0, 1, ..., k - 1, every one
-    present. Loss as for `SoftmaxRegression`; the minimum is not known, so "loss" is recorded by default. Other
-    parameters and sampling: see the module. ValueError: data or parameters out of range, named.
+    `hidden`: units of one or two hidden layers. `activation`: "relu" or "tanh". `y`: labels of k >= 2 classes, kept as
+    0, 1, ..., k - 1 (`classes`). Loss as for `SoftmaxRegression`; the minimum is not known, so "loss" is recorded by
+    default. Other parameters and sampling: see the module. ValueError: data or parameters out of range, named.
 
     The start `x0` is the given point (dimension,), or drawn anew for every replicate: Gaussian weights of variance
     2 / inputs in a layer before a relu, and of variance 1 / inputs in the output layer and before a tanh; intercepts 0.
