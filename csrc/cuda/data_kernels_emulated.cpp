@@ -7,10 +7,9 @@
 #include "step_kernel.hpp"
 
 namespace anneal_sgd::cuda {
-namespace {
 
 template <class Real>
-void run_blocks(const DataLaunch& launch) {
+void emulate_data(const DataLaunch& launch) {
     std::vector<Real> dynamic(std::size_t(launch.shared_bytes) / sizeof(Real));
     for (std::int64_t b = 0; b < launch.blocks; ++b) {
         emulated::Block block(b);
@@ -23,10 +22,7 @@ void run_blocks(const DataLaunch& launch) {
     }
 }
 
-}  // namespace
-
-void emulate(Precision precision, const DataLaunch& launch) {
-    with_real(precision, [&](auto real) { run_blocks<decltype(real)>(launch); });
-}
+template void emulate_data<float>(const DataLaunch& launch);
+template void emulate_data<double>(const DataLaunch& launch);
 
 }  // namespace anneal_sgd::cuda

@@ -42,15 +42,15 @@ public:
     }
     void launch(const KernelKind& kind, const EnsembleLaunch& launch, std::int64_t shared_bytes) override {
         count_launch();
-        emulate(kind, launch, shared_bytes);
+        with_real(kind.precision, [&](auto real) { emulate_ensemble<decltype(real)>(kind, launch, shared_bytes); });
     }
     void launch(Precision precision, const DataLaunch& launch) override {
         count_launch();
-        emulate(precision, launch);
+        with_real(precision, [&](auto real) { emulate_data<decltype(real)>(launch); });
     }
     void launch(Precision precision, const MomentsLaunch& launch) override {
         count_launch();
-        emulate(precision, launch);
+        with_real(precision, [&](auto real) { emulate_moments<decltype(real)>(launch); });
     }
     bool idle() override { return busy_ == 0 || --busy_ == 0; }
     void drain() noexcept override { busy_ = 0; }

@@ -1,4 +1,4 @@
-// From a KernelKind to its instantiation. Included by kernels.cuh and kernels_emulated.cpp.
+// From a KernelKind to its instantiation. Included by kernels.cuh and ensemble_emulated.hpp.
 #pragma once
 
 #include "../core/with_kind.hpp"

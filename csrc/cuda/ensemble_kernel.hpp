@@ -1,5 +1,5 @@
 // The kernel that advances trajectories: one body for GPUs and for the emulation of block.hpp. Included by
-// kernels.cuh and kernels_emulated.cpp.
+// kernels.cuh and ensemble_emulated.hpp.
 //
 // Time runs in tiles as on the CPU (cpu/tile_runner.hpp). For a tile the block's threads compute the learning rates of
 // its configs together into shared memory; then every thread takes its coordinates through the tile, one after another,

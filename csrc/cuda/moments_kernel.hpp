@@ -1,5 +1,5 @@
 // The kernel that reduces recorded values to moments, one block of threads for each block of replicates and cell: the
-// pairwise sums of core/block_moment.hpp. Included by kernels.cuh and kernels_emulated.cpp.
+// pairwise sums of core/block_moment.hpp. Included by kernels.cuh and ensemble_emulated.hpp.
 #pragma once
 
 #include "../core/block_moment.hpp"

@@ -1,5 +1,5 @@
 // The kernel that records metrics of problems on data: losses of rows, and of all of them the mean. Included by
-// data_kernels.cuh and kernels_emulated.cpp.
+// data_kernels.cuh and data_kernels_emulated.cpp.
 //
 // Row i is added by thread i mod 16 of a trajectory's team: the 16 accumulators of the mean. A launch may take some of
 // the rows and leave its sums to the next.

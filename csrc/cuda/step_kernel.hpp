@@ -1,5 +1,5 @@
 // The kernel that takes steps of problems on data: one body for GPUs and for the emulation of block.hpp. Included by
-// data_kernels.cuh and kernels_emulated.cpp.
+// data_kernels.cuh and data_kernels_emulated.cpp.
 //
 // Teams of 16 threads take one trajectory each (network_pass.hpp). A step's batch goes in rounds; its rows are read
 // where they lie, by configs that share them at the same time, so that they come from the L1 cache.
