@@ -1,5 +1,6 @@
 """The grid experiment: its estimator on known answers, data sets and files, and the command line around it."""
 
+import gzip
 import json
 import math
 import subprocess
@@ -243,13 +244,143 @@ def test_bad_npz(tmp_path, content):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("mnist", "data must be one of synthetic-logistic, digits, breast_cancer or a .csv or .npz file, got 'mnist'"),
+        ("mnist", "data must be one of synthetic-logistic, .* or a .csv, .tsv, .parquet.* file, got 'mnist'"),
         ("none.csv", "data must be a file that exists, got 'none.csv'"),
     ],
 )
 def test_no_such_data(source, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         datasets.load(source)
+
+
+WORDS = np.array(["cold", "warm", "hot"])
+POINTS, KINDS = np.random.default_rng(3).normal(size=(60, 2)), np.arange(60) % 3
+
+
+def frame(**more):
+    pandas = pytest.importorskip("pandas")
+    return pandas.DataFrame({"a": POINTS[:, 0], "b": POINTS[:, 1], "kind": WORDS[KINDS], **more})
+
+
+def assert_read(path, **arguments):
+    """The points, and the classes in the order of their names."""
+    table = datasets.load(str(path), **arguments)
+    np.testing.assert_allclose(table.X, POINTS, rtol=1e-15)
+    assert table.classes == ("cold", "hot", "warm")
+    np.testing.assert_array_equal(table.y, np.array([0, 2, 1])[KINDS])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz", ".tsv.bz2", ".csv.xz", ".CSV"])
+def test_tables_of_text(tmp_path, suffix):
+    path = tmp_path / f"table{suffix}"
+    frame().to_csv(path, index=False, sep="\t" if "tsv" in suffix else ",")
+    assert_read(path, target="kind")
+
+
+@pytest.mark.parametrize("dtype", ["category", "string", object])
+def test_parquet(tmp_path, dtype):
+    pytest.importorskip("pyarrow")
+    table = frame().astype({"kind": dtype}).set_index(np.arange(60) + 7)
+    table.to_parquet(tmp_path / "table.parquet")
+    assert_read(tmp_path / "table.parquet", target="kind")
+    (tmp_path / "torn.parquet").write_bytes((tmp_path / "table.parquet").read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"torn.parquet: not a Parquet file"):
+        datasets.load(str(tmp_path / "torn.parquet"), target="kind")
+
+
+def test_nullable_columns_and_targets(tmp_path):
+    """Numbers as ever, where nothing is missing; classes 1 and 2, False and True."""
+    pytest.importorskip("pyarrow")
+    table = frame(n=KINDS, two=KINDS % 2 + 1, flag=KINDS > 0).drop(columns="kind").convert_dtypes()
+    table.to_parquet(tmp_path / "t.parquet")
+    two = datasets.load(str(tmp_path / "t.parquet"), target="two")
+    np.testing.assert_array_equal(two.X, np.column_stack([POINTS, KINDS, KINDS > 0]))
+    assert two.classes == ("1", "2")
+    np.testing.assert_array_equal(datasets.make_problem(two).y, 2.0 * (KINDS % 2) - 1.0)
+    assert datasets.load(str(tmp_path / "t.parquet"), target="flag").classes == ("False", "True")
+    number = datasets.load(str(tmp_path / "t.parquet"), target="a")
+    assert number.classes == ()
+    np.testing.assert_array_equal(number.y, POINTS[:, 0])
+    table.loc[4, "n"] = None
+    table.to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match="'n' must be a finite number in every row, got nan in row 5"):
+        datasets.load(str(tmp_path / "t.parquet"), target="two")
+
+
+@pytest.mark.parametrize("suffix", [".svm", ".svmlight", ".libsvm.gz"])
+def test_svmlight(tmp_path, suffix):
+    sklearn = pytest.importorskip("sklearn.datasets")
+    sparse = np.where(POINTS > 0, POINTS, 0.0)
+    sklearn.dump_svmlight_file(sparse, KINDS + 1, str(tmp_path / "plain"))
+    content, path = (tmp_path / "plain").read_bytes(), tmp_path / f"data{suffix}"
+    path.write_bytes(gzip.compress(content) if suffix.endswith("gz") else content)
+    table = datasets.load(str(path))
+    np.testing.assert_allclose(table.X, sparse, rtol=1e-15)
+    assert table.classes == ("1", "2", "3")
+    with pytest.raises(ValueError, match=r"^target must be left out"):
+        datasets.load(str(path), target="y")
+    (tmp_path / "bad.svm").write_text("1 one:2\n")
+    with pytest.raises(ValueError, match=r"bad.svm: not an svmlight file"):
+        datasets.load(str(tmp_path / "bad.svm"))
+    (tmp_path / "wide.svm").write_text("1 2000000000:1\n2 1:1\n")
+    with pytest.raises(ValueError, match=r"wide.svm: 2 x 2000000000 features are more than"):
+        datasets.load(str(tmp_path / "wide.svm"))
+
+
+def test_npy(tmp_path):
+    np.save(tmp_path / "t.npy", np.column_stack([POINTS[:, 0], KINDS, POINTS[:, 1]]))
+    for target in ("1", "-2"):
+        table = datasets.load(str(tmp_path / "t.npy"), target=target)
+        np.testing.assert_array_equal(table.X, POINTS)
+        np.testing.assert_array_equal(table.y, KINDS)
+        assert table.columns == ("column 0", "column 2")
+    for target in (None, "3", "-4", "kind"):
+        with pytest.raises(ValueError, match=r"^target must be the number of the column .*, -3 to 2, got"):
+            datasets.load(str(tmp_path / "t.npy"), target=target)
+    for array in (POINTS[:, 0], POINTS[:, :1], POINTS.astype(str)):
+        np.save(tmp_path / "u.npy", array)
+        with pytest.raises(ValueError, match=r"the array must be numbers of shape \(n, d\), d >= 2"):
+            datasets.load(str(tmp_path / "u.npy"), target="0")
+
+
+def test_an_index_column_is_left_out_with_a_word(tmp_path, capsys):
+    """That of sorted classes would give the target away."""
+    frame().sort_values("kind", ignore_index=True).to_csv(tmp_path / "t.csv")
+    with pytest.warns(UserWarning, match=r"t.csv: the first column has no name and is taken for an index"):
+        found = datasets.load(str(tmp_path / "t.csv"), target="kind")
+    assert found.columns == ("a", "b")
+    arguments = ["--data", str(tmp_path / "t.csv"), "--target", "kind", "--schedule", "cosine"]
+    assert cli.main(["grid", *arguments, *CHEAP]) == 0
+    printed = capsys.readouterr()
+    assert "SoftmaxRegression X: 60 x 2" in printed.out
+    assert printed.err.startswith("anneal-sgd: ")
+    assert "taken for an index: it is left out" in printed.err
+
+
+def test_categorical_features(tmp_path, capsys):
+    """Encoded on request, a column for each value, or refused with what to do."""
+    names = ("north", "south", "west")
+    place, size = np.array(names)[KINDS], np.where(POINTS[:, 0] > 0, "big", "small")
+    table = frame(place=place, size=size).drop(columns="kind").assign(y=np.arange(60) % 2)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ValueError, match=r"column 'place', 'size' must be numbers: --encode \(encode=True\)"):
+        datasets.load(str(tmp_path / "t.csv"), target="y")
+    found = datasets.load(str(tmp_path / "t.csv"), target="y", encode=True)
+    assert found.columns == ("a", "b", *(f"place_{p}" for p in names), "size_big", "size_small")
+    np.testing.assert_array_equal(found.X[:, 2:5], [[p == name for name in names] for p in place])
+    np.testing.assert_array_equal(found.X[:, 5], size == "big")
+    arguments = ["grid", "--data", str(tmp_path / "t.csv"), "--target", "y", "--schedule", "cosine", *CHEAP]
+    assert cli.main(arguments) == 2
+    assert "--encode" in capsys.readouterr().err
+    assert cli.main([*arguments, "--encode"]) == 0
+    assert "LogisticRegression X: 60 x 7" in capsys.readouterr().out
+    table.assign(size=np.where(KINDS > 0, "big", None)).to_csv(tmp_path / "gap.csv", index=False)
+    with pytest.raises(ValueError, match="'size' must have a value in every row, got none in row 1"):
+        datasets.load(str(tmp_path / "gap.csv"), target="y", encode=True)
+    many = frame().iloc[np.arange(150) % 60].assign(kind=[f"id {i}" for i in range(150)], y=np.arange(150) % 2)
+    many.to_csv(tmp_path / "many.csv", index=False)
+    with pytest.raises(ValueError, match="'kind' must have at most 100 values to be encoded, got 150"):
+        datasets.load(str(tmp_path / "many.csv"), target="y", encode=True)
 
 
 def test_models_must_fit_the_target():

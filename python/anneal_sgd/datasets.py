@@ -1,13 +1,11 @@
 """Data sets for experiments: synthetic, from scikit-learn, or a file of the user's; standardised and made a problem.
 
-Features are brought to mean 0 and standard deviation 1 (by the training rows). pandas reads CSV files, scikit-learn
-brings its data sets; both are imported here only.
+Features are brought to mean 0 and standard deviation 1 (by the training rows). scikit-learn brings its data sets; it is
+imported here only.
 """
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _validate, problems
+from ._tables import FORMATS, is_table, read
 from .problems import DataProblem
 
 BUILT_IN = ("synthetic-logistic", "digits", "breast_cancer")
@@ -37,14 +36,15 @@ class Table:
     values: NDArray[np.float64] | None = None  #: the target as numbers, where it was given as such
 
 
-def load(source: str, *, target: str | None = None, seed: int = 0) -> Table:
-    """A built-in data set by name, or a .csv or .npz file.
+def load(source: str, *, target: str | None = None, seed: int = 0, encode: bool = False) -> Table:
+    """A built-in data set by name, or a file: .csv, .tsv, .parquet, .npz, .npy, or svmlight's.
 
     Args:
         source: one of ``BUILT_IN``, or a path.
-        target: of a CSV file, the name of the target's column; of an .npz file, the name of its array (default "y";
-            the features are "X").
+        target: of a CSV, TSV or Parquet file, the name of the target's column; of an .npy file, its number; of an .npz
+            file, the name of its array (default "y"; the features are "X"); none of an svmlight file, which says it.
         seed: of the synthetic data.
+        encode: whether a feature of text or categories becomes a column of 0 and 1 for every value that it has.
 
     Raises:
         ValueError: no such data set, or a file that does not hold what is needed; the message says what.
@@ -59,11 +59,12 @@ def load(source: str, *, target: str | None = None, seed: int = 0) -> Table:
             raise ValueError(f"target must be left out for the built-in data {source!r}, got {target!r}")
         return _synthetic(seed) if source == "synthetic-logistic" else _from_sklearn(source)
     path = Path(source)
-    if path.suffix.lower() not in (".csv", ".npz"):
-        raise ValueError(f"data must be one of {', '.join(BUILT_IN)} or a .csv or .npz file, got {source!r}")
+    if not is_table(path):
+        raise ValueError(f"data must be one of {', '.join(BUILT_IN)} or a {FORMATS} file, got {source!r}")
     if not path.is_file():
         raise ValueError(f"data must be a file that exists, got {source!r}")
-    return _from_csv(path, target) if path.suffix.lower() == ".csv" else _from_npz(path, target or "y")
+    X, y, columns = read(path, target, encode=_validate.flag("encode", encode))
+    return _table(str(path), X, y, columns)
 
 
 def make_problem(
@@ -177,57 +178,6 @@ def _from_sklearn(name: str) -> Table:
     columns = tuple(str(bunch.feature_names[i]) for i in varying)
     classes = tuple(map(str, bunch.target_names))
     return Table(name, X[:, varying], np.asarray(bunch.target, np.float64), columns, classes)
-
-
-def _from_csv(path: Path, target: str | None) -> Table:
-    try:
-        import pandas as pd
-    except ImportError:
-        raise ImportError("CSV files need pandas: pip install 'anneal_sgd[data]'") from None
-    try:
-        frame = pd.read_csv(path)
-    except pd.errors.EmptyDataError:
-        raise ValueError(f"{path}: the file is empty") from None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a CSV file: {str(error).strip()}") from None
-    names = ", ".join(map(repr, map(str, frame.columns[:8]))) + (", ..." if len(frame.columns) > 8 else "")
-    if target is None:
-        raise ValueError(f"target must name the column to predict, one of {names}")
-    if target not in frame.columns:
-        raise ValueError(f"target must be a column of {path}, one of {names}, got {target!r}")
-    if frame.empty:
-        raise ValueError(f"{path}: there is no row below the header")
-    features = frame.drop(columns=[target])
-    if features.shape[1] == 0:
-        raise ValueError(f"{path}: there is no column besides the target")
-    texts = [str(c) for c in features.columns if not pd.api.types.is_numeric_dtype(features[c])]
-    if texts:
-        where = ", ".join(map(repr, texts[:5])) + (", ..." if len(texts) > 5 else "")
-        raise ValueError(f"{path}: column {where} must be numbers: encode it, or leave it out")
-    values = frame[target]
-    if values.isna().any():
-        raise ValueError(f"{path}: target {target!r} is missing in row {int(values.isna().to_numpy().argmax()) + 1}")
-    return _table(str(path), features.to_numpy(np.float64), values.to_numpy(), tuple(map(str, features.columns)))
-
-
-def _from_npz(path: Path, target: str) -> Table:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = dict(archive) if isinstance(archive, np.lib.npyio.NpzFile) else None
-    except (OSError, ValueError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: not an .npz file: {error}") from None
-    if arrays is None:
-        raise ValueError(f"{path}: not an .npz file: it holds a single array")
-    missing = [name for name in ("X", target) if name not in arrays]
-    if missing:
-        there = ", ".join(map(repr, arrays)) or "none"
-        raise ValueError(f"{path}: array {missing[0]!r} is missing; there is {there}")
-    X, y = arrays["X"], arrays[target]
-    if X.ndim != 2 or X.dtype.kind not in "iufb" or 0 in X.shape:
-        raise ValueError(f"{path}: X must be numbers of shape (n, d), n and d >= 1, got {X.dtype} of shape {X.shape}")
-    if y.shape != X.shape[:1]:
-        raise ValueError(f"{path}: {target} must have shape ({X.shape[0]},), one for each row, got shape {y.shape}")
-    return _table(str(path), X.astype(np.float64), y, tuple(f"column {i}" for i in range(X.shape[1])))
 
 
 def _table(name: str, X: NDArray[np.float64], target: NDArray[Any], columns: tuple[str, ...]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
     "source",
     default="synthetic-logistic",
     show_default=True,
-    help="synthetic-logistic, digits, breast_cancer, or a .csv or .npz file.",
+    help="synthetic-logistic, digits, breast_cancer, or a .csv, .tsv, .parquet, .npz, .npy or svmlight file.",
 )
-@click.option("--target", help="The column of a CSV file, or the array of an .npz file (default y), to predict.")
+@click.option(
+    "--target", help="What to predict: a column, by name or (.npy) number, or an array of an .npz (default y)."
+)
+@click.option("--encode", is_flag=True, help="Make a column of 0 and 1 of every value of text and categories.")
 @click.option(
     "--model",
     default="auto",
@@ -77,6 +81,7 @@ if TYPE_CHECKING:
 def grid(
     source: str,
     target: str | None,
+    encode: bool,
     model: str,
     schedule_names: Sequence[str],
     lr_min: float,
@@ -109,8 +114,13 @@ def grid(
 
     chosen = [schedules.by_name(name) for name in schedule_names] or list(DEFAULT_SCHEDULES)
     check_files(json_file, output)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        table = load(source, target=target, seed=seed, encode=encode)
+    for warning in said:
+        click.echo(f"anneal-sgd: {warning.message}", err=True)
     problem = make_problem(
-        load(source, target=target, seed=seed),
+        table,
         model=cast("Model", model),
         test_frac=0.2 if metric is not None and metric.startswith("test_") else 0.0,
         seed=seed,
@@ -133,7 +143,7 @@ def grid(
         "weight_decay": weight_decay,
         "seed": seed,
     }
-    meta = {**run_meta(problem, **arguments), "data": source, "target": target, "model": model}
+    meta = {**run_meta(problem, **arguments), "data": source, "target": target, "encode": encode, "model": model}
     rows: list[GridRow] = []
     try:
         with _signals.Keeping(), progress_bar() as bar:

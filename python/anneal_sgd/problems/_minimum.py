@@ -12,12 +12,12 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from .._arrays import FloatArray
+from .._extras import need
 from ._design import Design
 
 EXCESS = 1e-8  # of f over f* that is tolerated, relative to 1 + f*
@@ -44,19 +44,6 @@ def remembered(key: tuple[Any, ...], find: Callable[[], float]) -> float:
         return _KNOWN[key]
 
 
-def _scipy(module: str) -> ModuleType:
-    try:
-        import scipy.linalg
-        import scipy.optimize
-        import scipy.sparse.linalg
-    except ImportError:
-        raise ImportError(
-            "the minimum of a problem on data needs SciPy: pip install 'anneal_sgd[data]'; metric='loss' needs none"
-        ) from None
-    found: ModuleType = {"linalg": scipy.linalg, "optimize": scipy.optimize, "sparse": scipy.sparse.linalg}[module]
-    return found
-
-
 def _check(loss: float, missing: float) -> None:
     if not missing <= 0.5 * EXCESS * (1.0 + loss):
         raise NotFoundError(f"after a mean loss of {loss:.6g} up to {missing:.2g} is missing")
@@ -67,7 +54,7 @@ def _check(loss: float, missing: float) -> None:
 
 def least_squares(design: Design, y: FloatArray) -> Callable[[FloatArray], FloatArray]:
     """For a penalty B: the u of least |A u - y|^2 / (2 n) + |B u|^2 / 2."""
-    linalg = _scipy("linalg")
+    linalg = need("data", "scipy.linalg")
     n, triangle = design.rows, design.triangle(y)
 
     def minimiser(penalty: FloatArray) -> FloatArray:
@@ -97,7 +84,7 @@ def smooth(design: Design, outputs: int, losses: Losses, curvature: Curvature) -
 
 
 def _newton(design: Design, outputs: int, losses: Losses, curvature: Curvature, penalty: FloatArray) -> FloatArray:
-    optimize, sparse = _scipy("optimize"), _scipy("sparse")
+    optimize, sparse = need("data", "scipy.optimize"), need("data", "scipy.sparse.linalg")
     n, shape = design.rows, (design.width, outputs)
     # At the origin the Hessian has a diagonal of 1 in these coordinates.
     unit = np.eye(1, outputs)
@@ -196,7 +183,7 @@ class _InteriorPoint:
 
     def _advance(self, residual: FloatArray, apart: float) -> bool:
         """Mehrotra's predictor and corrector; whether the linear system could be solved."""
-        linalg = _scipy("linalg")
+        linalg = need("data", "scipy.linalg")
         a, b, loss, slack = self.a, self.b, self.loss, self.slack
         weights = 1.0 / (loss / b + slack / a)
         matrix = self.design.gram(weights) + self.Q
@@ -261,6 +248,6 @@ def in_ball(
         return 0.0 if missing <= _WANTED * (1.0 + reached) else norm - radius
 
     # mu |x| <= |f'(0)|, since f' is monotone.
-    _scipy("optimize").brentq(beyond, math.log(low), math.log(1.001 * slope / radius), xtol=1e-13)
+    need("data", "scipy.optimize").brentq(beyond, math.log(low), math.log(1.001 * slope / radius), xtol=1e-13)
     _check(lowest, gap)
     return best
