@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anneal_sgd import Simulator, estimate, problems, runtime, schedules, simulate, theory
+from anneal_sgd.campaigns import Campaign, ProblemGrid
 
 DOCUMENTED = (ValueError, TypeError, MemoryError)
 
@@ -25,7 +26,7 @@ NUMBERS = [-1, 0, 1, 2, 7, 2**32 + 1, 2**64, 10**400, -(10**400), 0.0, -0.0, 0.3
 NUMBERS += [float("nan"), float("inf"), -float("inf"), np.float32(0.5), np.int8(-3), np.uint64(2**63), np.float16(2)]
 TEXTS = ["", "linear", "average", "float32", "gaussian", "none", "0.5", "\0", "x" * 10_000]
 OTHERS = [
-    *(None, True, False, np.True_, b"ab", 1j, Ellipsis, object(), int, len, Fraction(1, 3), Decimal("0.5")),
+    *(None, True, False, np.True_, b"ab", 1j, Ellipsis, object(), int, repr, Fraction(1, 3), Decimal("0.5")),
     *(datetime.date(2020, 1, 1), np.datetime64("2020"), range(3), range(2**60), slice(3), {}, {1: 2}, set(), {0.5}),
     *(frozenset({1}), schedules.Linear(), schedules.Linear, problems.AbsoluteValue(1.0), problems.Quadratic),
     *(np.empty(0), np.empty((2, 0)), np.zeros((2, 2)), np.ones(2), np.array(0.5), np.array(None), np.array(["a"])),
@@ -104,6 +105,15 @@ ENTRIES = {
     "suboptimality": (NOISY.suboptimality, {"x": [0.1, 0.2]}),
     "value on data": (ON_DATA.value, {"x": [0.1, 0.2]}),
     "gradient on data": (ON_DATA.gradient, {"x": [0.1, 0.2]}),
+    "MLP": (problems.MLP, {"X": X, "y": Y, "hidden": (2,), "activation": "relu", "l2": 0.0, "batch_size": 2}),
+    "replace": (ON_DATA.replace, {"l2": 0.1, "batch_size": 2, "x0": 0.0}),
+    "ProblemGrid": (partial(ProblemGrid, problems.Quadratic), {"curvature": [0.5, 1.0]}),
+    "Campaign": (
+        partial(Campaign, NOISY, replicates=2),
+        {"schedule": schedules.Linear(), "horizon": 5, "base_lr": 0.1, "seed": 0, "record_at": 2, "dtype": "float32"},
+    ),
+    "by_name": (schedules.by_name, {"name": "linear"}),
+    "Tabulated": (schedules.Tabulated, {"values": [1.0, 0.5], "tail_degree": 0.0}),
     "Polynomial": (schedules.Polynomial, {"degree": 2.0, "floor": 0.0, "warmup_frac": 0.0}),
     "StepDecay": (schedules.StepDecay, {"factor": 0.1, "milestones": (0.5,), "floor": 0.0}),
     "schedule": (schedules.InverseSqrt(), {"u": 0.5, "horizon": 5}),

@@ -207,7 +207,7 @@ def dtype_name(dtype: DTypeLike) -> str:
         return dtype
     try:
         name: str = "" if dtype is None else np.dtype(dtype).name
-    except TypeError:
+    except (TypeError, ValueError):
         name = ""
     if name not in DTYPES:
         raise ValueError(f"dtype must be 'float32' or 'float64', got {shown(dtype)}")

@@ -199,7 +199,8 @@ def local_exponent(schedule: ScheduleLike, horizon: int, *, misspecification: Ar
     >>> local_exponent(schedules.Polynomial(degree=2), 100_000, misspecification=[1, 256]).round(3).tolist()
     [0.0, 0.2]
     """
-    bound = last_iterate_bound(schedule, horizon, misspecification=misspecification)
+    rho = _validate.real_array("misspecification", misspecification, POSITIVE, max_ndim=1)
+    bound = last_iterate_bound(schedule, horizon, misspecification=rho)
     return np.asarray((bound.noise_term - bound.distance_term) / bound.value)
 
 

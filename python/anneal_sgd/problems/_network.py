@@ -73,7 +73,8 @@ class MLP(Classes):
 
     def _set_up(self, train: Dataset, **arguments: Any) -> None:
         given = arguments.pop("hidden")
-        units = tuple(given) if isinstance(given, list | tuple | np.ndarray) and np.ndim(given) else (given,)
+        several = isinstance(given, list | tuple) or (isinstance(given, np.ndarray) and given.ndim > 0)
+        units = tuple(given) if several else (given,)
         if not 1 <= len(units) <= 2:
             raise ValueError(f"hidden must be the units of one or two layers, got {shown(given)}")
         hidden = tuple(_validate.integer("hidden", n, lowest=1, highest=LARGEST_DIMENSION) for n in units)
