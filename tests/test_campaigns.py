@@ -252,8 +252,8 @@ def test_a_shard_whose_worker_died_is_computed_again(tmp_path):
 
 
 OTHER_NOISE = """
-run = anneal_sgd.Simulator.run_quietly
-anneal_sgd.Simulator.run_quietly = lambda *arguments, seed=0, **options: run(*arguments, seed=seed + 1, **options)
+run = anneal_sgd.Simulator.run
+anneal_sgd.Simulator.run = lambda *arguments, seed=0, **options: run(*arguments, seed=seed + 1, **options)
 """
 
 

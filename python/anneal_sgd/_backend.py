@@ -50,7 +50,7 @@ def _distrusted(number: int) -> bool:
             return True
         if _TROUBLE[number]:
             text = f"GPU {number} is not used: {_TROUBLE[number]}. backend='cuda' insists on it."
-            warnings.warn(text, RuntimeWarning, stacklevel=5)
+            warnings.warn(text, RuntimeWarning, stacklevel=4)
     return _TROUBLE[number] != ""
 
 

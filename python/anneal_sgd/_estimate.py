@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ._cupy import is_device_array
 from ._ensemble import Ensemble
-from ._simulate import Arguments, Simulator
+from ._simulate import Arguments, simulate_quietly
 from ._spec import Spec
 from .problems import Problem
 from .schedules import Schedule
@@ -66,7 +66,7 @@ def estimate(
     watch = _Watch(time.perf_counter())
     arguments["progress"] = watch
     with suppress(_EnoughError):
-        Simulator(problem).run_quietly(schedule, **arguments)
+        simulate_quietly(problem, schedule, **arguments)
         watch.finished()
     spec, _, _ = Ensemble(problem).spec(
         schedule,

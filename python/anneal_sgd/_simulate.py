@@ -105,14 +105,18 @@ def simulate(
     >>> result.dims, result.mean.round(12).tolist()
     (('record_at',), [1.0, 0.25, 0.25, 0.0])
     """
-    return _warned(Simulator(problem).run_quietly(schedule, **arguments))
+    simulator = Simulator(problem)
+    simulator._warns = 3
+    return simulator.run(schedule, **arguments)
 
 
 def simulate_quietly(
     problem: Problem | Sequence[Problem], schedule: Schedule | Sequence[Schedule], **arguments: Unpack[Arguments]
 ) -> Result:
     """`simulate` without a warning where trajectories diverge: for callers that look at `result.diverged`."""
-    return Simulator(problem).run_quietly(schedule, **arguments)
+    simulator = Simulator(problem)
+    simulator._warns = 0
+    return simulator.run(schedule, **arguments)
 
 
 class Simulator:
@@ -126,27 +130,18 @@ class Simulator:
     [0.375, 0.5]
     """
 
-    __slots__ = ("_ensemble",)
+    __slots__ = ("_ensemble", "_warns")
 
     def __init__(self, problem: Problem | Sequence[Problem]) -> None:
         """Check and stack the problems."""
         self._ensemble = Ensemble(problem)
+        self._warns = 2  # frames from where diverged trajectories are warned of to the caller; 0: they are not
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy the problems; what was stacked for the core is stacked anew."""
         return Simulator, (self._ensemble.problem,)
 
-    def run(self, schedule: Schedule | Sequence[Schedule], **arguments: Unpack[Arguments]) -> Result:
-        """`simulate` with the simulator's problems; arguments, result and errors are the same.
-
-        >>> from anneal_sgd import problems, schedules
-        >>> simulator = Simulator(problems.AbsoluteValue(slope=1.0))
-        >>> [float(simulator.run(schedules.Linear(), base_lr=lr, horizon=2, replicates=1).mean) for lr in (0.5, 1.0)]
-        [0.25, 0.0]
-        """
-        return _warned(self.run_quietly(schedule, **arguments))
-
-    def run_quietly(
+    def run(
         self,
         schedule: Schedule | Sequence[Schedule],
         *,
@@ -166,7 +161,13 @@ class Simulator:
         progress: Callable[[float], object] | None = None,
         **options: Unpack[Options],
     ) -> Result:
-        """`run` without a warning where trajectories diverge: for callers that look at `result.diverged`."""
+        """`simulate` with the simulator's problems; arguments, result and errors are the same.
+
+        >>> from anneal_sgd import problems, schedules
+        >>> simulator = Simulator(problems.AbsoluteValue(slope=1.0))
+        >>> [float(simulator.run(schedules.Linear(), base_lr=lr, horizon=2, replicates=1).mean) for lr in (0.5, 1.0)]
+        [0.25, 0.0]
+        """
         on_gpu = _validate.flag("device_output", device_output) or is_device_array(out)
         used_backend = choose_backend(
             backend,
@@ -210,32 +211,28 @@ class Simulator:
             poll.finish()
         if samples is not None and not address:
             samples = frozen(samples[...])
-        return Result(spec, used_backend, used_isa if target is None else target.architecture, samples, moments)
+        result = Result(spec, used_backend, used_isa if target is None else target.architecture, samples, moments)
+        if self._warns and moments.any_diverged:
+            warnings.warn(_divergence(result), RuntimeWarning, stacklevel=self._warns)
+        return result
 
 
-def _warned(result: Result) -> Result:
-    """The result, with a warning in the caller's caller where a mean leaves diverged trajectories out."""
-    if result._moments.any_diverged:
-        diverged = result.diverged
-        text = (
-            f"trajectories diverged, up to {diverged.max()} of {result.replicates}: {np.count_nonzero(diverged)} of "
-            f"{diverged.size} means are of the others, and look better than they are; result.diverged tells which"
-        )
-        warnings.warn(text, RuntimeWarning, stacklevel=3)
-    return result
+def _divergence(result: Result) -> str:
+    diverged = result.diverged
+    return (
+        f"trajectories diverged, up to {diverged.max()} of {result.replicates}: {np.count_nonzero(diverged)} of "
+        f"{diverged.size} means are of the others, and look better than they are; result.diverged tells which"
+    )
 
 
 def _name_options() -> None:
     """What `help` and completion show: every option by name, default and meaning."""
-    keywords = _spec.with_options(inspect.signature(Simulator.run_quietly)).parameters.values()
-    for function in (Simulator.run, simulate):
-        own = inspect.signature(function)
-        vars(function)["__signature__"] = own.replace(
-            parameters=[
-                *(p for p in own.parameters.values() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD),
-                *(p for p in keywords if p.kind is inspect.Parameter.KEYWORD_ONLY),
-            ]
-        )
+    of_run = _spec.with_options(inspect.signature(Simulator.run))
+    keywords = [p for p in of_run.parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    of_simulate = inspect.signature(simulate)
+    positional = [p for p in of_simulate.parameters.values() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    vars(Simulator.run)["__signature__"] = of_run
+    vars(simulate)["__signature__"] = of_simulate.replace(parameters=[*positional, *keywords])
     if simulate.__doc__ is not None:
         simulate.__doc__ = simulate.__doc__.replace("{arguments}", _spec.meanings().replace("\n", "\n    "))
 
