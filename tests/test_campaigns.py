@@ -260,8 +260,8 @@ anneal_sgd.Simulator.run = lambda *arguments, seed=0, **options: run(*arguments,
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("anneal_sgd.STREAM_VERSION = 99", rf"stream_version 99 \(here {anneal_sgd.STREAM_VERSION}\)\."),
-        ("anneal_sgd.__version__ = '9.9'", rf"anneal_sgd '9.9' \(here '{anneal_sgd.__version__}'\)\."),
+        ("anneal_sgd._core.STREAM_VERSION = 99", rf"stream_version 99 \(here {anneal_sgd.STREAM_VERSION}\)\."),
+        ("anneal_sgd._core.__version__ = '9.9'", rf"anneal_sgd '9.9' \(here '{anneal_sgd.__version__}'\)\."),
         (OTHER_NOISE, r"trajectories '\w+' \(here '\w+'\)\."),
     ],
 )
@@ -269,7 +269,7 @@ anneal_sgd.Simulator.run = lambda *arguments, seed=0, **options: run(*arguments,
 def test_a_worker_of_another_build_is_refused(tmp_path, change, message):
     """Processes whose package is changed before they compute; the last one says that it has the same versions."""
     script = tmp_path / "first.py"
-    script.write_text(f"import sys; assert 'anneal_sgd' not in sys.modules\nimport anneal_sgd\n{change}\n")
+    script.write_text(f"import sys; assert 'anneal_sgd' not in sys.modules\nimport anneal_sgd, anneal_sgd._core\n{change}\n")
     with (
         ProcessPoolExecutor(
             1, mp_context=get_context("spawn"), initializer=runpy.run_path, initargs=(str(script),)
