@@ -346,7 +346,7 @@ struct NetworkPass {
             for (int i = 0; i < T::samples; ++i) in[i] = input(thread, layer, s + i, rows);
             Sums sums;
             sums.w = own(p.point, thread);
-            sums.low = sums.sum = sums.from = own(p.low, thread);
+            sums.low = sums.sum = own(p.low, thread);
             sums.velocity = sums.w;
             const auto add = [&](auto terms_of_step) {
                 constexpr Terms t = terms_of_step.value;
@@ -361,7 +361,6 @@ struct NetworkPass {
                 case Terms::momentum:
                     sums.velocity = own(p.velocity, thread);
                     sums.sum = p.sum.elements > 0 ? own(p.sum, thread) : sums.w;
-                    sums.from = first ? sums.w : sums.sum;
                     return add(KindConstant<Terms::momentum>());
                 case Terms::rows_and_decay:
                     return first ? add(KindConstant<Terms::rows_and_decay>()) : add(KindConstant<Terms::rows>());
@@ -370,10 +369,10 @@ struct NetworkPass {
         });
     }
 
-    // Of a thread: weights, what they could not take, velocities with momentum, where a step's sums are so far, without
-    // momentum in `low`, and what they are made from: with momentum the weights at first.
+    // Of a thread: weights, what they could not take, velocities with momentum, and a step's sums so far: without
+    // momentum those are in `low`.
     struct Sums {
-        Real *w, *low, *velocity, *sum, *from;
+        Real *w, *low, *velocity, *sum;
     };
 
     template <class T, Terms terms, bool ending>
@@ -414,12 +413,7 @@ struct NetworkPass {
                 w[k][q] = sums.w[e];
                 low[k][q] = sums.low[e];
                 velocity[k][q] = momentum && ending ? sums.velocity[e] : Real(0);
-                if constexpr (momentum) {
-                    const Real from = sums.from[e];
-                    sum[k][q] = first ? before_rows<terms>(rule, from, Real(0)) : from;
-                } else {
-                    sum[k][q] = before_rows<terms>(rule, w[k][q], low[k][q]);
-                }
+                sum[k][q] = momentum && !first ? sums.sum[e] : before_rows<terms>(rule, w[k][q], low[k][q]);
             }
         }
         ASGD_UNROLL
@@ -453,8 +447,7 @@ struct NetworkPass {
         const int k = lane - u % team_threads;
         if (k < 0 || k >= T::units) return;
         const int e = intercept(layer, u / team_threads) * team_threads;
-        const Real from = sums.from[e];
-        Real value = first && terms == Terms::momentum ? Real(0) : from;
+        Real value = first ? before_ones<terms>(sums.low[e]) : sums.sum[e];
         ASGD_UNROLL
         for (int i = 0; i < T::samples; ++i) {
             Real factor = c[i * T::units];
