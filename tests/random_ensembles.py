@@ -21,7 +21,7 @@ FAMILIES = {
 NOISES = ("none", "rademacher", "gaussian", "uniform")
 SCHEDULES: dict[schedules.Schedule, reference.Schedule] = {
     schedules.Constant(): reference.Schedule("constant"),
-    schedules.InverseSqrt(): reference.Schedule("inverse_sqrt"),
+    schedules.InverseSqrt(): reference.Schedule("inverse_power", 0.5),
     schedules.Polynomial(1.7, floor=0.1): reference.Schedule("polynomial", 1.7, floor=0.1),
     schedules.Linear(warmup_frac=0.2): reference.Schedule("linear", warmup_frac=0.2),
     schedules.Cosine(): reference.Schedule("cosine"),

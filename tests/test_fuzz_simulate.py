@@ -77,7 +77,7 @@ def separable(problem: Any) -> reference.Problem:
         KINDS[type(problem).__name__],
         weight=problem.curvature if isinstance(problem, problems.Quadratic) else problem.slope,
         x0=problem.x0,
-        huber_width=getattr(problem, "width", 1.0),
+        shape_parameter=getattr(problem, "width", 1.0),
         noise=problem.noise,
         noise_std=problem.noise_std,
         projection=kind,
