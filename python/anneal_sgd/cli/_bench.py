@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--gpu", is_flag=True, help="The cases for a GPU, on one; peers are JAX and PyTorch.")
 @click.option("--case", "names", multiple=True, help="A case; repeatable. Default: all.")
 @click.option(
-    "--rounds", type=click.IntRange(1), default=7, show_default=True, help="Interleaved rounds; medians count."
+    "--rounds", type=click.IntRange(1, 1000), default=7, show_default=True, help="Interleaved rounds; medians count."
 )
 @click.option("--threads", type=click.IntRange(1), help="Of ours. Default: all cores. Peers use all.")
 @click.option("--tiny", is_flag=True, help="A small part of the work: only to see that all runs.")
