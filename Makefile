@@ -11,7 +11,7 @@ help:
 	@echo "make grid       how coarse a tuning grid may be: table, JSON and pictures in out/"
 	@echo "make atlas      what every schedule forgives, a minute and a half: store and report in out/atlas/"
 	@echo "make test       the whole test suite"
-	@echo "make lint       formatter, linter and type checker, changing nothing"
+	@echo "make lint       formatter, linter, type and stub checkers, changing nothing"
 	@echo "make format     reformat C++ and Python"
 	@echo "make sanitize   the test suite under the address and undefined-behaviour sanitizers"
 	@echo "make gpu-check  on a machine with an NVIDIA GPU: build, tests, sanitizers, benchmark; report in out/gpu/"
