@@ -269,7 +269,8 @@ anneal_sgd.Simulator.run = lambda *arguments, seed=0, **options: run(*arguments,
 def test_a_worker_of_another_build_is_refused(tmp_path, change, message):
     """Processes whose package is changed before they compute; the last one says that it has the same versions."""
     script = tmp_path / "first.py"
-    script.write_text(f"import sys; assert 'anneal_sgd' not in sys.modules\nimport anneal_sgd, anneal_sgd._core\n{change}\n")
+    first = "import sys; assert 'anneal_sgd' not in sys.modules\nimport anneal_sgd, anneal_sgd._core"
+    script.write_text(f"{first}\n{change}\n")
     with (
         ProcessPoolExecutor(
             1, mp_context=get_context("spawn"), initializer=runpy.run_path, initargs=(str(script),)
