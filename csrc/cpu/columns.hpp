@@ -1,5 +1,5 @@
 // The inner loops of a linear model with one output where configs share rows: vectors run over configs, one column of
-// weights each, and every element of a row is multiplied with a vector of them. Included by data_runner.hpp.
+// weights each, and every element of a row is multiplied with a vector of them. Included by column_steps.hpp.
 //
 // The bits are those of products.hpp: element i of a product goes to accumulator i mod row_multiple. Accumulators are
 // visited in the order of the tree that folds them, so that no more than a few are alive at a time.

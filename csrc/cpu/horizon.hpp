@@ -126,17 +126,17 @@ struct Averages {
 // A runner's line to whoever may stop it.
 class Stoppable {
 public:
-    bool is_stopped() const { return stopped; }
-
     // For take_horizon, of a runner that is cut at every record.
     std::int64_t records_along() const { return 0; }
     void take_along(std::int64_t, std::int64_t) {}
 
+    // Tells the work done; true ends it.
+    bool stopped_after(std::int64_t work) { return stopped = stopped || !listener.advanced(listener.context, work); }
+
+    bool stopped = false;
+
 protected:
     explicit Stoppable(const Listener& l) : listener(l) {}
-
-    // Tells the work done; false ends it.
-    bool stopped_after(std::int64_t work) { return stopped = stopped || !listener.advanced(listener.context, work); }
 
     // f(begin, end) over n elements, in pieces short enough to be stopped in between.
     template <class F>
@@ -146,7 +146,6 @@ protected:
     }
 
     const Listener& listener;
-    bool stopped = false;
 };
 
 // Step at which record r's tail average begins; past is -1: at once, there is none.
@@ -156,19 +155,19 @@ ASGD_FN std::int64_t window_start(const EnsembleSpec& e, std::int64_t r) {
 }
 
 // Takes a runner through the horizon in tiles of up to tile_steps steps (a divisor of segment_steps), cut where
-// something is recorded, where a tail window begins and at segments. The runner offers is_stopped(),
+// something is recorded, where a tail window begins and at segments. The runner offers `stopped`,
 // save_window_start(record), report(record, steps), advance(first_step, steps) and close_segments(). One that can keep
 // what up to records_along() records within a tile will need is told them by take_along(record, count) before it
 // advances, and asked for their reports after.
 template <class Runner>
 ASGD_FN void take_horizon(const EnsembleSpec& e, int tile_steps, Runner& runner) {
     std::int64_t t = 0, record = 0, window = 0;
-    while (!runner.is_stopped()) {
+    while (!runner.stopped) {
         for (; window < e.record_count && window_start(e, window) <= t; ++window)
             if (e.iterate == Iterate::tail_average) runner.save_window_start(window);
-        for (; record < e.record_count && e.record_at[record] == t && !runner.is_stopped(); ++record)
+        for (; record < e.record_count && e.record_at[record] == t && !runner.stopped; ++record)
             runner.report(record, t);
-        if (runner.is_stopped() || t == e.horizon || record == e.record_count) return;
+        if (runner.stopped || t == e.horizon || record == e.record_count) return;
         std::int64_t stop = t - t % tile_steps + tile_steps;
         std::int64_t along = 0;
         while (along < runner.records_along() && record + along + 1 < e.record_count &&
@@ -178,7 +177,7 @@ ASGD_FN void take_horizon(const EnsembleSpec& e, int tile_steps, Runner& runner)
         if (window < e.record_count && stop > window_start(e, window)) stop = window_start(e, window);
         runner.take_along(record, along);
         runner.advance(t, int(stop - t));
-        for (; along > 0 && !runner.is_stopped(); --along, ++record) runner.report(record, e.record_at[record]);
+        for (; along > 0 && !runner.stopped; --along, ++record) runner.report(record, e.record_at[record]);
         if (e.iterate != Iterate::last && stop % segment_steps == 0) runner.close_segments();
         t = stop;
     }

@@ -1,5 +1,5 @@
 // The inner loops of problems on data: products of rows with weights, and sums of rows into weights. Vectors run along
-// the rows, which are padded to row_multiple elements and aligned. Included by data_runner.hpp.
+// the rows, which are padded to row_multiple elements and aligned. Included by the parts of data_runner.hpp.
 //
 // A product has row_multiple accumulators, element i in accumulator i mod row_multiple, folded at the end: that is 1
 // vector of float32 with AVX-512 and 4 of float64 with AVX2, and the same bits. A block of rows and units keeps all its

@@ -1,4 +1,4 @@
-// Rows of data that replicates take as their samples, for index_lanes replicates at once. Included by data_runner.hpp.
+// Rows of data that replicates take as their samples, for index_lanes replicates at once. Included by data_buffers.hpp.
 #pragma once
 
 #include "../core/lanes_plain.hpp"

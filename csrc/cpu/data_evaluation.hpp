@@ -1,0 +1,123 @@
+// Metrics of recorded points: one pass over the rows of a data set for all trajectories of the range. Included by
+// data_runner.hpp.
+#pragma once
+
+#include "../core/metrics.hpp"
+#include "data_pass.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+template <class R>
+class DataEvaluation {
+    using Real = typename Lane<R>::Real;
+    static constexpr int width = Lane<R>::width;
+
+    DataState<R>& state;
+    DataPass<R>& pass;
+    const EnsembleSpec& e;
+    DataBuffers<R>& b;
+    const NetworkLayout& layout;
+    const std::int64_t replicates;
+
+public:
+    DataEvaluation(DataState<R>& data_state, DataPass<R>& data_pass)
+        : state(data_state),
+          pass(data_pass),
+          e(state.e),
+          b(state.b),
+          layout(state.layout),
+          replicates(state.replicates) {}
+
+    // The metrics of one data set at all points of the range.
+    void evaluate(const Real* points, bool test) {
+        for (std::int64_t i = 0; i < b.trajectories * row_multiple; ++i) b.loss[i] = 0;
+        for (std::int64_t i = 0; i < b.trajectories; ++i) b.hits[i] = 0;
+        for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
+            end = begin + 1;
+            while (end < b.configs && b.problem[end] == b.problem[begin]) ++end;
+            const DataView& data = test ? state.problem(begin).test : state.problem(begin).train;
+            for (std::int64_t first = 0; first < data.rows; first += evaluated_rows) {
+                const std::int64_t n = data.rows - first < evaluated_rows ? data.rows - first : evaluated_rows;
+                for (std::int64_t s = 0; s < evaluated_rows; ++s) {
+                    const std::int64_t i = first + (s < n ? s : n - 1);
+                    b.row[s] = static_cast<const Real*>(data.features) + i * layout.row[0];
+                    b.target[s] = static_cast<const Real*>(data.targets)[i];
+                }
+                evaluate_rows(points, begin * replicates, end * replicates, n);
+                if (state.stopped_after((end - begin) * replicates * n * e.problems.dimension)) return;
+            }
+            for (std::int64_t c = begin; c < end; ++c)
+                for (std::int64_t r = 0; r < replicates; ++r) finish(points, c, r, data, test);
+        }
+    }
+
+private:
+    // Adds the losses of the rows in b.row at points first .. stop - 1.
+    void evaluate_rows(const Real* points, std::int64_t first, std::int64_t stop, std::int64_t n) {
+        const bool together = b.linear && layout.units[0] == 1;
+        const std::int64_t group = together ? most_products / evaluated_rows : 1;
+        alignas(64) Real z[most_products];
+        for (std::int64_t p = first; p < stop && !state.stopped(); p += group) {
+            const std::int64_t count = stop - p < group ? stop - p : group;
+            if (!together) {
+                pass.network_outputs(points + p * layout.size, b.row, evaluated_rows);
+                if (state.stopped_after(0)) return;
+                add_losses(b.output, p, n);
+                continue;
+            }
+            for (std::int64_t i = 0; i < count; ++i) b.unit[i] = points + (p + i) * layout.size;
+            products<R>(b.row, evaluated_rows, b.unit, count, layout.row[0], b.panel, {z, 1, evaluated_rows});
+            for (std::int64_t i = 0; i < count; ++i) {
+                if (layout.has_intercept) {
+                    const R intercept = set1<R>(b.unit[i][layout.intercept[0]]);
+                    for (std::int64_t s = 0; s < evaluated_rows; s += width) {
+                        Real* const value = z + i * evaluated_rows + s;
+                        store(value, load<R>(value) + intercept);
+                    }
+                }
+                add_losses(z + i * evaluated_rows, p + i, n);
+            }
+        }
+    }
+
+    // Losses, and hits, of the first n of evaluated_rows samples with outputs z.
+    void add_losses(const Real* z, std::int64_t point, std::int64_t n) {
+        alignas(64) Real losses[evaluated_rows], hits[evaluated_rows];
+        const int outputs = int(layout.units[layout.layers - 1]);
+        with_kind(state.network.loss, [&](auto loss) {
+            for (std::int64_t s = 0; s < evaluated_rows; s += width) {
+                const R y = load<R>(b.target + s);
+                store(losses + s, loss_of_outputs<loss.value, R>(z + s, b.samples, outputs, y));
+                store(hits + s, target_predicted<loss.value, R>(z + s, b.samples, outputs, y));
+            }
+        });
+        double* const sum = b.loss + point * row_multiple;
+        for (std::int64_t s = 0; s < n; ++s) sum[s] += double(losses[s]);
+        for (std::int64_t s = 0; s < n; ++s) b.hits[point] += double(hits[s]);
+    }
+
+    // The metrics of one trajectory from its sums.
+    void finish(const Real* points, std::int64_t c, std::int64_t r, const DataView& data, bool test) {
+        const std::int64_t point = c * replicates + r;
+        double* const sum = b.loss + point * row_multiple;
+        const bool penalised = !test && state.problem(c).l2 > 0;
+        const Evaluation evaluation{fold_row(sum) / double(data.rows), b.hits[point] / double(data.rows),
+                                    penalised ? squared_weights(points + point * layout.size) : 0};
+        for (std::int64_t m = 0; m < e.metric_count; ++m)
+            if (is_of_test(e.metrics[m]) == test)
+                b.recorded[int(e.metrics[m])][point] = Real(metric_value(e.metrics[m], evaluation, state.problem(c)));
+    }
+
+    double squared_weights(const Real* x) {
+        double acc[row_multiple] = {};
+        for (int k = 0; k < layout.layers; ++k)
+            for (std::int64_t i = layout.weights[k]; i < layout.intercept[k]; i += row_multiple)
+                for (int l = 0; l < row_multiple; ++l) {
+                    const double w = double(x[i + l]);
+                    acc[l] = __builtin_fma(w, w, acc[l]);
+                }
+        return fold_row(acc);
+    }
+};
+
+ASGD_ISA_NAMESPACE_END
