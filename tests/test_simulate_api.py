@@ -351,7 +351,7 @@ def test_memory_limits_of_control_groups(tmp_path, monkeypatch):
 def test_peak_memory(size, allowed):
     """What a call adds to the process; a million coordinates are 40 MB of parameters already."""
     code = (
-        "import anneal_sgd as s\n"
+        "import anneal_sgd as s; s.problems, s.schedules, s.simulate\n"
         "def peak(): return [int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('VmHWM')][0] * 1024\n"
         "def call(dimension, **size):\n"
         "    p = s.problems.Quadratic(0.5, noise='rademacher', noise_std=0.1, dimension=dimension)\n"
