@@ -269,7 +269,7 @@ def _cluster(address: str | None, workers: int | None) -> Iterator[Any]:
         resource_tracker.ensure_running()  # its start, in a thread of Dask's, would let Ctrl-C through to workers
         with _signals.Deferring():
             cluster = dask.LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=_QUIET
+                n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=_QUIET
             )
         with cluster, dask.Client(cluster) as client:
             yield client
