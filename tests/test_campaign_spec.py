@@ -72,6 +72,18 @@ def test_problems_on_data(tmp_path):
     assert mlp.problems[0].hidden == (8,)
 
 
+def test_columns_of_text_are_encoded_where_it_is_said(tmp_path):
+    lines = [f"{['red', 'blue', 'green'][i % 3]},{i},{'yes' if i % 2 else 'no'}" for i in range(24)]
+    (tmp_path / "mine.csv").write_text("\n".join(["colour,a,label", *lines]))
+    problem = 'kind = "logistic_regression"\ndata = "mine.csv"\ntarget = "label"\n'
+    with pytest.raises(ValueError, match="column 'colour' must be numbers"):
+        read_spec(spec(problem=problem), folder=tmp_path)
+    campaign = read_spec(spec(problem=problem + "encode = true"), folder=tmp_path).campaign
+    assert campaign.problems[0].X.shape == (24, 4)
+    with pytest.raises(ValueError, match="encode must be"):
+        read_spec(spec(problem=problem + "encode = 2"), folder=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

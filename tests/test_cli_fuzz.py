@@ -63,7 +63,7 @@ TEXTS += [
     "with_replacement",
     "reshuffling",
 ]
-TEXTS += ["logistic", "softmax", "hinge", "least-squares", "mlp", "b", "a", "auto", "digits", "synthetic-logistic"]
+TEXTS += ["logistic", "softmax", "hinge", "least_squares", "mlp", "b", "a", "auto", "digits", "synthetic-logistic"]
 FILES = ["small.db", "damaged.db", "empty", "spec.toml", "bad.toml", "data.csv", "text.csv", "data.npz", "folder", "."]
 FILES += ["none", "none/none", "folder/new", "new.csv", "new.parquet", "new.nc", "new.db", "new", "/dev/null", "/", ""]
 FILES += ["x" * 300, "\udcff", "data.csv/new", "link"]

@@ -174,7 +174,7 @@ def test_csv_targets(tmp_path):
     assert groups.classes == ("0", "1", "2")
     assert type(datasets.make_problem(groups)) is problems.SoftmaxRegression
     assert type(datasets.make_problem(groups, model="mlp")) is problems.MLP
-    assert type(datasets.make_problem(groups, model="least-squares")) is problems.LeastSquares
+    assert type(datasets.make_problem(groups, model="least_squares")) is problems.LeastSquares
     labelled = tmp_path / "labelled.csv"
     labelled.write_text("\n".join(["a,b,label", *(",".join(r.split(",")[:3]) for r in rows)]))
     table = datasets.load(str(labelled), target="label")
@@ -189,7 +189,7 @@ def test_least_squares_takes_the_numbers_of_a_target(tmp_path):
     np.savez(tmp_path / "data.npz", X=X, y=y)
     table = datasets.load(str(tmp_path / "data.npz"))
     assert len(table.classes) == 4
-    problem = datasets.make_problem(table, model="least-squares")
+    problem = datasets.make_problem(table, model="least_squares")
     np.testing.assert_allclose(problem.y, (y - y.mean()) / y.std())
 
 

@@ -7,15 +7,15 @@
 
 ASGD_ISA_NAMESPACE_BEGIN
 
-inline constexpr int slot_lanes = 16, slot_rows = int(block_replicates) / slot_lanes;
+inline constexpr int slots_per_row = 16, rows_per_block = int(block_replicates) / slots_per_row;
 
 struct SlotRow {
-    double v[slot_lanes];
+    double v[slots_per_row];
 };
 
 ASGD_FN SlotRow operator+(const SlotRow& a, const SlotRow& b) {
     SlotRow sum;
-    for (int k = 0; k < slot_lanes; ++k) sum.v[k] = a.v[k] + b.v[k];
+    for (int k = 0; k < slots_per_row; ++k) sum.v[k] = a.v[k] + b.v[k];
     return sum;
 }
 
@@ -23,7 +23,7 @@ ASGD_FN SlotRow operator+(const SlotRow& a, const SlotRow& b) {
 // at a time, so that sums stay in registers.
 template <class F>
 ASGD_FN double fold_block(F row) {
-    constexpr int rows = slot_rows / 8;
+    constexpr int rows = rows_per_block / 8;
     SlotRow sums[rows];
     for (int r = 0; r < rows; ++r) {
         const SlotRow a = (row(r) + row(r + 4 * rows)) + (row(r + 2 * rows) + row(r + 6 * rows));
@@ -32,7 +32,7 @@ ASGD_FN double fold_block(F row) {
     }
     for (int w = rows / 2; w > 0; w /= 2)
         for (int r = 0; r < w; ++r) sums[r] = sums[r] + sums[r + w];
-    for (int w = slot_lanes / 2; w > 0; w /= 2)
+    for (int w = slots_per_row / 2; w > 0; w /= 2)
         for (int k = 0; k < w; ++k) sums[0].v[k] += sums[0].v[k + w];
     return sums[0].v[0];
 }
@@ -59,15 +59,15 @@ static Moment block_moment(const Real* values, std::int64_t first_slot, std::int
     }
 
     SlotRow count, minimum, maximum;
-    for (int k = 0; k < slot_lanes; ++k) {
+    for (int k = 0; k < slots_per_row; ++k) {
         count.v[k] = 0;
         minimum.v[k] = infinity;
         maximum.v[k] = -infinity;
     }
     const double sum = fold_block([&](int r) {
         SlotRow row;
-        for (int k = 0; k < slot_lanes; ++k) {
-            const double value = double(values[r * slot_lanes + k]);
+        for (int k = 0; k < slots_per_row; ++k) {
+            const double value = double(values[r * slots_per_row + k]);
             const bool finite = __builtin_fabs(value) <= largest;
             const double low = finite ? value : infinity, high = finite ? value : -infinity;
             count.v[k] += finite ? 1.0 : 0.0;
@@ -78,7 +78,7 @@ static Moment block_moment(const Real* values, std::int64_t first_slot, std::int
         return row;
     });
     Moment m;
-    for (int k = 0; k < slot_lanes; ++k) {
+    for (int k = 0; k < slots_per_row; ++k) {
         m.count += std::int64_t(count.v[k]);
         m.minimum = minimum.v[k] < m.minimum ? minimum.v[k] : m.minimum;
         m.maximum = maximum.v[k] > m.maximum ? maximum.v[k] : m.maximum;
@@ -90,8 +90,8 @@ static Moment block_moment(const Real* values, std::int64_t first_slot, std::int
     } else {
         const double scaled_sum = fold_block([&](int r) {
             SlotRow row;
-            for (int k = 0; k < slot_lanes; ++k) {
-                const double value = double(values[r * slot_lanes + k]);
+            for (int k = 0; k < slots_per_row; ++k) {
+                const double value = double(values[r * slots_per_row + k]);
                 row.v[k] = __builtin_fabs(value) <= largest ? value * sum_scale : 0.0;
             }
             return row;
@@ -100,8 +100,8 @@ static Moment block_moment(const Real* values, std::int64_t first_slot, std::int
     }
     m.m2 = fold_block([&](int r) {
         SlotRow row;
-        for (int k = 0; k < slot_lanes; ++k) {
-            const double value = double(values[r * slot_lanes + k]), deviation = value - m.mean;
+        for (int k = 0; k < slots_per_row; ++k) {
+            const double value = double(values[r * slots_per_row + k]), deviation = value - m.mean;
             row.v[k] = __builtin_fabs(value) <= largest ? deviation * deviation : 0.0;
         }
         return row;

@@ -1,8 +1,8 @@
 // Philox4x32-10 (Salmon, Moraes, Dror and Shaw, SC 2011) as a pure function of (counter, key), over a lane type.
 //
-// The counter is (replicate, stream, call, block) and lanes run over replicates, so of the first two rounds only two
-// xors depend on both lane and call: PhiloxLanes holds what depends on the lane, PhiloxCall what depends on the call.
-// That leaves 8 of 10 rounds to compute per call. The words are the published ones (tests/vectors).
+// The counter is (replicate, stream, call, substream) and lanes run over replicates, so of the first two rounds only
+// two xors depend on both lane and call: PhiloxLanes holds what depends on the lane, PhiloxCall what depends on the
+// call. That leaves 8 of 10 rounds to compute per call. The words are the published ones (tests/vectors).
 #pragma once
 
 #include "lanes_plain.hpp"
@@ -25,17 +25,17 @@ ASGD_FN PhiloxKeys philox_keys(uint64_t seed) {
     return keys;
 }
 
-// The share of rounds 1 and 2 that depends on (replicate, block) alone.
+// The share of rounds 1 and 2 that depends on (replicate, substream) alone.
 template <class Word>
 struct PhiloxLanes {
     Word high, low, first_low;
 };
 
 template <class Word>
-ASGD_FN PhiloxLanes<Word> philox_lanes(Word replicate, uint32_t block, const PhiloxKeys& keys) {
+ASGD_FN PhiloxLanes<Word> philox_lanes(Word replicate, uint32_t substream, const PhiloxKeys& keys) {
     Word high, low, first_low;
     mul_high_low(philox_m0, replicate, high, first_low);
-    const Word second = xor2(high, word_set1<Word>(block ^ keys.k1[0]));
+    const Word second = xor2(high, word_set1<Word>(substream ^ keys.k1[0]));
     mul_high_low(philox_m1, second, high, low);
     return {xor2(high, word_set1<Word>(keys.k0[1])), low, first_low};
 }

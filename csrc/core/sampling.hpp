@@ -10,7 +10,8 @@
 ASGD_ISA_NAMESPACE_BEGIN
 
 // The last counter of Philox: coordinate + (purpose << 24).
-inline constexpr uint32_t block_of_samples = 1u << 24, block_of_epochs = 2u << 24, block_of_start = 3u << 24;
+inline constexpr uint32_t substream_of_samples = 1u << 24, substream_of_epochs = 2u << 24,
+                          substream_of_start = 3u << 24;
 
 inline constexpr int shuffle_rounds = 16;  // fewer show in how often each order of 5 rows comes (12: by 3 %)
 inline constexpr int calls_per_epoch = shuffle_rounds / 4;

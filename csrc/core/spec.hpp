@@ -132,6 +132,21 @@ struct EnsembleSpec {
     std::int64_t metric_count;
 };
 
+// Configs first_config .. stop_config - 1 of an ensemble on replicates first_replicate .. stop_replicate - 1.
+struct Rectangle {
+    std::int64_t first_config, stop_config;
+    std::int64_t first_replicate, stop_replicate;
+
+    // Not for the units of an instruction set.
+    std::int64_t configs() const { return stop_config - first_config; }
+    std::int64_t replicates() const { return stop_replicate - first_replicate; }
+};
+
+// In C order over problems, schedules, learning rates.
+inline std::int64_t config_count(const EnsembleSpec& e) {
+    return e.problems.count * e.schedule_count * e.base_lr_count;
+}
+
 // f(Real()), Real the type of the precision. Not for the units of an instruction set.
 template <class F>
 auto with_real(Precision precision, F f) {

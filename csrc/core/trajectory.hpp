@@ -79,6 +79,13 @@ ASGD_FN std::int64_t tail_window_start(std::int64_t k, double tail_frac) {
     return k - (n < 1 ? 1 : n);
 }
 
+// The step at which the tail window of a record begins. A record without one has -1, which every step is past, so that
+// it holds up nothing.
+ASGD_FN std::int64_t window_start(const EnsembleSpec& e, std::int64_t record) {
+    const std::int64_t k = e.record_at[record];
+    return e.iterate == Iterate::tail_average && k > 0 ? tail_window_start(k, e.tail_frac) : -1;
+}
+
 // How many of the last iterates are averaged at step k > 0.
 ASGD_FN std::int64_t window_length(const EnsembleSpec& e, std::int64_t k) {
     switch (e.iterate) {
@@ -89,7 +96,7 @@ ASGD_FN std::int64_t window_length(const EnsembleSpec& e, std::int64_t k) {
     __builtin_unreachable();
 }
 
-// Windows begin and end in the order of the records, so the open ones are consecutive and can share slots cyclically.
+// Windows begin and end in the order of the records, so the open ones are consecutive and can share memory cyclically.
 ASGD_FN std::int64_t most_open_windows(const EnsembleSpec& e) {
     if (e.iterate != Iterate::tail_average) return 0;
     std::int64_t most = 0, first = 0;

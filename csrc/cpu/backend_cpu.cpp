@@ -81,7 +81,7 @@ private:
 struct Run {
     const EnsembleSpec& ensemble;
     const Kernels& kernels;
-    const std::vector<Range>& tasks;
+    const std::vector<Task>& tasks;
     Sink& sink;
     std::atomic<std::size_t> next{0};
     std::atomic<std::int64_t> steps_done{0};
@@ -140,9 +140,9 @@ void work_in_thread(Run& run) {
     if (--run.working == 0) run.all_left.notify_all();
 }
 
-double trajectories(const std::vector<Range>& tasks) {
+double trajectories(const std::vector<Task>& tasks) {
     double sum = 0;
-    for (const Range& t : tasks) sum += double(t.stop_config - t.first_config) * double(t.replicates);
+    for (const Task& t : tasks) sum += double(t.configs()) * double(t.replicates());
     return sum;
 }
 
@@ -185,7 +185,7 @@ const Kernels& kernels(const std::string& name) {
     throw std::invalid_argument("isa: '" + name + "' is not one that this build and processor offer: " + allowed);
 }
 
-void run_tasks(const EnsembleSpec& ensemble, const Kernels& kernels, const std::vector<Range>& tasks, int threads,
+void run_tasks(const EnsembleSpec& ensemble, const Kernels& kernels, const std::vector<Task>& tasks, int threads,
                Sink& sink, const Poll& poll) {
     Run run{ensemble, kernels, tasks, sink};
     const double total = trajectories(tasks) * work_per_trajectory(ensemble);

@@ -28,7 +28,7 @@ using Poll = std::function<void(double fraction_done)>;
 
 // Runs every task; the calling thread waits and calls `poll` some ten times a second. What poll or a worker throws
 // stops the run and is rethrown here. Work too small to be worth a thread runs on the calling thread, without polls.
-void run_tasks(const EnsembleSpec& ensemble, const Kernels& kernels, const std::vector<Range>& tasks, int threads,
+void run_tasks(const EnsembleSpec& ensemble, const Kernels& kernels, const std::vector<Task>& tasks, int threads,
                Sink& sink, const Poll& poll);
 
 }  // namespace anneal_sgd::cpu

@@ -31,14 +31,14 @@ public:
                e.problems.projection == ProjectionKind::none && e.iterate == Iterate::last;
     }
 
-    void advance(std::int64_t begin, std::int64_t end, std::int64_t first, std::int64_t lanes, int n) {
+    void advance(std::int64_t begin, std::int64_t end, std::int64_t first, std::int64_t replicates, int n) {
         for (std::int64_t c = begin; c < end && !state.stopped(); c += width) {
             const int count = int(end - c < width ? end - c : width);
             for (int j = 0; j < n; ++j)
                 for (int l = 0; l < width; ++l)
                     b.column_lr[j * width + l] =
                         l < count ? state.rates.minus_lr[(c + l) * segment_steps + j] : Real(0);
-            for (std::int64_t r = first; r < first + lanes && !state.stopped(); ++r) {
+            for (std::int64_t r = first; r < first + replicates && !state.stopped(); ++r) {
                 move(c, count, r, true);
                 if (e.momentum > 0)
                     advance_vector<Terms::momentum>(c, count, r, n);

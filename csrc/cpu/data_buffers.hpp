@@ -1,4 +1,4 @@
-// The memory of a range of trajectories of a problem on data. Included by data_state.hpp.
+// The memory of a task on data. Included by data_state.hpp.
 #pragma once
 
 #include "../core/network.hpp"
@@ -26,7 +26,7 @@ struct DataBuffers {
     Averages<R> averages;   // of x
     Real* averaged;         // the same
 
-    uint32_t* index;           // [sample in the tile, replicate of index_lanes]
+    uint32_t* index;           // [sample in the tile, replicate of index_replicates]
     const Real** row;          // [sample]: of a step, or rows to evaluate
     const Real** unit;         // [unit of any layer, or member]
     Real* target;              // [sample]
@@ -47,10 +47,10 @@ struct DataBuffers {
     double* hits;                        // [config, replicate]
     Real* recorded[kind_count<Metric>];  // [config, replicate]
 
-    DataBuffers(const EnsembleSpec& e, const Range& range, Arena& arena) : layout(network_layout(*e.problems.network)) {
+    DataBuffers(const EnsembleSpec& e, const Task& task, Arena& arena) : layout(network_layout(*e.problems.network)) {
         const NetworkSpec& network = *e.problems.network;
-        configs = range.stop_config - range.first_config;
-        trajectories = configs * range.replicates;
+        configs = task.stop_config - task.first_config;
+        trajectories = configs * (task.stop_replicate - task.first_replicate);
         linear = layout.layers == 1;
         const std::int64_t to_fill = (most_members + network.batch_size - 1) / network.batch_size;
         members = !linear ? 1 : layout.units[0] == 1 && to_fill < shared_members ? shared_members : to_fill;
@@ -69,7 +69,7 @@ struct DataBuffers {
         averages.take(e, state, arena);
         averaged = arena.take<Real>(e.iterate != Iterate::last ? state : 0);
 
-        index = arena.take<uint32_t>((tile_steps * network.batch_size + 8) * index_lanes);
+        index = arena.take<uint32_t>((tile_steps * network.batch_size + 8) * index_replicates);
         row = arena.take<const Real*>(samples);
         target = arena.take<Real>(samples);
         std::int64_t most_units = most_members;
@@ -87,7 +87,7 @@ struct DataBuffers {
         unit_number = arena.take<Real>(widest);
         hidden_row = arena.take<const Real*>(linear ? 0 : samples);
         panel = arena.take<Real>(most_products * row_multiple);
-        start = arena.take<Real>((segment_steps + 8) * index_lanes);
+        start = arena.take<Real>((segment_steps + 8) * index_replicates);
         const bool by_columns = linear && layout.units[0] == 1 && configs > 1;
         columns = take_weights(by_columns ? layout.row[0] * Lane<R>::width : 0);
         column_factors = arena.take<Real>(by_columns ? network.batch_size * Lane<R>::width : 0);

@@ -1,4 +1,4 @@
-// Metrics of recorded points: one pass over the rows of a data set for all trajectories of the range. Included by
+// Metrics of recorded points: one pass over the rows of a data set for all trajectories of the task. Included by
 // data_runner.hpp.
 #pragma once
 
@@ -28,7 +28,7 @@ public:
           layout(state.layout),
           replicates(state.replicates) {}
 
-    // The metrics of one data set at all points of the range.
+    // The metrics of one data set at all points of the task.
     void evaluate(const Real* points, bool test) {
         for (std::int64_t i = 0; i < b.trajectories * row_multiple; ++i) b.loss[i] = 0;
         for (std::int64_t i = 0; i < b.trajectories; ++i) b.hits[i] = 0;

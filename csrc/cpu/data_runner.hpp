@@ -1,11 +1,11 @@
-// Advances a range of trajectories of a problem on data on one core: written once over lane types. Included by
+// Advances a task, trajectories of a problem on data, on one core: written once over lane types. Included by
 // isa_*.cpp only.
 //
 // Vectors run along the features (products.hpp), so a trajectory's weights are contiguous and a row is read as it lies
 // in the data. Trajectories advance in gangs, whose outputs fill vectors when the loss is differentiated: without
 // shared rows (streams of their own, or one config) a gang is some replicates of one config; where configs share the
 // stream it is some configs of one replicate, every row that it loads is used by all of them, and the products of rows
-// and weights are a small matrix product. Recorded losses pass over the data once for all trajectories of the range.
+// and weights are a small matrix product. Recorded losses pass over the data once for all trajectories of the task.
 //
 // What the parts work on is data_state.hpp; they are the pass through a network, three ways to take steps and the
 // evaluation of metrics, each in a file of its own.
@@ -33,7 +33,7 @@ class DataRunner : public Stoppable {
     DataEvaluation<R> evaluation{state, pass};
     const EnsembleSpec& e;
     const NetworkSpec& network;
-    const Range& range;
+    const Task& task;
     DataBuffers<R>& b;
     const Configs& configs;
     const NetworkLayout& layout;
@@ -41,12 +41,12 @@ class DataRunner : public Stoppable {
     const std::int64_t batch, replicates;
 
 public:
-    DataRunner(const EnsembleSpec& ensemble, const Range& r, Arena& arena, const Listener& l)
+    DataRunner(const EnsembleSpec& ensemble, const Task& r, Arena& arena, const Listener& l)
         : Stoppable(l),
           state(ensemble, r, arena, *this),
           e(state.e),
           network(state.network),
-          range(state.range),
+          task(state.task),
           b(state.b),
           configs(state.configs),
           layout(state.layout),
@@ -65,22 +65,22 @@ public:
     void advance(std::int64_t t, int n) {
         state.rates.compute(configs, t, n);
         state.tile_sample = t * batch;
-        for (std::int64_t first = 0; first < replicates; first += index_lanes) {
-            const std::int64_t lanes = replicates - first < index_lanes ? replicates - first : index_lanes;
+        for (std::int64_t first = 0; first < replicates; first += index_replicates) {
+            const std::int64_t count = replicates - first < index_replicates ? replicates - first : index_replicates;
             for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
                 end = sharing_stop(begin);
                 draw_samples(begin, first, t, n);
                 if (columns.worth(end - begin, n))
-                    columns.advance(begin, end, first, lanes, n);
+                    columns.advance(begin, end, first, count, n);
                 else if (b.linear && layout.units[0] == 1 && batch == 1)
-                    singles.advance(begin, end, first, lanes, n);
+                    singles.advance(begin, end, first, count, n);
                 else if (end - begin > 1)
-                    for (std::int64_t l = 0; l < lanes && !stopped; ++l)
+                    for (std::int64_t l = 0; l < count && !stopped; ++l)
                         gangs.advance_sharing(begin, end, first + l, n);
                 else
-                    for (std::int64_t l = 0; l < lanes && !stopped; l += b.members)
-                        gangs.advance_separate(begin, first + l, lanes - l < b.members ? lanes - l : b.members, n);
-                stopped_after((end - begin) * lanes * n * batch * e.problems.dimension);
+                    for (std::int64_t l = 0; l < count && !stopped; l += b.members)
+                        gangs.advance_separate(begin, first + l, count - l < b.members ? count - l : b.members, n);
+                stopped_after((end - begin) * count * n * batch * e.problems.dimension);
                 if (stopped) return;
             }
         }
@@ -106,7 +106,7 @@ public:
         if (records_test(e) && !stopped) evaluation.evaluate(points, true);
         for (std::int64_t c = 0; c < b.configs && !stopped; ++c)
             for (std::int64_t m = 0; m < e.metric_count; ++m)
-                listener.recorded(listener.context, range.first_config + c, record * e.metric_count + m,
+                listener.recorded(listener.context, task.first_config + c, record * e.metric_count + m,
                                   b.recorded[int(e.metrics[m])] + c * replicates);
     }
 
@@ -163,8 +163,8 @@ private:
             if (i >= drawn) {
                 const std::int64_t begin = i - i % segment_steps;
                 drawn = begin + segment_steps;
-                fill_values<R, NoiseKind::gaussian, 1>(keys, configs.stream(c), block_of_start,
-                                                       uint32_t(range.first_replicate + first), 1, begin, drawn,
+                fill_values<R, NoiseKind::gaussian, 1>(keys, configs.stream(c), substream_of_start,
+                                                       uint32_t(task.first_replicate + first), 1, begin, drawn,
                                                        b.start);
             }
             const double gain = layer + 1 < layout.layers ? start_gain(network.activation) : 1.0;
@@ -174,10 +174,10 @@ private:
         });
     }
 
-    // Rows that index_lanes replicates take in steps t .. t + n - 1, to b.index.
+    // Rows that index_replicates replicates take in steps t .. t + n - 1, to b.index.
     void draw_samples(std::int64_t c, std::int64_t first, std::int64_t t, int n) {
         const SampleStream stream{keys, uint32_t(state.problem(c).train.rows), configs.stream(c),
-                                  uint32_t(range.first_replicate + first)};
+                                  uint32_t(task.first_replicate + first)};
         switch (network.sampling) {
             case Sampling::with_replacement:
                 return fill_with_replacement<W>(stream, t * batch, (t + n) * batch, b.index);
@@ -187,17 +187,17 @@ private:
 };
 
 template <class R>
-ASGD_FN std::int64_t data_scratch_bytes(const EnsembleSpec& e, const Range& range) {
+ASGD_FN std::int64_t data_scratch_bytes(const EnsembleSpec& e, const Task& task) {
     Arena arena{nullptr};
-    const DataBuffers<R> buffers(e, range, arena);
+    const DataBuffers<R> buffers(e, task, arena);
     const LearningRates<R> rates(buffers.configs, arena);
     return arena.used;
 }
 
 template <class R, class W>
-static bool run_data_range(const EnsembleSpec& e, const Range& range, void* scratch, const Listener& listener) {
+static bool run_data_range(const EnsembleSpec& e, const Task& task, void* scratch, const Listener& listener) {
     Arena arena{static_cast<char*>(scratch)};
-    return DataRunner<R, W>(e, range, arena, listener).run();
+    return DataRunner<R, W>(e, task, arena, listener).run();
 }
 
 ASGD_ISA_NAMESPACE_END

@@ -1,4 +1,4 @@
-// A range of trajectories of a problem on data under way: what every way to take steps, and the evaluation of metrics,
+// A task of a problem on data under way: what every way to take steps, and the evaluation of metrics,
 // work on. Included by them and by data_runner.hpp.
 #pragma once
 
@@ -13,7 +13,7 @@ struct DataState {
 
     const EnsembleSpec& e;
     const NetworkSpec& network;
-    const Range& range;
+    const Task& task;
     Stoppable& stoppable;
     DataBuffers<R> b;
     LearningRates<R> rates;
@@ -24,21 +24,21 @@ struct DataState {
     std::int64_t tile_sample = 0;  // number of the first sample of the tile
 
     struct Member {
-        std::int64_t config, replicate;  // counted in the range
+        std::int64_t config, replicate;  // counted in the task
         Weights<Real> w;
     };
 
-    DataState(const EnsembleSpec& ensemble, const Range& r, Arena& arena, Stoppable& whole)
+    DataState(const EnsembleSpec& ensemble, const Task& r, Arena& arena, Stoppable& whole)
         : e(ensemble),
           network(*ensemble.problems.network),
-          range(r),
+          task(r),
           stoppable(whole),
           b(ensemble, r, arena),
           rates(b.configs, arena),
           configs(ensemble, r),
           layout(b.layout),
           batch(network.batch_size),
-          replicates(r.replicates),
+          replicates(r.stop_replicate - r.first_replicate),
           share(Real(1) / Real(network.batch_size)) {}
 
     bool stopped() const { return stoppable.stopped; }
@@ -58,11 +58,12 @@ struct DataState {
 
     // Rows and targets of the batch that replicate takes in step j of the tile, from place `sample` on.
     void take_batch(const DataView& data, int j, std::int64_t replicate, std::int64_t sample) {
-        const uint32_t* index = b.index + (j * batch + tile_sample % 4) * index_lanes + replicate % index_lanes;
+        const uint32_t* index =
+            b.index + (j * batch + tile_sample % 4) * index_replicates + replicate % index_replicates;
         const Real* const features = static_cast<const Real*>(data.features);
         const Real* const targets = static_cast<const Real*>(data.targets);
         for (std::int64_t s = 0; s < batch; ++s) {
-            const std::int64_t i = index[s * index_lanes];
+            const std::int64_t i = index[s * index_replicates];
             b.row[sample + s] = features + i * layout.row[0];
             b.target[sample + s] = targets[i];
         }

@@ -1,6 +1,6 @@
 // Gaussian draws of float32 for vectors of replicates, in a pipeline of three stages: while the words of one vector are
 // made, the radii of the vector before it are, and the angles of the one before that. Each is a chain of instructions
-// that wait for each other; a slot has a piece of each, so that a processor finds enough that need not wait (it would
+// that wait for each other; a beat has a piece of each, so that a processor finds enough that need not wait (it would
 // have to look ahead farther than it can to find them by itself). Included by noise.hpp, which has the plain form.
 #pragma once
 
@@ -21,39 +21,39 @@ struct AngleStage {
     SincosOctant<R> angle;
 };
 
-template <int slot, class R>
-ASGD_FN void radius_slot(RadiusStage<R>& pair) {
-    if constexpr (slot == 0)
+template <int beat, class R>
+ASGD_FN void radius_beat(RadiusStage<R>& pair) {
+    if constexpr (beat == 0)
         pair.log.u = variate_under_log<R>(pair.a);
-    else if constexpr (slot <= minus_two_log_parts)
-        minus_two_log_part<slot - 1>(pair.log);
+    else if constexpr (beat <= minus_two_log_parts)
+        minus_two_log_part<beat - 1>(pair.log);
 }
 
 // The draws go to `even` and `odd`.
-template <int slot, class R>
-ASGD_FN void angle_slot(AngleStage<R>& pair, float* even, float* odd) {
-    if constexpr (slot == 0) pair.angle.t = variate_of_angle<R>(pair.b);
-    if constexpr (slot == 1) pair.radius = sqrt_normal(pair.radius_squared);
-    if constexpr (slot < sincos_octant_parts) sincos_octant_part<slot>(pair.angle);
-    if constexpr (slot == sincos_octant_parts) turn(pair.b, pair.angle.cosine, pair.angle.sine);
-    if constexpr (slot == sincos_octant_parts + 1) {
+template <int beat, class R>
+ASGD_FN void angle_beat(AngleStage<R>& pair, float* even, float* odd) {
+    if constexpr (beat == 0) pair.angle.t = variate_of_angle<R>(pair.b);
+    if constexpr (beat == 1) pair.radius = sqrt_normal(pair.radius_squared);
+    if constexpr (beat < sincos_octant_parts) sincos_octant_part<beat>(pair.angle);
+    if constexpr (beat == sincos_octant_parts) turn(pair.b, pair.angle.cosine, pair.angle.sine);
+    if constexpr (beat == sincos_octant_parts + 1) {
         store(even, pair.radius * pair.angle.cosine);
         store(odd, pair.radius * pair.angle.sine);
     }
 }
 
-// Rounds 3 to 9 of Philox are the slots, and the last piece of a stage must not come after them.
-inline constexpr int pipeline_slots = 7;
-static_assert(minus_two_log_parts < pipeline_slots && sincos_octant_parts + 1 < pipeline_slots, "a stage is too long");
+// Rounds 3 to 9 of Philox are the beats, and the last piece of a stage must not come after them.
+inline constexpr int pipeline_beats = 7;
+static_assert(minus_two_log_parts < pipeline_beats && sincos_octant_parts + 1 < pipeline_beats, "a stage is too long");
 
-template <int slot, class R>
-ASGD_FN void pipeline_slot(AngleStage<R> angles[2], float* out, std::int64_t row, const PhiloxKeys& keys,
+template <int beat, class R>
+ASGD_FN void pipeline_beat(AngleStage<R> angles[2], float* out, std::int64_t row, const PhiloxKeys& keys,
                            typename Lane<R>::Word words[4], RadiusStage<R> radii[2]) {
-    angle_slot<slot>(angles[0], out, out + row);
-    angle_slot<slot>(angles[1], out + 2 * row, out + 3 * row);
-    philox_round(slot + 2, keys, words);
-    radius_slot<slot>(radii[0]);
-    radius_slot<slot>(radii[1]);
+    angle_beat<beat>(angles[0], out, out + row);
+    angle_beat<beat>(angles[1], out + 2 * row, out + 3 * row);
+    philox_round(beat + 2, keys, words);
+    radius_beat<beat>(radii[0]);
+    radius_beat<beat>(radii[1]);
 }
 
 inline constexpr std::int64_t most_calls_in_pipeline = 32;
@@ -62,14 +62,14 @@ inline constexpr std::int64_t least_pipelined = 48;  // vectors x calls: turns o
 // Draws of `calls` calls, at most most_calls_in_pipeline, from first_call on for the first `vectors` of V vectors of
 // replicates; row j of `out` is the j-th draw of them.
 template <class R, int V>
-ASGD_FN void fill_gaussian(const PhiloxKeys& keys, uint32_t stream, uint32_t block, uint32_t first_replicate,
+ASGD_FN void fill_gaussian(const PhiloxKeys& keys, uint32_t stream, uint32_t substream, uint32_t first_replicate,
                            int vectors, std::int64_t first_call, std::int64_t calls, float* out) {
     constexpr int n = philox_bits_per_call<R>, width = Lane<R>::width;
     constexpr std::int64_t row = V * width;
     PhiloxLanes<typename Lane<R>::Word> lanes[V];
     PhiloxCall call[most_calls_in_pipeline + 2];  // the last are for turns that drain the pipeline
     for (int v = 0; v < vectors; ++v)
-        lanes[v] = philox_lanes(replicate_words<R>(first_replicate + uint32_t(v * width)), block, keys);
+        lanes[v] = philox_lanes(replicate_words<R>(first_replicate + uint32_t(v * width)), substream, keys);
     for (std::int64_t q = 0; q < calls + 2; ++q) call[q] = philox_call(stream, uint32_t(first_call + q), keys);
     const R zero = set1<R>(0);
     const auto no_bits = set1_bits<typename Lane<R>::Bits>(0);
@@ -84,13 +84,13 @@ ASGD_FN void fill_gaussian(const PhiloxKeys& keys, uint32_t stream, uint32_t blo
         typename Lane<R>::Word words[4];
         philox_start(lanes[v], call[q], words);
         float* const to_words = out + (q * n * V + v) * width;
-        pipeline_slot<0>(angles, to_angles, row, keys, words, radii);
-        pipeline_slot<1>(angles, to_angles, row, keys, words, radii);
-        pipeline_slot<2>(angles, to_angles, row, keys, words, radii);
-        pipeline_slot<3>(angles, to_angles, row, keys, words, radii);
-        pipeline_slot<4>(angles, to_angles, row, keys, words, radii);
-        pipeline_slot<5>(angles, to_angles, row, keys, words, radii);
-        pipeline_slot<6>(angles, to_angles, row, keys, words, radii);
+        pipeline_beat<0>(angles, to_angles, row, keys, words, radii);
+        pipeline_beat<1>(angles, to_angles, row, keys, words, radii);
+        pipeline_beat<2>(angles, to_angles, row, keys, words, radii);
+        pipeline_beat<3>(angles, to_angles, row, keys, words, radii);
+        pipeline_beat<4>(angles, to_angles, row, keys, words, radii);
+        pipeline_beat<5>(angles, to_angles, row, keys, words, radii);
+        pipeline_beat<6>(angles, to_angles, row, keys, words, radii);
         typename Lane<R>::Bits bits[n];
         philox_last_round<R>(keys, words, bits);
         ASGD_UNROLL

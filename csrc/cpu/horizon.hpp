@@ -26,7 +26,7 @@ struct Arena {
     }
 };
 
-// Configs are in C order over problems, schedules, learning rates.
+// The problem of a config.
 ASGD_FN std::int64_t problem_of(const EnsembleSpec& e, std::int64_t config) {
     return config / e.base_lr_count / e.schedule_count;
 }
@@ -36,8 +36,8 @@ struct Configs {
     const EnsembleSpec& e;
     std::int64_t first, n;
 
-    Configs(const EnsembleSpec& ensemble, const Range& range)
-        : e(ensemble), first(range.first_config), n(range.stop_config - range.first_config) {}
+    Configs(const EnsembleSpec& ensemble, const Task& task)
+        : e(ensemble), first(task.first_config), n(task.stop_config - task.first_config) {}
     std::int64_t schedule(std::int64_t c) const { return (first + c) / e.base_lr_count % e.schedule_count; }
     std::int64_t problem(std::int64_t c) const { return problem_of(e, first + c); }
     double base_lr(std::int64_t c) const { return e.base_lr[(first + c) % e.base_lr_count]; }
@@ -147,12 +147,6 @@ protected:
 
     const Listener& listener;
 };
-
-// Step at which record r's tail average begins; past is -1: at once, there is none.
-ASGD_FN std::int64_t window_start(const EnsembleSpec& e, std::int64_t r) {
-    return e.iterate == Iterate::tail_average && e.record_at[r] > 0 ? tail_window_start(e.record_at[r], e.tail_frac)
-                                                                    : -1;
-}
 
 // Takes a runner through the horizon in tiles of up to tile_steps steps (a divisor of segment_steps), cut where
 // something is recorded, where a tail window begins and at segments. The runner offers `stopped`,

@@ -29,7 +29,7 @@ ASGD_FN void for_each_vector(std::int64_t n, Function function) {
 }
 
 template <class R>
-ASGD_FN void draws_of(NoiseKind noise, std::uint64_t seed, std::uint32_t stream, std::uint32_t block,
+ASGD_FN void draws_of(NoiseKind noise, std::uint64_t seed, std::uint32_t stream, std::uint32_t substream,
                       std::int64_t first_replicate, std::int64_t replicates, std::int64_t first_step,
                       std::int64_t steps, typename Lane<R>::Real* out) {
     using Real = typename Lane<R>::Real;
@@ -48,9 +48,9 @@ ASGD_FN void draws_of(NoiseKind noise, std::uint64_t seed, std::uint32_t stream,
             with_kind(noise, [&](auto kind) {
                 constexpr NoiseForm filled = noise_form(kind.value);
                 if constexpr (filled == NoiseForm::bits)
-                    fill_bits<R, V>(keys, stream, block, replicate, vectors, t, bits);
+                    fill_bits<R, V>(keys, stream, substream, replicate, vectors, t, bits);
                 else if constexpr (filled == NoiseForm::values)
-                    fill_values<R, kind.value, V>(keys, stream, block, replicate, vectors, t, stop, values);
+                    fill_values<R, kind.value, V>(keys, stream, substream, replicate, vectors, t, stop, values);
             });
             for (std::int64_t s = t; s < stop; ++s)
                 for (int l = 0; l < row && first + l < replicates; ++l) {
@@ -84,18 +84,18 @@ struct KernelFunctions {
         }
         __builtin_unreachable();
     }
-    static std::int64_t scratch_bytes(const EnsembleSpec& e, const Range& range) {
+    static std::int64_t scratch_bytes(const EnsembleSpec& e, const Task& task) {
         return with_lanes(e.precision, [&](auto lanes) {
             using R = typename decltype(lanes)::R;
-            return e.problems.network != nullptr ? data_scratch_bytes<R>(e, range) : scratch_bytes_of<R>(e, range);
+            return e.problems.network != nullptr ? data_scratch_bytes<R>(e, task) : scratch_bytes_of<R>(e, task);
         });
     }
-    static bool run(const EnsembleSpec& e, const Range& range, void* scratch, const Listener& listener) {
+    static bool run(const EnsembleSpec& e, const Task& task, void* scratch, const Listener& listener) {
         const DefaultFloatingPoint guard;
         return with_lanes(e.precision, [&](auto lanes) {
             using R = typename decltype(lanes)::R;
-            return e.problems.network != nullptr ? run_data_range<R, F>(e, range, scratch, listener)
-                                                 : run_range<R>(e, range, scratch, listener);
+            return e.problems.network != nullptr ? run_data_range<R, F>(e, task, scratch, listener)
+                                                 : run_range<R>(e, task, scratch, listener);
         });
     }
     static Moment block_moment(Precision precision, const void* values, std::int64_t first_slot, std::int64_t n) {
@@ -133,12 +133,12 @@ struct KernelFunctions {
         }
     }
     static void draws(Precision precision, NoiseKind noise, std::uint64_t seed, std::uint32_t stream,
-                      std::uint32_t block, std::int64_t first_replicate, std::int64_t replicates,
+                      std::uint32_t substream, std::int64_t first_replicate, std::int64_t replicates,
                       std::int64_t first_step, std::int64_t steps, void* out) {
         const DefaultFloatingPoint guard;
         with_lanes(precision, [&](auto lanes) {
             using T = decltype(lanes);
-            draws_of<typename T::R>(noise, seed, stream, block, first_replicate, replicates, first_step, steps,
+            draws_of<typename T::R>(noise, seed, stream, substream, first_replicate, replicates, first_step, steps,
                                     static_cast<typename T::Real*>(out));
         });
     }

@@ -7,18 +7,15 @@
 
 namespace anneal_sgd {
 
-// Configs [first_config, stop_config) of the ensemble on replicates first_replicate .. first_replicate + replicates
-// - 1.
-struct Range {
-    std::int64_t first_config, stop_config;
-    std::int64_t first_replicate, replicates;
+// What one thread takes at once.
+struct Task : Rectangle {
     // So many coordinates go through the whole horizon together, one group after another, which bounds the memory: all
     // of them, or, where no ball couples them, a multiple of `accumulators` (trajectory.hpp).
     std::int64_t coordinates;
 };
 
 // How a kernel reports. `advanced` gets coordinate-steps done and returns false to stop the run; `recorded` gets a
-// value of every replicate of the range, the suboptimality or another metric, in the ensemble's precision.
+// value of every replicate of the task, the suboptimality or another metric, in the ensemble's precision.
 struct Listener {
     void* context;
     bool (*advanced)(void* context, std::int64_t coordinate_steps);
@@ -27,10 +24,10 @@ struct Listener {
 
 struct Kernels {
     const char* name;
-    // Bytes of scratch memory (64-byte aligned) that `run` needs for a range of this shape.
-    std::int64_t (*scratch_bytes)(const EnsembleSpec&, const Range&);
+    // Bytes of scratch memory (64-byte aligned) that `run` needs for a task of this shape.
+    std::int64_t (*scratch_bytes)(const EnsembleSpec&, const Task&);
     // Returns false if the listener stopped it.
-    bool (*run)(const EnsembleSpec&, const Range&, void* scratch, const Listener&);
+    bool (*run)(const EnsembleSpec&, const Task&, void* scratch, const Listener&);
 
     // Moments of the values of replicates in slots first_slot .. first_slot + n - 1 of one block.
     Moment (*block_moment)(Precision, const void* values, std::int64_t first_slot, std::int64_t n);
@@ -39,7 +36,7 @@ struct Kernels {
     void (*schedule_at)(const ScheduleSpec&, std::int64_t horizon, const double* u, std::int64_t n, double* h);
     void (*schedule_values)(const ScheduleSpec&, std::int64_t horizon, std::int64_t first, std::int64_t n, double* h);
     void (*philox)(const std::uint32_t counter[4], std::uint64_t key, std::uint32_t words[4]);
-    void (*draws)(Precision, NoiseKind, std::uint64_t seed, std::uint32_t stream, std::uint32_t block,
+    void (*draws)(Precision, NoiseKind, std::uint64_t seed, std::uint32_t stream, std::uint32_t substream,
                   std::int64_t first_replicate, std::int64_t replicates, std::int64_t first_step, std::int64_t steps,
                   void* out);  // out[step, replicate]
     void (*minus_two_log)(Precision, const void* u, std::int64_t n, void* out);

@@ -20,17 +20,17 @@ ASGD_FN void for_each_vector_drawn(int vectors, F f) {
 // Draws for steps [first, stop) of the first `vectors` of V vectors of replicates; row j of `out` is step
 // first - first % draws_per_call + j.
 template <class R, NoiseKind kind, int V>
-ASGD_CALL void fill_values(const PhiloxKeys& shared_keys, uint32_t stream, uint32_t block, uint32_t first_replicate,
+ASGD_CALL void fill_values(const PhiloxKeys& shared_keys, uint32_t stream, uint32_t substream, uint32_t first_replicate,
                            int vectors, std::int64_t first, std::int64_t stop, typename Lane<R>::Real* out) {
     constexpr int n = philox_bits_per_call<R>, width = Lane<R>::width;
     const PhiloxKeys keys = shared_keys;  // which stores to `out` cannot change, as a compiler can see
     const std::int64_t first_call = first / n, calls = (stop - 1) / n - first_call + 1;
     if constexpr (Lane<R>::pipelined && kind == NoiseKind::gaussian && V > 2)
         if (calls * vectors >= least_pipelined && calls <= most_calls_in_pipeline)
-            return fill_gaussian<R, V>(keys, stream, block, first_replicate, vectors, first_call, calls, out);
+            return fill_gaussian<R, V>(keys, stream, substream, first_replicate, vectors, first_call, calls, out);
     for_each_vector_drawn<R, V>(vectors, [&](auto type, int v) {
         using T = decltype(type);
-        const auto lanes = philox_lanes(replicate_words<T>(first_replicate + uint32_t(v * width)), block, keys);
+        const auto lanes = philox_lanes(replicate_words<T>(first_replicate + uint32_t(v * width)), substream, keys);
         for (std::int64_t q = 0; q < calls; ++q) {
             typename Lane<T>::Bits bits[n];
             philox_bits<T>(lanes, philox_call(stream, uint32_t(first_call + q), keys), keys, bits);
@@ -45,7 +45,7 @@ ASGD_CALL void fill_values(const PhiloxKeys& shared_keys, uint32_t stream, uint3
 // The four words of the call that holds `step`, aligned to the top of a lane, for the first `vectors` of V vectors of
 // replicates.
 template <class R, int V, class BitsReal>
-ASGD_CALL void fill_bits(const PhiloxKeys& shared_keys, uint32_t stream, uint32_t block, uint32_t first_replicate,
+ASGD_CALL void fill_bits(const PhiloxKeys& shared_keys, uint32_t stream, uint32_t substream, uint32_t first_replicate,
                          int vectors, std::int64_t step, BitsReal* out) {
     constexpr int n = philox_bits_per_call<R>, width = Lane<R>::width;
     const PhiloxKeys keys = shared_keys;
@@ -53,8 +53,8 @@ ASGD_CALL void fill_bits(const PhiloxKeys& shared_keys, uint32_t stream, uint32_
     for_each_vector_drawn<R, V>(vectors, [&](auto type, int v) {
         using T = decltype(type);
         typename Lane<T>::Bits bits[n];
-        philox_bits<T>(philox_lanes(replicate_words<T>(first_replicate + uint32_t(v * width)), block, keys), call, keys,
-                       bits);
+        philox_bits<T>(philox_lanes(replicate_words<T>(first_replicate + uint32_t(v * width)), substream, keys), call,
+                       keys, bits);
         ASGD_UNROLL
         for (int k = 0; k < n; ++k) {
             BitsReal* const words = out + (k * (4 / n) * V + v) * width;

@@ -2,7 +2,7 @@
 // the rows, which are padded to row_multiple elements and aligned. Included by the parts of data_runner.hpp.
 //
 // A product has row_multiple accumulators, element i in accumulator i mod row_multiple, folded at the end: that is 1
-// vector of float32 with AVX-512 and 4 of float64 with AVX2, and the same bits. A block of rows and units keeps all its
+// vector of float32 with AVX-512 and 4 of float64 with AVX2, and the same bits. A patch of rows and units keeps all its
 // accumulators in registers, so that every loaded vector is used several times.
 #pragma once
 
@@ -72,7 +72,7 @@ ASGD_FN void accumulate(const typename Lane<R>::Real* const* row, const typename
 
 // The same, stored: that of (row i, unit u) to out + (u * row_count + i) * width.
 template <class R, int rows, int units>
-ASGD_FN void product_block(const typename Lane<R>::Real* const* row, const typename Lane<R>::Real* const* unit,
+ASGD_FN void product_patch(const typename Lane<R>::Real* const* row, const typename Lane<R>::Real* const* unit,
                            std::int64_t length, int row_count, typename Lane<R>::Real* out) {
     R sum[rows * units];
     accumulate<R, rows, units, 1, rows>(row, unit, length, sum);
@@ -86,7 +86,7 @@ ASGD_FN void product_rows(const typename Lane<R>::Real* const* row, const typena
                           std::int64_t length, int row_count, int begin, typename Lane<R>::Real* out) {
     int i = begin;
     for (; i + rows <= row_count; i += rows)
-        product_block<R, rows, units>(row + i, unit, length, row_count, out + i * Lane<R>::width);
+        product_patch<R, rows, units>(row + i, unit, length, row_count, out + i * Lane<R>::width);
     if constexpr (rows > 1)
         if (i < row_count) product_rows<R, rows / 2, units>(row, unit, length, row_count, i, out);
 }
@@ -140,7 +140,7 @@ static void products_by_panels(const typename Lane<R>::Real* const* row, std::in
         for (std::int64_t u0 = 0; u0 < unit_count; u0 += panel_units) {
             const int rows = int(row_count - i0 < panel_rows ? row_count - i0 : panel_rows);
             const int units = int(unit_count - u0 < panel_units ? unit_count - u0 : panel_units);
-            // A block for one row, or one unit, is as long in the other direction as its registers allow.
+            // A patch for one row, or one unit, is as long in the other direction as its registers allow.
             if (rows == 1)
                 product_panel<R, 1, B::of_one>(row + i0, rows, unit + u0, units, length, 0, panel);
             else if (units == 1)
@@ -154,9 +154,9 @@ static void products_by_panels(const typename Lane<R>::Real* const* row, std::in
         }
 }
 
-// A full block, folded without leaving registers.
+// A full patch, folded without leaving registers.
 template <class R, int rows, int units>
-ASGD_FN void whole_block(const typename Lane<R>::Real* const* row, const typename Lane<R>::Real* const* unit,
+ASGD_FN void whole_patch(const typename Lane<R>::Real* const* row, const typename Lane<R>::Real* const* unit,
                          std::int64_t length, const Target<typename Lane<R>::Real>& target,
                          typename Lane<R>::Real* out) {
     using Real = typename Lane<R>::Real;
@@ -203,7 +203,7 @@ static void products(const typename Lane<R>::Real* const* row, std::int64_t row_
             for (; i + B::rows <= row_count; i += B::rows) {
                 std::int64_t u = 0;
                 for (; u + B::units <= unit_count; u += B::units)
-                    whole_block<R, B::rows, B::units>(row + i, unit + u, length, target,
+                    whole_patch<R, B::rows, B::units>(row + i, unit + u, length, target,
                                                       target.out + i * target.row_stride + u * target.unit_stride);
                 if (u < unit_count)
                     products_by_panels<R>(row + i, B::rows, unit + u, unit_count - u, length, panel,
@@ -254,7 +254,7 @@ struct RowSum {
 
 // Adds sum_s c[s, u] row[s] to vectors j / width ... of units u, u + 1, ....
 template <class R, Terms terms, int units, int vectors>
-ASGD_FN void add_rows_block(const RowSum<R>& a, std::int64_t u, std::int64_t j) {
+ASGD_FN void add_rows_patch(const RowSum<R>& a, std::int64_t u, std::int64_t j) {
     constexpr int width = Lane<R>::width;
     const Rule<R> rule = in_lanes<R>(a.rule);
     const auto weights = [&](int k, int v) { return a.w.from((u + k) * a.length + j + v * width); };
@@ -286,9 +286,9 @@ template <class R, Terms terms, int units, int vectors>
 ASGD_FN void add_rows_along(const RowSum<R>& a, std::int64_t u, std::int64_t j, bool rest) {
     constexpr int step = vectors * Lane<R>::width;
     if (!rest)
-        for (; j + step <= a.length; j += step) add_rows_block<R, terms, units, vectors>(a, u, j);
+        for (; j + step <= a.length; j += step) add_rows_patch<R, terms, units, vectors>(a, u, j);
     else if (j + step == a.length)
-        return add_rows_block<R, terms, units, vectors>(a, u, j);
+        return add_rows_patch<R, terms, units, vectors>(a, u, j);
     if constexpr (vectors > 1)
         if (j < a.length) add_rows_along<R, terms, units, vectors - 1>(a, u, j, true);
 }
@@ -346,7 +346,7 @@ static void back_through(const RowFactors<typename Lane<R>::Real>& c, std::int64
                          typename Lane<R>::Real* delta) {
     constexpr int width = Lane<R>::width, together = 4;
     std::int64_t s = 0;
-    const auto block = [&](auto count) {
+    const auto patch = [&](auto count) {
         constexpr int n = decltype(count)::value;
         for (std::int64_t i = 0; i < length; i += width) {
             R sum[n];
@@ -363,8 +363,8 @@ static void back_through(const RowFactors<typename Lane<R>::Real>& c, std::int64
         }
         s += n;
     };
-    while (s + together <= samples) block(IntConstant<together>());
-    while (s < samples) block(IntConstant<1>());
+    while (s + together <= samples) patch(IntConstant<together>());
+    while (s < samples) patch(IntConstant<1>());
 }
 
 ASGD_ISA_NAMESPACE_END

@@ -23,12 +23,12 @@ public:
         : state(data_state), pass(data_pass), e(state.e), b(state.b), layout(state.layout) {}
 
     // Linear models with one output and one sample in a step: gangs take the whole tile, one after another.
-    void advance(std::int64_t begin, std::int64_t end, std::int64_t first, std::int64_t lanes, int n) {
+    void advance(std::int64_t begin, std::int64_t end, std::int64_t first, std::int64_t replicates, int n) {
         Member members[most_members];
         const bool sharing = end - begin > 1;
-        for (std::int64_t l = 0; l < lanes && !state.stopped(); l += sharing ? 1 : most_members)
+        for (std::int64_t l = 0; l < replicates && !state.stopped(); l += sharing ? 1 : most_members)
             for (std::int64_t c = begin; c < end && !state.stopped_after(0); c += most_members) {
-                const std::int64_t members_left = sharing ? end - c : lanes - l;
+                const std::int64_t members_left = sharing ? end - c : replicates - l;
                 const int count = int(members_left < most_members ? members_left : most_members);
                 for (int m = 0; m < count; ++m)
                     members[m] = sharing ? state.member(c + m, first + l) : state.member(c, first + l + m);
@@ -55,7 +55,7 @@ private:
         } samples[2] = {};
         const auto take = [&](int j) {
             const uint32_t* const index =
-                b.index + (j + state.tile_sample % 4) * index_lanes + members[0].replicate % index_lanes;
+                b.index + (j + state.tile_sample % 4) * index_replicates + members[0].replicate % index_replicates;
             Samples& into = samples[j % 2];
             for (int m = 0; m < count; ++m) {
                 const std::int64_t i = index[sharing ? 0 : m];
@@ -73,7 +73,7 @@ private:
             if (!multiplied)
                 for (int m = 0; m < count; ++m) {
                     const Real* const x = members[m].w.x;
-                    product_block<R, 1, 1>(now.row + m, &x, length, 1, b.panel + m * width);
+                    product_patch<R, 1, 1>(now.row + m, &x, length, 1, b.panel + m * width);
                 }
             for (int m = 0; m < most_members; m += width) store(factor + m, folded<R>(b.panel + m * width));
             if (layout.has_intercept)

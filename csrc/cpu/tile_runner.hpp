@@ -1,12 +1,12 @@
-// Advances a range of trajectories on one core: written once over lane types, compiled once per instruction set.
-// Included by isa_*.cpp only.
+// Advances a task, trajectories of separable problems, on one core: written once over lane types, compiled once per
+// instruction set. Included by isa_*.cpp only.
 //
 // Coordinates meet only in a ball projection and in the objective, so a group of them may go through the whole horizon
-// before the next (Range::coordinates); between groups only the objective's partial sums are kept. Time runs in tiles
+// before the next (Task::coordinates); between groups only the objective's partial sums are kept. Time runs in tiles
 // of up to 128 steps, cut where more is recorded than can be kept aside. For a tile the learning rates of all configs
 // are computed once; then every coordinate takes the whole tile on its own, strip by strip: `strip` vectors of
 // replicates whose state stays in registers. A strip's noise is drawn into an L1 buffer and used by every config of the
-// range that shares the stream, so with common random numbers the generator is paid once for all configs.
+// task that shares the stream, so with common random numbers the generator is paid once for all configs.
 #pragma once
 
 #include "../core/with_kind.hpp"
@@ -28,10 +28,11 @@ struct Buffers {
     using Real = typename Lane<R>::Real;
     using BitsReal = typename Constants<Real>::Integer;  // one lane of Lane<R>::Bits
 
-    std::int64_t configs, group, padded;  // group: coordinates; padded: replicates rounded up to whole strips
-    bool grouped;                         // there is more than one group
-    int ball_steps;                       // steps of drawn values that a ball projection buffers per coordinate
-    std::int64_t state, records_along;    // elements of x; records that `along` has room for
+    std::int64_t configs, replicates;
+    std::int64_t group, padded;         // group: coordinates; padded: replicates rounded up to whole strips
+    bool grouped;                       // there is more than one group
+    int ball_steps;                     // steps of drawn values that a ball projection buffers per coordinate
+    std::int64_t state, records_along;  // elements of x; records that `along` has room for
 
     // coordinate: in the group
     Real *x, *low;                 // [config, coordinate, replicate]
@@ -39,20 +40,21 @@ struct Buffers {
     Averages<R> averages;          // of x
     Real* averaged;                // [coordinate, replicate]
     Real* objective;               // [config, record, accumulator, replicate]: sums over the groups done
-    Coordinate<Real>* parameters;  // [problem in the range, coordinate]
+    Coordinate<Real>* parameters;  // [problem in the task, coordinate]
     Real* noise_values;
     std::int64_t noise_value_count;
     BitsReal* noise_bits;
     Real* recorded;  // [replicate]
 
-    Buffers(const EnsembleSpec& e, const Range& range, Arena& arena) {
+    Buffers(const EnsembleSpec& e, const Task& task, Arena& arena) {
         const bool averaging = e.iterate != Iterate::last, ball = couples_coordinates(e.problems.projection);
         const std::int64_t strip_lanes = Lane<R>::strip * Lane<R>::width, narrow_lanes = narrow_strip * Lane<R>::width;
-        const std::int64_t rest = range.replicates % strip_lanes;
-        configs = range.stop_config - range.first_config;
-        group = e.problems.dimension < range.coordinates ? e.problems.dimension : range.coordinates;
+        configs = task.stop_config - task.first_config;
+        replicates = task.stop_replicate - task.first_replicate;
+        const std::int64_t rest = replicates % strip_lanes;
+        group = e.problems.dimension < task.coordinates ? e.problems.dimension : task.coordinates;
         grouped = group < e.problems.dimension;
-        padded = range.replicates - rest + (rest == 0 ? 0 : rest <= narrow_lanes ? narrow_lanes : strip_lanes);
+        padded = replicates - rest + (rest == 0 ? 0 : rest <= narrow_lanes ? narrow_lanes : strip_lanes);
         state = configs * group * padded;
         records_along = along_buffer_bytes / (state * std::int64_t(sizeof(Real)));
         if (records_along < fewest_records_along) records_along = fewest_records_along;
@@ -67,7 +69,7 @@ struct Buffers {
         averaged = arena.take<Real>(averaging ? group * padded : 0);
         objective = arena.take<Real>(grouped ? configs * e.record_count * accumulators * padded : 0);
         parameters = arena.take<Coordinate<Real>>(
-            (problem_of(e, range.stop_config - 1) - problem_of(e, range.first_config) + 1) * group);
+            (problem_of(e, task.stop_config - 1) - problem_of(e, task.first_config) + 1) * group);
 
         ball_steps = value_tile_steps<Real>;
         while (ball_steps > 4 && group * ball_steps * narrow_lanes * std::int64_t(sizeof(Real)) > ball_buffer_bytes)
@@ -150,7 +152,7 @@ class TileRunner : public Stoppable {
     static constexpr int width = Lane<R>::width;
 
     const EnsembleSpec& e;
-    const Range& range;
+    const Task& task;
     Buffers<R> b;
     LearningRates<R> rates;
     const Configs configs;
@@ -159,7 +161,7 @@ class TileRunner : public Stoppable {
     std::int64_t first_coordinate = 0, coordinates = 0;  // the group at work
     std::int64_t first_along = 0, count_along = 0;       // records within the tile at work
 
-    uint32_t block_of(std::int64_t i) const { return uint32_t(first_coordinate + i); }
+    uint32_t substream_of(std::int64_t i) const { return uint32_t(first_coordinate + i); }
     Coordinate<Real>& parameters(std::int64_t c, std::int64_t i) const {
         return b.parameters[(configs.problem(c) - configs.problem(0)) * b.group + i];
     }
@@ -170,10 +172,10 @@ class TileRunner : public Stoppable {
     std::int64_t sharing_stop(std::int64_t c) const { return e.common_random_numbers ? b.configs : c + 1; }
 
 public:
-    TileRunner(const EnsembleSpec& ensemble, const Range& r, Arena& arena, const Listener& l)
+    TileRunner(const EnsembleSpec& ensemble, const Task& r, Arena& arena, const Listener& l)
         : Stoppable(l),
           e(ensemble),
-          range(r),
+          task(r),
           b(ensemble, r, arena),
           rates(b.configs, arena),
           configs(ensemble, r),
@@ -223,7 +225,7 @@ public:
                 x = b.averaged;
             }
             with_kind(e.problems.kind, [&](auto kind) { add_objective<kind.value>(c, record, x); });
-            if (last_group && !stopped) listener.recorded(listener.context, range.first_config + c, record, b.recorded);
+            if (last_group && !stopped) listener.recorded(listener.context, task.first_config + c, record, b.recorded);
         }
     }
 
@@ -238,7 +240,7 @@ private:
     // Vectors of a strip that hold replicates; the rest of it is stepped along with whatever draws the buffer has.
     template <int V>
     int used_vectors(std::int64_t first) const {
-        const std::int64_t n = (range.replicates - first + width - 1) / width;
+        const std::int64_t n = (b.replicates - first + width - 1) / width;
         return n < V ? int(n) : V;
     }
 
@@ -268,17 +270,17 @@ private:
     template <ProblemKind kind, NoiseKind noise>
     void advance_noise(std::int64_t t, int n) {
         if (couples_coordinates(e.problems.projection)) {
-            for (std::int64_t first = 0; first < range.replicates && !stopped; first += narrow_strip * width)
+            for (std::int64_t first = 0; first < b.replicates && !stopped; first += narrow_strip * width)
                 advance_ball<kind, noise>(t, n, first);
-            stopped_after(n * b.configs * range.replicates * coordinates);
+            stopped_after(n * b.configs * b.replicates * coordinates);
             return;
         }
         for (std::int64_t i = 0; i < coordinates && !stopped; ++i) {
             std::int64_t first = 0;
-            for (; range.replicates - first > narrow_strip * width; first += Lane<R>::strip * width)
+            for (; b.replicates - first > narrow_strip * width; first += Lane<R>::strip * width)
                 advance_coordinate<kind, noise, Lane<R>::strip>(t, n, i, first);
-            if (first < range.replicates) advance_coordinate<kind, noise, narrow_strip>(t, n, i, first);
-            stopped_after(n * b.configs * range.replicates);
+            if (first < b.replicates) advance_coordinate<kind, noise, narrow_strip>(t, n, i, first);
+            stopped_after(n * b.configs * b.replicates);
         }
     }
 
@@ -292,16 +294,16 @@ private:
                                             : advance_strip<R, kind, form, false, false, V>);
         constexpr int row = V * width, per_call = value_draws_per_call<Real>;
         const int vectors = used_vectors<V>(first);
-        const uint32_t replicate = uint32_t(range.first_replicate + first), block = block_of(i);
+        const uint32_t replicate = uint32_t(task.first_replicate + first), substream = substream_of(i);
         for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
             end = sharing_stop(begin);
             if constexpr (form == NoiseForm::bits)
-                fill_bits<R, V>(keys, configs.stream(begin), block, replicate, vectors, t, b.noise_bits);
+                fill_bits<R, V>(keys, configs.stream(begin), substream, replicate, vectors, t, b.noise_bits);
             for (int j = 0; j < n;) {
                 const int m = piece_steps(form, t + j, n - j, value_tile_steps<Real>);
                 if constexpr (form == NoiseForm::values)
-                    fill_values<R, noise, V>(keys, configs.stream(begin), block, replicate, vectors, t + j, t + j + m,
-                                             b.noise_values);
+                    fill_values<R, noise, V>(keys, configs.stream(begin), substream, replicate, vectors, t + j,
+                                             t + j + m, b.noise_values);
                 const Real* values = b.noise_values + (t + j) % per_call * row;
                 for (std::int64_t c = begin; c < end; ++c) {
                     const Coordinate<Real>& p = parameters(c, i);
@@ -333,19 +335,19 @@ private:
         constexpr NoiseForm form = noise_form(noise);
         constexpr int V = narrow_strip, row = V * width, per_call = value_draws_per_call<Real>;
         const int vectors = used_vectors<V>(first);
-        const uint32_t replicate = uint32_t(range.first_replicate + first);
+        const uint32_t replicate = uint32_t(task.first_replicate + first);
         for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
             end = sharing_stop(begin);
             if constexpr (form == NoiseForm::bits)
                 for (std::int64_t i = 0; i < coordinates && !stopped_after(0); ++i)
-                    fill_bits<R, V>(keys, configs.stream(begin), block_of(i), replicate, vectors, t,
+                    fill_bits<R, V>(keys, configs.stream(begin), substream_of(i), replicate, vectors, t,
                                     b.noise_bits + i * 4 * row);
             for (int j = 0; j < n && !stopped;) {
                 const int m = piece_steps(form, t + j, n - j, b.ball_steps);
                 if constexpr (form == NoiseForm::values)
                     for (std::int64_t i = 0; i < coordinates && !stopped_after(0); ++i)
-                        fill_values<R, noise, V>(keys, configs.stream(begin), block_of(i), replicate, vectors, t + j,
-                                                 t + j + m, b.noise_values + i * b.ball_steps * row);
+                        fill_values<R, noise, V>(keys, configs.stream(begin), substream_of(i), replicate, vectors,
+                                                 t + j, t + j + m, b.noise_values + i * b.ball_steps * row);
                 for (std::int64_t c = begin; c < end; ++c)
                     for (int s = 0; s < m && !stopped_after(0); ++s)
                         ball_step<kind, form>(c, t + j + s, j + s, s + int((t + j) % per_call), first);
@@ -406,14 +408,14 @@ private:
         const Real minimum = Real(e.problems.minimum.data[configs.problem(c) * e.problems.minimum.stride]);
         const Coordinate<Real>* const p = &parameters(c, 0);
         if (e.problems.dimension == 1) {  // one accumulator, in a register
-            for (std::int64_t l = 0; l < range.replicates; l += width) {
+            for (std::int64_t l = 0; l < b.replicates; l += width) {
                 const R sum = add_objective_term<kind>(p[0], load<R>(x + l), set1<R>(Real(0)));
                 store(b.recorded + l, suboptimality<kind>(sum, minimum));
             }
             return;
         }
         Real* partial = b.objective + (c * e.record_count + record) * accumulators * b.padded;
-        for (std::int64_t l = 0; l < range.replicates; l += width) {
+        for (std::int64_t l = 0; l < b.replicates; l += width) {
             if (coordinates * width > uninterrupted_elements && stopped_after(0)) return;
             R acc[accumulators];
             for (int k = 0; k < used; ++k)
@@ -431,17 +433,17 @@ private:
 };
 
 template <class R>
-ASGD_FN std::int64_t scratch_bytes_of(const EnsembleSpec& e, const Range& range) {
+ASGD_FN std::int64_t scratch_bytes_of(const EnsembleSpec& e, const Task& task) {
     Arena arena{nullptr};
-    const Buffers<R> buffers(e, range, arena);
+    const Buffers<R> buffers(e, task, arena);
     const LearningRates<R> rates(buffers.configs, arena);
     return arena.used;
 }
 
 template <class R>
-static bool run_range(const EnsembleSpec& e, const Range& range, void* scratch, const Listener& listener) {
+static bool run_range(const EnsembleSpec& e, const Task& task, void* scratch, const Listener& listener) {
     Arena arena{static_cast<char*>(scratch)};
-    return TileRunner<R>(e, range, arena, listener).run();
+    return TileRunner<R>(e, task, arena, listener).run();
 }
 
 ASGD_ISA_NAMESPACE_END

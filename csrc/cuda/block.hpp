@@ -18,14 +18,14 @@
 ASGD_ISA_NAMESPACE_BEGIN
 
 inline constexpr int block_threads = 256;
-inline constexpr int slots = 4;  // replicates that a thread advances together, so that their operations overlap
+inline constexpr int abreast = 4;  // replicates that a thread advances together, so that their operations overlap
 inline constexpr int team_threads = row_multiple;  // of a trajectory on data: one for each accumulator of its products
 inline constexpr int teams_of_block = block_threads / team_threads;
 
-// One value per slot of a thread.
+// One value for each replicate of a thread.
 template <class T>
-struct PerSlot {
-    T v[slots];
+struct PerReplicate {
+    T v[abreast];
     ASGD_MEMBER T& operator[](int k) { return v[k]; }
     ASGD_MEMBER const T& operator[](int k) const { return v[k]; }
 };
@@ -64,19 +64,19 @@ struct Block {
         work(int(threadIdx.x));
     }
 
-    // Sums over groups of `lanes` neighbouring threads, v[k] += v[k + w] for w = lanes / 2 .. 1; every thread of a
+    // Sums over teams of `team` neighbouring threads, v[k] += v[k + w] for w = team / 2 .. 1; every thread of a
     // group gets the sum.
     template <class T>
-    __device__ __forceinline__ static void fold(PerThread<PerSlot<T>>& values, int lanes) {
-        for (int w = lanes / 2; w > 0; w /= 2) {
+    __device__ __forceinline__ static void fold(PerThread<PerReplicate<T>>& values, int team) {
+        for (int w = team / 2; w > 0; w /= 2) {
             ASGD_UNROLL
-            for (int k = 0; k < slots; ++k) {
+            for (int k = 0; k < abreast; ++k) {
                 T& v = values.value.v[k];
-                v = v + __shfl_down_sync(~0u, v, unsigned(w), lanes);
+                v = v + __shfl_down_sync(~0u, v, unsigned(w), team);
             }
         }
         ASGD_UNROLL
-        for (int k = 0; k < slots; ++k) values.value.v[k] = __shfl_sync(~0u, values.value.v[k], 0, lanes);
+        for (int k = 0; k < abreast; ++k) values.value.v[k] = __shfl_sync(~0u, values.value.v[k], 0, team);
     }
 
     // Every thread of a team holds accumulators of n products, its own share of each. They are folded, v[k] += v[k + w]
@@ -104,7 +104,7 @@ struct Block {
         }
     }
 
-    // Element i becomes that of the thread source(lane, i) of the team; lane: the thread's own number in the team.
+    // Element i becomes that of the thread source(rank, i) of the team; rank: the thread's own number in the team.
     template <class T, int n, class Source>
     __device__ __forceinline__ static void shuffle(PerThread<Values<T, n>>& values, Source source) {
         ASGD_UNROLL
@@ -171,12 +171,12 @@ public:
         for (int i = 0; i < block_threads; ++i) work(forwards_ ? i : block_threads - 1 - i);
     }
     template <class T>
-    static void fold(PerThread<PerSlot<T>>& values, int lanes) {
-        for (int first = 0; first < block_threads; first += lanes)
-            for (int k = 0; k < slots; ++k) {
-                for (int w = lanes / 2; w > 0; w /= 2)
+    static void fold(PerThread<PerReplicate<T>>& values, int team) {
+        for (int first = 0; first < block_threads; first += team)
+            for (int k = 0; k < abreast; ++k) {
+                for (int w = team / 2; w > 0; w /= 2)
                     for (int a = 0; a < w; ++a) values[first + a][k] = values[first + a][k] + values[first + a + w][k];
-                for (int a = 1; a < lanes; ++a) values[first + a][k] = values[first][k];
+                for (int a = 1; a < team; ++a) values[first + a][k] = values[first][k];
             }
     }
     template <class T, int n>

@@ -35,7 +35,7 @@ DataLayout make_layout(const EnsembleSpec& e, const NetworkLayout& net, std::int
     l.groups_per_problem = ceil_div(configs, l.configs);
     l.tile_steps = segment_steps;
     while (l.configs * l.tile_steps > most_data_learning_rates) l.tile_steps /= 2;
-    l.chunks = int(net.size / row_multiple);
+    l.spans = int(net.size / row_multiple);
     l.round = int(std::min(most_round, padded_row(e.problems.network->batch_size)));
     std::int64_t units = 0;
     for (int k = 0; k < net.layers - 1; ++k) units += padded_row(net.units[k]);
@@ -77,7 +77,7 @@ public:
         set_chunk(steps_, e_, upload_->ensemble, chunk);
         steps_.network = network_;
         steps_.net = net_;
-        const std::int64_t replicates = chunk.stop_replicate - chunk.first_replicate;
+        const std::int64_t replicates = chunk.replicates();
         const DataLayout layout = make_layout(e_, net_, replicates);
         const auto group = [&](std::int64_t config) {
             const std::int64_t problem = config / configs_per_problem(e_);
@@ -89,7 +89,7 @@ public:
         stop_problem_ = (chunk.stop_config - 1) / configs_per_problem(e_) + 1;
         StateMemory memory(state);
         lay_out(steps_, records_, layout, group(chunk.stop_config - 1) - steps_.first_group + 1, replicates, memory);
-        trajectories_ = double(chunk.stop_config - chunk.first_config) * double(replicates);
+        trajectories_ = double(chunk.configs()) * double(replicates);
         progress_ = {};
         sample_ = row_ = 0;
         started_ = test_ = false;
@@ -193,7 +193,7 @@ private:
 
         const bool momentum = e_.momentum > 0, averaging = e_.iterate != Iterate::last;
         const std::int64_t batch = network_.batch_size;
-        const bool in_place = !momentum || batch == 1 || batch == tile_edge;
+        const bool in_place = !momentum || batch == 1 || batch == patch_edge;
         const std::int64_t real = real_bytes(e_), limit = shared_limit_ / real;
         // What is used most has the first claim on shared memory; beyond the points themselves no more of it than lets
         // two blocks share a multiprocessor.
@@ -212,12 +212,12 @@ private:
             }
         };
         std::int64_t used = 0, used_by_records = 0;
-        claim(used, steps.point, layout.chunks, limit);
-        claim(used, steps.low, layout.chunks, limit / 2);
-        claim(used, steps.velocity, momentum ? layout.chunks : 0, limit / 2);
+        claim(used, steps.point, layout.spans, limit);
+        claim(used, steps.low, layout.spans, limit / 2);
+        claim(used, steps.velocity, momentum ? layout.spans : 0, limit / 2);
         of_samples(used, steps);
-        claim(used, steps.sum, in_place ? 0 : layout.chunks, limit / 2);
-        claim(used_by_records, records.point, layout.chunks, limit);
+        claim(used, steps.sum, in_place ? 0 : layout.spans, limit / 2);
+        claim(used_by_records, records.point, layout.spans, limit);
         of_samples(used_by_records, records);
         steps.shared_bytes = used * real;
         records.shared_bytes = used_by_records * real;
@@ -228,7 +228,7 @@ private:
         const auto array = [&](const TeamArray& a, bool kept) {
             return take(kept || a.shared < 0 ? a.elements : 0, real);
         };
-        const std::int64_t sums = averaging ? layout.chunks : 0;
+        const std::int64_t sums = averaging ? layout.spans : 0;
         steps.point.memory = array(steps.point, true);
         steps.low.memory = array(steps.low, true);
         steps.velocity.memory = array(steps.velocity, true);
@@ -245,7 +245,7 @@ private:
         records.losses = static_cast<double*>(take(1, 8));
         records.hits = static_cast<double*>(take(1, 8));
         steps.total = static_cast<double*>(take(sums, 8));
-        steps.window_start = static_cast<double*>(take(layout.chunks * most_open_windows(e_), 8));
+        steps.window_start = static_cast<double*>(take(layout.spans * most_open_windows(e_), 8));
         steps.segment = take(sums, real);
         records.total = steps.total;
         records.window_start = steps.window_start;

@@ -20,7 +20,7 @@ namespace {
 
 using host::most_open_windows;
 using host::philox_keys;
-using host::tail_window_start;
+using host::window_start;
 
 constexpr std::int64_t many_blocks = 1 << 12;   // beyond which a device is full, and a chunk need not grow
 constexpr double state_limit = 1 << 30;         // bytes of one chunk of many blocks
@@ -35,16 +35,14 @@ constexpr auto poll_interval = std::chrono::milliseconds(100);
 
 using Clock = std::chrono::steady_clock;
 
-std::int64_t config_total(const EnsembleSpec& e) { return e.problems.count * e.schedule_count * e.base_lr_count; }
-
 std::unique_ptr<Program> make_program(Device& device, const EnsembleSpec& e) {
     return e.problems.network != nullptr ? data_program(device, e) : ensemble_program(device, e);
 }
 
 void check_numbers(const EnsembleSpec& e) {
-    if (config_total(e) > std::numeric_limits<std::int32_t>::max())
+    if (config_count(e) > std::numeric_limits<std::int32_t>::max())
         throw std::invalid_argument("backend 'cuda' takes at most 2**31 - 1 configs in one call, got " +
-                                    std::to_string(config_total(e)));
+                                    std::to_string(config_count(e)));
 }
 
 // One group of replicates of one part, at work.
@@ -53,14 +51,14 @@ public:
     Runner(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Plan& plan)
         : device_(device), e_(e), o_(o), plan_(plan), program_(make_program(device, e)) {
         program_->upload();
-        total_ = program_->work(config_total(e), o.replicates);
+        total_ = program_->work(config_count(e), o.replicates);
     }
 
-    void group(std::int64_t first_config, std::int64_t stop_config, std::int64_t first, std::int64_t stop, void* values,
-               std::int64_t value_stride) {
-        for (std::int64_t r = first; r < stop; r += plan_.chunk_replicates)
-            run_chunk({first_config, stop_config, r, std::min(stop, r + plan_.chunk_replicates),
-                       static_cast<char*>(values) + (r - first) * real_bytes(e_), value_stride});
+    void group(const Rectangle& all, void* values, std::int64_t value_stride) {
+        for (std::int64_t r = all.first_replicate; r < all.stop_replicate; r += plan_.chunk_replicates)
+            run_chunk({{all.first_config, all.stop_config, r, std::min(all.stop_replicate, r + plan_.chunk_replicates)},
+                       static_cast<char*>(values) + (r - all.first_replicate) * real_bytes(e_),
+                       value_stride});
     }
 
     void wait() {
@@ -79,9 +77,7 @@ private:
     }
 
     void run_chunk(const Chunk& chunk) {
-        const std::int64_t configs = chunk.stop_config - chunk.first_config;
-        const std::int64_t replicates = chunk.stop_replicate - chunk.first_replicate;
-        const auto bytes = std::int64_t(program_->footprint(configs, replicates).bytes);
+        const auto bytes = std::int64_t(program_->footprint(chunk.configs(), chunk.replicates()).bytes);
         if (state_ == nullptr || state_bytes_ < bytes) {
             state_.reset();
             state_ = std::make_unique<DeviceMemory>(device_, bytes);
@@ -89,7 +85,8 @@ private:
         }
         program_->begin(chunk, state_->as<void>());
         // One short launch, or a few, that nobody needs to watch.
-        const bool brief = total_ <= brief_work && program_->thread_work(configs, replicates) <= first_launch_steps;
+        const bool brief =
+            total_ <= brief_work && program_->thread_work(chunk.configs(), chunk.replicates()) <= first_launch_steps;
         Launched launched{};
         for (auto start = Clock::now(); program_->launch_next(*this, launched); start = Clock::now()) {
             done_ += launched.work;
@@ -135,21 +132,14 @@ void set_chunk(Launch& launch, const EnsembleSpec& e, const EnsembleSpec& on_dev
     const auto keys = philox_keys(e.seed);
     std::copy(std::begin(keys.k0), std::end(keys.k0), launch.key0);
     std::copy(std::begin(keys.k1), std::end(keys.k1), launch.key1);
-    launch.first_config = chunk.first_config;
-    launch.stop_config = chunk.stop_config;
-    launch.first_replicate = chunk.first_replicate;
-    launch.stop_replicate = chunk.stop_replicate;
+    static_cast<Rectangle&>(launch) = chunk;
     launch.values = chunk.values;
     launch.value_stride = chunk.value_stride;
 }
 
 void move_to(Progress& progress, const EnsembleSpec& e, std::int64_t step) {
-    const auto begins = [&](std::int64_t window) {
-        const std::int64_t k = e.record_at[window];
-        return e.iterate == Iterate::tail_average && k > 0 ? tail_window_start(k, e.tail_frac) : -1;
-    };
     progress.step = step;
-    while (progress.window < e.record_count && begins(progress.window) <= step) ++progress.window;
+    while (progress.window < e.record_count && window_start(e, progress.window) <= step) ++progress.window;
 }
 
 std::int64_t whole_tiles(double steps) {
@@ -160,7 +150,7 @@ std::int64_t whole_tiles(double steps) {
 Plan make_plan(Device& device, const EnsembleSpec& e, const DriverOptions& o) {
     check_numbers(e);
     const std::unique_ptr<Program> program = make_program(device, e);
-    Plan plan{config_total(e), o.replicates, o.replicates};
+    Plan plan{config_count(e), o.replicates, o.replicates};
     const auto bytes_of_state = [&] { return program->footprint(plan.configs, plan.chunk_replicates).bytes; };
     const auto bytes_of_values = [&] {
         const double per_replicate = o.device_samples != nullptr ? 0 : double(real_bytes(e));
@@ -218,8 +208,8 @@ void run(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Pl
         values = std::make_unique<DeviceMemory>(device, most_cells * plan.group_replicates * bytes);
     const DeviceMemory moments(device, most_cells * most_blocks * std::int64_t(sizeof(Moment)));
     std::vector<Moment> host;
-    for (std::int64_t c = 0, part = 0; c < config_total(e); c += plan.configs, ++part) {
-        const std::int64_t stop_config = std::min(config_total(e), c + plan.configs);
+    for (std::int64_t c = 0, part = 0; c < config_count(e); c += plan.configs, ++part) {
+        const std::int64_t stop_config = std::min(config_count(e), c + plan.configs);
         const std::int64_t cells = (stop_config - c) * values_recorded(e);
         for (std::int64_t first = o.first_replicate, stop; first < stop_all; first = stop) {
             stop = first + plan.group_replicates;
@@ -231,7 +221,7 @@ void run(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Pl
             const std::int64_t sample = c * values_recorded(e) * o.replicates + first - o.first_replicate;
             void* const where = o.device_samples != nullptr ? static_cast<char*>(o.device_samples) + sample * bytes
                                                             : values->as<void>();
-            runner.group(c, stop_config, first, stop, where, stride);
+            runner.group({c, stop_config, first, stop}, where, stride);
 
             MomentsLaunch m{};
             m.values = where;

@@ -20,7 +20,7 @@ using EnsembleShared = LearningRates<Real, cuda::most_learning_rates>;
 
 template <class Real, ProblemKind kind, NoiseKind noise, bool ball>
 struct EnsembleKernel {
-    using Four = PerSlot<Real>;
+    using Four = PerReplicate<Real>;
     using Bits = typename Lane<Real>::Bits;
     static constexpr NoiseForm form = noise_form(noise);
     static constexpr int draws = value_draws_per_call<Real>;
@@ -36,22 +36,22 @@ struct EnsembleKernel {
     struct Place {
         bool active;
         std::int32_t problem;
-        std::uint32_t replicate;  // of slot 0; the others follow
+        std::uint32_t replicate;  // of the first of its replicates; the others follow
     };
     typename Block::template PerThread<Place> places{};
     BlockConfigs configs{};
 
-    ASGD_KERNEL_MEMBER int lane(int thread) const { return thread & ((1 << p.layout.log2_lanes) - 1); }
-    ASGD_KERNEL_MEMBER int trajectory(int thread) const { return (thread >> p.layout.log2_lanes) * slots; }
+    ASGD_KERNEL_MEMBER int rank(int thread) const { return thread & ((1 << p.layout.log2_team) - 1); }
+    ASGD_KERNEL_MEMBER int trajectory(int thread) const { return (thread >> p.layout.log2_team) * abreast; }
     ASGD_KERNEL_MEMBER int config_in_block(int thread) const { return trajectory(thread) >> p.layout.log2_replicates; }
 
     ASGD_KERNEL_MEMBER void find_places() {
-        const std::int64_t group = block.index() % p.config_groups, chunk = block.index() / p.config_groups;
+        const std::int64_t group = block.index() % p.config_groups, set = block.index() / p.config_groups;
         const std::int64_t first = p.first_config + group * p.layout.configs;
         configs = block_configs(p.ensemble, first, smaller(first + p.layout.configs, p.stop_config));
         block.each([&](int thread) {
-            const int in_chunk = trajectory(thread) & ((1 << p.layout.log2_replicates) - 1);
-            const std::int64_t replicate = p.first_replicate + (chunk << p.layout.log2_replicates) + in_chunk;
+            const int in_set = trajectory(thread) & ((1 << p.layout.log2_replicates) - 1);
+            const std::int64_t replicate = p.first_replicate + (set << p.layout.log2_replicates) + in_set;
             const int c = config_in_block(thread);
             places[thread] = {c < configs.count && replicate < p.stop_replicate,
                               std::int32_t((configs.first_pair + configs.pair(c)) / p.ensemble.schedule_count),
@@ -62,14 +62,14 @@ struct EnsembleKernel {
         return p.ensemble.common_random_numbers ? 0 : std::uint32_t(configs.first + config_in_block(thread));
     }
     ASGD_KERNEL_MEMBER std::int64_t element(int thread, int m, int k) const {
-        return ((block.index() * p.layout.coordinates_per_thread + m) * slots + k) * block_threads + thread;
+        return ((block.index() * p.layout.coordinates_per_thread + m) * abreast + k) * block_threads + thread;
     }
     ASGD_KERNEL_MEMBER std::int64_t elements() const {
-        return p.blocks * p.layout.coordinates_per_thread * slots * block_threads;
+        return p.blocks * p.layout.coordinates_per_thread * abreast * block_threads;
     }
     ASGD_KERNEL_MEMBER bool averaging() const { return p.ensemble.iterate != Iterate::last; }
     ASGD_KERNEL_MEMBER Real& x(int thread, int m, int k) {
-        if (ball && shared_state != nullptr) return shared_state[(m * slots + k) * block_threads + thread];
+        if (ball && shared_state != nullptr) return shared_state[(m * abreast + k) * block_threads + thread];
         return static_cast<Real*>(p.x)[element(thread, m, k)];
     }
     ASGD_KERNEL_MEMBER Real& low(int thread, int m, int k) { return static_cast<Real*>(p.low)[element(thread, m, k)]; }
@@ -80,10 +80,10 @@ struct EnsembleKernel {
     template <class F>
     ASGD_KERNEL_MEMBER void for_coordinates(int thread, F f) {
         if (!places[thread].active) return;
-        std::int64_t i = lane(thread);
+        std::int64_t i = rank(thread);
         for (int m = 0; m < p.layout.coordinates_per_thread && i < p.ensemble.problems.dimension; ++m) {
             f(m, i);
-            i += std::int64_t(1) << p.layout.log2_lanes;
+            i += std::int64_t(1) << p.layout.log2_team;
         }
     }
     ASGD_KERNEL_MEMBER Coordinate<Real> parameters(int thread, std::int64_t i) {
@@ -121,7 +121,7 @@ struct EnsembleKernel {
             for_coordinates(thread, [&](int m, std::int64_t i) {
                 const MatrixView& x0 = p.ensemble.problems.x0;
                 const Real start = Real(x0.data[places[thread].problem * x0.row_stride + i * x0.column_stride]);
-                for (int k = 0; k < slots; ++k) {
+                for (int k = 0; k < abreast; ++k) {
                     if (p.first_step == 0) {
                         x(thread, m, k) = start;
                         low(thread, m, k) = Real(0);
@@ -141,7 +141,7 @@ struct EnsembleKernel {
         if (!ball || shared_state == nullptr) return;
         block.each([&](int thread) {
             for_coordinates(thread, [&](int m, std::int64_t) {
-                for (int k = 0; k < slots; ++k) static_cast<Real*>(p.x)[element(thread, m, k)] = x(thread, m, k);
+                for (int k = 0; k < abreast; ++k) static_cast<Real*>(p.x)[element(thread, m, k)] = x(thread, m, k);
             });
         });
     }
@@ -153,39 +153,39 @@ struct EnsembleKernel {
 
     ASGD_KERNEL_MEMBER PhiloxKeys keys() const { return keys_of(p); }
     // What the four replicates of a thread share with every call of one coordinate.
-    ASGD_KERNEL_MEMBER PerSlot<PhiloxLanes<std::uint32_t>> philox_slots(int thread, std::int64_t i) {
-        PerSlot<PhiloxLanes<std::uint32_t>> lanes;
+    ASGD_KERNEL_MEMBER PerReplicate<PhiloxLanes<std::uint32_t>> philox_of(int thread, std::int64_t i) {
+        PerReplicate<PhiloxLanes<std::uint32_t>> lanes;
         ASGD_UNROLL
-        for (int k = 0; k < slots; ++k)
+        for (int k = 0; k < abreast; ++k)
             lanes[k] = philox_lanes(places[thread].replicate + std::uint32_t(k), std::uint32_t(i), keys());
         return lanes;
     }
-    ASGD_KERNEL_MEMBER PerSlot<PerSlot<std::uint32_t>> words(const PerSlot<PhiloxLanes<std::uint32_t>>& lanes,
-                                                             std::uint32_t stream, std::int64_t call) {
-        const PhiloxCall shared_by_slots = philox_call(stream, std::uint32_t(call), keys());
-        PerSlot<PerSlot<std::uint32_t>> words;
+    ASGD_KERNEL_MEMBER PerReplicate<PerReplicate<std::uint32_t>> words(
+        const PerReplicate<PhiloxLanes<std::uint32_t>>& lanes, std::uint32_t stream, std::int64_t call) {
+        const PhiloxCall shared_by_all = philox_call(stream, std::uint32_t(call), keys());
+        PerReplicate<PerReplicate<std::uint32_t>> words;
         ASGD_UNROLL
-        for (int k = 0; k < slots; ++k) philox_words(lanes[k], shared_by_slots, keys(), words[k].v);
+        for (int k = 0; k < abreast; ++k) philox_words(lanes[k], shared_by_all, keys(), words[k].v);
         return words;
     }
-    // z[k].v[j]: draw j of the call for slot k.
+    // z[k].v[j]: draw j of the call for replicate k of the thread.
     struct Draws {
         Real v[draws];
     };
-    ASGD_KERNEL_MEMBER PerSlot<Draws> values(const PerSlot<PhiloxLanes<std::uint32_t>>& lanes, std::uint32_t stream,
-                                             std::int64_t call) {
-        const PhiloxCall shared_by_slots = philox_call(stream, std::uint32_t(call), keys());
-        PerSlot<Draws> z;
+    ASGD_KERNEL_MEMBER PerReplicate<Draws> values(const PerReplicate<PhiloxLanes<std::uint32_t>>& lanes,
+                                                  std::uint32_t stream, std::int64_t call) {
+        const PhiloxCall shared_by_all = philox_call(stream, std::uint32_t(call), keys());
+        PerReplicate<Draws> z;
         ASGD_UNROLL
-        for (int k = 0; k < slots; ++k) {
+        for (int k = 0; k < abreast; ++k) {
             typename Lane<Real>::Bits bits[draws];
-            philox_bits<Real>(lanes[k], shared_by_slots, keys(), bits);
+            philox_bits<Real>(lanes[k], shared_by_all, keys(), bits);
             draw_values<Real, noise>(bits, z[k].v);
         }
         return z;
     }
     // Word `index` of a call: selected, not indexed, so that the words stay in registers.
-    ASGD_KERNEL_MEMBER static std::uint32_t word(const PerSlot<std::uint32_t>& words, int index) {
+    ASGD_KERNEL_MEMBER static std::uint32_t word(const PerReplicate<std::uint32_t>& words, int index) {
         const std::uint32_t low = index == 0 ? words[0] : words[1], high = index == 2 ? words[2] : words[3];
         return index < 2 ? low : high;
     }
@@ -210,21 +210,21 @@ struct EnsembleKernel {
                 const Coordinate<Real> c = parameters(thread, i);
                 State state;
                 ASGD_UNROLL
-                for (int k = 0; k < slots; ++k) {
+                for (int k = 0; k < abreast; ++k) {
                     state.x[k] = x(thread, m, k);
                     state.low[k] = low(thread, m, k);
                 }
                 if (averaging()) {
                     ASGD_UNROLL
-                    for (int k = 0; k < slots; ++k) state.sum[k] = segment(thread, m, k);
+                    for (int k = 0; k < abreast; ++k) state.sum[k] = segment(thread, m, k);
                     take_steps<true>(thread, i, c, t, n, state);
                     ASGD_UNROLL
-                    for (int k = 0; k < slots; ++k) segment(thread, m, k) = state.sum[k];
+                    for (int k = 0; k < abreast; ++k) segment(thread, m, k) = state.sum[k];
                 } else {
                     take_steps<false>(thread, i, c, t, n, state);
                 }
                 ASGD_UNROLL
-                for (int k = 0; k < slots; ++k) {
+                for (int k = 0; k < abreast; ++k) {
                     x(thread, m, k) = state.x[k];
                     low(thread, m, k) = state.low[k];
                 }
@@ -240,20 +240,20 @@ struct EnsembleKernel {
             for (int j = 0; j < n; ++j) {
                 const Real lr = minus_lr(thread, row, j);
                 ASGD_UNROLL
-                for (int k = 0; k < slots; ++k) step_to<summing>(c, lr, 0, state, k);
+                for (int k = 0; k < abreast; ++k) step_to<summing>(c, lr, 0, state, k);
             }
         } else if constexpr (form == NoiseForm::values) {
-            const auto lanes = philox_slots(thread, i);
+            const auto lanes = philox_of(thread, i);
             const std::uint32_t stream_number = stream(thread);
             for (int j = 0; j < n;) {
                 const int first = int((t + j) % draws), stop = n - j < draws - first ? first + n - j : draws;
-                const PerSlot<Draws> z = values(lanes, stream_number, (t + j) / draws);
+                const PerReplicate<Draws> z = values(lanes, stream_number, (t + j) / draws);
                 if (stop - first == draws) {
                     ASGD_UNROLL
                     for (int s = 0; s < draws; ++s) {
                         const Real lr = minus_lr(thread, row, j + s);
                         ASGD_UNROLL
-                        for (int k = 0; k < slots; ++k) step_to<summing>(c, lr, z[k].v[s], state, k);
+                        for (int k = 0; k < abreast; ++k) step_to<summing>(c, lr, z[k].v[s], state, k);
                     }
                 } else {  // a tile that begins or ends within the call
                     ASGD_UNROLL
@@ -261,24 +261,24 @@ struct EnsembleKernel {
                         if (s < first || s >= stop) continue;
                         const Real lr = minus_lr(thread, row, j + s - first);
                         ASGD_UNROLL
-                        for (int k = 0; k < slots; ++k) step_to<summing>(c, lr, z[k].v[s], state, k);
+                        for (int k = 0; k < abreast; ++k) step_to<summing>(c, lr, z[k].v[s], state, k);
                     }
                 }
                 j += stop - first;
             }
         } else {
-            const PerSlot<PerSlot<std::uint32_t>> call =
-                words(philox_slots(thread, i), stream(thread), t / rademacher_draws_per_call);
+            const PerReplicate<PerReplicate<std::uint32_t>> call =
+                words(philox_of(thread, i), stream(thread), t / rademacher_draws_per_call);
             const int place = int(t % rademacher_draws_per_call);
             for (int j = 0; j < n;) {
                 const int skip = (place + j) % 32, stop = n - j < 32 - skip ? n : j + 32 - skip;
-                PerSlot<Bits> w;
+                PerReplicate<Bits> w;
                 ASGD_UNROLL
-                for (int k = 0; k < slots; ++k) w[k] = top_aligned(word(call[k], (place + j) / 32), Real()) << skip;
+                for (int k = 0; k < abreast; ++k) w[k] = top_aligned(word(call[k], (place + j) / 32), Real()) << skip;
                 const auto one = [&](int s) {
                     const Real lr = minus_lr(thread, row, s);
                     ASGD_UNROLL
-                    for (int k = 0; k < slots; ++k) {
+                    for (int k = 0; k < abreast; ++k) {
                         step_to<summing>(c, lr, w[k], state, k);
                         w[k] = w[k] + w[k];
                     }
@@ -309,30 +309,30 @@ struct EnsembleKernel {
         Coordinate<Real> c;
         Real radius, radius_squared;
         State state;
-        PerSlot<PhiloxLanes<std::uint32_t>> lanes;
-        PerSlot<PerSlot<std::uint32_t>> words;
-        PerSlot<Draws> z;
+        PerReplicate<PhiloxLanes<std::uint32_t>> lanes;
+        PerReplicate<PerReplicate<std::uint32_t>> words;
+        PerReplicate<Draws> z;
     };
 
     ASGD_KERNEL_MEMBER void advance_ball_in_registers(std::int64_t t, int n) {
         typename Block::template PerThread<RegisterState> states;
         typename Block::template PerThread<Four> norms;
         const auto busy = [&](int thread) {
-            return places[thread].active && lane(thread) < p.ensemble.problems.dimension;
+            return places[thread].active && rank(thread) < p.ensemble.problems.dimension;
         };
         block.each([&](int thread) {
             if (!busy(thread)) return;
             RegisterState& own = states[thread];
-            own.c = parameters(thread, lane(thread));
+            own.c = parameters(thread, rank(thread));
             own.radius = Real(radius(thread));
             own.radius_squared = Real(radius(thread) * radius(thread));
             ASGD_UNROLL
-            for (int k = 0; k < slots; ++k) {
+            for (int k = 0; k < abreast; ++k) {
                 own.state.x[k] = x(thread, 0, k);
                 own.state.low[k] = low(thread, 0, k);
                 if (averaging()) own.state.sum[k] = segment(thread, 0, k);
             }
-            if constexpr (form != NoiseForm::none) own.lanes = philox_slots(thread, lane(thread));
+            if constexpr (form != NoiseForm::none) own.lanes = philox_of(thread, rank(thread));
             if constexpr (form == NoiseForm::bits)
                 own.words = words(own.lanes, stream(thread), t / rademacher_draws_per_call);
         });
@@ -341,24 +341,24 @@ struct EnsembleKernel {
                 Four& norm = norms[thread];
                 if (!busy(thread)) {
                     ASGD_UNROLL
-                    for (int k = 0; k < slots; ++k) norm[k] = Real(0);
+                    for (int k = 0; k < abreast; ++k) norm[k] = Real(0);
                     return;
                 }
                 RegisterState& own = states[thread];
                 const Real lr = minus_lr(thread, learning_rate_row(thread), j);
                 ASGD_UNROLL
-                for (int k = 0; k < slots; ++k) {
+                for (int k = 0; k < abreast; ++k) {
                     const Real y = step<kind, form>(own.c, lr, own.state.x[k], own.state.low[k], noise_of(own, k));
                     own.state.x[k] = y;
                     norm[k] = fma(y, y, Real(0));
                 }
             });
-            block.fold(norms, 1 << p.layout.log2_lanes);
+            block.fold(norms, 1 << p.layout.log2_team);
             block.each([&](int thread) {
                 if (!busy(thread)) return;
                 RegisterState& own = states[thread];
                 ASGD_UNROLL
-                for (int k = 0; k < slots; ++k) {
+                for (int k = 0; k < abreast; ++k) {
                     Real& x = own.state.x[k];
                     x = x * ball_factor(own.radius, own.radius_squared, norms[thread][k]);
                     if (averaging()) own.state.sum[k] = own.state.sum[k] + x;
@@ -390,7 +390,7 @@ struct EnsembleKernel {
         block.each([&](int thread) {
             if (!busy(thread)) return;
             ASGD_UNROLL
-            for (int k = 0; k < slots; ++k) {
+            for (int k = 0; k < abreast; ++k) {
                 x(thread, 0, k) = states[thread].state.x[k];
                 low(thread, 0, k) = states[thread].state.low[k];
                 if (averaging()) segment(thread, 0, k) = states[thread].state.sum[k];
@@ -411,9 +411,9 @@ struct EnsembleKernel {
         if constexpr (form == NoiseForm::bits)
             block.each([&](int thread) {
                 for_coordinates(thread, [&](int m, std::int64_t i) {
-                    const auto call = words(philox_slots(thread, i), stream(thread), t / rademacher_draws_per_call);
+                    const auto call = words(philox_of(thread, i), stream(thread), t / rademacher_draws_per_call);
                     ASGD_UNROLL
-                    for (int k = 0; k < slots; ++k)
+                    for (int k = 0; k < abreast; ++k)
                         for (int row = 0; row < 4; ++row) noise_word(thread, m, k, row) = word(call[k], row);
                 });
             });
@@ -423,9 +423,9 @@ struct EnsembleKernel {
                 if (row == 0 || j == 0)
                     block.each([&](int thread) {
                         for_coordinates(thread, [&](int m, std::int64_t i) {
-                            const PerSlot<Draws> z = values(philox_slots(thread, i), stream(thread), (t + j) / draws);
+                            const PerReplicate<Draws> z = values(philox_of(thread, i), stream(thread), (t + j) / draws);
                             ASGD_UNROLL
-                            for (int k = 0; k < slots; ++k) {
+                            for (int k = 0; k < abreast; ++k) {
                                 ASGD_UNROLL
                                 for (int s = 0; s < draws; ++s) noise_value(thread, m, k, s) = z[k].v[s];
                             }
@@ -434,12 +434,12 @@ struct EnsembleKernel {
             block.each([&](int thread) {
                 Four& norm = norms[thread];
                 ASGD_UNROLL
-                for (int k = 0; k < slots; ++k) norm[k] = Real(0);
+                for (int k = 0; k < abreast; ++k) norm[k] = Real(0);
                 const Real lr = places[thread].active ? minus_lr(thread, learning_rate_row(thread), j) : Real(0);
                 for_coordinates(thread, [&](int m, std::int64_t i) {
                     const Coordinate<Real> c = parameters(thread, i);
                     ASGD_UNROLL
-                    for (int k = 0; k < slots; ++k) {
+                    for (int k = 0; k < abreast; ++k) {
                         Real &own = x(thread, m, k), &rest = low(thread, m, k);
                         Real y;
                         if constexpr (form == NoiseForm::values)
@@ -454,16 +454,16 @@ struct EnsembleKernel {
                     }
                 });
             });
-            block.fold(norms, 1 << p.layout.log2_lanes);
+            block.fold(norms, 1 << p.layout.log2_team);
             block.each([&](int thread) {
                 if (!places[thread].active) return;
                 const double R = radius(thread);
                 Four factor;
                 ASGD_UNROLL
-                for (int k = 0; k < slots; ++k) factor[k] = ball_factor(Real(R), Real(R * R), norms[thread][k]);
+                for (int k = 0; k < abreast; ++k) factor[k] = ball_factor(Real(R), Real(R * R), norms[thread][k]);
                 for_coordinates(thread, [&](int m, std::int64_t) {
                     ASGD_UNROLL
-                    for (int k = 0; k < slots; ++k) {
+                    for (int k = 0; k < abreast; ++k) {
                         Real& own = x(thread, m, k);
                         own = own * factor[k];
                         if (averaging()) segment(thread, m, k) = segment(thread, m, k) + own;
@@ -478,7 +478,7 @@ struct EnsembleKernel {
     ASGD_KERNEL_MEMBER void close_segments() {
         block.each([&](int thread) {
             for_coordinates(thread, [&](int m, std::int64_t) {
-                for (int k = 0; k < slots; ++k) {
+                for (int k = 0; k < abreast; ++k) {
                     p.total[element(thread, m, k)] += double(segment(thread, m, k));
                     segment(thread, m, k) = Real(0);
                 }
@@ -495,7 +495,7 @@ struct EnsembleKernel {
         double* const start = p.window_start + record % p.open_windows * elements();
         block.each([&](int thread) {
             for_coordinates(thread, [&](int m, std::int64_t) {
-                for (int k = 0; k < slots; ++k) start[element(thread, m, k)] = sum_of_iterates(thread, m, k);
+                for (int k = 0; k < abreast; ++k) start[element(thread, m, k)] = sum_of_iterates(thread, m, k);
             });
         });
     }
@@ -508,11 +508,11 @@ struct EnsembleKernel {
         block.each([&](int thread) {
             Four& sum = sums[thread];
             ASGD_UNROLL
-            for (int k = 0; k < slots; ++k) sum[k] = Real(0);
+            for (int k = 0; k < abreast; ++k) sum[k] = Real(0);
             for_coordinates(thread, [&](int m, std::int64_t i) {
                 const Coordinate<Real> c = parameters(thread, i);
                 ASGD_UNROLL
-                for (int k = 0; k < slots; ++k) {
+                for (int k = 0; k < abreast; ++k) {
                     Real point = x(thread, m, k);
                     if (average) {
                         const double all = sum_of_iterates(thread, m, k);
@@ -522,15 +522,15 @@ struct EnsembleKernel {
                 }
             });
         });
-        block.fold(sums, 1 << p.layout.log2_lanes);
+        block.fold(sums, 1 << p.layout.log2_team);
         block.each([&](int thread) {
-            if (!places[thread].active || lane(thread) != 0) return;
+            if (!places[thread].active || rank(thread) != 0) return;
             const VectorView& minimum = p.ensemble.problems.minimum;
             const Real smallest = Real(minimum.data[places[thread].problem * minimum.stride]);
             const std::int64_t cell =
                 (configs.first + config_in_block(thread) - p.first_config) * p.ensemble.record_count + record;
             const std::int64_t at = places[thread].replicate - p.first_replicate;
-            for (int k = 0; k < slots && p.first_replicate + at + k < p.stop_replicate; ++k)
+            for (int k = 0; k < abreast && p.first_replicate + at + k < p.stop_replicate; ++k)
                 static_cast<Real*>(p.values)[cell * p.value_stride + at + k] =
                     suboptimality<kind>(sums[thread][k], smallest);
         });

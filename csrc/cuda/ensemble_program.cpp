@@ -15,13 +15,13 @@ namespace {
 using host::accumulators;
 using host::most_open_windows;
 
-constexpr int block_slots = 1024;
+constexpr int block_places = 1024;
 
 Layout make_layout(const EnsembleSpec& e, std::int64_t configs, std::int64_t replicates) {
     Layout l{};
-    l.log2_lanes = std::min(log2_ceil(e.problems.dimension), log2_ceil(accumulators));
-    l.coordinates_per_thread = int(ceil_div(e.problems.dimension, std::int64_t(1) << l.log2_lanes));
-    const int log2_trajectories = log2_ceil(block_slots) - l.log2_lanes;
+    l.log2_team = std::min(log2_ceil(e.problems.dimension), log2_ceil(accumulators));
+    l.coordinates_per_thread = int(ceil_div(e.problems.dimension, std::int64_t(1) << l.log2_team));
+    const int log2_trajectories = log2_ceil(block_places) - l.log2_team;
     l.log2_replicates = std::clamp(log2_ceil(replicates), 2, log2_trajectories);
     l.configs = 1 << std::min(log2_trajectories - l.log2_replicates, log2_ceil(configs));
     l.tile_steps = segment_steps;
@@ -59,8 +59,8 @@ public:
     void upload() override { upload_ = std::make_unique<Upload>(device_, e_); }
 
     void begin(const Chunk& chunk, void* state) override {
-        const std::int64_t configs = chunk.stop_config - chunk.first_config;
-        const std::int64_t replicates = chunk.stop_replicate - chunk.first_replicate;
+        const std::int64_t configs = chunk.configs();
+        const std::int64_t replicates = chunk.replicates();
         launch_ = {};
         set_chunk(launch_, e_, upload_->ensemble, chunk);
         const Layout& layout = launch_.layout = make_layout(e_, configs, replicates);
@@ -71,7 +71,7 @@ public:
         place(launch_, layout, blocks, memory);
         shared_bytes_ = 0;
         if (kind_.ball && layout.coordinates_per_thread > 1) {
-            shared_bytes_ = std::int64_t(layout.coordinates_per_thread) * block_slots * real_bytes(e_);
+            shared_bytes_ = std::int64_t(layout.coordinates_per_thread) * block_places * real_bytes(e_);
             launch_.shared_state = shared_bytes_ <= device_.dynamic_shared_limit();
             if (!launch_.shared_state) shared_bytes_ = 0;
         }
@@ -103,7 +103,7 @@ private:
     }
 
     void place(EnsembleLaunch& launch, const Layout& l, double blocks, StateMemory& memory) const {
-        const double n = blocks * l.coordinates_per_thread * block_slots, real = double(real_bytes(e_));
+        const double n = blocks * l.coordinates_per_thread * block_places, real = double(real_bytes(e_));
         const bool averaging = e_.iterate != Iterate::last;
         const bool keeps_noise = kind_.ball && l.coordinates_per_thread > 1 && kind_.noise != NoiseKind::none;
         launch.total = static_cast<double*>(memory.take(averaging ? 8 * n : 0));

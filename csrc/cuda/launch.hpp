@@ -12,15 +12,12 @@ inline constexpr int most_learning_rates = 1024;      // in shared memory: confi
 inline constexpr int most_data_learning_rates = 512;  // the same, of problems on data
 inline constexpr int most_row_numbers = 2048;         // in shared memory: of samples, of all sequences of a block
 inline constexpr int log2_teams = 4;                  // trajectories of a block, of problems on data
-inline constexpr int tile_edge = 4;                   // samples and units whose products are computed together
+inline constexpr int patch_edge = 4;                  // samples and units whose products are computed together
 
-// One launch: configs [first_config, stop_config) on replicates [first_replicate, stop_replicate), from first_step to
-// stop_step. State stays in global memory between launches.
-struct Launch {
+// One launch: trajectories from first_step to stop_step. State stays in global memory between launches.
+struct Launch : Rectangle {
     EnsembleSpec ensemble;  // all pointers point into device memory
     std::uint32_t key0[10], key1[10];
-    std::int64_t first_config, stop_config;
-    std::int64_t first_replicate, stop_replicate;
     std::int64_t first_step, stop_step;
     std::int64_t first_record, first_window;  // the next ones at first_step
     std::int64_t open_windows;
@@ -38,13 +35,14 @@ struct Launch {
 
 // --- separable problems
 
-// How the trajectories of a chunk fall on blocks: a block has configs x replicates x lanes = 1 024 slots, all powers of
-// two. A trajectory's coordinates are spread over `lanes` neighbouring threads, coordinate i on lane i mod lanes, and a
-// thread takes 4 replicates. So the 32 accumulators of a sum over coordinates are the lanes, and sums fold across them.
+// How the trajectories of a chunk fall on blocks: a block has configs x replicates x threads = 1 024 places, all powers
+// of two. A trajectory's coordinates are spread over a team of neighbouring threads, coordinate i on rank i mod team,
+// and a thread takes 4 replicates. So the 32 accumulators of a sum over coordinates are the ranks, and sums fold across
+// them.
 struct Layout {
-    int log2_lanes;                // of 1, 2, .. 32
+    int log2_team;                 // threads of a trajectory: 1, 2, .. 32
     int log2_replicates, configs;  // per block
-    int coordinates_per_thread;    // ceil(dimension / lanes)
+    int coordinates_per_thread;    // ceil(dimension / team)
     int tile_steps;                // learning rates computed together, for all configs of a block
 };
 
@@ -52,7 +50,7 @@ struct EnsembleLaunch : Launch {
     Layout layout;
     bool shared_state;  // a ball's state of many coordinates is kept in dynamic shared memory during the launch
 
-    // State arrays: element (block, coordinate of the thread, slot, thread), threads fastest.
+    // State arrays: element (block, coordinate of the thread, replicate of the thread, thread), threads fastest.
     void* x;      // Real
     void* low;    // Real: what x could not take of its last increment
     void* noise;  // draws of one call, or the four words: [row, element], where a ball has many coordinates
@@ -74,8 +72,8 @@ struct KernelKind {
 struct DataLayout {
     int log2_replicates, configs;  // per block; configs x replicates = 16
     int tile_steps;
-    int chunks;  // padded point / 16: elements that a thread holds
-    int round;   // samples that go through the network together, a multiple of 16
+    int spans;  // padded point / 16: elements that a thread holds
+    int round;  // samples that go through the network together, a multiple of 16
     std::int64_t groups_per_problem;
 };
 
@@ -104,9 +102,11 @@ struct DataLaunch : Launch {
     // stop_sample.
     bool start;  // at step 0
     int first_sample, stop_sample;
-    TeamArray low;       // what x could not take of its last increment; without momentum a step adds up there
+    TeamArray low;       // what x could not take of its last increment; without momentum a step's rows are added to it
     TeamArray velocity;  // with momentum
-    TeamArray sum;       // what a step adds up with momentum; without elements: in place of x
+    // With momentum a step's rows are added to this, unless all of them are added at once: then it has no elements, and
+    // their sum stays in registers.
+    TeamArray sum;
 
     // A launch that records (`recording`): losses of rows [first_row, stop_row), and where no more are to come the
     // metrics.

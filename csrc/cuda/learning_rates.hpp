@@ -37,11 +37,6 @@ ASGD_KERNEL_FN PhiloxKeys keys_of(const cuda::Launch& p) {
     return keys;
 }
 
-ASGD_KERNEL_FN std::int64_t window_start(const EnsembleSpec& e, std::int64_t record) {
-    const std::int64_t k = e.record_at[record];
-    return e.iterate == Iterate::tail_average && k > 0 ? tail_window_start(k, e.tail_frac) : -1;
-}
-
 // A call of its own: what it needs in registers must not push out what the steps need.
 ASGD_KERNEL_CALL double scaled_value(const ScheduleSpec& shape, double scale, double horizon, double t, double u,
                                      double v) {

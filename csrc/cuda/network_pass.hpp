@@ -4,8 +4,8 @@
 // Samples go in rounds. Sample s of a round has its outputs, target and loss on thread s mod 16 of the team, so that
 // losses are computed for 16 samples at once; unit u of a hidden layer has its activations and factors on thread u mod
 // 16, where the products of the next layer want them. All arrays are the threads' own (TeamArray): threads meet in
-// folds and shuffles only. Products are computed in tiles of samples and units, so that loaded numbers are used several
-// times, and folded together.
+// folds and shuffles only. Products are computed in patches of samples and units, so that loaded numbers are used
+// several times, and folded together.
 #pragma once
 
 #include "block.hpp"
@@ -18,28 +18,28 @@
 ASGD_ISA_NAMESPACE_BEGIN
 
 template <int samples_, int units_>
-struct Tile {
+struct Patch {
     static constexpr int samples = samples_, units = units_, products = samples_ * units_;
 };
 
-using cuda::tile_edge;
+using cuda::patch_edge;
 
-// f(Tile<..>(), first sample, first unit) until all are covered, samples within units: fours, then one by one, so that
-// tiles are full and within 16 samples and 16 units.
+// f(Patch<..>(), first sample, first unit) until all are covered, samples within units: fours, then one by one, so that
+// patches are full and within 16 samples and 16 units.
 template <class F>
-ASGD_KERNEL_FN void for_tiles(int samples, int units, F f) {
+ASGD_KERNEL_FN void for_patches(int samples, int units, F f) {
     for (int u = 0; u < units;) {
-        const bool wide = units - u >= tile_edge;
+        const bool wide = units - u >= patch_edge;
         for (int s = 0; s < samples;) {
-            if (samples - s >= tile_edge) {
-                wide ? f(Tile<tile_edge, tile_edge>(), s, u) : f(Tile<tile_edge, 1>(), s, u);
-                s += tile_edge;
+            if (samples - s >= patch_edge) {
+                wide ? f(Patch<patch_edge, patch_edge>(), s, u) : f(Patch<patch_edge, 1>(), s, u);
+                s += patch_edge;
             } else {
-                wide ? f(Tile<1, tile_edge>(), s, u) : f(Tile<1, 1>(), s, u);
+                wide ? f(Patch<1, patch_edge>(), s, u) : f(Patch<1, 1>(), s, u);
                 ++s;
             }
         }
-        u += wide ? tile_edge : 1;
+        u += wide ? patch_edge : 1;
     }
 }
 
@@ -61,13 +61,13 @@ struct NetworkPass {
 
     // --- where things are
 
-    ASGD_KERNEL_MEMBER static int lane(int thread) { return thread % team_threads; }
+    ASGD_KERNEL_MEMBER static int rank(int thread) { return thread % team_threads; }
     ASGD_KERNEL_MEMBER Real* own(const cuda::TeamArray& a, int thread) const {
         const int team = thread / team_threads;
         if (a.shared >= 0)
-            return dynamic + (a.shared + team * cuda::shared_elements(a.elements) * team_threads + lane(thread));
+            return dynamic + (a.shared + team * cuda::shared_elements(a.elements) * team_threads + rank(thread));
         return static_cast<Real*>(a.memory) + (block.index() * teams_of_block + team) * a.elements * team_threads +
-               lane(thread);
+               rank(thread);
     }
     ASGD_KERNEL_MEMBER Real& at(const cuda::TeamArray& a, int thread, int m) const {
         return own(a, thread)[std::int64_t(m) * team_threads];
@@ -76,21 +76,21 @@ struct NetworkPass {
     ASGD_KERNEL_MEMBER bool is_last(int layer) const { return layer == layers() - 1; }
     ASGD_KERNEL_MEMBER int units(int layer) const { return int(p.net.units[layer]); }
     ASGD_KERNEL_MEMBER int outputs() const { return units(layers() - 1); }
-    ASGD_KERNEL_MEMBER int row_chunks(int layer) const { return int(p.net.row[layer] / row_multiple); }
-    ASGD_KERNEL_MEMBER int unit_chunks(int layer) const { return (units(layer) + row_multiple - 1) / row_multiple; }
+    ASGD_KERNEL_MEMBER int row_spans(int layer) const { return int(p.net.row[layer] / row_multiple); }
+    ASGD_KERNEL_MEMBER int unit_spans(int layer) const { return (units(layer) + row_multiple - 1) / row_multiple; }
     ASGD_KERNEL_MEMBER int weight(int layer, int unit) const {  // its first element
-        return int(p.net.weights[layer] / row_multiple) + unit * row_chunks(layer);
+        return int(p.net.weights[layer] / row_multiple) + unit * row_spans(layer);
     }
-    ASGD_KERNEL_MEMBER int intercept(int layer, int chunk) const {
-        return int(p.net.intercept[layer] / row_multiple) + chunk;
+    ASGD_KERNEL_MEMBER int intercept(int layer, int span) const {
+        return int(p.net.intercept[layer] / row_multiple) + span;
     }
     ASGD_KERNEL_MEMBER int output(int sample, int unit) const { return sample / team_threads * outputs() + unit; }
 
     // What a layer multiplies with: element m of sample s is at input(..)[m * team_threads].
     template <class Rows>
     ASGD_KERNEL_MEMBER const Real* input(int thread, int layer, int s, Rows rows) const {
-        if (layer == 0) return static_cast<const Real*>(data->features) + rows(thread, s) * p.net.row[0] + lane(thread);
-        return &at(p.hidden[layer - 1], thread, s * row_chunks(layer));
+        if (layer == 0) return static_cast<const Real*>(data->features) + rows(thread, s) * p.net.row[0] + rank(thread);
+        return &at(p.hidden[layer - 1], thread, s * row_spans(layer));
     }
 
     // --- forward
@@ -98,7 +98,7 @@ struct NetworkPass {
     template <class Rows>
     ASGD_KERNEL_MEMBER void forward(Rows rows) {
         for (int layer = 0; layer < layers(); ++layer) {
-            for_tiles(count, units(layer), [&](auto tile, int s, int u) { multiply(tile, layer, s, u, rows); });
+            for_patches(count, units(layer), [&](auto patch, int s, int u) { multiply(patch, layer, s, u, rows); });
             if (is_last(layer))
                 add_intercepts();
             else
@@ -119,7 +119,7 @@ struct NetworkPass {
             Values<Real, T::products>& sum = products[thread];
             ASGD_UNROLL
             for (int i = 0; i < T::products; ++i) sum[i] = Real(0);
-            const int length = row_chunks(layer) * team_threads;
+            const int length = row_spans(layer) * team_threads;
             ASGD_UNROLL_BY_4
             for (int m = 0; m < length; m += team_threads) {
                 Real a[T::samples];
@@ -138,7 +138,7 @@ struct NetworkPass {
         is_last(layer) ? keep_outputs<T>(products, s, u) : keep_hidden<T>(products, layer, s, u);
     }
 
-    // Folded products of a tile to the threads of their samples.
+    // Folded products of a patch to the threads of their samples.
     template <class T>
     ASGD_KERNEL_MEMBER void keep_outputs(Reals<T::products>& products, int s, int u) {
         Reals<T::units> z;
@@ -146,12 +146,12 @@ struct NetworkPass {
             ASGD_UNROLL
             for (int k = 0; k < T::units; ++k) z[thread][k] = products[thread][0];
         });
-        block.shuffle(z, [&](int lane, int k) {
-            const int i = (lane - s) & (T::samples - 1);
+        block.shuffle(z, [&](int rank, int k) {
+            const int i = (rank - s) & (T::samples - 1);
             return thread_of_product(i * T::units + k, T::products);
         });
         block.each([&](int thread) {
-            const int i = lane(thread) - s % team_threads;
+            const int i = rank(thread) - s % team_threads;
             if (i < 0 || i >= T::samples) return;
             ASGD_UNROLL
             for (int k = 0; k < T::units; ++k) at(p.output, thread, output(s, u + k)) = z[thread][k];
@@ -166,28 +166,28 @@ struct NetworkPass {
             ASGD_UNROLL
             for (int i = 0; i < T::samples; ++i) z[thread][i] = products[thread][0];
         });
-        block.shuffle(z, [&](int lane, int i) {
-            const int k = (lane - u) & (T::units - 1);
+        block.shuffle(z, [&](int rank, int i) {
+            const int k = (rank - u) & (T::units - 1);
             return thread_of_product(i * T::units + k, T::products);
         });
         block.each([&](int thread) {
-            const int k = lane(thread) - u % team_threads;
+            const int k = rank(thread) - u % team_threads;
             if (k < 0 || k >= T::units) return;
             ASGD_UNROLL
             for (int i = 0; i < T::samples; ++i)
-                at(p.hidden[layer], thread, (s + i) * unit_chunks(layer) + u / team_threads) = z[thread][i];
+                at(p.hidden[layer], thread, (s + i) * unit_spans(layer) + u / team_threads) = z[thread][i];
         });
     }
 
     // Products become activations; what pads them becomes zero.
     ASGD_KERNEL_MEMBER void activate(int layer) {
-        const int chunks = unit_chunks(layer);
+        const int spans = unit_spans(layer);
         block.each([&](int thread) {
-            for (int c = 0; c < chunks; ++c) {
-                const bool is_unit = c * team_threads + lane(thread) < units(layer);
+            for (int c = 0; c < spans; ++c) {
+                const bool is_unit = c * team_threads + rank(thread) < units(layer);
                 const Real b = p.net.has_intercept ? at(p.point, thread, intercept(layer, c)) : Real(0);
                 for (int s = 0; s < count; ++s) {
-                    Real& a = at(p.hidden[layer], thread, s * chunks + c);
+                    Real& a = at(p.hidden[layer], thread, s * spans + c);
                     if (!is_unit) {
                         a = Real(0);
                         continue;
@@ -202,18 +202,18 @@ struct NetworkPass {
     ASGD_KERNEL_MEMBER void add_intercepts() {
         if (!p.net.has_intercept) return;
         const int last = layers() - 1;
-        for (int u = 0; u < outputs(); u += tile_edge) {
-            Reals<tile_edge> b;
+        for (int u = 0; u < outputs(); u += patch_edge) {
+            Reals<patch_edge> b;
             block.each([&](int thread) {
                 ASGD_UNROLL
-                for (int k = 0; k < tile_edge; ++k)
+                for (int k = 0; k < patch_edge; ++k)
                     b[thread][k] = at(p.point, thread, intercept(last, u / team_threads));
             });
             block.shuffle(b, [&](int, int k) { return (u + k) % team_threads; });
             block.each([&](int thread) {
-                for (int s = lane(thread); s < count; s += team_threads) {
+                for (int s = rank(thread); s < count; s += team_threads) {
                     ASGD_UNROLL
-                    for (int k = 0; k < tile_edge; ++k)
+                    for (int k = 0; k < patch_edge; ++k)
                         if (u + k < outputs()) at(p.output, thread, output(s, u + k)) += b[thread][k];
                 }
             });
@@ -227,7 +227,7 @@ struct NetworkPass {
     ASGD_KERNEL_MEMBER void differentiate(Rows rows, Scale scale) {
         block.each([&](int thread) {
             const Real factor = scale(thread);
-            for (int s = lane(thread); s < count; s += team_threads) {
+            for (int s = rank(thread); s < count; s += team_threads) {
                 Real* const z = &at(p.output, thread, output(s, 0));
                 const Real y = static_cast<const Real*>(data->targets)[rows(thread, s)];
                 with_kind(p.network.loss,
@@ -241,7 +241,7 @@ struct NetworkPass {
     template <class Rows, class Take>
     ASGD_KERNEL_MEMBER void losses(Rows rows, Take take) {
         block.each([&](int thread) {
-            for (int s = lane(thread); s < count; s += team_threads) {
+            for (int s = rank(thread); s < count; s += team_threads) {
                 const Real* const z = &at(p.output, thread, output(s, 0));
                 const Real y = static_cast<const Real*>(data->targets)[rows(thread, s)];
                 with_kind(p.network.loss, [&](auto loss) {
@@ -257,8 +257,8 @@ struct NetworkPass {
     // Factors of the first `layers` layers from those of the outputs.
     ASGD_KERNEL_MEMBER void backward() {
         for (int layer = layers() - 1; layer > 0; --layer) {
-            for_tiles(count, units(layer), [&](auto tile, int s, int u) { back_through(tile, layer, s, u); });
-            const int n = count * row_chunks(layer);
+            for_patches(count, units(layer), [&](auto patch, int s, int u) { back_through(patch, layer, s, u); });
+            const int n = count * row_spans(layer);
             block.each([&](int thread) {
                 for (int i = 0; i < n; ++i) {
                     const Real a = at(p.hidden[layer - 1], thread, i);
@@ -270,19 +270,19 @@ struct NetworkPass {
         }
     }
 
-    // Factors of a tile, in all threads of a team.
+    // Factors of a patch, in all threads of a team.
     template <class T>
     ASGD_KERNEL_MEMBER void load_factors(Reals<T::products>& c, int layer, int s, int u) {
         const bool last = is_last(layer);
         block.each([&](int thread) {
-            const bool has_sample = s / team_threads * team_threads + lane(thread) < count;
+            const bool has_sample = s / team_threads * team_threads + rank(thread) < count;
             ASGD_UNROLL
             for (int i = 0; i < T::samples; ++i) {
                 ASGD_UNROLL
                 for (int k = 0; k < T::units; ++k) {
                     Real& factor = c[thread][i * T::units + k];
                     if (!last)
-                        factor = at(p.delta[layer], thread, (s + i) * unit_chunks(layer) + u / team_threads);
+                        factor = at(p.delta[layer], thread, (s + i) * unit_spans(layer) + u / team_threads);
                     else
                         factor = has_sample ? at(p.output, thread, output(s, u + k)) : Real(0);
                 }
@@ -296,15 +296,14 @@ struct NetworkPass {
     ASGD_KERNEL_MEMBER void back_through(T, int layer, int s, int u) {
         Reals<T::products> c;
         load_factors<T>(c, layer, s, u);
-        const int length = row_chunks(layer) * team_threads;
+        const int length = row_spans(layer) * team_threads;
         block.each([&](int thread) {
             const Real* w[T::units];
             ASGD_UNROLL
             for (int k = 0; k < T::units; ++k) w[k] = &at(p.point, thread, weight(layer, u + k));
             Real* delta[T::samples];
             ASGD_UNROLL
-            for (int i = 0; i < T::samples; ++i)
-                delta[i] = &at(p.delta[layer - 1], thread, (s + i) * row_chunks(layer));
+            for (int i = 0; i < T::samples; ++i) delta[i] = &at(p.delta[layer - 1], thread, (s + i) * row_spans(layer));
             for (int m = 0; m < length; m += team_threads) {
                 Real sum[T::samples];
                 ASGD_UNROLL
@@ -328,9 +327,9 @@ struct NetworkPass {
     template <class Rows, class RuleOf>
     ASGD_KERNEL_MEMBER void update(Rows rows, RuleOf rule_of, Terms terms, bool first, bool last) {
         for (int layer = layers() - 1; layer >= 0; --layer)
-            for_tiles(count, units(layer), [&](auto tile, int s, int u) {
-                add_rows(tile, layer, s, u, rows, rule_of, terms, first && s == 0,
-                         last && s + decltype(tile)::samples >= count);
+            for_patches(count, units(layer), [&](auto patch, int s, int u) {
+                add_rows(patch, layer, s, u, rows, rule_of, terms, first && s == 0,
+                         last && s + decltype(patch)::samples >= count);
             });
     }
 
@@ -355,7 +354,7 @@ struct NetworkPass {
                     add_rows_to<T, t, true>(sums, layer, u, in, c[thread], rule, first);
                 else
                     add_rows_to<T, t, false>(sums, layer, u, in, c[thread], rule, first);
-                if (p.net.has_intercept) add_ones<T, t>(sums, layer, u, lane(thread), c[thread], rule, first, last);
+                if (p.net.has_intercept) add_ones<T, t>(sums, layer, u, rank(thread), c[thread], rule, first, last);
             };
             switch (terms) {
                 case Terms::momentum:
@@ -380,31 +379,31 @@ struct NetworkPass {
                                         const Values<Real, T::products>& c, const Rule<Real>& rule, bool first) {
         // As many as registers hold without spilling.
         constexpr bool heavy = terms == Terms::momentum && ending;
-        constexpr int ahead = T::products == 1 ? 4 : heavy ? 1 : T::products == tile_edge ? 4 : 2;
-        const int length = row_chunks(layer) * team_threads, begin = weight(layer, u) * team_threads;
+        constexpr int ahead = T::products == 1 ? 4 : heavy ? 1 : T::products == patch_edge ? 4 : 2;
+        const int length = row_spans(layer) * team_threads, begin = weight(layer, u) * team_threads;
         int m = 0;
         if constexpr (ahead > 1) {
             ASGD_NO_UNROLL
             for (; m + (ahead - 1) * team_threads < length; m += ahead * team_threads)
-                add_chunks<T, ahead, terms, ending>(sums, begin, length, m, in, c, rule, first);
+                add_spans<T, ahead, terms, ending>(sums, begin, length, m, in, c, rule, first);
         }
         ASGD_NO_UNROLL
         for (; m < length; m += team_threads)
-            add_chunks<T, 1, terms, ending>(sums, begin, length, m, in, c, rule, first);
+            add_spans<T, 1, terms, ending>(sums, begin, length, m, in, c, rule, first);
     }
 
-    // For `chunks` elements of every unit of a tile. All are loaded before the first is stored: a compiler does not
+    // For `spans` elements of every unit of a patch. All are loaded before the first is stored: a compiler does not
     // know that rows and weights are apart, and would wait for each.
-    template <class T, int chunks, Terms terms, bool ending>
-    ASGD_KERNEL_MEMBER static void add_chunks(const Sums& sums, int begin, int length, int m,
-                                              const Real* const in[T::samples], const Values<Real, T::products>& c,
-                                              const Rule<Real>& rule, bool first) {
+    template <class T, int spans, Terms terms, bool ending>
+    ASGD_KERNEL_MEMBER static void add_spans(const Sums& sums, int begin, int length, int m,
+                                             const Real* const in[T::samples], const Values<Real, T::products>& c,
+                                             const Rule<Real>& rule, bool first) {
         constexpr bool momentum = terms == Terms::momentum;
         const auto element = [&](int k, int q) { return begin + k * length + m + q * team_threads; };
-        Real a[T::samples][chunks], sum[T::units][chunks], w[T::units][chunks], low[T::units][chunks];
-        Real velocity[T::units][chunks];
+        Real a[T::samples][spans], sum[T::units][spans], w[T::units][spans], low[T::units][spans];
+        Real velocity[T::units][spans];
         ASGD_UNROLL
-        for (int q = 0; q < chunks; ++q) {
+        for (int q = 0; q < spans; ++q) {
             ASGD_UNROLL
             for (int i = 0; i < T::samples; ++i) a[i][q] = in[i][m + q * team_threads];
             ASGD_UNROLL
@@ -419,7 +418,7 @@ struct NetworkPass {
         ASGD_UNROLL
         for (int k = 0; k < T::units; ++k) {
             ASGD_UNROLL
-            for (int q = 0; q < chunks; ++q) {
+            for (int q = 0; q < spans; ++q) {
                 ASGD_UNROLL
                 for (int i = 0; i < T::samples; ++i) sum[k][q] = fma(c[i * T::units + k], a[i][q], sum[k][q]);
             }
@@ -427,7 +426,7 @@ struct NetworkPass {
         ASGD_UNROLL
         for (int k = 0; k < T::units; ++k) {
             ASGD_UNROLL
-            for (int q = 0; q < chunks; ++q) {
+            for (int q = 0; q < spans; ++q) {
                 const int e = element(k, q);
                 if constexpr (ending) {
                     sums.w[e] = after_rows<terms>(rule, sum[k][q], w[k][q], low[k][q], velocity[k][q]);
@@ -442,9 +441,9 @@ struct NetworkPass {
 
     // Intercepts: like rows of ones, but neither l2 nor weight decay touches them.
     template <class T, Terms terms>
-    ASGD_KERNEL_MEMBER void add_ones(const Sums& sums, int layer, int u, int lane, const Values<Real, T::products>& c,
+    ASGD_KERNEL_MEMBER void add_ones(const Sums& sums, int layer, int u, int rank, const Values<Real, T::products>& c,
                                      const Rule<Real>& rule, bool first, bool last) {
-        const int k = lane - u % team_threads;
+        const int k = rank - u % team_threads;
         if (k < 0 || k >= T::units) return;
         const int e = intercept(layer, u / team_threads) * team_threads;
         Real value = first ? before_ones<terms>(sums.low[e]) : sums.sum[e];

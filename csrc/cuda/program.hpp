@@ -11,9 +11,7 @@
 namespace anneal_sgd::cuda {
 
 // Trajectories whose state is on the device together, and where their recorded values go.
-struct Chunk {
-    std::int64_t first_config, stop_config;
-    std::int64_t first_replicate, stop_replicate;
+struct Chunk : Rectangle {
     void* values;
     std::int64_t value_stride;
 };

@@ -63,7 +63,7 @@ struct RecordKernel {
         const double* const before = tail ? teams.window_start_of(p.record) : nullptr;
         const double window = average ? double(window_length(p.ensemble, k)) : 1;
         block.each([&](int thread) {
-            for (int m = 0; m < p.layout.chunks; ++m) {
+            for (int m = 0; m < p.layout.spans; ++m) {
                 const std::int64_t e = teams.element(thread, m);
                 Real point = static_cast<const Real*>(p.x)[e];
                 if (average) {
@@ -94,7 +94,7 @@ struct RecordKernel {
         }
         block.each([&](int thread) {
             const int team = thread / team_threads;
-            if (pass.lane(thread) != 0 || !teams.is_active(team)) return;
+            if (pass.rank(thread) != 0 || !teams.is_active(team)) return;
             record(team, {losses[thread][0] / double(rows), hits[thread][0] / double(rows), squares[thread][0]});
         });
     }

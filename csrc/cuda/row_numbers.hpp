@@ -36,10 +36,10 @@ struct SequenceCounters {
         return {w.first_replicate + std::uint32_t(sequence & ((1 << log2_replicates) - 1)),
                 p.ensemble.common_random_numbers ? 0 : w.first_config + std::uint32_t(c)};
     }
-    ASGD_KERNEL_MEMBER void words(const cuda::DataLaunch& p, std::uint32_t block, std::int64_t call,
+    ASGD_KERNEL_MEMBER void words(const cuda::DataLaunch& p, std::uint32_t substream, std::int64_t call,
                                   std::uint32_t out[4]) const {
         const PhiloxKeys keys = keys_of(p);
-        philox_words(philox_lanes(replicate, block + std::uint32_t(call >> 32), keys),
+        philox_words(philox_lanes(replicate, substream + std::uint32_t(call >> 32), keys),
                      philox_call(stream, std::uint32_t(call), keys), keys, out);
     }
 };
@@ -51,7 +51,7 @@ ASGD_KERNEL_CALL void draw_rows(const cuda::DataLaunch& p, Block& block, SampleW
         for (int item = thread; item < calls << w.log2_sequences; item += block_threads) {
             const int sequence = item & ((1 << w.log2_sequences) - 1), i = item >> w.log2_sequences;
             std::uint32_t words[4];
-            SequenceCounters::of(p, w, sequence).words(p, block_of_samples, w.first / 4 + i, words);
+            SequenceCounters::of(p, w, sequence).words(p, substream_of_samples, w.first / 4 + i, words);
             ASGD_UNROLL
             for (int k = 0; k < 4; ++k) {
                 std::uint32_t high, low;
@@ -66,7 +66,7 @@ ASGD_KERNEL_FN void epoch_keys(const cuda::DataLaunch& p, const SequenceCounters
                                std::uint32_t keys[shuffle_rounds]) {
     ASGD_UNROLL
     for (int call = 0; call < calls_per_epoch; ++call)
-        counters.words(p, block_of_epochs, epoch * calls_per_epoch + call, keys + 4 * call);
+        counters.words(p, substream_of_epochs, epoch * calls_per_epoch + call, keys + 4 * call);
 }
 
 // Every thread takes a run of samples of one sequence, so that it works out the keys of an epoch once.

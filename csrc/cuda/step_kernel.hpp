@@ -60,7 +60,7 @@ struct StepKernel {
     template <class F>
     ASGD_KERNEL_MEMBER void for_elements(F f) {
         block.each([&](int thread) {
-            for (int m = 0; m < p.layout.chunks; ++m) f(thread, m);
+            for (int m = 0; m < p.layout.spans; ++m) f(thread, m);
         });
     }
     ASGD_KERNEL_MEMBER Real& x(int thread, int m) { return pass.at(p.point, thread, m); }
@@ -101,7 +101,7 @@ struct StepKernel {
 
     // Element m of a thread at step 0: given or drawn, and 0 where it pads.
     ASGD_KERNEL_MEMBER Real start_of(int thread, int m) {
-        const std::int64_t offset = std::int64_t(m) * row_multiple + pass.lane(thread);
+        const std::int64_t offset = std::int64_t(m) * row_multiple + pass.rank(thread);
         const double* const x0 = teams.problem->x0;
         std::int64_t coordinate = 0;  // the layer's first
         for (int k = 0; k < p.net.layers; ++k) {
@@ -126,7 +126,7 @@ struct StepKernel {
         constexpr int draws = value_draws_per_call<Real>;
         const int team = thread / team_threads;
         typename Lane<Real>::Bits bits[draws];
-        philox_bits<Real>(philox_lanes(std::uint32_t(teams.replicate_of_team(team)), block_of_start, keys_of(p)),
+        philox_bits<Real>(philox_lanes(std::uint32_t(teams.replicate_of_team(team)), substream_of_start, keys_of(p)),
                           philox_call(teams.stream_of_team(team), std::uint32_t(coordinate / draws), keys_of(p)),
                           keys_of(p), bits);
         Real z[draws];
@@ -173,7 +173,7 @@ struct StepKernel {
         if (ball) {
             block.each([&](int thread) {
                 Real sum = Real(0);
-                for (int m = 0; m < p.layout.chunks; ++m) sum = fma(x(thread, m), x(thread, m), sum);
+                for (int m = 0; m < p.layout.spans; ++m) sum = fma(x(thread, m), x(thread, m), sum);
                 norm[thread][0] = sum;
             });
             block.fold_products(norm);
@@ -181,7 +181,7 @@ struct StepKernel {
         const double radius = teams.problem->radius;
         block.each([&](int thread) {
             const Real factor = ball ? ball_factor(Real(radius), Real(radius * radius), norm[thread][0]) : Real(1);
-            for (int m = 0; m < p.layout.chunks; ++m) {
+            for (int m = 0; m < p.layout.spans; ++m) {
                 Real& own = x(thread, m);
                 if (ball) own = own * factor;
                 if (averaging()) teams.segment<Real>(thread, m) = teams.segment<Real>(thread, m) + own;

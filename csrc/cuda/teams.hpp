@@ -52,10 +52,10 @@ struct Teams {
 
     // Element m of a thread in arrays over the padded point: state, sums of iterates.
     ASGD_KERNEL_MEMBER std::int64_t element(int thread, int m) const {
-        return ((block.index() * teams_of_block + thread / team_threads) * p.layout.chunks + m) * team_threads +
+        return ((block.index() * teams_of_block + thread / team_threads) * p.layout.spans + m) * team_threads +
                thread % team_threads;
     }
-    ASGD_KERNEL_MEMBER std::int64_t elements() const { return p.blocks * p.layout.chunks * block_threads; }
+    ASGD_KERNEL_MEMBER std::int64_t elements() const { return p.blocks * p.layout.spans * block_threads; }
     ASGD_KERNEL_MEMBER bool averaging() const { return p.ensemble.iterate != Iterate::last; }
     template <class Real>
     ASGD_KERNEL_MEMBER Real& segment(int thread, int m) const {

@@ -16,19 +16,20 @@ namespace {
 
 constexpr std::int64_t preferred_configs = 16;       // that share one drawing of noise
 constexpr std::int64_t preferred_replicates = 4096;  // that share one computation of learning rates
-constexpr std::int64_t smallest_range = 128;         // replicates: one AVX-512 strip
-constexpr std::int64_t smallest_data_range = 16;     // of a problem on data: their samples are drawn together
-constexpr std::int64_t narrowest_range = 32;         // replicates, where memory would not do for more
+constexpr std::int64_t smallest_task = 128;          // replicates: one AVX-512 strip
+constexpr std::int64_t smallest_data_task = 16;      // of a problem on data: their samples are drawn together
+constexpr std::int64_t narrowest_task = 32;          // replicates, where memory would not do for more
 constexpr std::int64_t tasks_per_thread = 4;         // so that threads end together
 constexpr std::int64_t scratch_limit = 64 << 20;     // bytes per thread
 constexpr std::int64_t cells_limit = 1 << 18;        // moments that one group of blocks holds before they merge
 constexpr std::int64_t coordinate_multiple = 32;     // of groups of coordinates: the accumulators of their sums
-constexpr std::int64_t task_bytes = sizeof(Range) + sizeof(void*) + 64;  // what the list of tasks takes for each
+constexpr std::int64_t task_bytes = sizeof(Task) + sizeof(void*) + 64;  // what the list of tasks takes for each
 
 // A set of whole blocks x configs whose tasks (replicate ranges) together yield one contribution to the tree.
-struct Group {
-    std::int64_t first_config, stop_config, first_replicate, replicates;
-    bool whole;  // one task covers it: blocks are reduced as they are recorded
+struct Group : Rectangle {
+    explicit Group(const Rectangle& r) : Rectangle(r) {}
+
+    bool whole = false;  // one task covers it: blocks are reduced as they are recorded
     std::atomic<int> tasks_left{0};
     std::once_flag allocated;
     std::vector<Moment> moments;        // whole: [block, config, record]
@@ -37,13 +38,13 @@ struct Group {
 
 struct Shape {
     std::int64_t configs, group_replicates, task_replicates;
-    std::int64_t coordinates;  // of a task's Range
+    std::int64_t coordinates;  // of a task
 };
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 std::int64_t scratch_bytes(const EnsembleSpec& e, const RunOptions& o, const Kernels& kernels, const Shape& s) {
-    return kernels.scratch_bytes(e, {0, s.configs, 0, std::min(s.task_replicates, o.replicates), s.coordinates});
+    return kernels.scratch_bytes(e, {{0, s.configs, 0, std::min(s.task_replicates, o.replicates)}, s.coordinates});
 }
 
 Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& kernels) {
@@ -62,7 +63,7 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
     const bool may_cut =
         s.configs * values_recorded(e) * block_replicates * std::int64_t(sizeof(double)) <= scratch_limit;
     const bool on_data = e.problems.network != nullptr;
-    const std::int64_t smallest = !may_cut ? block_replicates : on_data ? smallest_data_range : smallest_range;
+    const std::int64_t smallest = !may_cut ? block_replicates : on_data ? smallest_data_task : smallest_task;
     const auto smaller = [&](Shape fewer) {  // whether that is worth it: buffers for one step may be what is large
         return scratch() > scratch_limit && scratch_bytes(e, o, kernels, fewer) < scratch() - scratch() / 8;
     };
@@ -87,7 +88,7 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
         if (scratch_bytes(e, o, kernels, fewer) >= scratch()) break;  // the records' partial sums are what is large
         s = fewer;
     }
-    const std::int64_t narrowest = on_data ? 1 : narrowest_range;
+    const std::int64_t narrowest = on_data ? 1 : narrowest_task;
     while (may_cut && s.task_replicates > narrowest && smaller(with_replicates())) s.task_replicates /= 2;
     s.group_replicates = std::max(s.task_replicates, std::min(s.group_replicates, block_replicates));
     return s;
@@ -107,14 +108,10 @@ public:
             const std::int64_t stop_config = std::min(configs, c + shape.configs);
             for (std::int64_t r = o_.first_replicate, group_stop; r < stop; r = group_stop) {
                 group_stop = std::min(stop, (r / shape.group_replicates + 1) * shape.group_replicates);
-                auto group = std::make_unique<Group>();
-                group->first_config = c;
-                group->stop_config = stop_config;
-                group->first_replicate = r;
-                group->replicates = group_stop - r;
+                auto group = std::make_unique<Group>(Rectangle{c, stop_config, r, group_stop});
                 for (std::int64_t first = r, task_stop; first < group_stop; first = task_stop) {
                     task_stop = std::min(group_stop, (first / shape.task_replicates + 1) * shape.task_replicates);
-                    tasks_.push_back({c, stop_config, first, task_stop - first, shape.coordinates});
+                    tasks_.push_back({{c, stop_config, first, task_stop}, shape.coordinates});
                     group_of_task_.push_back(group.get());
                     ++group->tasks_left;
                 }
@@ -124,44 +121,44 @@ public:
         }
     }
 
-    const std::vector<Range>& tasks() const { return tasks_; }
+    const std::vector<Task>& tasks() const { return tasks_; }
 
-    void recorded(std::size_t task, std::int64_t config, std::int64_t record, const void* values) override {
-        const Range& range = tasks_[task];
-        Group& group = *group_of_task_[task];
+    void recorded(std::size_t number, std::int64_t config, std::int64_t record, const void* values) override {
+        const Task& task = tasks_[number];
+        Group& group = *group_of_task_[number];
         if (o_.samples != nullptr) {
             const std::int64_t at =
-                (config * values_recorded(e_) + record) * o_.replicates + range.first_replicate - o_.first_replicate;
+                (config * values_recorded(e_) + record) * o_.replicates + task.first_replicate - o_.first_replicate;
             std::memcpy(static_cast<unsigned char*>(o_.samples) + at * real_bytes_, values,
-                        std::size_t(range.replicates * real_bytes_));
+                        std::size_t(task.replicates() * real_bytes_));
         }
         std::call_once(group.allocated, [&] {
-            const std::int64_t cells = (group.stop_config - group.first_config) * values_recorded(e_);
+            const std::int64_t cells = group.configs() * values_recorded(e_);
             if (group.whole)
                 group.moments.resize(std::size_t(block_count(group) * cells));
             else
-                group.values.resize(std::size_t(cells * group.replicates * real_bytes_));
+                group.values.resize(std::size_t(cells * group.replicates() * real_bytes_));
         });
         const std::int64_t cell = (config - group.first_config) * values_recorded(e_) + record;
         if (group.whole) {
             for (std::int64_t b = 0; b < block_count(group); ++b)
                 group.moments[cell_index(group, b, cell)] = reduce(group, b, values);
         } else {
-            const std::int64_t at = cell * group.replicates + range.first_replicate - group.first_replicate;
-            std::memcpy(group.values.data() + at * real_bytes_, values, std::size_t(range.replicates * real_bytes_));
+            const std::int64_t at = cell * group.replicates() + task.first_replicate - group.first_replicate;
+            std::memcpy(group.values.data() + at * real_bytes_, values, std::size_t(task.replicates() * real_bytes_));
         }
     }
 
     void finished(std::size_t task) override {
         Group& group = *group_of_task_[task];
         if (--group.tasks_left > 0) return;
-        const std::int64_t cells = (group.stop_config - group.first_config) * values_recorded(e_);
+        const std::int64_t cells = group.configs() * values_recorded(e_);
         for (std::int64_t b = 0; b < block_count(group); ++b) {
             MomentTree::Cells moments(static_cast<std::size_t>(cells));
             for (std::int64_t cell = 0; cell < cells; ++cell)
                 moments[std::size_t(cell)] =
                     group.whole ? group.moments[cell_index(group, b, cell)]
-                                : reduce(group, b, group.values.data() + cell * group.replicates * real_bytes_);
+                                : reduce(group, b, group.values.data() + cell * group.replicates() * real_bytes_);
             const auto [start, stop] = block_range(group, b);
             parts_.insert(group.first_config / configs_per_part_, start, stop, std::move(moments));
         }
@@ -174,15 +171,14 @@ public:
 private:
     static std::int64_t first_block(const Group& g) { return g.first_replicate / block_replicates; }
     static std::int64_t block_count(const Group& g) {
-        return (g.first_replicate + g.replicates - 1) / block_replicates - first_block(g) + 1;
+        return (g.stop_replicate - 1) / block_replicates - first_block(g) + 1;
     }
     static std::pair<std::int64_t, std::int64_t> block_range(const Group& g, std::int64_t b) {
         const std::int64_t block = (first_block(g) + b) * block_replicates;
-        return {std::max(g.first_replicate, block),
-                std::min(g.first_replicate + g.replicates, block + block_replicates)};
+        return {std::max(g.first_replicate, block), std::min(g.stop_replicate, block + block_replicates)};
     }
     std::size_t cell_index(const Group& g, std::int64_t b, std::int64_t cell) const {
-        return std::size_t(b * (g.stop_config - g.first_config) * values_recorded(e_) + cell);
+        return std::size_t(b * g.configs() * values_recorded(e_) + cell);
     }
     // `values`: one cell's, of all replicates of the group.
     Moment reduce(const Group& g, std::int64_t b, const void* values) const {
@@ -198,7 +194,7 @@ private:
     const std::int64_t real_bytes_;
     const std::int64_t configs_per_part_;
     ConfigParts parts_;
-    std::vector<Range> tasks_;
+    std::vector<Task> tasks_;
     std::vector<Group*> group_of_task_;
     std::vector<std::unique_ptr<Group>> groups_;
 };
@@ -217,8 +213,6 @@ MomentTree simulate_on(cuda::Device& device, const EnsembleSpec& ensemble, const
 }
 
 }  // namespace
-
-std::int64_t config_count(const EnsembleSpec& e) { return e.problems.count * e.schedule_count * e.base_lr_count; }
 
 double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
     // The nodes of the parts, and of the whole while they are joined.

@@ -25,8 +25,6 @@ struct RunOptions {
     std::int64_t rows_per_launch = 0;   // of data that a step samples, or that are recorded; 0: chosen by time
 };
 
-std::int64_t config_count(const EnsembleSpec& ensemble);
-
 // Bytes of this machine's memory that `simulate` takes at its peak, to within a few per cent once they are many.
 double memory_needed(const EnsembleSpec& ensemble, const RunOptions& options);
 

@@ -18,8 +18,8 @@ from ._tables import FORMATS, is_table, read
 from .problems import DataProblem
 
 BUILT_IN = ("synthetic-logistic", "digits", "breast_cancer")
-MODELS = ("auto", "least-squares", "logistic", "softmax", "hinge", "mlp")
-Model = Literal["auto", "least-squares", "logistic", "softmax", "hinge", "mlp"]
+MODELS = ("auto", "least_squares", "logistic", "softmax", "hinge", "mlp")
+Model = Literal["auto", "least_squares", "logistic", "softmax", "hinge", "mlp"]
 MOST_CLASSES = 100  # of a target that is taken for classes rather than numbers
 HIDDEN = (32,)
 
@@ -139,16 +139,16 @@ def _seed(seed: int) -> int:
 def _kind(table: Table, model: str) -> Any:
     classes = len(table.classes)
     if model == "auto":
-        model = "least-squares" if not classes else "logistic" if classes == 2 else "softmax"
-    needed = {"least-squares": "numbers", "logistic": "two classes", "hinge": "two classes"}.get(model, "classes")
+        model = "least_squares" if not classes else "logistic" if classes == 2 else "softmax"
+    needed = {"least_squares": "numbers", "logistic": "two classes", "hinge": "two classes"}.get(model, "classes")
     got = f"{classes} classes" if classes else "numbers"
     fits = {"numbers": not classes, "two classes": classes == 2, "classes": classes >= 2}[needed]
-    if model == "least-squares":  # whole numbers may be taken for numbers
+    if model == "least_squares":  # whole numbers may be taken for numbers
         fits = not classes or table.values is not None
     if not fits:
         raise ValueError(f"model {model!r} must have a target of {needed}, {table.name} has {got}")
     return {
-        "least-squares": problems.LeastSquares,
+        "least_squares": problems.LeastSquares,
         "logistic": problems.LogisticRegression,
         "softmax": problems.SoftmaxRegression,
         "hinge": problems.HingeLoss,

@@ -25,13 +25,13 @@ else:
 _MOST_VALUES = 1_000_000  # of one grid
 _SEPARABLE = {cls._kind.name: cls for cls in SeparableProblem.__subclasses__()}
 _MODELS = {
-    "least_squares": ("least-squares", problems.LeastSquares),
+    "least_squares": ("least_squares", problems.LeastSquares),
     "logistic_regression": ("logistic", problems.LogisticRegression),
     "softmax_regression": ("softmax", problems.SoftmaxRegression),
     "hinge_loss": ("hinge", problems.HingeLoss),
     "mlp": ("mlp", problems.MLP),
 }
-_OF_DATA = ("data", "target", "test_frac")
+_OF_DATA = ("data", "target", "encode", "test_frac")
 _TABLES = ("values", "at", "file")  # of a schedule
 
 EXAMPLE = """\
@@ -75,6 +75,7 @@ x0 = 1.0
 # kind = "logistic_regression"    # "least_squares", "softmax_regression", "hinge_loss", "mlp"
 # data = "synthetic-logistic"     # "digits", "breast_cancer", or a .csv or .npz file beside this one
 # target = "column"
+# encode = false                 # true: a column of 0 and 1 for every value of text and categories
 # batch_size = { values = [1, 16] }
 # test_frac = 0.2
 """
@@ -276,7 +277,9 @@ def _on_data(given: dict[str, Any], model: str, folder: Path, **parameters: Any)
     target = given.get("target")
     if target is not None and not isinstance(target, str):
         raise ValueError(f"target must be a text, got {_validate.shown(target)}")
-    table = load(source if source in BUILT_IN else str(folder / source), target=target)
+    table = load(
+        source if source in BUILT_IN else str(folder / source), target=target, encode=given.get("encode", False)
+    )
     return make_problem(table, model=model, test_frac=given.get("test_frac", 0.0), **parameters)  # type: ignore[arg-type]
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     "--model",
     default="auto",
     show_default=True,
-    help="least-squares, logistic, softmax, hinge or mlp; auto goes by the target.",
+    help="least_squares, logistic, softmax, hinge or mlp; auto goes by the target.",
 )
 @click.option(
     "--schedule",
