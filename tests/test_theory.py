@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import doctest
 import itertools
 import math
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from anneal_sgd import schedules, theory
+from anneal_sgd.theory import _steps
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -207,6 +208,28 @@ def test_learning_rates_that_underflow_leave_a_finite_bound(horizon: int, degree
     assert np.all(np.isfinite(bound.value))
     assert float(bound.value[1]) == pytest.approx(rate, rel=0.3 if horizon == 1_000 else 0.01)
     assert theory.tolerated_misspecification(schedules.Polynomial(degree), horizon, loss=1.0) > 100.0
+
+
+@pytest.mark.parametrize("schedule", [*ALL, schedules.StepDecay(1e-3)], ids=name)
+def test_blocks_make_no_difference(schedule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rho = np.geomspace(0.1, 100.0, 7)
+    whole = theory.last_iterate_bound(schedule, 3_000, misspecification=rho)
+    tolerated = theory.tolerated_misspecification(schedule, 3_000, loss=0.5)
+    monkeypatch.setattr(_steps, "BLOCK", 64)
+    parts = theory.last_iterate_bound(schedule, 3_000, misspecification=rho)
+    for field in ("base_lr", "start", "distance_term", "noise_term"):
+        np.testing.assert_array_equal(getattr(parts, field), getattr(whole, field))
+    assert theory.tolerated_misspecification(schedule, 3_000, loss=0.5) == tolerated
+
+
+def test_memory_does_not_grow_with_the_horizon() -> None:
+    tracemalloc.start()
+    try:
+        theory.last_iterate_bound(schedules.Cosine(), 3_000_000, misspecification=[1.0, 10.0])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 2**20  # an array over the horizon is 24 MB
 
 
 # --- tuning -----------------------------------------------------------------------------------------------------------
@@ -508,9 +531,3 @@ def test_what_is_no_schedule_is_refused_by_name(schedule: Any) -> None:
     for function in (theory.tuned_base_lr, theory.tuned_rate):
         with pytest.raises(ValueError, match=r"^schedule must be a schedule, or have values\(horizon\).*, got "):
             function(schedule, 5)
-
-
-def test_docstring_examples_run() -> None:
-    results = doctest.testmod(theory)
-    assert results.attempted > 10
-    assert results.failed == 0
