@@ -121,6 +121,8 @@ ENTRIES = {
     "set_isa": (runtime.set_isa, {"name": None}),
     "why_unavailable": (runtime.why_unavailable, {"backend": "cpu"}),
     "last_iterate_bound": (theory.last_iterate_bound, {**THEORY, "base_lr": 0.1, "distance": 1.0, "start": 1}),
+    "worst_case": (theory.worst_case, {**THEORY, "base_lr": 0.1, "gradient_bound": 1.0, "start": 1}),
+    "worst_case_weights": (theory.worst_case_weights, {**THEORY, "base_lr": 0.1, "distance": 1.0, "start": 1}),
     "tuned_base_lr": (theory.tuned_base_lr, {**THEORY, "distance": 1.0, "gradient_bound": 1.0}),
     "asymptotic_exponent": (theory.asymptotic_exponent, {"tail_degree": 1.0}),
     "local_exponent": (theory.local_exponent, {**THEORY, "misspecification": 2.0}),

@@ -1,4 +1,4 @@
-"""What theory says: bounds on the last iterate for any schedule, and the exact moments of the noisy quadratic.
+"""What theory says: bounds and worst cases of the last iterate for any schedule, exact moments of the noisy quadratic.
 
 **Symbols.** T is `horizon`, h the schedule, `lr_t = base_lr * h_t` the learning rate of step t, rho the
 `misspecification` (`base_lr = rho * tuned_base_lr`), D the `distance` (an upper bound on the distance from the iterates
@@ -28,6 +28,25 @@ the smallest weight with which no step exceeds the sum of all that follows it. F
 schedule it is the last learning rate over again; where the last learning rates are zero or negligible it is set by the
 last ones that are not, so that no `W_j` vanishes and schedules that end in zeros need no special case. Compared with
 the theorem's own sum over T weights a bound changes by a fraction that vanishes as T - k grows.
+
+**The worst case.** The theorem of Defazio et al. (arXiv 2310.07831, Theorem 1) has other weights: with
+`lr_t = w_t W_{t+1} / W_k` the point `x_{T+1}` obeys
+
+    E f(x_{T+1}) - f*  <=  (D^2 + G^2 sum_{t=k}^{T+1} w_t^2) / (2 W_k).
+
+With `q_t = W_t / sqrt(W_k)` that is `lr_t = q_{t+1} (q_t - q_{t+1})`, whatever the start, and the sum of the squares of
+`q_t - q_{t+1}`, with `q_{T+2} = 0`, is `q_k^2 - 2 S_k` with `S_k = lr_k + ... + lr_T`: so only q_k is free, as
+`q_t = q_{t+1} + lr_t / q_{t+1}` lets `q_{T+1} > 0` be anything. It reaches down to `sqrt(M_k)`, where M_{T+1} = 0 and
+
+    M_t = M_{t+1} + 2 lr_t + lr_t^2 / M_{t+1},  or 4 lr_t where lr_t > M_{t+1}.
+
+The best q_k^2 is `D / G` where that can be reached, else M_k. So in closed form (ours) the worst case is
+
+    D^2 / (2 M_k) + G^2 N_k / 2  with N_k = M_k - 2 S_k,  or D G - G^2 S_k where M_k <= D / G.
+
+It holds for projected SGD too (the argument of Zamani and Glineur, 2023). For k = 1 and without projection it is
+attained: semidefinite programs (PEPit) give the same value, and `f(x) = max_t <g_t, x - x*>` leaves it, where
+`<g_t, g_s>` is the same for all s > t, `|g_t| = G`, `x_1 - x* = sum w_t g_t` and `<g_t, x_1 - x*> = D^2 / W_1`.
 """
 
 from __future__ import annotations
@@ -43,6 +62,7 @@ from ._last_iterate import (
 )
 from ._quadratic import QuadraticMoments, quadratic_moments
 from ._steps import ScheduleLike
+from ._worst_case import worst_case, worst_case_weights
 
 __all__ = [
     "Bound",
@@ -55,4 +75,6 @@ __all__ = [
     "tolerated_misspecification",
     "tuned_base_lr",
     "tuned_rate",
+    "worst_case",
+    "worst_case_weights",
 ]
