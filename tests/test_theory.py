@@ -232,6 +232,15 @@ def test_memory_does_not_grow_with_the_horizon() -> None:
     assert peak < 8 * 2**20  # an array over the horizon is 24 MB
 
 
+def test_values_that_do_not_fit_in_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_steps, "available_memory", lambda: 10**6)
+    with pytest.raises(ValueError, match=r"^horizon must fit in memory: the values of 1000000 steps take 16000000 "):
+        theory.tuned_base_lr(Steps([1.0]), 10**6)
+    assert theory.tuned_base_lr(schedules.Linear(), 10**6) == pytest.approx(
+        1e-3, rel=1e-3
+    )  # needs no more than a block
+
+
 # --- tuning -----------------------------------------------------------------------------------------------------------
 
 
