@@ -127,6 +127,12 @@ ENTRIES = {
     "asymptotic_exponent": (theory.asymptotic_exponent, {"tail_degree": 1.0}),
     "local_exponent": (theory.local_exponent, {**THEORY, "misspecification": 2.0}),
     "tolerated_misspecification": (theory.tolerated_misspecification, {**THEORY, "loss": 0.5}),
+    "minimax_value": (theory.minimax_value, {"ratio": 10.0}),
+    "minimax_base_lr": (theory.minimax_base_lr, {"ratio": 10.0, "horizon": 5, "distance": 1.0, "gradient_bound": 1.0}),
+    "minimax_steps": (theory.minimax_steps, {"ratio": 10.0, "horizon": 5, "distance": 1.0, "gradient_bound": 1.0}),
+    "hedged_base_lr": (theory.hedged_base_lr, {**THEORY, "ratio": 10.0, "distance": 1.0, "gradient_bound": 1.0}),
+    "polynomial_value": (theory.polynomial_value, {"degree": 2.0, "ratio": 10.0}),
+    "best_degree": (theory.best_degree, {"ratio": 10.0}),
     "quadratic_moments": (
         theory.quadratic_moments,
         {**THEORY, "curvature": 1.0, "x0": 1.0, "noise_std": 1.0, "base_lr": 0.1, "record_at": [1], "dtype": "float32"},

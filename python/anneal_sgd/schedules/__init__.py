@@ -26,6 +26,7 @@ from __future__ import annotations
 from ._base import Schedule
 from ._files import from_file
 from ._joined import Held, Joined, Repeated, Reversed, Stairs, cosine_restarts, one_cycle
+from ._minimax import Minimax
 from ._names import by_name, names
 from ._shapes import (
     Constant,
@@ -51,6 +52,7 @@ __all__ = [
     "InverseSqrt",
     "Joined",
     "Linear",
+    "Minimax",
     "OneMinusSqrt",
     "PerStep",
     "Polynomial",

@@ -11,6 +11,7 @@ from .._validate import shown
 from ._base import Schedule
 from ._files import from_file
 from ._joined import Held, Joined, Repeated, Reversed, Stairs, cosine_restarts, one_cycle
+from ._minimax import Minimax
 from ._shapes import (
     Constant,
     Cosine,
@@ -36,6 +37,7 @@ _MAKERS: dict[str, Callable[..., Schedule]] = {
     "step_decay": StepDecay,
     "wsd": WarmupStableDecay,
     "warmup_stable_decay": WarmupStableDecay,
+    "minimax": Minimax,
     "one_cycle": one_cycle,
     "cosine_restarts": cosine_restarts,
     "joined": Joined,

@@ -47,6 +47,9 @@ The best q_k^2 is `D / G` where that can be reached, else M_k. So in closed form
 It holds for projected SGD too (the argument of Zamani and Glineur, 2023). For k = 1 and without projection it is
 attained: semidefinite programs (PEPit) give the same value, and `f(x) = max_t <g_t, x - x*>` leaves it, where
 `<g_t, g_s>` is the same for all s > t, `|g_t| = G`, `x_1 - x* = sum w_t g_t` and `<g_t, x_1 - x*> = D^2 / W_1`.
+
+**A doubtful learning rate.** The minimax functions say what is best when the learning rate is known to within a factor:
+the schedule `schedules.Minimax`, its base_lr, and what it and other schedules guarantee. docs/theory.md derives them.
 """
 
 from __future__ import annotations
@@ -60,6 +63,7 @@ from ._last_iterate import (
     tuned_base_lr,
     tuned_rate,
 )
+from ._minimax import best_degree, hedged_base_lr, minimax_base_lr, minimax_steps, minimax_value, polynomial_value
 from ._quadratic import QuadraticMoments, quadratic_moments
 from ._steps import ScheduleLike
 from ._worst_case import worst_case, worst_case_weights
@@ -69,8 +73,14 @@ __all__ = [
     "QuadraticMoments",
     "ScheduleLike",
     "asymptotic_exponent",
+    "best_degree",
+    "hedged_base_lr",
     "last_iterate_bound",
     "local_exponent",
+    "minimax_base_lr",
+    "minimax_steps",
+    "minimax_value",
+    "polynomial_value",
     "quadratic_moments",
     "tolerated_misspecification",
     "tuned_base_lr",
