@@ -25,6 +25,7 @@ RECORDED = Path(__file__).parent / "vectors" / "trajectory_bits.txt"
 SEPARABLE_CASES = 580
 DATA_CASES = 400
 LARGE_CASES = 20
+ORDERED_CASES = 30
 EMULATED_STRIDE = 7  # every seventh case runs on the emulated device too
 
 NOISES = ("none", "rademacher", "gaussian", "uniform")
@@ -74,7 +75,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "MLP": {"hidden": (18,), "activation": "tanh"},
     "MLP of two hidden layers": {"hidden": (5, 33), "activation": "relu"},
 }
-SAMPLINGS = ("with_replacement", "reshuffling")
+SAMPLINGS = ("with_replacement", "reshuffling", "sequential")
 ROWS = (2, 3, 16, 29, 130)
 COLUMNS = (1, 3, 15, 16, 17, 33)
 DATA_SIZES = {  # horizons, numbers of rates and batches: of networks smaller ones, which take as long
@@ -98,9 +99,11 @@ def cases() -> Iterator[Case]:
     for number in range(SEPARABLE_CASES):
         yield _separable(f"separable {number:03}", HORIZONS, REPLICATES)
     for number in range(DATA_CASES):
-        yield _on_data(f"data {number:03}")
+        yield _on_data(f"data {number:03}", SAMPLINGS[:2])
     for number in range(LARGE_CASES):  # of several blocks of replicates
         yield _separable(f"large {number:03}", (1, 2, 17), (1023, 1025, 2050, 5000))
+    for number in range(ORDERED_CASES):
+        yield _on_data(f"ordered {number:03}", ("sequential",))
 
 
 def hash_of(result: Result) -> str:
@@ -214,11 +217,11 @@ def _separable(case: str, horizons: Sequence[int], replicates: Sequence[int]) ->
     return Case(key, partial(simulate_quietly, made, arguments.pop("schedule"), **arguments))
 
 
-def _on_data(case: str) -> Case:
+def _on_data(case: str, samplings: Sequence[str]) -> Case:
     model, n, d = _pick(case, "model", list(MODELS)), _pick(case, "rows", ROWS), _pick(case, "columns", COLUMNS)
     horizons, rate_counts, batches = DATA_SIZES["hidden" in MODELS[model]]
     words, arguments = _call(case, horizons, REPLICATES[:9], rate_counts)
-    batch, sampling = _pick(case, "batch", batches), _pick(case, "sampling", SAMPLINGS)
+    batch, sampling = _pick(case, "batch", batches), _pick(case, "sampling", samplings)
     intercept, l2, ball, start, sharing, momentum, decay = (
         _pick(case, name, options)
         for name, options in {

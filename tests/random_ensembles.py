@@ -146,7 +146,7 @@ def _on_data(draw: st.DrawFn, name: str) -> tuple[problems.Problem, ...]:
         "intercept": draw(st.booleans()),
         "projection": draw(st.sampled_from([None, ("ball", large)])),
         "batch_size": draw(st.integers(1, 20)),
-        "sampling": draw(st.sampled_from(["with_replacement", "reshuffling"])),
+        "sampling": draw(st.sampled_from(["with_replacement", "reshuffling", "sequential"])),
     }
     if name == "MLP":
         shape["hidden"] = tuple(draw(st.lists(st.integers(1, 20), min_size=1, max_size=2)))

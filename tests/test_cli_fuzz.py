@@ -62,6 +62,7 @@ TEXTS += [
     "test_loss",
     "with_replacement",
     "reshuffling",
+    "sequential",
 ]
 TEXTS += ["logistic", "softmax", "hinge", "least_squares", "mlp", "b", "a", "auto", "digits", "synthetic-logistic"]
 FILES = ["small.db", "damaged.db", "empty", "spec.toml", "bad.toml", "data.csv", "text.csv", "data.npz", "folder", "."]

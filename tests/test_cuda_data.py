@@ -29,6 +29,7 @@ VARIANTS = {  # of the problem, of the call
     ),
     "decay": ({"l2": 0.1, "intercept": True}, {"weight_decay": 0.2, "iterate": "average"}),
     "heavy ball": ({"sampling": "reshuffling", "intercept": True}, {"momentum": 0.9}),
+    "in order": ({"sampling": "sequential", "l2": 0.02}, {}),
 }
 BATCHES = [1, 2, 15, 16, 17, 40]
 
@@ -77,7 +78,7 @@ def test_edges_of_rows(device, d, shared):
         assert_equal(both(device, core(problem, dtype=dtype), shared=shared, **size))
 
 
-@pytest.mark.parametrize("sampling", ["with_replacement", "reshuffling"])
+@pytest.mark.parametrize("sampling", ["with_replacement", "reshuffling", "sequential"])
 @pytest.mark.parametrize("n", [2, 3, 5, 16, 33, 1000])
 def test_samples(device, sampling, n):
     """Over several epochs, of several fillings of the shared memory, from replicates of any number."""

@@ -29,7 +29,7 @@ MODELS = [*product(LINEAR, [{}]), *product([MLP], NETWORKS)]
 each_model = pytest.mark.parametrize(("kind", "extra"), MODELS, ids=lambda v: getattr(v, "__name__", ""))
 each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: "-".join(k for k in v if v[k]))
 each_linear = pytest.mark.parametrize("kind", LINEAR)
-each_sampling = pytest.mark.parametrize("sampling", ["with_replacement", "reshuffling"])
+each_sampling = pytest.mark.parametrize("sampling", ["with_replacement", "reshuffling", "sequential"])
 
 
 def make(kind=LogisticRegression, *, X=X, y=None, **arguments):
@@ -134,6 +134,7 @@ def test_equality_is_of_content():
     changed = X + 1e-9 * (np.arange(D) == 1)
     family = [make(**variant) for variant in VARIANTS] + [make(HingeLoss), make(X=changed), make(y=-SIGNS)]
     family += [make(projection=("ball", 1)), make(x0=0.5), make(batch_size=2), make(sampling="reshuffling")]
+    family += [make(sampling="sequential")]
     family += [make(test=(X, SIGNS)), make(test=(X, -SIGNS)), make(MLP, hidden=4, x0=0), make(SoftmaxRegression)]
     family += [make(MLP, **network) for network in NETWORKS]
     assert len(set(family)) == len(family)
@@ -302,7 +303,12 @@ TEXTS, NAN = ["text", [["a"]] * N, [[1], [2, 3]], X + 1j, {"a": 1}], spoilt(X, m
         (MANY, "test", [(X, CLASSES + 1)], "y must be labels that y has, .* got 3 at index"),
         (TARGETS, "l2", [-0.1, math.nan, math.inf, "1", [0.1], None], "must be one number, finite and >= 0, got"),
         (TARGETS, "batch_size", [0, -1, True, 1.5, None, 2**24], "must be an integer in 1 .. 16777215, got"),
-        (TARGETS, "sampling", ["shuffle", "", None, 1], "must be one of 'with_replacement', 'reshuffling', got"),
+        (
+            TARGETS,
+            "sampling",
+            ["shuffle", "", None, 1],
+            "must be one of 'with_replacement', 'reshuffling', 'seq.*', got",
+        ),
         (TARGETS, "intercept", [1, None, "yes"], "must be True or False, got"),
         (TARGETS, "projection", [("box", -1.0, 1.0), "ball", ("ball",), 1.0], "must be None or .'ball', radius. for"),
         (TARGETS, "projection", [("ball", r) for r in (0, -1.0, math.inf, [1.0])], "radius must be one number"),
@@ -467,6 +473,18 @@ def test_reshuffling_takes_every_row_once_an_epoch(kind, extra, batch_size, mome
     np.testing.assert_array_less(np.abs(near.sum(axis=0) - 3600 * times), 5 * np.sqrt(3600 * times))
 
 
+@pytest.mark.parametrize("batch_size", [1, 3, N - 1, N + 5])
+@each_model
+def test_sequential_batches_take_the_rows_in_order(kind, extra, batch_size):
+    """Over an epoch's end within a batch, in horizons of several tiles of steps; all replicates alike."""
+    problem = make(kind, **extra, l2=0.1, intercept=True, batch_size=batch_size, sampling="sequential")
+    problem = problem.replace(x0=point(problem))
+    batches = np.arange(150 * batch_size).reshape(150, batch_size) % N
+    expected = problem.value(descent(problem, batches, base_lr=0.05)[[0, 1, 41, 150]])
+    result = run(problem, base_lr=0.05, horizon=150, record_at=[0, 1, 41, 150], replicates=17, keep_samples=True)
+    np.testing.assert_allclose(result.samples, np.repeat(expected[:, None], 17, axis=1), rtol=1e-11)
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_sampling_with_replacement_is_uniform(batch_size):
     """Three rows, one step, batches larger than the data too: the mean over all batches."""
@@ -573,7 +591,8 @@ def test_common_random_numbers(kind, extra, sampling):
         for common in (True, False):
             twice = run(problem, base_lr=[0.25, 0.25], common_random_numbers=common, keep_samples=True).samples
             np.testing.assert_array_equal(twice[0], alone)
-            assert (twice[1] == alone).all() == common
+            without_chance = sampling == "sequential" and kind is not MLP
+            assert (twice[1] == alone).all() == (common or without_chance)
 
 
 @pytest.mark.filterwarnings("ignore:trajectories diverged:RuntimeWarning")

@@ -119,7 +119,7 @@ def network(problem: Any) -> reference.Network:
         radius=problem.projection[1] if problem.projection else math.inf,
         minimum=MINIMUM,
         batch_size=problem.batch_size,
-        reshuffling=problem.sampling == "reshuffling",
+        sampling=problem.sampling,
         test_X=problem.test[0],
         test_y=problem.test[1],
     )

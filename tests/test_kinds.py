@@ -149,6 +149,7 @@ WORD = np.zeros((1, 4), np.uint32)
         ("noise", lambda: _call_draws("new", WORD, np.float32)),
         ("kind", lambda: reference.schedule_value("new", [0.0], [1.0], 1)),
         ("iterate", lambda: averages.Averages("new", 0.5, [1], ONE)),
+        ("sampling", lambda: reference.rows(3, seed=0, replicates=[0], first=0, count=1, sampling="new")),
         ("loss", lambda: networks._derivative("new", ONE, ONE[0])),
         ("loss", lambda: networks._loss("new", ONE, ONE[0])),
         ("activation", lambda: elementary.activated("new", ONE)),

@@ -29,6 +29,7 @@ VARIANTS = {  # of the problem, of the call
     ),
     "decay": ({"l2": 0.1, "intercept": True}, {"weight_decay": 0.2, "iterate": "average"}),
     "heavy ball": ({"sampling": "reshuffling"}, {"momentum": 0.9}),
+    "in order": ({"sampling": "sequential", "l2": 0.02}, {}),
 }
 
 
@@ -59,7 +60,7 @@ def pair(model, dtype, batch_size, **arguments):
         radius=problem.projection[1] if problem.projection else np.inf,
         minimum=0.0 if shape else problem.minimum,
         batch_size=batch_size,
-        reshuffling=problem.sampling == "reshuffling",
+        sampling=problem.sampling,
         test_X=X[:7],
         test_y=y[:7],
         **shape,
@@ -206,12 +207,12 @@ def test_exponential_is_accurate(dtype):
 
 def shuffled(n, epochs, seed=3):
     """Row numbers by (epoch, position), each epoch of a replicate of its own."""
-    return reference.rows(n, seed=seed, replicates=np.arange(epochs), first=0, count=n, reshuffling=True)
+    return reference.rows(n, seed=seed, replicates=np.arange(epochs), first=0, count=n, sampling="reshuffling")
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 8, 9, 63, 64, 65, 1000])
 def test_every_epoch_is_a_permutation(n):
-    several = reference.rows(n, seed=1, replicates=[0, 5], first=0, count=3 * n, reshuffling=True)
+    several = reference.rows(n, seed=1, replicates=[0, 5], first=0, count=3 * n, sampling="reshuffling")
     for epoch in np.split(several, 3, axis=1):
         np.testing.assert_array_equal(np.sort(epoch, axis=1), np.tile(np.arange(n), (2, 1)))
 

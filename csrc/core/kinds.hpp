@@ -16,7 +16,7 @@
     enumeration(Precision, kind(float32) kind(float64))                                                              \
     enumeration(Loss, kind(squared) kind(logistic) kind(hinge) kind(softmax))                                        \
     enumeration(Activation, kind(relu) kind(tanh))                                                                   \
-    enumeration(Sampling, kind(with_replacement) kind(reshuffling))                                                  \
+    enumeration(Sampling, kind(with_replacement) kind(reshuffling) kind(sequential))                                 \
     enumeration(Metric, kind(suboptimality) kind(loss) kind(test_loss) kind(test_accuracy))
 // clang-format on
 

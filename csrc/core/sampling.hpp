@@ -2,7 +2,7 @@
 //
 // With replacement: the high half of word * rows, so a row's probability is off by at most 2^-32 absolute. Reshuffling:
 // epoch by epoch, a permutation of the rows that is a function of the position and sixteen key words; nothing is
-// stored.
+// stored. Sequential: q mod rows.
 #pragma once
 
 #include "philox.hpp"

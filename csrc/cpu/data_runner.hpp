@@ -182,6 +182,7 @@ private:
             case Sampling::with_replacement:
                 return fill_with_replacement<W>(stream, t * batch, (t + n) * batch, b.index);
             case Sampling::reshuffling: return fill_reshuffled<W>(stream, t * batch, (t + n) * batch, b.index);
+            case Sampling::sequential: return fill_sequential(stream.rows, t * batch, (t + n) * batch, b.index);
         }
     }
 };

@@ -68,4 +68,12 @@ ASGD_FN void fill_reshuffled(const SampleStream& s, std::int64_t begin, std::int
     }
 }
 
+ASGD_FN void fill_sequential(std::int64_t rows, std::int64_t begin, std::int64_t end, uint32_t* index) {
+    std::int64_t row = begin % rows;
+    for (std::int64_t q = begin; q < end; ++q, row = row + 1 == rows ? 0 : row + 1) {
+        uint32_t* const out = index + (q - begin + begin % 4) * index_replicates;
+        for (int l = 0; l < index_replicates; ++l) out[l] = uint32_t(row);
+    }
+}
+
 ASGD_ISA_NAMESPACE_END

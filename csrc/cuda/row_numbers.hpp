@@ -95,6 +95,15 @@ ASGD_KERNEL_CALL void reshuffle_rows(const cuda::DataLaunch& p, Block& block, Sa
     });
 }
 
+ASGD_KERNEL_CALL void count_rows(Block& block, SampleWindow w, RowNumbers& shared) {
+    block.each([&](int thread) {
+        for (int item = thread; item < w.length << w.log2_sequences; item += block_threads) {
+            const int sequence = item & ((1 << w.log2_sequences) - 1), i = item >> w.log2_sequences;
+            shared.number.set(thread, sequence * w.samples_ahead() + i, std::uint32_t((w.first + i) % w.rows));
+        }
+    });
+}
+
 // A block's samples.
 struct SampleSequences {
     const cuda::DataLaunch& p;
@@ -129,6 +138,7 @@ struct SampleSequences {
         switch (p.network.sampling) {
             case Sampling::with_replacement: draw_rows(p, block, window, shared); break;
             case Sampling::reshuffling: reshuffle_rows(p, block, window, shared); break;
+            case Sampling::sequential: count_rows(block, window, shared); break;
         }
         block.barrier();
     }

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 @click.option("--horizon", default=5000, show_default=True, help="Steps of a run.")
 @click.option("--replicates", default=128, show_default=True, help="Runs per learning rate.")
 @click.option("--batch-size", default=16, show_default=True, help="Rows of a step.")
-@click.option("--sampling", default="with_replacement", show_default=True, help="Or reshuffling.")
+@click.option("--sampling", default="with_replacement", show_default=True, help="Or reshuffling, or sequential.")
 @click.option("--l2", type=float, help="Regularisation. Default: 1 / rows.")
 @click.option("--intercept", is_flag=True, help="Fit one.")
 @click.option("--momentum", default=0.0, show_default=True, help="Heavy ball.")

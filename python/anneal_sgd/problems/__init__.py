@@ -27,8 +27,9 @@ rows (X_i, y_i). With z(x, X_i) the model's outputs and B the rows of a step's m
 - `projection`: None or ("ball", radius) about the origin of all coordinates, intercepts included.
 - `x0`: the start, (dimension,) or a number; by default 0, for `MLP` drawn. A point x lists, layer by layer, the weights
   of the first output or unit, of the second, ..., then the intercepts.
-- `batch_size`: rows of a step. `sampling`: "with_replacement", or "reshuffling": epoch by epoch a new random order,
-  without replacement; where an epoch ends within a minibatch the next one goes on.
+- `batch_size`: rows of a step. `sampling`: "with_replacement"; "reshuffling": epoch by epoch a new random order,
+  without replacement; or "sequential": epoch by epoch in the order given, without chance. Where an epoch ends within a
+  minibatch the next one goes on.
 - `test`: (X, y) held out, for the metrics "test_loss" and "test_accuracy".
 - `problem.replace(l2=0.1)` is a problem with other parameters on the same data, which is not copied again.
 

@@ -22,7 +22,7 @@ from ._input import features_of
 from ._minimum import NotFoundError, remembered
 from ._model import Model
 
-Sampling: TypeAlias = Literal["with_replacement", "reshuffling"]
+Sampling: TypeAlias = Literal["with_replacement", "reshuffling", "sequential"]
 
 _SAMPLINGS = tuple(kind.name for kind in _core.Sampling)
 _LARGEST_BATCH = 2**24 - 1

@@ -30,7 +30,8 @@ class Network:
     - `X`, `y`: rows and targets; `test_X`, `test_y`: held out
     - `outputs`, `hidden`, `activation` ("relu", "tanh"), `intercept`: the model
     - `x0`: the start, or None: drawn
-    - `l2`, `radius` of the ball, `minimum` f*, `batch_size`, `reshuffling`
+    - `l2`, `radius` of the ball, `minimum` f*, `batch_size`
+    - `sampling`: with_replacement, reshuffling or sequential
     """
 
     loss: str
@@ -45,7 +46,7 @@ class Network:
     radius: float = math.inf
     minimum: float = 0.0
     batch_size: int = 1
-    reshuffling: bool = False
+    sampling: str = "with_replacement"
     test_X: FloatArray | None = None
     test_y: ArrayLike = ()
 
@@ -230,7 +231,7 @@ def simulate(
         first=0,
         count=B * max(records),
         stream=stream,
-        reshuffling=network.reshuffling,
+        sampling=network.sampling,
     )
 
     x = _start(network, numbers, seed, stream, dtype)

@@ -18,23 +18,37 @@ def _words(counter: tuple[ArrayLike, ...], seed: int) -> NDArray[np.uint32]:
 
 
 def rows(
-    n: int, *, seed: int, replicates: ArrayLike, first: int, count: int, stream: int = 0, reshuffling: bool = False
+    n: int,
+    *,
+    seed: int,
+    replicates: ArrayLike,
+    first: int,
+    count: int,
+    stream: int = 0,
+    sampling: str = "with_replacement",
 ) -> NDArray[np.int64]:
     """Row numbers of samples first .. first + count - 1: `(replicates, count)`.
 
+    `sampling`: with_replacement, reshuffling or sequential.
+
     >>> rows(10, seed=1, replicates=[0, 1], first=0, count=5).tolist()
     [[6, 5, 4, 9, 5], [5, 3, 5, 2, 9]]
-    >>> sorted(rows(5, seed=1, replicates=[0], first=5, count=5, reshuffling=True)[0].tolist())
+    >>> sorted(rows(5, seed=1, replicates=[0], first=5, count=5, sampling="reshuffling")[0].tolist())
     [0, 1, 2, 3, 4]
     """
     replicates = np.asarray(replicates, np.int64)
     out = np.empty((len(replicates), count), np.int64)
     for j, q in enumerate(range(first, first + count)):
-        if not reshuffling:
+        if sampling == "with_replacement":
             words = _words((replicates, stream, q // 4 % 2**32, SAMPLES + q // 4 // 2**32), seed)
             out[:, j] = (words[:, q % 4].astype(np.uint64) * np.uint64(n)) >> np.uint64(32)
             continue
         epoch, position = divmod(q, n)
+        if sampling == "sequential":
+            out[:, j] = position
+            continue
+        if sampling != "reshuffling":
+            raise ValueError(f"sampling must be 'with_replacement', 'reshuffling' or 'sequential', got {sampling!r}")
         calls = [
             _words((replicates, stream, (4 * epoch + call) % 2**32, EPOCHS + 4 * epoch // 2**32), seed)
             for call in range(4)
