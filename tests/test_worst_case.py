@@ -126,22 +126,45 @@ def test_some_function_attains_it(schedule: Schedule, horizon: int) -> None:
 
 def of_case(case: Case) -> float:
     exact = theory.worst_case(
-        Steps(case.lr), len(case.lr), base_lr=1.0, distance=case.distance, gradient_bound=case.gradient_bound, start=1
+        Steps(case.lr),
+        len(case.lr),
+        base_lr=1.0,
+        distance=case.distance,
+        gradient_bound=case.gradient_bound,
+        start=None if case.projected else 1,
     )
     return float(exact.value)
 
 
 def test_is_what_pepit_found() -> None:
     """The semidefinite program's values; its solver stops at 1e-7 or so."""
-    pairs = recorded()
-    assert len(pairs) >= 90
+    pairs = [pair for pair in recorded() if not pair[0].projected]
+    assert len(pairs) == 101
     np.testing.assert_allclose([of_case(case) for case, _ in pairs], [value for _, value in pairs], rtol=1e-6)
+
+
+def test_bounds_what_pepit_found_with_projection() -> None:
+    """The best start is mostly the exact value there too, to what the solver reaches; in some cases it is above it."""
+    ratios = np.array([value / of_case(case) for case, value in recorded() if case.projected])
+    assert ratios.size == 95
+    assert ratios.max() < 1.0 + 1e-6
+    assert np.sum(ratios > 1.0 - 1e-3) == 85
+    assert ratios.min() == pytest.approx(0.967, abs=1e-3)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("PEPit") is None, reason="PEPit is not installed")
 def test_is_what_pepit_finds() -> None:
-    for case in [case for case in cases() if len(case.lr) in (2, 3)][::5]:
+    for case in [case for case in cases() if len(case.lr) in (2, 3) and not case.projected][::5]:
         assert of_case(case) == pytest.approx(case.solve(), rel=1e-5)
+
+
+@pytest.mark.parametrize("horizon", [1, 3, 10, 1_000])
+def test_constant_steps_keep_the_rate_of_zamani_and_glineur(horizon: int) -> None:
+    """arXiv 2307.11134: with the best one, N steps leave at most D G sqrt(1 + log(N) / 4) / sqrt(N + 1)."""
+    rates = theory.tuned_base_lr(schedules.Constant(), horizon) * np.geomspace(0.5, 3.0, 201)
+    exact = theory.worst_case(schedules.Constant(), horizon, base_lr=rates, start=1)
+    limit = math.sqrt((1.0 + math.log(horizon) / 4.0) / (horizon + 1))
+    assert 0.94 * limit < exact.value.min() < 1.0001 * limit
 
 
 # --- what it is compared with -----------------------------------------------------------------------------------------
