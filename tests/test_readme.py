@@ -1,19 +1,22 @@
-"""The README's example prints what the README says, and its commands exist."""
+"""Examples of README and theory page print what is shown there, and their commands exist."""
 
 import contextlib
 import io
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
-def test_example_prints_what_is_shown():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    code, shown = re.search(r"```python\n(.*?)```.*?```text\n(.*?)```", readme, re.DOTALL).groups()
+@pytest.mark.parametrize("document", ["README.md", "docs/theory.md"])
+def test_example_prints_what_is_shown(document):
+    page = (ROOT / document).read_text(encoding="utf-8")
+    code, shown = re.search(r"```python\n(.*?)```.*?```text\n(.*?)```", page, re.DOTALL).groups()
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile(code, "README.md", "exec"), {})
+        exec(compile(code, document, "exec"), {})
     assert printed.getvalue() == shown
 
 

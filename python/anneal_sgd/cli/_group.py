@@ -14,6 +14,7 @@ from ._bench import bench
 from ._campaigns import atlas, export, merge, report, sweep
 from ._grid import grid
 from ._info import rows
+from ._minimax import minimax
 from ._validate import validate
 
 
@@ -39,7 +40,7 @@ def group(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (validate, grid, sweep, merge, export, report, atlas, bench):
+for command in (validate, grid, minimax, sweep, merge, export, report, atlas, bench):
     group.add_command(command)
 
 

@@ -2,16 +2,20 @@
 
 from .. import datasets
 from .grid import GridRecommendation, GridReport, GridRow, grid_robustness, recommend_grid
+from .minimax import MinimaxReport, MinimaxRow, minimax_robustness
 from .validate import RateReport, RateRow, validate_rates
 
 __all__ = [
     "GridRecommendation",
     "GridReport",
     "GridRow",
+    "MinimaxReport",
+    "MinimaxRow",
     "RateReport",
     "RateRow",
     "datasets",
     "grid_robustness",
+    "minimax_robustness",
     "recommend_grid",
     "validate_rates",
 ]

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from .._drawing import STYLE, saved
 from .grid import GridReport, GridRow
+from .minimax import MinimaxReport, MinimaxRow
 from .validate import FITTED_FROM, RateReport, RateRow
 
 if TYPE_CHECKING:
@@ -35,6 +37,58 @@ def plot_grid(report: GridReport, directory: Path) -> list[Path]:
     """Write ``grid_loss`` (metric against base_lr) and ``grid_excess`` (against resolution) as PNG and SVG."""
     with mpl.rc_context(STYLE):
         return saved({"grid_loss": _grid_loss(report), "grid_excess": _grid_excess(report)}, directory)
+
+
+def plot_minimax(report: MinimaxReport, directory: Path) -> list[Path]:
+    """Write ``minimax`` (what theory guarantees and what simulations do, against rho) as PNG and SVG."""
+    with mpl.rc_context(STYLE):
+        return saved({"minimax": _minimax(report)}, directory)
+
+
+def _minimax(report: MinimaxReport) -> Figure:
+    ratios, settings = (list(dict.fromkeys(report.meta[key])) for key in ("ratios", "settings"))
+    size = (2.9 * len(ratios) + 0.6, 2.3 * (1 + len(settings)) + 0.5)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(1 + len(settings), len(ratios), squeeze=False, sharex="col", sharey="row")
+    for column, ratio in enumerate(ratios):
+        rows = [row for row in report.rows if row.ratio == ratio]
+        guaranteed = axes[0, column]
+        guaranteed.set_title(f"R = {ratio:g}", fontsize=9)
+        for row, colour in _minimax_looks([row for row in rows if row.setting == settings[0]]):
+            guaranteed.plot(row.rho, row.bound, "--", color=colour, linewidth=0.8)
+            guaranteed.plot(row.rho, row.worst_case, color=colour, linewidth=1.4, label=row.schedule)
+        for axis, setting in zip(axes[1:, column], settings, strict=True):
+            for row, colour in _minimax_looks([row for row in rows if row.setting == setting]):
+                y, error = np.array(row.simulated), 1.96 * np.array(row.stderr)
+                axis.fill_between(row.rho, y - error, y + error, color=colour, alpha=0.25, linewidth=0)
+                axis.plot(row.rho, y, color=colour, linewidth=1.2, label=row.schedule)
+        axes[0, column].legend(fontsize=6.5, loc="upper center", ncols=2, handlelength=1.2, columnspacing=1.0)
+        axes[-1, column].set_xscale("log")
+        axes[-1, column].xaxis.set_major_formatter("{x:g}")
+        axes[-1, column].set_xlabel(r"learning rate / base_lr, $\rho$")
+    for axis in axes[:, 0]:
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(NullFormatter())
+    low, high = axes[0, 0].get_ylim()
+    axes[0, 0].set_ylim(low, 2.0 * high)  # room for the legends
+    axes[0, 0].set_ylabel("worst case (—), bound (- -)")
+    for axis, setting in zip(axes[1:, 0], settings, strict=True):
+        axis.set_ylabel(f"simulated, {setting}")
+    meta = report.meta
+    figure.supxlabel(
+        rf"in $DG/\sqrt{{T}}$; every schedule at the base_lr that is best for it on [1, R]; T = {meta['horizon']:,}, "
+        f"{meta['noise']} noise, {meta['replicates']:,} replicates",
+        fontsize=7,
+        color="#555555",
+    )
+    return figure
+
+
+def _minimax_looks(rows: list[MinimaxRow]) -> list[tuple[MinimaxRow, str]]:
+    order = ("#D55E00", "#0072B2", "#009E73", "#7f7f7f", *COLOURS)
+    return [(row, order[i % len(order)]) for i, row in enumerate(rows)]
 
 
 def _grid_axis(report: GridReport) -> tuple[Figure, Axes]:

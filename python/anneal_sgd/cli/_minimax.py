@@ -1,0 +1,132 @@
+"""``anneal-sgd minimax``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from .. import schedules
+from . import _signals
+from ._shared import check_files, progress_bar, write
+
+if TYPE_CHECKING:
+    from ..experiments import MinimaxReport, MinimaxRow
+
+
+@click.command()
+@click.option(
+    "--ratio", "ratios", type=float, multiple=True, help="The factor R; repeatable. Default: 10, 100 and 1000."
+)
+@click.option("--setting", "settings", multiple=True, help="nonsmooth or smooth; repeatable. Default: both.")
+@click.option("--noise", default="rademacher", show_default=True, help="Or gaussian.")
+@click.option(
+    "--schedule",
+    "schedule_names",
+    multiple=True,
+    help="What minimax(R) and the best polynomial are compared with; repeatable. Default: cosine and linear.",
+)
+@click.option("--horizon", default=10_000, show_default=True, help="Steps of a run.")
+@click.option(
+    "--replicates",
+    default=4096,
+    show_default=True,
+    help="Runs per config, half of them to find the worst problem, and as many to find the best base_lr.",
+)
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same trajectories.")
+@click.option("--threads", type=int, help="Worker threads. Default: all cores.")
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write rows and meta data here."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write minimax.json, minimax.txt and the picture (PNG and SVG) to this folder.",
+)
+def minimax(
+    ratios: Sequence[float],
+    settings: Sequence[str],
+    noise: str,
+    schedule_names: Sequence[str],
+    horizon: int,
+    replicates: int,
+    seed: int,
+    threads: int | None,
+    json_file: Path | None,
+    output: Path | None,
+) -> int:
+    """Compare schedules where the learning rate is known to within a factor R, each at the base_lr that is best for it.
+
+    Prints the largest value over learning rates up to R times too large of the bound, of the exact worst case and of
+    the worst simulated mean.
+    """
+    from ..experiments.minimax import BESIDE, SETTINGS, MinimaxReport, minimax_robustness, run_meta
+
+    arguments: dict[str, Any] = {
+        "ratios": ratios or (10.0, 100.0, 1000.0),
+        "settings": settings or SETTINGS,
+        "noise": noise,
+        "schedules": [schedules.by_name(name) for name in schedule_names] or BESIDE,
+        "horizon": horizon,
+        "replicates": replicates,
+        "seed": seed,
+    }
+    meta = run_meta(**arguments)
+    check_files(json_file, output)
+    rows: list[MinimaxRow] = []
+    try:
+        with _signals.Keeping(), progress_bar() as bar:
+            task = bar.add_task("starting", total=1.0, rate="")
+            report = minimax_robustness(
+                **arguments,
+                threads=threads,
+                progress=lambda label, done: bar.update(task, description=label, completed=done),
+                on_row=rows.append,
+            )
+    except KeyboardInterrupt:
+        if rows:
+            partial = MinimaxReport(rows, {**meta, "interrupted": True})
+            _print_table(partial, Console())
+            write(partial, "minimax", json_file, output, _print_table, None)
+        raise
+    _print_table(report, Console())
+    write(report, "minimax", json_file, output, _print_table, _plot)
+    return 0
+
+
+def _plot(report: MinimaxReport, output: Path) -> None:
+    from ..experiments.plots import plot_minimax
+
+    plot_minimax(report, output)
+
+
+def _print_table(report: MinimaxReport, console: Console) -> None:
+    meta = report.meta
+    table = Table(
+        title=f"Largest value over learning rates up to R times too large, in D G / sqrt(T); T = {meta['horizon']:,}, "
+        f"{meta['noise']} noise",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
+    )
+    for heading in ("R", "setting", "schedule", "bound", "worst case", "simulated"):
+        table.add_column(heading, no_wrap=True)
+    before: tuple[float, str] | None = None
+    for row in report.rows:
+        new, before = before != (row.ratio, row.setting), (row.ratio, row.setting)
+        table.add_row(
+            f"{row.ratio:g}" if new else "",
+            row.setting if new else "",
+            row.schedule,
+            f"{max(row.bound):.3f}",
+            f"{max(row.worst_case):.3f}",
+            f"{row.simulated[row.worst]:.3f} ± {1.96 * row.stderr[row.worst]:.3f}",
+        )
+    console.print(table)
