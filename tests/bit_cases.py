@@ -26,6 +26,7 @@ SEPARABLE_CASES = 580
 DATA_CASES = 400
 LARGE_CASES = 20
 ORDERED_CASES = 30
+WEIGHTED_CASES = 70
 EMULATED_STRIDE = 7  # every seventh case runs on the emulated device too
 
 NOISES = ("none", "rademacher", "gaussian", "uniform")
@@ -104,6 +105,8 @@ def cases() -> Iterator[Case]:
         yield _separable(f"large {number:03}", (1, 2, 17), (1023, 1025, 2050, 5000))
     for number in range(ORDERED_CASES):
         yield _on_data(f"ordered {number:03}", ("sequential",))
+    for number in range(WEIGHTED_CASES):
+        yield _on_data(f"weighted {number:03}", SAMPLINGS, weighted=True)
 
 
 def hash_of(result: Result) -> str:
@@ -217,7 +220,7 @@ def _separable(case: str, horizons: Sequence[int], replicates: Sequence[int]) ->
     return Case(key, partial(simulate_quietly, made, arguments.pop("schedule"), **arguments))
 
 
-def _on_data(case: str, samplings: Sequence[str]) -> Case:
+def _on_data(case: str, samplings: Sequence[str], *, weighted: bool = False) -> Case:
     model, n, d = _pick(case, "model", list(MODELS)), _pick(case, "rows", ROWS), _pick(case, "columns", COLUMNS)
     horizons, rate_counts, batches = DATA_SIZES["hidden" in MODELS[model]]
     words, arguments = _call(case, horizons, REPLICATES[:9], rate_counts)
@@ -244,6 +247,8 @@ def _on_data(case: str, samplings: Sequence[str]) -> Case:
             np.arange(7) % classes if model != "LeastSquares" else rows("test y", -1, 1, 7),
         )
         options: dict[str, Any] = {**MODELS[model], "l2": l2, "intercept": intercept, "batch_size": batch}
+        if weighted:  # a sixth of them 0
+            options["sample_weight"] = np.maximum(rows("sample_weight", -0.4, 2.0, n), 0.0) + (np.arange(n) == 1)
         problem = getattr(problems, model.split()[0])(
             rows("X", -1, 1, n, d),
             labels,

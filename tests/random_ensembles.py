@@ -157,9 +157,14 @@ def _on_data(draw: st.DrawFn, name: str) -> tuple[problems.Problem, ...]:
             return rng.standard_normal(rows)
         return np.arange(rows) % (classes if name in ("SoftmaxRegression", "MLP") else 2)
 
+    def weights() -> NDArray[Any] | None:
+        """None, or of mean 1 in size, some 0."""
+        some = rng.uniform(0.2, 2.0, n) * (rng.random(n) < 0.8)
+        return some if draw(st.booleans()) and some.any() else None
+
     def one() -> problems.Problem:
         X, test = scale * rng.standard_normal((n, d)), scale * rng.standard_normal((5, d))
-        return _class(name)(X, targets(n), test=(test, targets(5)), **shape)
+        return _class(name)(X, targets(n), sample_weight=weights(), test=(test, targets(5)), **shape)
 
     first = one()
     several = draw(st.sampled_from([(first,), (first, first.replace(l2=0.5)), (first, one())]))

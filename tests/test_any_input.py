@@ -79,6 +79,7 @@ SEPARABLE = {
 LINEAR = {
     "X": X,
     "y": Y,
+    "sample_weight": None,
     "l2": 0.1,
     "intercept": False,
     "projection": None,

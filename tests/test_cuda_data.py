@@ -29,13 +29,16 @@ VARIANTS = {  # of the problem, of the call
     ),
     "decay": ({"l2": 0.1, "intercept": True}, {"weight_decay": 0.2, "iterate": "average"}),
     "heavy ball": ({"sampling": "reshuffling", "intercept": True}, {"momentum": 0.9}),
-    "in order": ({"sampling": "sequential", "l2": 0.02}, {}),
+    "in order": ({"sampling": "sequential", "l2": 0.02, "weighted": True}, {}),
+    "weighted": ({"intercept": True, "weighted": True}, {"momentum": 0.9, "iterate": "average"}),
 }
 BATCHES = [1, 2, 15, 16, 17, 40]
 
 
-def make(model, n=29, d=19, classes=3, seed=0, **arguments):
+def make(model, n=29, d=19, classes=3, seed=0, weighted=False, **arguments):
     """A problem with a test set of other rows."""
+    if weighted:
+        arguments["sample_weight"] = np.arange(n) % 7 / 3
     rng = np.random.default_rng([seed, n, d])
     X, test = rng.standard_normal((n, d)), rng.standard_normal((7, d))
     if model == "LeastSquares":

@@ -50,7 +50,8 @@ def family_of(ensemble: Ensemble) -> str:
 def is_tame(ensemble: Ensemble, config: tuple[int, int, int]) -> bool:
     """A problem on data whose numbers are too small to overflow in the steps that are taken."""
     problem: Any = ensemble.problems[config[0]]
-    return ensemble.base_lr[config[2]] <= 1.0 and np.abs(problem.X).max() < 100.0 and problem.l2 < 1.0
+    rate = ensemble.base_lr[config[2]] * (1.0 if problem.sample_weight is None else problem._train.unit_weights.max())
+    return rate <= 1.0 and np.abs(problem.X).max() < 100.0 and problem.l2 < 1.0
 
 
 def simulated(ensemble: Ensemble, config: tuple[int, int, int], number: int, kept: list[int]) -> np.ndarray:
@@ -120,6 +121,7 @@ def network(problem: Any) -> reference.Network:
         minimum=MINIMUM,
         batch_size=problem.batch_size,
         sampling=problem.sampling,
+        sample_weight=problem.sample_weight,
         test_X=problem.test[0],
         test_y=problem.test[1],
     )

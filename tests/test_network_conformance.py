@@ -29,7 +29,8 @@ VARIANTS = {  # of the problem, of the call
     ),
     "decay": ({"l2": 0.1, "intercept": True}, {"weight_decay": 0.2, "iterate": "average"}),
     "heavy ball": ({"sampling": "reshuffling"}, {"momentum": 0.9}),
-    "in order": ({"sampling": "sequential", "l2": 0.02}, {}),
+    "in order": ({"sampling": "sequential", "l2": 0.02, "weighted": True}, {}),
+    "weighted": ({"intercept": True, "weighted": True}, {"momentum": 0.9, "iterate": "average"}),
 }
 
 
@@ -40,10 +41,12 @@ def data(outputs, n=29, d=19, seed=0):
     return X, y
 
 
-def pair(model, dtype, batch_size, **arguments):
+def pair(model, dtype, batch_size, *, weighted=False, **arguments):
     """The same problem for the package and for the reference."""
     loss, outputs, shape = MODELS[model]
     X, y = data(outputs)
+    if weighted:
+        arguments["sample_weight"] = np.arange(len(X)) % 7 / 3
     X = X.astype(dtype)
     x0 = {} if shape else {"x0": 0.1}
     problem = getattr(problems, model.split()[0])(
@@ -61,6 +64,7 @@ def pair(model, dtype, batch_size, **arguments):
         minimum=0.0 if shape else problem.minimum,
         batch_size=batch_size,
         sampling=problem.sampling,
+        sample_weight=problem.sample_weight,
         test_X=X[:7],
         test_y=y[:7],
         **shape,
@@ -109,7 +113,7 @@ def test_trajectories_equal_the_reference(isa, model, variant):
 @pytest.mark.parametrize("model", ["LogisticRegression", "SoftmaxRegression", "MLP"])
 def test_gangs_threads_and_shared_rows_change_no_bit(isa, model, batch_size, dtype):
     """37 replicates and 7 configs fill no gang; a config alone, or with a stream of its own, takes the same steps."""
-    problem, _ = pair(model, dtype, batch_size, intercept=True, l2=0.01)
+    problem, _ = pair(model, dtype, batch_size, intercept=True, l2=0.01, weighted=batch_size in (1, 5, 16))
     simulator, base_lr = Simulator(problem), np.geomspace(0.01, 3.0, 7)
 
     def samples(base_lr, replicates=37, **arguments):

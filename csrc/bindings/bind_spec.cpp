@@ -34,11 +34,11 @@ std::shared_ptr<Problems> make_problems(ProblemKind kind, NoiseKind noise, Proje
     return p;
 }
 
-// Rows as DataView wants them, and their targets.
-DataView data_view(const py::object& pair, const NetworkLayout& layout, Precision precision, const char* name,
+// Rows as DataView wants them, their targets, and their weights or None.
+DataView data_view(const py::object& data, const NetworkLayout& layout, Precision precision, const char* name,
                    std::vector<py::array>& owners) {
-    if (pair.is_none()) return {};
-    const auto [features, targets] = pair.cast<std::pair<py::array, py::array>>();
+    if (data.is_none()) return {};
+    const auto [features, targets, row_weights] = data.cast<std::tuple<py::array, py::array, py::object>>();
     require(has_precision(features, precision) && has_precision(targets, precision), name,
             ": dtype must be that of the precision");
     require(features.ndim() == 2 && features.shape(0) > 0 && features.shape(1) == layout.row[0], name,
@@ -50,10 +50,19 @@ DataView data_view(const py::object& pair, const NetworkLayout& layout, Precisio
     require(features.shape(0) < (std::int64_t(1) << 31), name, ": must have fewer than 2**31 rows");
     owners.push_back(features);
     owners.push_back(targets);
-    return {features.data(), targets.data(), features.shape(0)};
+    DataView view{features.data(), targets.data(), nullptr, features.shape(0)};
+    if (row_weights.is_none()) return view;
+    const auto weights = row_weights.cast<py::array>();
+    require(has_precision(weights, precision), name, ": weights must be of the precision's dtype");
+    require(weights.ndim() == 1 && weights.shape(0) == view.rows && (weights.flags() & py::array::c_style) != 0, name,
+            ": one weight for each row, C-contiguous");
+    owners.push_back(weights);
+    view.row_weights = weights.data();
+    return view;
 }
 
-// `problems`: for each (train, test or None, l2, radius, minimum, x0 or None), train and test as (features, targets).
+// `problems`: for each (train, test or None, l2, radius, minimum, x0 or None), train and test as
+// (features, targets, weights or None).
 std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, Sampling sampling, bool intercept,
                                              const std::vector<std::int64_t>& sizes, std::int64_t batch_size,
                                              ProjectionKind projection, Precision precision, const py::list& problems) {

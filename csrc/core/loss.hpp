@@ -134,6 +134,12 @@ ASGD_FN R target_predicted(const typename Lane<R>::Real* z, std::int64_t stride,
         static_assert(known<loss>, "target_predicted: no formula for this loss");
 }
 
+// A derivative of a row of that weight: of weight 0 it is 0, whatever it was.
+template <class R>
+ASGD_FN R weighted(R derivative, R row_weight) {
+    return select_less(set1<R>(0), row_weight, row_weight * derivative, set1<R>(0));
+}
+
 // --- activations
 
 template <Activation activation, class R>

@@ -6,6 +6,11 @@
 
 ASGD_ISA_NAMESPACE_BEGIN
 
+// The sum of losses and one more, of a row of that weight; nothing where that is 0.
+ASGD_FN double add_loss(double sum, double loss, double row_weight) {
+    return row_weight > 0 ? fma(row_weight, loss, sum) : sum;
+}
+
 // What one pass over the rows found at a point.
 struct Evaluation {
     double mean_loss;

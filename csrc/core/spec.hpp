@@ -26,11 +26,12 @@ struct MatrixView {
     std::ptrdiff_t row_stride, column_stride;  // in elements
 };
 
-// Rows of features and their targets, in the precision of the ensemble; rows are padded and begin on 64-byte
+// Rows of features, their targets and weights, in the precision of the ensemble; rows are padded and begin on 64-byte
 // boundaries. Targets are numbers, labels -1 and +1, or classes 0, 1, ....
 struct DataView {
-    const void* features;  // [row, padded input]
-    const void* targets;   // [row]
+    const void* features;     // [row, padded input]
+    const void* targets;      // [row]
+    const void* row_weights;  // [row], of mean 1; null: all are 1
     std::int64_t rows;
 };
 

@@ -84,6 +84,7 @@ private:
         }
         const Loss loss = state.network.loss;
         const R part = set1<R>(state.share);
+        const bool has_row_weights = state.has_row_weights(c);
         const Real* next_row = nullptr;
         R next_product = set1<R>(0);  // with batch 1: of the weights with next_row
         for (int j = 0; j < n && !state.stopped_after(0); ++j) {
@@ -96,7 +97,9 @@ private:
             R intercept_sum = before_ones<terms>(load<R>(low));
             const auto take_output = [&](std::int64_t s, R z) {
                 if (layout.has_intercept) z = z + start;
-                const R factor = scale * derivative(loss, z, set1<R>(b.target[s]));
+                R slope = derivative(loss, z, set1<R>(b.target[s]));
+                if (has_row_weights) slope = weighted(slope, set1<R>(b.row_weight[s]));
+                const R factor = scale * slope;
                 store(b.column_factors + s * width, factor);
                 intercept_sum = intercept_sum + factor;
             };

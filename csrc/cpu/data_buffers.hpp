@@ -30,6 +30,7 @@ struct DataBuffers {
     const Real** row;          // [sample]: of a step, or rows to evaluate
     const Real** unit;         // [unit of any layer, or member]
     Real* target;              // [sample]
+    Real* row_weight;          // [sample], where rows have weights
     Real* output;              // [output, sample]
     Real* hidden[max_layers];  // [sample, padded unit]: activations
     Real* delta[max_layers];   // the same: derivatives
@@ -72,6 +73,7 @@ struct DataBuffers {
         index = arena.take<uint32_t>((tile_steps * network.batch_size + 8) * index_replicates);
         row = arena.take<const Real*>(samples);
         target = arena.take<Real>(samples);
+        row_weight = arena.take<Real>(samples);
         std::int64_t most_units = most_members;
         for (int k = 0; k < layout.layers; ++k)
             most_units = most_units < layout.units[k] ? layout.units[k] : most_units;

@@ -18,6 +18,7 @@ class DataEvaluation {
     DataBuffers<R>& b;
     const NetworkLayout& layout;
     const std::int64_t replicates;
+    const Real* row_weight = nullptr;  // [sample], of the rows at work
 
 public:
     DataEvaluation(DataState<R>& data_state, DataPass<R>& data_pass)
@@ -42,7 +43,9 @@ public:
                     const std::int64_t i = first + (s < n ? s : n - 1);
                     b.row[s] = static_cast<const Real*>(data.features) + i * layout.row[0];
                     b.target[s] = static_cast<const Real*>(data.targets)[i];
+                    if (data.row_weights != nullptr) b.row_weight[s] = static_cast<const Real*>(data.row_weights)[i];
                 }
+                row_weight = data.row_weights != nullptr ? b.row_weight : nullptr;
                 evaluate_rows(points, begin * replicates, end * replicates, n);
                 if (state.stopped_after((end - begin) * replicates * n * e.problems.dimension)) return;
             }
@@ -92,7 +95,9 @@ private:
             }
         });
         double* const sum = b.loss + point * row_multiple;
-        for (std::int64_t s = 0; s < n; ++s) sum[s] += double(losses[s]);
+        for (std::int64_t s = 0; s < n; ++s)
+            sum[s] = row_weight == nullptr ? sum[s] + double(losses[s])
+                                           : add_loss(sum[s], double(losses[s]), double(row_weight[s]));
         for (std::int64_t s = 0; s < n; ++s) b.hits[point] += double(hits[s]);
     }
 

@@ -68,13 +68,19 @@ public:
         }
     }
 
-    // Outputs become derivatives of the losses.
-    void differentiate(Real* output, const Real* target, std::int64_t n_samples) {
+    // Outputs become derivatives of the losses, weighted where there are weights.
+    void differentiate(Real* output, const Real* target, const Real* row_weight, std::int64_t n_samples) {
         const int outputs = int(layout.units[layout.layers - 1]);
         with_kind(state.network.loss, [&](auto loss) {
             for (std::int64_t s = 0; s < n_samples; s += width)
                 differentiate_outputs<loss.value, R>(output + s, b.samples, outputs, load<R>(target + s));
         });
+        if (row_weight == nullptr) return;
+        for (std::int64_t k = 0; k < outputs; ++k)
+            for (std::int64_t s = 0; s < n_samples; s += width) {
+                Real* const derivative = output + k * b.samples + s;
+                store(derivative, weighted(load<R>(derivative), load<R>(row_weight + s)));
+            }
     }
 
     // Every layer's parameters, from the scaled derivatives in b.output on.

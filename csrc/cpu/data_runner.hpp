@@ -136,6 +136,7 @@ private:
             for (std::int64_t u = 0; u < units; ++u) b.unit_number[u] = Real(u);
         }
         memset(b.target, 0, sizeof(Real) * std::size_t(b.samples));
+        memset(b.row_weight, 0, sizeof(Real) * std::size_t(b.samples));
         memset(b.output, 0, sizeof(Real) * std::size_t(layout.units[layout.layers - 1] * b.samples));
         for (std::int64_t c = 0; c < b.configs && !stopped_after(0); ++c) {
             if (state.problem(c).x0 != nullptr)

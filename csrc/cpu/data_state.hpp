@@ -56,16 +56,20 @@ struct DataState {
         b.rule[c] = {decay, minus_lr, Real(e.momentum), e.nesterov};
     }
 
-    // Rows and targets of the batch that replicate takes in step j of the tile, from place `sample` on.
+    bool has_row_weights(std::int64_t c) const { return problem(c).train.row_weights != nullptr; }
+
+    // Rows, targets and weights of the batch that replicate takes in step j of the tile, from place `sample` on.
     void take_batch(const DataView& data, int j, std::int64_t replicate, std::int64_t sample) {
         const uint32_t* index =
             b.index + (j * batch + tile_sample % 4) * index_replicates + replicate % index_replicates;
         const Real* const features = static_cast<const Real*>(data.features);
         const Real* const targets = static_cast<const Real*>(data.targets);
+        const Real* const row_weights = static_cast<const Real*>(data.row_weights);
         for (std::int64_t s = 0; s < batch; ++s) {
             const std::int64_t i = index[s * index_replicates];
             b.row[sample + s] = features + i * layout.row[0];
             b.target[sample + s] = targets[i];
+            if (row_weights != nullptr) b.row_weight[sample + s] = row_weights[i];
         }
     }
 

@@ -60,7 +60,8 @@ private:
         else
             pass.network_outputs(members[0].w.x, b.row, batch);
         const std::int64_t n_samples = n_members * batch;
-        pass.differentiate(b.output, b.target, n_samples);
+        const Real* const row_weight = state.has_row_weights(members[0].config) ? b.row_weight : nullptr;
+        pass.differentiate(b.output, b.target, row_weight, n_samples);
         for (int m = 0; m < n_members; ++m) {
             const Real scale = e.momentum > 0 ? state.share : b.rule[members[m].config].minus_lr * state.share;
             for (std::int64_t k = 0; k < layout.units[layout.layers - 1]; ++k) {

@@ -47,11 +47,13 @@ private:
         const DataView& data = state.problem(members[0].config).train;
         const Real* const features = static_cast<const Real*>(data.features);
         const Real* const targets = static_cast<const Real*>(data.targets);
+        const Real* const row_weights = static_cast<const Real*>(data.row_weights);
         const std::int64_t length = layout.row[0];
         const bool fused = e.problems.projection == ProjectionKind::none && e.iterate == Iterate::last;
         struct Samples {
             const Real* row[most_members];
             alignas(64) Real target[most_members];
+            alignas(64) Real row_weight[most_members];
         } samples[2] = {};
         const auto take = [&](int j) {
             const uint32_t* const index =
@@ -61,6 +63,7 @@ private:
                 const std::int64_t i = index[sharing ? 0 : m];
                 into.row[m] = features + i * length;
                 into.target[m] = targets[i];
+                if (row_weights != nullptr) into.row_weight[m] = row_weights[i];
             }
         };
         alignas(64) Real factor[most_members] = {};
@@ -78,7 +81,7 @@ private:
             for (int m = 0; m < most_members; m += width) store(factor + m, folded<R>(b.panel + m * width));
             if (layout.has_intercept)
                 for (int m = 0; m < count; ++m) factor[m] = factor[m] + members[m].w.x[layout.intercept[0]];
-            pass.differentiate(factor, now.target, most_members);
+            pass.differentiate(factor, now.target, row_weights != nullptr ? now.row_weight : nullptr, most_members);
             for (int m = 0; m < (sharing ? count : 1); ++m) state.set_rule(members[m].config, j);
             multiplied = fused && more;
             const Real* const* const next = multiplied ? samples[(j + 1) % 2].row : now.row;

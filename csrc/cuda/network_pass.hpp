@@ -222,7 +222,11 @@ struct NetworkPass {
 
     // --- losses
 
-    // Outputs become factors: scale(thread) times the derivatives of the losses.
+    ASGD_KERNEL_MEMBER Real row_weight(std::int64_t row) const {
+        return data->row_weights != nullptr ? static_cast<const Real*>(data->row_weights)[row] : Real(1);
+    }
+
+    // Outputs become factors: scale(thread) times the weighted derivatives of the losses.
     template <class Rows, class Scale>
     ASGD_KERNEL_MEMBER void differentiate(Rows rows, Scale scale) {
         block.each([&](int thread) {
@@ -232,12 +236,14 @@ struct NetworkPass {
                 const Real y = static_cast<const Real*>(data->targets)[rows(thread, s)];
                 with_kind(p.network.loss,
                           [&](auto loss) { differentiate_outputs<loss.value, Real>(z, team_threads, outputs(), y); });
-                for (int k = 0; k < outputs(); ++k) z[k * team_threads] = factor * z[k * team_threads];
+                const Real weight = row_weight(rows(thread, s));
+                for (int k = 0; k < outputs(); ++k)
+                    z[k * team_threads] = factor * weighted(z[k * team_threads], weight);
             }
         });
     }
 
-    // take(thread, loss, hit) for every sample, on its thread.
+    // take(thread, s, loss, hit) for every sample s, on its thread.
     template <class Rows, class Take>
     ASGD_KERNEL_MEMBER void losses(Rows rows, Take take) {
         block.each([&](int thread) {
@@ -245,7 +251,7 @@ struct NetworkPass {
                 const Real* const z = &at(p.output, thread, output(s, 0));
                 const Real y = static_cast<const Real*>(data->targets)[rows(thread, s)];
                 with_kind(p.network.loss, [&](auto loss) {
-                    take(thread, loss_of_outputs<loss.value, Real>(z, team_threads, outputs(), y),
+                    take(thread, s, loss_of_outputs<loss.value, Real>(z, team_threads, outputs(), y),
                          target_predicted<loss.value, Real>(z, team_threads, outputs(), y));
                 });
             }

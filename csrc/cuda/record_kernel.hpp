@@ -40,8 +40,8 @@ struct RecordKernel {
             pass.count = int(smaller(p.layout.round, stop - first));
             const auto rows = [&](int, int s) { return first + s; };
             pass.forward(rows);
-            pass.losses(rows, [&](int thread, Real loss, Real hit) {
-                losses[thread][0] += double(loss);
+            pass.losses(rows, [&](int thread, int s, Real loss, Real hit) {
+                losses[thread][0] = add_loss(losses[thread][0], double(loss), double(pass.row_weight(first + s)));
                 hits[thread][0] += double(hit);
             });
         }

@@ -20,6 +20,7 @@ void for_each_array(const EnsembleSpec& e, F f) {
         const auto view = [&](const DataView& v) {
             f(v.features, v.rows * row);
             f(v.targets, v.rows * real_bytes(e));
+            if (v.row_weights != nullptr) f(v.row_weights, v.rows * real_bytes(e));
         };
         view(problem.train);
         if (records_test(e)) view(problem.test);
@@ -73,6 +74,7 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
             if (arrays.count(v->features) == 0) continue;
             v->features = arrays[v->features];
             v->targets = arrays[v->targets];
+            if (v->row_weights != nullptr) v->row_weights = arrays[v->row_weights];
         }
     }
 

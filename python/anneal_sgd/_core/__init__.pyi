@@ -78,7 +78,8 @@ class Metric(enum.Enum):
     test_loss = ...
     test_accuracy = ...
 
-_Data = tuple[NDArray[Any], NDArray[Any]]  # features (rows, inputs padded to 16), 64-byte aligned, and targets (rows,)
+# features (rows, inputs padded to 16), 64-byte aligned, targets (rows,) and weights (rows,) of mean 1
+_Data = tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]
 
 class Problems:
     """Separable problems of one kind and dimension, or networks on data."""

@@ -19,10 +19,13 @@ An array of shape (d,) is one d-dimensional problem; a number holds for every co
 **Problems on data**: `LeastSquares`, `LogisticRegression`, `SoftmaxRegression`, `HingeLoss` and the network `MLP`, of n
 rows (X_i, y_i). With z(x, X_i) the model's outputs and B the rows of a step's minibatch,
 
-    f(x) = mean_i loss(z(x, X_i), y_i) + l2 / 2 |weights|^2,    g = mean_{i in B} loss' + l2 * weights.
+    f(x) = mean_i s_i loss(z(x, X_i), y_i) + l2 / 2 |weights|^2,    g = mean_{i in B} s_i loss' + l2 * weights.
 
 - `X`: features, (n, d), float32 or float64 (other numbers become float64), contiguous or not; copied. `y`: (n,),
   numbers, or labels: whole numbers, text, or False and True. Frames and columns of pandas too; not sparse.
+- `sample_weight`: how much each row counts, (n,), finite and >= 0, not all 0; s_i is row i's divided by their mean, so
+  f of whole numbers is f of rows repeated so often. By default all s_i = 1. Rows are drawn as without weights, and a
+  drawn row's derivative is multiplied by s_i: with replacement g is unbiased. A test set has no weights.
 - `l2` >= 0; it leaves intercepts alone. `intercept`: whether outputs have one.
 - `projection`: None or ("ball", radius) about the origin of all coordinates, intercepts included.
 - `x0`: the start, (dimension,) or a number; by default 0, for `MLP` drawn. A point x lists, layer by layer, the weights

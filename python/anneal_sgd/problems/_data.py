@@ -18,7 +18,7 @@ from .._arrays import FloatArray, frozen, short
 from .._validate import FINITE, NON_NEGATIVE, POSITIVE, shown
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
 from ._dataset import Dataset
-from ._input import features_of
+from ._input import features_of, weights_of
 from ._minimum import NotFoundError, remembered
 from ._model import Model
 
@@ -75,6 +75,11 @@ class DataProblem(Problem):
     def y(self) -> FloatArray:
         """Targets, (n,), float64; binary labels as -1 and +1, others as the number of their class."""
         return self._train.targets
+
+    @property
+    def sample_weight(self) -> FloatArray | None:
+        """Weights of the rows, (n,), float64, as they were given; None: all alike."""
+        return self._train.weights
 
     @property
     def classes(self) -> tuple[Any, ...]:
@@ -140,7 +145,7 @@ class DataProblem(Problem):
         return np.array(gradients).reshape(np.shape(x))
 
     def replace(self: _Self, **changes: Any) -> _Self:
-        """The problem with other parameters than X and y, on the same data, which is not copied.
+        """The problem with other parameters than X, y and sample_weight, on the same data, which is not copied.
 
         ValueError: as for a new problem. TypeError: a parameter that the class does not have.
 
@@ -220,9 +225,12 @@ class DataProblem(Problem):
         }
         self.__dict__.update(fields)
 
-    def _load(self, X: ArrayLike, y: ArrayLike) -> Dataset:
+    def _load(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> Dataset:
         features = features_of("X", X)
-        return Dataset("X and y", features, *self._targets("y", y, features.shape[0], ()))
+        rows = features.shape[0]
+        targets, classes = self._targets("y", y, rows, ())
+        weights = None if sample_weight is None else weights_of("sample_weight", sample_weight, rows)
+        return Dataset("X and y", features, targets, classes, weights)
 
     def _outputs(self, train: Dataset) -> int:
         return 1
@@ -309,7 +317,7 @@ class DataProblem(Problem):
         return b"".join((self._train.digest, b"" if self._test is None else self._test.digest, numbers, start))
 
     def _parameters(self) -> dict[str, Any]:
-        """What `__init__` takes besides X and y."""
+        """What `__init__` takes besides X, y and sample_weight."""
         return {
             "l2": self.l2,
             "intercept": self.intercept,
@@ -324,6 +332,7 @@ class DataProblem(Problem):
         """The class, the shape of the data, and the parameters that are not the defaults."""
         defaults = signature(type(self).__init__).parameters
         texts = [f"X: {self._train.rows} x {self._train.columns}"]
+        texts += [] if self._train.weights is None else ["sample_weight=..."]
         for name, value in self._parameters().items():
             if name == "x0":
                 drawn_by_default = "hidden" in defaults
@@ -337,7 +346,7 @@ class DataProblem(Problem):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by content, and f* where it has been found."""
         test = None if self._test is None else (self._test.features, self._test.given_targets())
-        parameters = {**self._parameters(), "test": test}
+        parameters = {"sample_weight": self._train.weights, **self._parameters(), "test": test}
         y = self._train.given_targets()
         return _rebuilt, (type(self), np.array(self.X), y, parameters, self.__dict__.get("minimum"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from functools import cached_property
 from typing import Any
 
@@ -17,15 +18,23 @@ CHUNK = 2**22  # elements that are checked or multiplied at a time
 
 
 class Dataset:
-    """Features and targets of one set of rows, copied once per dtype into what the core reads."""
+    """Features, targets and weights of one set of rows, copied once per dtype into what the core reads."""
 
-    def __init__(self, name: str, features: FloatArray, targets: FloatArray, classes: tuple[Any, ...] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        features: FloatArray,
+        targets: FloatArray,
+        classes: tuple[Any, ...] = (),
+        weights: FloatArray | None = None,
+    ) -> None:
         self.name = name
         self.classes = classes
         self.rows, self.columns = features.shape
         self.dtype = features.dtype.name
         self._padded = {self.dtype: _padded(features, self.dtype)}
         self._targets = frozen(targets + 0.0)
+        self.weights = None if weights is None else frozen(weights + 0.0)
 
     @property
     def features(self) -> NDArray[Any]:
@@ -37,6 +46,15 @@ class Dataset:
         """y as float64, labels as -1 and +1 or as classes; read-only."""
         return self._targets
 
+    @cached_property
+    def unit_weights(self) -> FloatArray | None:
+        """The weights divided by their mean; None: all 1."""
+        if self.weights is None:
+            return None
+        relative = self.weights / self.weights.max()  # their sum cannot overflow
+        weights: FloatArray = self.rows * relative / math.fsum(relative)
+        return frozen(weights)
+
     def given_targets(self) -> NDArray[Any]:
         """y as it was given, but for the dtype: labels, not their numbers."""
         if not self.classes:
@@ -44,11 +62,19 @@ class Dataset:
         numbers = np.maximum(self._targets, 0.0).astype(np.intp)  # -1 is the first of two classes
         return np.asarray(self.classes)[numbers]
 
-    def of_dtype(self, dtype: str) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Padded features and targets."""
+    def of_dtype(self, dtype: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+        """Padded features, targets and the weights by their mean."""
         if dtype not in self._padded:
             self._padded[dtype] = _padded(self.features, dtype)
-        return self._padded[dtype], self._targets.astype(dtype)
+        weights = None if self.unit_weights is None else self.unit_weights.astype(dtype)
+        return self._padded[dtype], self._targets.astype(dtype), weights
+
+    def counting_rows(self) -> tuple[NDArray[Any], FloatArray, FloatArray]:
+        """Features and targets of the rows that have a weight, and the weights by their mean over these."""
+        if self.unit_weights is None:
+            return self.features, self._targets, np.ones(self.rows)
+        kept = self.unit_weights > 0
+        return self.features[kept], self._targets[kept], self.unit_weights[kept] * (kept.sum() / self.rows)
 
     def lost_in(self, dtype: str) -> str:
         """Where a number leaves the range of the dtype, in words."""
@@ -65,7 +91,8 @@ class Dataset:
     def digest(self) -> bytes:
         """Of the content."""
         content = hashlib.blake2b(repr((self.rows, self.columns, self.dtype)).encode(), digest_size=32)
-        for array in (self._padded[self.dtype], np.ascontiguousarray(self._targets)):
+        weights = () if self.weights is None else (self.weights,)
+        for array in (self._padded[self.dtype], np.ascontiguousarray(self._targets), *weights):
             content.update(array.reshape(-1).view(np.uint8).data)
         return content.digest()
 

@@ -21,11 +21,13 @@ class Design:
     """Rows A (n, width): every feature less its mean (with an intercept only) and divided by its size, then ones.
 
     `penalised`: whether all weights have a common penalty. More features than rows are rotated into as many as there
-    are rows: no minimiser that the penalty chooses has a part that is orthogonal to all rows.
+    are rows: no minimiser that the penalty chooses has a part that is orthogonal to all rows. `weights`: of the rows,
+    of mean 1, all > 0; means and sizes are over rows so weighted.
     """
 
-    def __init__(self, X: NDArray[np.floating], *, intercept: bool, penalised: bool) -> None:
+    def __init__(self, X: NDArray[np.floating], weights: FloatArray, *, intercept: bool, penalised: bool) -> None:
         self.rows, self.features = X.shape
+        self.weights = weights
         self.intercept = intercept
         self._X: NDArray[np.floating] = X
         self._rotation: FloatArray | None = None
@@ -41,13 +43,19 @@ class Design:
         sizes = _sizes(self._X)
         mean, square = np.zeros(sizes.size), np.zeros(sizes.size)
         if self.intercept:
-            for block in _blocks(self._X):
-                mean += (block / sizes).sum(axis=0) / self.rows
-        for block in _blocks(self._X):
-            square += ((block / sizes - mean) ** 2).sum(axis=0) / self.rows
+            for block, weights in self._weighted_blocks():
+                mean += (weights * (block / sizes)).sum(axis=0) / self.rows
+        for block, weights in self._weighted_blocks():
+            square += (weights * (block / sizes - mean) ** 2).sum(axis=0) / self.rows
         spread = np.sqrt(square)
         constant = spread <= _CONSTANT
         return np.where(constant, 0.0, mean) * sizes, np.where(constant, 1.0, spread) * sizes
+
+    def _weighted_blocks(self) -> Iterator[tuple[FloatArray, FloatArray]]:
+        at = 0
+        for block in _blocks(self._X):
+            yield block, self.weights[at : at + len(block), None]
+            at += len(block)
 
     def _computed(self) -> Iterator[FloatArray]:
         for block in _blocks(self._X):
@@ -79,11 +87,15 @@ class Design:
         return total
 
     def triangle(self, y: FloatArray) -> FloatArray:
-        """R of the orthogonal decomposition of (A, y): at most width + 1 rows and as many columns."""
+        """R of the orthogonal decomposition of (A, y), each row times the root of its weight.
+
+        It has at most width + 1 rows, and as many columns.
+        """
+        roots = np.sqrt(self.weights)[:, None]
         triangle: FloatArray = np.zeros((0, self.width + 1))
         at = 0
         for block in self.blocks():
-            both = np.column_stack([block, y[at : at + len(block)]])
+            both = roots[at : at + len(block)] * np.column_stack([block, y[at : at + len(block)]])
             triangle = np.asarray(np.linalg.qr(np.vstack([triangle, both]), mode="r"))
             at += len(block)
         return triangle

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _validate
 from .._arrays import FloatArray, short
-from .._validate import FINITE, shown
+from .._validate import FINITE, NON_NEGATIVE, shown
 from ._dataset import CHUNK
 
 INDEX_COLUMN = "Unnamed: 0"  # as pandas names the column of a CSV file that holds a table's index
@@ -53,6 +53,19 @@ def numbers_of(name: str, y: ArrayLike, rows: int) -> FloatArray:
         raise ValueError(f"{name} must be numbers of shape ({rows},), one for each row of X, got {shown(y)}{remedy}")
     _check_shape(name, given, rows, "number")
     return _validate.real_array(name, given, FINITE, ndim=1)
+
+
+def weights_of(name: str, weights: ArrayLike, rows: int) -> FloatArray:
+    """Weights of rows as float64 of shape (rows,), finite, >= 0 and not all 0."""
+    must = f"{name} must be numbers >= 0 of shape ({rows},), one for each row of X"
+    given = _array(name, weights, must)
+    if given.dtype.kind not in "iufb":
+        raise ValueError(f"{must}, got {shown(weights)}")
+    _check_shape(name, given, rows, "weight")
+    checked = _validate.real_array(name, given.astype(np.float64), NON_NEGATIVE, ndim=1)
+    if not checked.any():
+        raise ValueError(f"{name} must have a weight > 0, got zeros")
+    return checked
 
 
 def signs_of(name: str, y: ArrayLike, rows: int, classes: tuple[Any, ...]) -> tuple[FloatArray, tuple[Any, ...]]:

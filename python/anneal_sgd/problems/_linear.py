@@ -29,6 +29,7 @@ class LinearModel(DataProblem):
         X: ArrayLike,
         y: ArrayLike,
         *,
+        sample_weight: ArrayLike | None = None,
         l2: float = 0.0,
         intercept: bool = False,
         projection: Projection = None,
@@ -39,7 +40,7 @@ class LinearModel(DataProblem):
     ) -> None:
         """Check the data and the parameters."""
         self._set_up(
-            self._load(X, y),
+            self._load(X, y, sample_weight),
             l2=l2,
             intercept=intercept,
             projection=projection,
@@ -50,14 +51,15 @@ class LinearModel(DataProblem):
         )
 
     @abstractmethod
-    def _solver(self, design: Design) -> Callable[[FloatArray], FloatArray]:
-        """What gives, for a penalty, the minimiser in the coordinates of the design."""
+    def _solver(self, design: Design, y: FloatArray) -> Callable[[FloatArray], FloatArray]:
+        """What gives, for a penalty, the minimiser in the coordinates of the design; y: the targets of its rows."""
 
     def _minimiser(self) -> FloatArray:
         radius = math.inf if self.projection is None else self.projection[1]
         penalised = self.l2 > 0 or radius < math.inf
-        design = Design(self.X, intercept=self.intercept, penalised=penalised)
-        solver = self._solver(design)
+        X, y, weights = self._train.counting_rows()
+        design = Design(X, weights, intercept=self.intercept, penalised=penalised)
+        solver = self._solver(design, y)
 
         def minimiser(mu: float) -> FloatArray:
             return design.point(solver(design.penalty(self.l2, mu)))
@@ -83,8 +85,8 @@ class SmoothModel(LinearModel):
     def _curvature(z: FloatArray, dz: FloatArray) -> FloatArray:
         """The change of the loss's derivatives along dz, at outputs z: both (rows, outputs)."""
 
-    def _solver(self, design: Design) -> Callable[[FloatArray], FloatArray]:
-        return smooth(design, self._sizes[-1], lambda z: self._losses(z, self.y), self._curvature)
+    def _solver(self, design: Design, y: FloatArray) -> Callable[[FloatArray], FloatArray]:
+        return smooth(design, self._sizes[-1], lambda z: self._losses(z, y), self._curvature)
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -114,8 +116,8 @@ class LeastSquares(LinearModel):
         residual = z[:, 0] - y
         return 0.5 * residual**2, residual[:, None]
 
-    def _solver(self, design: Design) -> Callable[[FloatArray], FloatArray]:
-        return least_squares(design, self.y)
+    def _solver(self, design: Design, y: FloatArray) -> Callable[[FloatArray], FloatArray]:
+        return least_squares(design, y)
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -174,5 +176,5 @@ class HingeLoss(LinearModel):
         margin = y * z[:, 0]
         return np.maximum(0.0, 1.0 - margin), np.where(margin < 1.0, -y, 0.0)[:, None]
 
-    def _solver(self, design: Design) -> Callable[[FloatArray], FloatArray]:
-        return hinge(design, self.y)
+    def _solver(self, design: Design, y: FloatArray) -> Callable[[FloatArray], FloatArray]:
+        return hinge(design, y)

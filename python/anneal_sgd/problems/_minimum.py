@@ -1,10 +1,10 @@
 """Minimisers of convex problems on data. SciPy is imported here only.
 
-Every solver works in the coordinates of a `Design`, has a limit, and returns a point only where what is missing to the
-minimum is at most `EXCESS` (1 + f): least squares by an orthogonal decomposition, smooth losses by SciPy's trust-region
-Newton method with exact Hessian-vector products, the hinge loss by an interior-point method (Mehrotra 1992) whose dual
-point bounds the minimum from below. A ball: the problem penalised by mu / 2 |x|^2, with the multiplier mu that puts its
-minimiser on the sphere.
+Means are over the rows of a `Design`, as it weights them. Every solver works in its coordinates, has a limit, and
+returns a point only where what is missing to the minimum is at most `EXCESS` (1 + f): least squares by an orthogonal
+decomposition, smooth losses by SciPy's trust-region Newton method with exact Hessian-vector products, the hinge loss by
+an interior-point method (Mehrotra 1992) whose dual point bounds the minimum from below. A ball: the problem penalised
+by mu / 2 |x|^2, with the multiplier mu that puts its minimiser on the sphere.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ def least_squares(design: Design, y: FloatArray) -> Callable[[FloatArray], Float
         right = np.append(triangle[:, -1], np.zeros(design.width))
         u = np.asarray(linalg.lstsq(rows, right, **options)[0]) / sizes
         residual = design.outputs(u) - y
-        gradient = design.pull(residual) / n + penalty.T @ (penalty @ u)
+        gradient = design.pull(design.weights * residual) / n + penalty.T @ (penalty @ u)
         # What a Newton step would gain.
         gain = linalg.lstsq(rows.T, gradient / sizes, **options)[0]
-        _check(0.5 * float(np.mean(residual**2)), 0.5 * n * float(gain @ gain))
+        _check(0.5 * float(np.mean(design.weights * residual**2)), 0.5 * n * float(gain @ gain))
         return np.asarray(u)
 
     return minimiser
@@ -85,7 +85,7 @@ def smooth(design: Design, outputs: int, losses: Losses, curvature: Curvature) -
 
 def _newton(design: Design, outputs: int, losses: Losses, curvature: Curvature, penalty: FloatArray) -> FloatArray:
     optimize, sparse = need("data", "scipy.optimize"), need("data", "scipy.sparse.linalg")
-    n, shape = design.rows, (design.width, outputs)
+    n, shape, weights = design.rows, (design.width, outputs), design.weights
     # At the origin the Hessian has a diagonal of 1 in these coordinates.
     unit = np.eye(1, outputs)
     sizes = np.sqrt(float(curvature(0.0 * unit, unit)[0, 0]) + np.diag(penalty))[:, None]
@@ -103,8 +103,8 @@ def _newton(design: Design, outputs: int, losses: Losses, curvature: Curvature, 
         u = t.reshape(shape) / sizes
         loss, slopes = losses(outputs_at(t))
         pulled = penalty @ u
-        gradient = (design.pull(slopes) / n + pulled) / sizes
-        return float(loss.mean() + 0.5 * np.sum(u * pulled)), gradient.ravel()
+        gradient = (design.pull(weights[:, None] * slopes) / n + pulled) / sizes
+        return float((weights * loss).mean() + 0.5 * np.sum(u * pulled)), gradient.ravel()
 
     def hessian_product(t: FloatArray, along: FloatArray) -> FloatArray:
         nonlocal products
@@ -112,7 +112,8 @@ def _newton(design: Design, outputs: int, losses: Losses, curvature: Curvature, 
         if products > _PRODUCTS:
             raise NotFoundError(f"no convergence within {_PRODUCTS} Hessian-vector products")
         du = along.reshape(shape) / sizes
-        curved: FloatArray = design.pull(curvature(outputs_at(t), design.outputs(du))) / n
+        change = curvature(outputs_at(t), design.outputs(du))
+        curved: FloatArray = design.pull(weights[:, None] * change) / n
         return np.asarray((curved + penalty @ du) / sizes).ravel()
 
     def stop_at_zero(intermediate_result: Any) -> None:
@@ -130,7 +131,7 @@ def _newton(design: Design, outputs: int, losses: Losses, curvature: Curvature, 
         callback=stop_at_zero,
         options={"gtol": _GRADIENT * max(slope, 1e-300), "maxiter": 2000},
     ).x
-    loss = float(losses(outputs_at(t))[0].mean())
+    loss = float((weights * losses(outputs_at(t))[0]).mean())
     value, gradient = value_and_gradient(t)
     if value > 0.1 * EXCESS:
         hessian = sparse.LinearOperator((t.size, t.size), matvec=lambda v: hessian_product(t, v))
@@ -151,9 +152,9 @@ def hinge(design: Design, signs: FloatArray) -> Callable[[FloatArray], FloatArra
 
 
 class _InteriorPoint:
-    """min sum(loss) + u.Q u / 2 over loss >= 0 and slack = loss - 1 + signs A u >= 0.
+    """min sum(weights loss) + u.Q u / 2 over loss >= 0 and slack = loss - 1 + signs A u >= 0.
 
-    With multipliers a of the second and b = 1 - a of the first the dual problem is max sum(a) - u.Q u / 2 where
+    With multipliers a of the second and b = weights - a of the first the dual problem is max sum(a) - u.Q u / 2 where
     Q u = A^T (signs a). All four stay positive, their products with loss and slack go to 0 together.
     """
 
@@ -162,7 +163,7 @@ class _InteriorPoint:
         self.design, self.signs, self.Q = design, signs, Q
         self.u, self.margins = np.zeros(design.width), np.zeros(n)
         self.loss, self.slack = np.full(n, 1.5), np.full(n, 0.5)
-        self.a, self.b = np.full(n, 0.5), np.full(n, 0.5)
+        self.a, self.b = 0.5 * design.weights, 0.5 * design.weights
 
     def run(self) -> FloatArray:
         n = self.design.rows
@@ -170,7 +171,7 @@ class _InteriorPoint:
         for _ in range(_INTERIOR_STEPS):
             pulled = self.Q @ self.u
             residual = pulled - self.design.pull(self.signs * self.a)
-            hinges = float(np.maximum(0.0, 1.0 - self.margins).sum())
+            hinges = float((self.design.weights * np.maximum(0.0, 1.0 - self.margins)).sum())
             infeasible = 2.0 * float(np.linalg.norm(residual) * np.linalg.norm(self.u))
             missing = hinges - float(self.a.sum() - self.u @ pulled) + infeasible
             if missing < gap:

@@ -46,7 +46,8 @@ class Model:
     ) -> tuple[float, FloatArray]:
         """The mean loss plus l2 / 2 |weights|^2 and its gradient by x, zeros where it is not wanted.
 
-        `losses` gives for outputs (rows, outputs) and targets the loss (rows,) and its derivatives by the outputs.
+        Rows count as their weights say. `losses` gives for outputs (rows, outputs) and targets the loss (rows,) and its
+        derivatives by the outputs.
         """
         layers, total = self.layers(x), 0.0
         into = np.zeros_like(x)
@@ -63,6 +64,9 @@ class Model:
                 if k + 1 < len(layers):
                     inputs.append(np.maximum(z, 0.0) if self.activation == "relu" else np.tanh(z))
             of_rows, delta = losses(z, y)
+            if data.unit_weights is not None:
+                row_weights = data.unit_weights[first : first + step]
+                of_rows, delta = row_weights * of_rows, row_weights[:, None] * delta
             total += float(of_rows.sum())
             if not gradient:
                 continue

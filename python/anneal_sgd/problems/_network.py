@@ -47,6 +47,7 @@ class MLP(Classes):
         X: ArrayLike,
         y: ArrayLike,
         *,
+        sample_weight: ArrayLike | None = None,
         hidden: int | Sequence[int] = (32,),
         activation: Activation = "relu",
         l2: float = 0.0,
@@ -59,7 +60,7 @@ class MLP(Classes):
     ) -> None:
         """Check the data and the parameters."""
         self._set_up(
-            self._load(X, y),
+            self._load(X, y, sample_weight),
             l2=l2,
             intercept=intercept,
             projection=projection,

@@ -28,6 +28,7 @@ class Network:
 
     - `loss`: squared, logistic, hinge (one output, targets numbers or -1, +1) or softmax (targets 0 .. outputs - 1)
     - `X`, `y`: rows and targets; `test_X`, `test_y`: held out
+    - `sample_weight`: how much each row of X counts, by default all alike
     - `outputs`, `hidden`, `activation` ("relu", "tanh"), `intercept`: the model
     - `x0`: the start, or None: drawn
     - `l2`, `radius` of the ball, `minimum` f*, `batch_size`
@@ -47,6 +48,7 @@ class Network:
     minimum: float = 0.0
     batch_size: int = 1
     sampling: str = "with_replacement"
+    sample_weight: ArrayLike | None = None
     test_X: FloatArray | None = None
     test_y: ArrayLike = ()
 
@@ -129,6 +131,15 @@ def _loss(loss: str, z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArr
     raise ValueError(f"loss must be 'squared', 'logistic', 'hinge' or 'softmax', got {loss!r}")
 
 
+def _row_weights(network: Network, dtype: Any) -> FloatArray:
+    """Of mean 1, rounded once."""
+    if network.sample_weight is None:
+        return np.ones(len(network.X), dtype)
+    relative = np.asarray(network.sample_weight, np.float64)
+    relative = relative / relative.max()
+    return np.asarray(len(network.X) * relative / math.fsum(relative)).astype(dtype)
+
+
 def metrics(network: Network, x: FloatArray) -> dict[str, FloatArray]:
     """suboptimality, loss, test_loss and test_accuracy, in the dtype of x, for points x of shape (replicates, d)."""
     out = {}
@@ -139,9 +150,11 @@ def metrics(network: Network, x: FloatArray) -> dict[str, FloatArray]:
             data = np.broadcast_to(np.asarray(X, x.dtype), (len(x), *X.shape))
             targets = np.broadcast_to(np.asarray(y, x.dtype), data.shape[:2])
             losses, hits = _loss(network.loss, _forward(network, x, data)[1], targets)
+            weights = np.ones(len(X)) if prefix else _row_weights(network, x.dtype).astype(np.float64)
             acc = np.zeros((len(x), WIDTH))
-            for i in range(len(X)):
-                acc[:, i % WIDTH] += losses[:, i]
+            for i in np.flatnonzero(weights).tolist():
+                total = acc[:, i % WIDTH]
+                acc[:, i % WIDTH] = fma(np.full(len(x), weights[i]), losses[:, i].astype(np.float64), total)
             mean = fold(acc, axis=1) / len(X)
             if prefix:
                 out["test_loss"] = mean.astype(x.dtype)
@@ -223,6 +236,7 @@ def simulate(
     records = (horizon,) if record_at is None else tuple(record_at)
     lr = learning_rates(schedule, base_lr, horizon, dtype)
     X, y, B = np.asarray(network.X, dtype), np.asarray(network.y, dtype), network.batch_size
+    weights = _row_weights(network, dtype)
     decay, mu, share = F(network.l2 + weight_decay), F(momentum), F(1) / F(B)
     indices = rows(
         len(X),
@@ -243,7 +257,9 @@ def simulate(
             if k > 0:
                 batch = indices[:, (k - 1) * B : k * B]
                 rule = (decay, mu, share, nesterov)
-                x, low, velocity = _step(network, x, low, velocity, X[batch], y[batch], -lr[k - 1], rule)
+                x, low, velocity = _step(
+                    network, x, low, velocity, (X[batch], y[batch], weights[batch]), -lr[k - 1], rule
+                )
                 averages.add(k, x)
             if k in records:
                 for name, values in metrics(network, averages.at(k, x)).items():
@@ -256,16 +272,19 @@ def _step(
     x: FloatArray,
     low: FloatArray,
     velocity: FloatArray,
-    batch: FloatArray,
-    y: FloatArray,
+    data: tuple[FloatArray, FloatArray, FloatArray],
     minus_lr: Any,
     rule: tuple[Any, Any, Any, bool],
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """One step: a new point, what it could not take, a new velocity."""
+    """One step on rows, targets and row weights: a new point, what it could not take, a new velocity."""
     decay, mu, share, nesterov = rule
+    batch, y, row_weights = data
     inputs, z = _forward(network, x, batch)
     layers = _layers(network, x)
-    c = (share if mu else minus_lr * share) * _derivative(network.loss, z, y)  # (replicates, samples, units)
+    slopes = _derivative(network.loss, z, y)  # (replicates, samples, units)
+    counting = row_weights[..., None] > 0
+    slopes = np.where(counting, row_weights[..., None] * slopes, x.dtype.type(0))
+    c = (share if mu else minus_lr * share) * slopes
     factors = [c]
     for k in range(len(layers) - 1, 0, -1):
         delta = np.zeros_like(inputs[k])
