@@ -72,6 +72,21 @@ def test_problems_on_data(tmp_path):
     assert mlp.problems[0].hidden == (8,)
 
 
+def test_a_column_of_weights(tmp_path):
+    lines = [f"{i % 5},{i},{i % 3},{'yes' if i % 2 else 'no'}" for i in range(24)]
+    (tmp_path / "mine.csv").write_text("\n".join(["a,b,times,label", *lines]))
+    problem = 'kind = "logistic_regression"\ndata = "mine.csv"\ntarget = "label"\nsample_weight = "times"\n'
+    weighted = read_spec(spec(problem=problem), folder=tmp_path).campaign.problems[0]
+    assert weighted.X.shape == (24, 2)
+    assert weighted.sample_weight.tolist() == [0.0, 1.0, 2.0] * 8
+    for wrong, message in (
+        ("[1.0, 2.0]", "sample_weight must be a text, got"),
+        ('"z"', "sample_weight must be a column"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read_spec(spec(problem=problem.replace('"times"', wrong)), folder=tmp_path)
+
+
 def test_columns_of_text_are_encoded_where_it_is_said(tmp_path):
     lines = [f"{['red', 'blue', 'green'][i % 3]},{i},{'yes' if i % 2 else 'no'}" for i in range(24)]
     (tmp_path / "mine.csv").write_text("\n".join(["colour,a,label", *lines]))

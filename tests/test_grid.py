@@ -1,5 +1,6 @@
 """The grid experiment: its estimator on known answers, data sets and files, and the command line around it."""
 
+import dataclasses
 import gzip
 import json
 import math
@@ -355,6 +356,49 @@ def test_an_index_column_is_left_out_with_a_word(tmp_path, capsys):
     assert "SoftmaxRegression X: 60 x 2" in printed.out
     assert printed.err.startswith("anneal-sgd: ")
     assert "taken for an index: it is left out" in printed.err
+
+
+def test_columns_of_weights(tmp_path, capsys):
+    """Rows of whole weights are as good as repeated ones, standardised features and numbers too."""
+    table, counts = frame().drop(columns="kind").assign(y=POINTS[:, 0] - 0.3 * POINTS[:, 1] ** 2), np.arange(60) % 3
+    table.assign(times=counts).to_csv(tmp_path / "t.csv", index=False)
+    table.iloc[np.repeat(np.arange(60), counts)].to_csv(tmp_path / "repeated.csv", index=False)
+    np.savez(tmp_path / "t.npz", X=table[["a", "b"]], y=table["y"], times=counts)
+    repeated = datasets.make_problem(datasets.load(str(tmp_path / "repeated.csv"), target="y"), l2=0.1)
+    for name, target in (("t.csv", "y"), ("t.npz", None)):
+        loaded = datasets.load(str(tmp_path / name), target=target, sample_weight="times")
+        assert (loaded.sample_weight.tolist(), loaded.X.shape) == (counts.tolist(), (60, 2))
+        weighted = datasets.make_problem(loaded, l2=0.1)
+        assert weighted.minimum == pytest.approx(repeated.minimum, rel=1e-6)  # features are float32
+        assert float(weighted.value([1.0, -2.0])) == pytest.approx(float(repeated.value([1.0, -2.0])), rel=1e-6)
+    part = datasets.make_problem(loaded, l2=0.1, test_frac=0.5)
+    assert part.sample_weight.shape == part.y.shape == (30,)
+    arguments = ["grid", "--data", str(tmp_path / "t.csv"), "--target", "y", "--schedule", "cosine", *CHEAP]
+    assert cli.main([*arguments, "--sample-weight", "times"]) == 0
+    assert "LeastSquares X: 60 x 2, sample_weight=..." in capsys.readouterr().out
+    assert cli.main([*arguments, "--sample-weight", "y"]) == 2
+    assert "sample_weight must be a column of" in capsys.readouterr().err
+
+
+def test_columns_that_hold_no_weights(tmp_path):
+    frame().assign(times=[-1.0, *[1.0] * 59]).to_csv(tmp_path / "t.csv", index=False)
+    frame().assign(times=[*[1.0] * 59, None]).to_csv(tmp_path / "gap.csv", index=False)
+    np.save(tmp_path / "t.npy", POINTS)
+    for name, column, message in (
+        ("t.csv", "times", "must be one-dimensional, finite and >= 0, got -1"),
+        ("gap.csv", "times", r"must be numbers >= 0 of shape \(60,\), .*, none missing, got nan at index 59"),
+        ("t.csv", "kind", "must be a column of .* other than the target, one of 'a', 'b', .*, got 'kind'"),
+        ("t.csv", "none", "must be a column of .*, got 'none'"),
+        ("t.npy", "0", "must be left out for .*, whose columns have no names, got '0'"),
+        ("digits", "times", "must be left out for the built-in data 'digits', got 'times'"),
+    ):
+        source = name if name == "digits" else str(tmp_path / name)
+        with pytest.raises(ValueError, match=f"^sample_weight {message}"):
+            datasets.load(source, target={"t.npy": "1", "digits": None}.get(name, "kind"), sample_weight=column)
+    table = datasets.load(str(tmp_path / "t.csv"), target="kind")
+    some = dataclasses.replace(table, sample_weight=np.zeros(60))
+    with pytest.raises(ValueError, match=r"^sample_weight must have a weight > 0 among the rows"):
+        datasets.make_problem(some)
 
 
 def test_categorical_features(tmp_path, capsys):

@@ -18,6 +18,7 @@ from .problems._input import INDEX_COLUMN
 FORMATS = ".csv, .tsv, .parquet, .npz, .npy, .svm, .svmlight or .libsvm"  # those of text also compressed
 _COMPRESSIONS = (".gz", ".bz2", ".xz")
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_TAKEN = ("target", "weights")
 _SVMLIGHT = (".svm", ".svmlight", ".libsvm")
 _MOST_VALUES = 100  # of a column that is encoded
 _MOST_ELEMENTS = 2**30  # of what was sparse
@@ -32,7 +33,8 @@ _TORN = (
     lzma.LZMAError,
 )
 
-Columns = tuple[NDArray[np.float64], NDArray[Any], tuple[str, ...]]  # features, target, names of the features
+# Features (n, d), the target (n,), the features' names, and the weights of the rows (n,).
+Columns = tuple[NDArray[np.float64], NDArray[Any], tuple[str, ...], NDArray[Any] | None]
 
 
 def is_table(path: Path) -> bool:
@@ -43,14 +45,19 @@ def is_table(path: Path) -> bool:
     return kind in _SEPARATORS or (kind in (".parquet", ".npz", ".npy") and not packed)
 
 
-def read(path: Path, target: str | None, *, encode: bool) -> Columns:
-    """Features (n, d), the target (n,) and the features' names.
+def read(path: Path, target: str | None, sample_weight: str | None, *, encode: bool) -> Columns:
+    """Features, the target and, where they are wanted, weights.
 
-    ValueError: not such a file, no such target, or features that are no numbers. ImportError: a reader is missing.
+    ValueError: not such a file, no such target or weights, or features that are no numbers. ImportError: a reader is
+    missing.
     """
     kind, _ = _kind(path)
     if kind == ".npz":
-        return _from_npz(path, target or "y")
+        return _from_npz(path, target or "y", sample_weight)
+    if sample_weight is not None and kind in (".npy", *_SVMLIGHT):
+        raise ValueError(
+            f"sample_weight must be left out for {path}, whose columns have no names, got {sample_weight!r}"
+        )
     if kind == ".npy":
         return _from_npy(path, target)
     if kind in _SVMLIGHT:
@@ -61,7 +68,7 @@ def read(path: Path, target: str | None, *, encode: bool) -> Columns:
             frame = pandas.read_parquet(path)
         except _TORN as error:
             raise ValueError(f"{path}: not a Parquet file: {error}") from None
-        return _from_frame(pandas, path, frame, target, encode=encode)
+        return _from_frame(pandas, path, frame, target, sample_weight, encode=encode)
     pandas = need("data", "pandas")
     try:
         frame = pandas.read_csv(path, sep=_SEPARATORS[kind])
@@ -69,7 +76,7 @@ def read(path: Path, target: str | None, *, encode: bool) -> Columns:
         raise ValueError(f"{path}: the file is empty") from None
     except (pandas.errors.ParserError, *_TORN) as error:
         raise ValueError(f"{path}: not a {kind[1:].upper()} file: {str(error).strip()}") from None
-    return _from_frame(pandas, path, frame, target, encode=encode)
+    return _from_frame(pandas, path, frame, target, sample_weight, encode=encode)
 
 
 def _kind(path: Path) -> tuple[str, bool]:
@@ -78,29 +85,36 @@ def _kind(path: Path) -> tuple[str, bool]:
     return (path.with_suffix("") if packed else path).suffix.lower(), packed
 
 
-def _from_frame(pandas: Any, path: Path, frame: Any, target: str | None, *, encode: bool) -> Columns:
+def _from_frame(
+    pandas: Any, path: Path, frame: Any, target: str | None, sample_weight: str | None, *, encode: bool
+) -> Columns:
     frame = frame.rename(columns=str)
     names = ", ".join(map(repr, frame.columns[:8])) + (", ..." if len(frame.columns) > 8 else "")
     if target is None:
         raise ValueError(f"target must name the column to predict, one of {names}")
     if target not in frame.columns:
         raise ValueError(f"target must be a column of {path}, one of {names}, got {target!r}")
+    if sample_weight is not None and (sample_weight not in frame.columns or sample_weight == target):
+        others = f"sample_weight must be a column of {path} other than the target, one of {names}"
+        raise ValueError(f"{others}, got {sample_weight!r}")
     if frame.empty:
         raise ValueError(f"{path}: there is no row below the header")
-    values, features = frame[target], frame.drop(columns=[target]).infer_objects()
-    if frame.columns[0] == INDEX_COLUMN != target:
+    taken = [name for name in (target, sample_weight) if name is not None]
+    values, features = frame[target], frame.drop(columns=taken).infer_objects()
+    if frame.columns[0] == INDEX_COLUMN and INDEX_COLUMN not in taken:
         text = f"{path}: the first column has no name and is taken for an index: it is left out of the features"
         warnings.warn(text, stacklevel=4)
         features = features.drop(columns=[INDEX_COLUMN])
     if features.shape[1] == 0:
-        raise ValueError(f"{path}: there is no column besides the target")
+        raise ValueError(f"{path}: there is no column besides the {' and the '.join(_TAKEN[: len(taken)])}")
     features = _numeric(pandas, path, features, encode=encode)
     if values.isna().any():
         raise ValueError(f"{path}: target {target!r} is missing in row {int(values.isna().to_numpy().argmax()) + 1}")
     values = values.infer_objects()
     plain = values.to_numpy(getattr(values.dtype, "numpy_dtype", None)) if _is_number(pandas, values) else values
     numbers = features.astype("Float64").to_numpy(np.float64, na_value=np.nan)
-    return numbers, np.asarray(plain), tuple(features.columns)
+    weights = None if sample_weight is None else frame[sample_weight].infer_objects()
+    return numbers, np.asarray(plain), tuple(features.columns), weights
 
 
 def _is_number(pandas: Any, column: Any) -> bool:
@@ -141,7 +155,7 @@ def _from_svmlight(path: Path, target: str | None) -> Columns:
         raise ValueError(f"{path}: there are no rows of features")
     if rows * columns > _MOST_ELEMENTS:
         raise ValueError(f"{path}: {rows} x {columns} features are more than the {_MOST_ELEMENTS} that are kept dense")
-    return X.toarray(), y, _numbered(columns)
+    return X.toarray(), y, _numbered(columns), None
 
 
 def _numbered(columns: int) -> tuple[str, ...]:
@@ -166,10 +180,10 @@ def _from_npy(path: Path, target: str | None) -> Columns:
         raise ValueError(f"{allowed}, got {column}")
     numbered = _numbered(d)
     names = tuple(name for name in numbered if name != numbered[column])
-    return np.delete(table, column, axis=1).astype(np.float64), table[:, column], names
+    return np.delete(table, column, axis=1).astype(np.float64), table[:, column], names, None
 
 
-def _from_npz(path: Path, target: str) -> Columns:
+def _from_npz(path: Path, target: str, sample_weight: str | None) -> Columns:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive) if isinstance(archive, np.lib.npyio.NpzFile) else None
@@ -177,7 +191,8 @@ def _from_npz(path: Path, target: str) -> Columns:
         raise ValueError(f"{path}: not an .npz file: {error}") from None
     if arrays is None:
         raise ValueError(f"{path}: not an .npz file: it holds a single array")
-    missing = [name for name in ("X", target) if name not in arrays]
+    wanted = ("X", target) if sample_weight is None else ("X", target, sample_weight)
+    missing = [name for name in wanted if name not in arrays]
     if missing:
         there = ", ".join(map(repr, arrays)) or "none"
         raise ValueError(f"{path}: array {missing[0]!r} is missing; there is {there}")
@@ -186,4 +201,4 @@ def _from_npz(path: Path, target: str) -> Columns:
         raise ValueError(f"{path}: X must be numbers of shape (n, d), n and d >= 1, got {X.dtype} of shape {X.shape}")
     if y.shape != X.shape[:1]:
         raise ValueError(f"{path}: {target} must have shape ({X.shape[0]},), one for each row, got shape {y.shape}")
-    return X.astype(np.float64), y, _numbered(X.shape[1])
+    return X.astype(np.float64), y, _numbered(X.shape[1]), None if sample_weight is None else arrays[sample_weight]

@@ -6,7 +6,7 @@ imported here only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from . import _validate, problems
 from ._tables import FORMATS, is_table, read
 from .problems import DataProblem
+from .problems._input import weights_of
 
 BUILT_IN = ("synthetic-logistic", "digits", "breast_cancer")
 MODELS = ("auto", "least_squares", "logistic", "softmax", "hinge", "mlp")
@@ -34,9 +35,17 @@ class Table:
     columns: tuple[str, ...]
     classes: tuple[str, ...]  #: empty: the target is a number
     values: NDArray[np.float64] | None = None  #: the target as numbers, where it was given as such
+    sample_weight: NDArray[np.float64] | None = None  #: how much each row counts, where that was given
 
 
-def load(source: str, *, target: str | None = None, seed: int = 0, encode: bool = False) -> Table:
+def load(
+    source: str,
+    *,
+    target: str | None = None,
+    seed: int = 0,
+    encode: bool = False,
+    sample_weight: str | None = None,
+) -> Table:
     """A built-in data set by name, or a file: .csv, .tsv, .parquet, .npz, .npy, or svmlight's.
 
     Args:
@@ -45,6 +54,8 @@ def load(source: str, *, target: str | None = None, seed: int = 0, encode: bool 
             file, the name of its array (default "y"; the features are "X"); none of an svmlight file, which says it.
         seed: of the synthetic data.
         encode: whether a feature of text or categories becomes a column of 0 and 1 for every value that it has.
+        sample_weight: of a CSV, TSV or Parquet file, the name of the column that says how much each row counts; of an
+            .npz file, the name of its array.
 
     Raises:
         ValueError: no such data set, or a file that does not hold what is needed; the message says what.
@@ -57,14 +68,19 @@ def load(source: str, *, target: str | None = None, seed: int = 0, encode: bool 
     if source in BUILT_IN:
         if target is not None:
             raise ValueError(f"target must be left out for the built-in data {source!r}, got {target!r}")
+        if sample_weight is not None:
+            raise ValueError(f"sample_weight must be left out for the built-in data {source!r}, got {sample_weight!r}")
         return _synthetic(seed) if source == "synthetic-logistic" else _from_sklearn(source)
     path = Path(source)
     if not is_table(path):
         raise ValueError(f"data must be one of {', '.join(BUILT_IN)} or a {FORMATS} file, got {source!r}")
     if not path.is_file():
         raise ValueError(f"data must be a file that exists, got {source!r}")
-    X, y, columns = read(path, target, encode=_validate.flag("encode", encode))
-    return _table(str(path), X, y, columns)
+    X, y, columns, weights = read(path, target, sample_weight, encode=_validate.flag("encode", encode))
+    table = _table(str(path), X, y, columns)
+    if weights is None:
+        return table
+    return replace(table, sample_weight=weights_of("sample_weight", weights, len(X)))
 
 
 def make_problem(
@@ -79,7 +95,8 @@ def make_problem(
     """The problem of fitting a model to a table.
 
     Args:
-        table: what ``load`` gave.
+        table: what ``load`` gave. With weights, the means and standard deviations of features and numbers are
+            weighted too; held-out rows have none.
         model: one of ``MODELS``; "auto" is logistic regression for two classes, softmax regression for more, and least
             squares for numbers.
         test_frac: share of the rows, drawn at random, that are held out as ``test``.
@@ -98,7 +115,8 @@ def make_problem(
     held = _held_out(table, share, seed)
     train, test = np.flatnonzero(~held), np.flatnonzero(held)
     X = table.X[train]
-    mean, std = X.mean(axis=0), X.std(axis=0)
+    weights = None if table.sample_weight is None else table.sample_weight[train]
+    mean, std = _moments(X, weights)
     constant = np.flatnonzero(std <= 1e-12 * np.abs(X).max(axis=0))
     if constant.size:
         names = ", ".join(repr(table.columns[i]) for i in constant[:5]) + (", ..." if constant.size > 5 else "")
@@ -109,15 +127,28 @@ def make_problem(
         y = 2.0 * y - 1.0
     elif kind is problems.LeastSquares:
         y = y if table.values is None else table.values
-        y = (y - y[train].mean()) / (y[train].std() or 1.0)
+        centre, spread = _moments(y[train], weights)
+        y = (y - centre) / (spread or 1.0)
     problem: DataProblem = kind(
         scaled[0],
         y[train],
         l2=1.0 / len(train) if l2 is None else l2,
+        sample_weight=weights,
         test=(scaled[1], y[test]) if test.size else None,
         **{**({"hidden": HIDDEN} if kind is problems.MLP else {}), **parameters},
     )
     return problem
+
+
+def _moments(values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> tuple[Any, Any]:
+    """Means and standard deviations along the rows."""
+    if weights is None:
+        return values.mean(axis=0), values.std(axis=0)
+    if not weights.any():
+        raise ValueError("sample_weight must have a weight > 0 among the rows that are not held out, got zeros")
+    weights = weights / weights.max()
+    mean = np.average(values, axis=0, weights=weights)
+    return mean, np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
 
 
 def _held_out(table: Table, share: float, seed: int) -> NDArray[np.bool_]:

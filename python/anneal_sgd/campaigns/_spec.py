@@ -31,7 +31,8 @@ _MODELS = {
     "hinge_loss": ("hinge", problems.HingeLoss),
     "mlp": ("mlp", problems.MLP),
 }
-_OF_DATA = ("data", "target", "encode", "test_frac")
+_OF_DATA = ("data", "target", "encode", "sample_weight", "test_frac")
+_NOT_IN_FILES = ("X", "y", "sample_weight", "test", "x0")  # as arrays
 _TABLES = ("values", "at", "file")  # of a schedule
 
 EXAMPLE = """\
@@ -75,6 +76,7 @@ x0 = 1.0
 # kind = "logistic_regression"    # "least_squares", "softmax_regression", "hinge_loss", "mlp"
 # data = "synthetic-logistic"     # "digits", "breast_cancer", or a .csv or .npz file beside this one
 # target = "column"
+# sample_weight = "column"       # how much each row counts; by default all alike
 # encode = false                 # true: a column of 0 and 1 for every value of text and categories
 # batch_size = { values = [1, 16] }
 # test_frac = 0.2
@@ -243,7 +245,7 @@ def _problem(given: dict[str, Any], folder: Path) -> Any:
         known = tuple(inspect.signature(make).parameters)
     else:
         model, cls = _MODELS[kind]
-        known = (*_OF_DATA, *(n for n in inspect.signature(cls).parameters if n not in ("X", "y", "test", "x0")))
+        known = (*_OF_DATA, *(n for n in inspect.signature(cls).parameters if n not in _NOT_IN_FILES))
         make = partial(_on_data, rest, model, folder)
     for key in rest:
         if key not in known:
@@ -274,12 +276,12 @@ def _on_data(given: dict[str, Any], model: str, folder: Path, **parameters: Any)
     source = given.get("data", "synthetic-logistic")
     if not isinstance(source, str):
         raise ValueError(f"data must be a text, got {_validate.shown(source)}")
-    target = given.get("target")
-    if target is not None and not isinstance(target, str):
-        raise ValueError(f"target must be a text, got {_validate.shown(target)}")
-    table = load(
-        source if source in BUILT_IN else str(folder / source), target=target, encode=given.get("encode", False)
-    )
+    target, weight = (given.get(key) for key in ("target", "sample_weight"))
+    for key, value in (("target", target), ("sample_weight", weight)):
+        if value is not None and not isinstance(value, str):
+            raise ValueError(f"{key} must be a text, got {_validate.shown(value)}")
+    source = source if source in BUILT_IN else str(folder / source)
+    table = load(source, target=target, encode=given.get("encode", False), sample_weight=weight)
     return make_problem(table, model=model, test_frac=given.get("test_frac", 0.0), **parameters)  # type: ignore[arg-type]
 
 

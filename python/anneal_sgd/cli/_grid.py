@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--target", help="What to predict: a column, by name or (.npy) number, or an array of an .npz (default y)."
 )
+@click.option("--sample-weight", help="How much each row counts: a column, or an array of an .npz. Default: all alike.")
 @click.option("--encode", is_flag=True, help="Make a column of 0 and 1 of every value of text and categories.")
 @click.option(
     "--model",
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
 def grid(
     source: str,
     target: str | None,
+    sample_weight: str | None,
     encode: bool,
     model: str,
     schedule_names: Sequence[str],
@@ -116,7 +118,7 @@ def grid(
     check_files(json_file, output)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        table = load(source, target=target, seed=seed, encode=encode)
+        table = load(source, target=target, seed=seed, encode=encode, sample_weight=sample_weight)
     for warning in said:
         click.echo(f"anneal-sgd: {warning.message}", err=True)
     problem = make_problem(
@@ -143,7 +145,8 @@ def grid(
         "weight_decay": weight_decay,
         "seed": seed,
     }
-    meta = {**run_meta(problem, **arguments), "data": source, "target": target, "encode": encode, "model": model}
+    of_data = {"data": source, "target": target, "sample_weight": sample_weight, "encode": encode, "model": model}
+    meta = {**run_meta(problem, **arguments), **of_data}
     rows: list[GridRow] = []
     try:
         with _signals.Keeping(), progress_bar() as bar:
