@@ -87,6 +87,7 @@ ALWAYS = {
     "bench": ["--tiny", "--rounds", "1", "--case", "abs-gaussian"],
     "validate": ["--quick"],
     "atlas": ["--quick"],
+    "minimax": ["--ratio", "3", "--horizon", "20", "--replicates", "8"],
 }
 
 

@@ -79,7 +79,8 @@ def test_best_window():
         ("noise", "uniform", "noise must be one of 'rademacher', 'gaussian', got 'uniform'"),
         ("schedules", ["linear"], "schedules must be a schedule or a sequence of schedules"),
         ("horizon", 8, "horizon must be an integer in 16"),
-        ("replicates", 3, "replicates must be an integer >= 4, got 3"),
+        ("replicates", 3, "replicates must be an integer in 4"),
+        ("replicates", 2**32, "replicates must be an integer in 4"),
         ("seed", -1, "seed must be"),
     ],
 )

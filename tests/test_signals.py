@@ -44,6 +44,7 @@ COMMANDS = {
     "info": ["info"],
     "grid": ["grid", *CHEAP, "--json", "grid.json", "-o", "out"],
     "validate": ["validate", "--quick", "--json", "rates.json"],
+    "minimax": ["minimax", "--ratio", "10", "--json", "minimax.json"],
     "sweep": ["sweep", "spec.toml"],
     "report": ["report", "small.db"],
     "export": ["export", "small.db", "-o", "r.nc"],

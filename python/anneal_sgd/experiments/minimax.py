@@ -157,7 +157,7 @@ def run_meta(
         "noise": _validate.choice("noise", noise, NOISES),
         "schedules": [schedule.name for schedule in beside],
         "horizon": steps,
-        "replicates": _validate.integer("replicates", replicates, lowest=4),
+        "replicates": _validate.integer("replicates", replicates, lowest=4, highest=2**31),
         "seed": _validate.integer("seed", seed, lowest=0, highest=2**64 - 1),
         "dtype": "float32",
         "anneal_sgd": __version__,
