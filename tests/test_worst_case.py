@@ -25,26 +25,25 @@ pytestmark = pytest.mark.filterwarnings("error")
 FloatArray = NDArray[np.float64]
 
 
-def theorem(lr: FloatArray, last: float, *, distance: float = 1.0, gradient_bound: float = 1.0) -> float:
+def theorem(lr: FloatArray, last: FloatArray, distance: float, gradient_bound: float) -> FloatArray:
     """(D^2 + G^2 sum w^2) / (2 W_1) with the weights, lr_t = w_t W_{t+1} / W_1, that end in w_n = `last` sqrt(W_1)."""
-    q = [0.0, last]
+    q = [np.zeros_like(last), last]
     for step in lr[::-1].tolist():
         q.append(q[-1] + step / q[-1])
-    w = np.diff(q)[::-1] * q[-1]  # w_t = (q_t - q_{t+1}) q_1
-    return float((distance**2 + gradient_bound**2 * np.sum(w * w)) / (2.0 * w.sum()))
+    w = np.diff(q, axis=0) * q[-1]  # w_t = (q_t - q_{t+1}) q_1
+    return np.asarray((distance**2 + gradient_bound**2 * np.sum(w * w, axis=0)) / (2.0 * np.sum(w, axis=0)))
 
 
 def least(lr: FloatArray, distance: float = 1.0, gradient_bound: float = 1.0) -> float:
     """The theorem's smallest value: on a grid, then on finer and finer ones around its best point."""
-    ends = np.log(
-        [1e-4 * math.sqrt(lr[lr > 0].min(initial=1.0)), 10.0 * math.sqrt(lr.max() + distance / gradient_bound)]
-    )
+    smallest, largest = math.sqrt(lr[lr > 0].min(initial=1.0)), math.sqrt(lr.max() + distance / gradient_bound)
+    low, high = math.log(1e-4 * smallest), math.log(10.0 * largest)
     for _ in range(12):
-        grid = np.linspace(*ends, 101)
-        values = [theorem(lr, math.exp(z), distance=distance, gradient_bound=gradient_bound) for z in grid]
+        grid = np.linspace(low, high, 101)
+        values = theorem(lr, np.exp(grid), distance, gradient_bound)
         at = int(np.argmin(values))
-        ends = grid[max(at - 1, 0)], grid[min(at + 1, 100)]
-    return min(values)
+        low, high = grid[max(at - 1, 0)], grid[min(at + 1, 100)]
+    return float(values.min())
 
 
 sequences = st.lists(st.just(0.0) | st.floats(-3.0, 3.0).map(lambda x: 10.0**x), min_size=1, max_size=8).filter(any)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,8 +16,11 @@ from ._bound import Bound, Setting, best_start
 from ._last_iterate import Weights
 from ._steps import ScheduleLike, Steps, sums_to_end
 
+_LAST = 256  # steps taken one by one at the end, where the iteration would settle slowly
 _ROUNDS = 64  # of the fixed-point iteration, which settles in a few where steps are many
 _SETTLED = 2.0**-51  # relative
+
+Sums: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]
 
 
 def worst_case(
@@ -91,7 +95,7 @@ class Reach:
 
     steps: Steps
 
-    def blocks(self) -> Iterator[tuple[int, tuple[FloatArray, FloatArray, FloatArray]]]:
+    def blocks(self) -> Iterator[tuple[int, Sums]]:
         """`k, (reach, noise, travel)`, M, N and S of the starts k, k + 1, ..., from the last start to the first."""
         reach = noise = travel = np.zeros(1)
         yield self.steps.horizon + 1, (reach, noise, travel)
@@ -100,9 +104,7 @@ class Reach:
             yield first + 1, (reach[:-1], noise[:-1], travel[:-1])
 
     @staticmethod
-    def terms(
-        sums: tuple[FloatArray, FloatArray, FloatArray], base_lr: float, distance: float, gradient_bound: float
-    ) -> tuple[FloatArray, FloatArray]:
+    def terms(sums: Sums, base_lr: float, distance: float, gradient_bound: float) -> tuple[FloatArray, FloatArray]:
         """Distance and noise term of those starts."""
         reach, noise, travel = (base_lr * x for x in sums)
         free = distance / gradient_bound  # the least that q^2 may be, were it free
@@ -113,14 +115,19 @@ class Reach:
         )
 
 
-def _before(h: FloatArray, reach: float, noise: float, travel: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _before(h: FloatArray, reach: float, noise: float, travel: float) -> Sums:
     """M, N and S at the steps of a block and, last, after it, from those after it.
 
     M is the fixed point of a map that sums over all steps at once and turns order around, so that its iterates hold M
     between them. Where a step exceeds what all later ones reach, the recursion starts anew there: then step by step.
     """
     if reach == 0.0:
-        return _one_by_one(h, reach, noise, travel)
+        end = _one_by_one(h[-_LAST:], reach, noise, travel)
+        if h.size <= _LAST:
+            return end
+        start = _before(h[:-_LAST], *(float(x[0]) for x in end))
+        reaches, noises, travels = (np.concatenate([x[:-1], y]) for x, y in zip(start, end, strict=True))
+        return reaches, noises, travels
     sums = sums_to_end(h, travel)
     reaches = reach + 2.0 * (sums - travel)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -136,7 +143,7 @@ def _before(h: FloatArray, reach: float, noise: float, travel: float) -> tuple[F
     return _one_by_one(h, reach, noise, travel)
 
 
-def _one_by_one(h: FloatArray, reach: float, noise: float, travel: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _one_by_one(h: FloatArray, reach: float, noise: float, travel: float) -> Sums:
     out = np.empty((3, h.size + 1))
     out[:, -1] = reach, noise, travel
     for t in range(h.size - 1, -1, -1):
