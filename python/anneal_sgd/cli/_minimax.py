@@ -108,8 +108,7 @@ def _plot(report: MinimaxReport, output: Path) -> None:
 def _print_table(report: MinimaxReport, console: Console) -> None:
     meta = report.meta
     table = Table(
-        title=f"Largest value over learning rates up to R times too large, in D G / sqrt(T); T = {meta['horizon']:,}, "
-        f"{meta['noise']} noise",
+        title=f"Largest value over [1, R], in DG/√T; T = {meta['horizon']:,}, {meta['noise']} noise, ± 95 %",
         title_justify="left",
         title_style="bold",
         box=None,
