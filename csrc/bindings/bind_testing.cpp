@@ -71,6 +71,16 @@ Array exp2(const std::string& isa, const Reals& x) {
     return out;
 }
 
+py::array function(const std::string& isa, Function function, const py::array& x, const py::array& second) {
+    const Precision precision = precision_of(x);
+    const bool two = function == Function::maximum || function == Function::minimum;
+    require(precision_of(second) == precision && second.size() == (two ? x.size() : 1),
+            "second: must have the dtype of x and as many elements for maximum and minimum, else one");
+    py::array out = empty(precision, {x.size()});
+    cpu::kernels(isa).function(function, precision, x.data(), second.data(), x.size(), const_cast<void*>(out.data()));
+    return out;
+}
+
 std::shared_ptr<DeviceHandle> emulated_device(std::int64_t memory, int fail_at, int busy_for) {
     return std::make_shared<DeviceHandle>(DeviceHandle{cuda::emulated_device(memory, fail_at, busy_for)});
 }
@@ -108,6 +118,18 @@ void bind_testing(py::module_& m) {
     t.def("sincos_octant", &sincos_octant, py::arg("isa"), py::arg("t"));
     t.def("log2", &log2, py::arg("isa"), py::arg("x"));
     t.def("exp2", &exp2, py::arg("isa"), py::arg("x"));
+    py::native_enum<Function>(t, "Function", "enum.Enum")
+        .value("exponential", Function::exponential)
+        .value("logarithm", Function::logarithm)
+        .value("sine", Function::sine)
+        .value("cosine", Function::cosine)
+        .value("hyperbolic_tangent", Function::hyperbolic_tangent)
+        .value("real_power", Function::real_power)
+        .value("sign", Function::sign)
+        .value("maximum", Function::maximum)
+        .value("minimum", Function::minimum)
+        .finalize();
+    t.def("function", &function, py::arg("isa"), py::arg("function"), py::arg("x"), py::arg("second"));
     t.def("clock_hz", &clock_hz, py::call_guard<py::gil_scoped_release>());
 }
 

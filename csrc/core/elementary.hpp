@@ -222,17 +222,23 @@ ASGD_FN R exp2(R x) {
     return select_less(n, set1<R>(-1021.0), set1<R>(0.0), as_real(as_bits(y) + scale));
 }
 
+// e^x for x that give a normal number, NaN for NaN.
+template <class R>
+ASGD_FN R exp_unclamped(R x) {
+    using C = Constants<typename Lane<R>::Real>;
+    const R magic = set1<R>(C::round_to_integer);
+    const R shifted = fma(x, set1<R>(C::log2e_high), magic);
+    const R n = shifted - magic;
+    const R r = fma(x, set1<R>(C::log2e_low), fma(x, set1<R>(C::log2e_high), -n));
+    const R mantissa = fma(r, horner(C::exp2(), r), set1<R>(1));
+    return as_real(as_bits(mantissa) + ((as_bits(shifted) - as_bits(magic)) << C::mantissa_bits)) + (x - x);
+}
+
 // e^x, x first brought into [-86, 88] ([-700, 700] in float64); NaN for NaN.
 template <class R>
 ASGD_FN R exp_clamped(R x) {
     using C = Constants<typename Lane<R>::Real>;
-    const R y = min_keep_nan(set1<R>(C::highest_exponent), max_keep_nan(set1<R>(C::lowest_exponent), x));
-    const R magic = set1<R>(C::round_to_integer);
-    const R shifted = fma(y, set1<R>(C::log2e_high), magic);
-    const R n = shifted - magic;
-    const R r = fma(y, set1<R>(C::log2e_low), fma(y, set1<R>(C::log2e_high), -n));
-    const R mantissa = fma(r, horner(C::exp2(), r), set1<R>(1));
-    return as_real(as_bits(mantissa) + ((as_bits(shifted) - as_bits(magic)) << C::mantissa_bits)) + (y - y);
+    return exp_unclamped(min_keep_nan(set1<R>(C::highest_exponent), max_keep_nan(set1<R>(C::lowest_exponent), x)));
 }
 
 // ln x for positive normal x.

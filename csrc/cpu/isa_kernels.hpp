@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../core/block_moment.hpp"
+#include "../core/functions.hpp"
 #include "data_runner.hpp"
 #include "floating_point.hpp"
 #include "tile_runner.hpp"
@@ -175,13 +176,43 @@ struct KernelFunctions {
         const DefaultFloatingPoint guard;
         for_each_vector<D>(n, [&](auto gather, auto scatter) { scatter(out, anneal_sgd::ASGD_ISA::exp2(gather(x))); });
     }
+    template <class R>
+    static void function_of(Function function, const void* x, const void* second, std::int64_t n, void* out) {
+        using Real = typename Lane<R>::Real;
+        const auto* first_operand = static_cast<const Real*>(x);
+        const auto* second_operand = static_cast<const Real*>(second);
+        for_each_vector<R>(n, [&](auto gather, auto scatter) {
+            const auto value = [&](R a) {
+                switch (function) {
+                    case Function::exponential: return exponential(a);
+                    case Function::logarithm: return logarithm(a);
+                    case Function::sine: return sine(a);
+                    case Function::cosine: return cosine(a);
+                    case Function::hyperbolic_tangent: return hyperbolic_tangent(a);
+                    case Function::real_power: return real_power(a, *second_operand);
+                    case Function::sign: return sign(a);
+                    case Function::maximum: return maximum(a, gather(second_operand));
+                    case Function::minimum: return minimum(a, gather(second_operand));
+                }
+                __builtin_unreachable();
+            };
+            scatter(static_cast<Real*>(out), value(gather(first_operand)));
+        });
+    }
+    static void function(Function function, Precision precision, const void* x, const void* second, std::int64_t n,
+                         void* out) {
+        const DefaultFloatingPoint guard;
+        with_lanes(precision,
+                   [&](auto lanes) { function_of<typename decltype(lanes)::R>(function, x, second, n, out); });
+    }
 };
 
 template <class F, class D>
 constexpr Kernels make_kernels(const char* name) {
     using K = KernelFunctions<F, D>;
-    return {name,      K::scratch_bytes, K::run,           K::block_moment,  K::schedule_at, K::schedule_values,
-            K::philox, K::draws,         K::minus_two_log, K::sincos_octant, K::log2,        K::exp2};
+    return {name,       K::scratch_bytes, K::run,           K::block_moment,  K::schedule_at, K::schedule_values,
+            K::philox,  K::draws,         K::minus_two_log, K::sincos_octant, K::log2,        K::exp2,
+            K::function};
 }
 
 ASGD_ISA_NAMESPACE_END

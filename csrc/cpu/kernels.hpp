@@ -22,6 +22,19 @@ struct Listener {
     void (*recorded)(void* context, std::int64_t config, std::int64_t record, const void* values);
 };
 
+// Those of core/functions.hpp.
+enum class Function {
+    exponential,
+    logarithm,
+    sine,
+    cosine,
+    hyperbolic_tangent,
+    real_power,
+    sign,
+    maximum,
+    minimum,
+};
+
 struct Kernels {
     const char* name;
     // Bytes of scratch memory (64-byte aligned) that `run` needs for a task of this shape.
@@ -43,6 +56,8 @@ struct Kernels {
     void (*sincos_octant)(Precision, const void* t, std::int64_t n, void* sine, void* cosine);
     void (*log2)(const double* x, std::int64_t n, double* out);
     void (*exp2)(const double* x, std::int64_t n, double* out);
+    // `second`: as many numbers for maximum and minimum, one exponent for real_power.
+    void (*function)(Function, Precision, const void* x, const void* second, std::int64_t n, void* out);
 };
 
 extern const Kernels scalar_kernels;
