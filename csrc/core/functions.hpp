@@ -162,20 +162,22 @@ ASGD_FN R cosine(R x) {
     return turned_by_bit1(c, quarter + set1_bits<typename Lane<R>::Bits>(1));
 }
 
-// E / (E + 2) with E = e^(2 |x|) - 1 = 2^n e^r - 1.
+// E / (E + 2) = 1 - 2 / (E + 2) with E = e^(2 |x|) - 1 = 2^n e^r - 1; the second where it is above 1/2, so that it
+// comes up to 1 evenly.
 template <class R>
 ASGD_FN R hyperbolic_tangent(R x) {
     using Real = typename Lane<R>::Real;
     using C = FunctionConstants<Real>;
-    const R one = set1<R>(1), a = absolute(x);
-    const R y = min_keep_nan(set1<R>(40), a + a);
+    const R one = set1<R>(1), two = set1<R>(2), a = min_keep_nan(set1<R>(20), absolute(x));
+    const R y = a + a;
     const R shifted = fma(y, set1<R>(Constants<Real>::log2e_high), set1<R>(Constants<Real>::round_to_integer));
     const R n = nearest_integer(shifted);
     const R r = fma(-n, set1<R>(C::ln2_low), fma(-n, set1<R>(C::ln2_high), y));
     const R p = fma(r * r, horner(C::expm1(), r), r);
     const R scale = as_real(as_bits(one) + exponent_bits(shifted));
     const R e = fma(scale, p, scale - one);
-    return signed_by_top_bit(as_bits(x), e / (e + set1<R>(2)));
+    const R q = select_less(e, two, e, two) / (e + two);
+    return signed_by_top_bit(as_bits(x), select_less(e, two, q, one - q));
 }
 
 // log2(m) = high + low for m in [sqrt(1/2), sqrt(2)]: s (2/ln 2 + z (2/(3 ln 2) + z H(z))), s = (m - 1)/(m + 1),

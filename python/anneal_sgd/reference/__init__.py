@@ -10,7 +10,7 @@ for the names of kinds; arrays of numbers have at least one dimension.
 
 from __future__ import annotations
 
-from . import networks
+from . import functions, networks
 from .arithmetic import fma
 from .draws import draws
 from .elementary import exp, exp2, log2, log_mantissa, minus_two_log, sincos_octant
@@ -32,6 +32,7 @@ __all__ = [
     "exp",
     "exp2",
     "fma",
+    "functions",
     "log2",
     "log_mantissa",
     "merge",

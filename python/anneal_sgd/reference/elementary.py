@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .arithmetic import FloatArray, fma, greater, lesser
@@ -33,16 +35,24 @@ LOG2E_PARTS = {
 EXPONENTS = {"float32": (-86.0, 88.0), "float64": (-700.0, 700.0)}
 
 
-def _horner(name: str, x: FloatArray) -> FloatArray:
-    """`H(c, x)`: p = c[n]; for i = n-1 .. 0: p = fma(p, x, c[i])."""
-    *rest, last = COEFFICIENTS[name]
+def horner(coefficients: Sequence[float], x: FloatArray) -> FloatArray:
+    """`H(c, x)`: p = c[n]; for i = n-1 .. 0: p = fma(p, x, c[i]).
+
+    >>> horner([3.0, 2.0], np.array([10.0])).tolist()
+    [23.0]
+    """
+    *rest, last = coefficients
     p = np.full_like(x, last)
     for c in reversed(rest):
         p = fma(p, x, c)
     return p
 
 
-def _split(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _horner(name: str, x: FloatArray) -> FloatArray:
+    return horner(COEFFICIENTS[name], x)
+
+
+def split(x: FloatArray) -> tuple[FloatArray, FloatArray]:
     """`(e, m)` with `x = m * 2^e` and m in [sqrt(1/2), sqrt(2)), for positive normal x; both in the dtype of x."""
     if x.dtype == np.float32:
         integer, bits, root = np.int32, 23, 0x3F3504F3
@@ -71,7 +81,7 @@ def minus_two_log(u: FloatArray) -> FloatArray:
     >>> minus_two_log(np.array([1.0, 0.25])).tolist(), minus_two_log(np.float32([0.25])).dtype
     ([-0.0, 2.772588722239781], dtype('float32'))
     """
-    e, m = _split(u)
+    e, m = split(u)
     if u.dtype == np.float32:
         f = m - np.float32(1)
         minus_two_log_m = f * _horner("LOG32", f)
@@ -97,7 +107,7 @@ def log2(x: FloatArray) -> FloatArray:
     >>> log2(np.array([8.0, 0.1])).tolist()
     [3.0, -3.321928094887362]
     """
-    e, m = _split(x)
+    e, m = split(x)
     return fma(log_mantissa(m), LOG2E, e)
 
 
