@@ -129,6 +129,25 @@ def test_a_store_in_use_is_waited_for_and_then_told(tmp_path, monkeypatch):
             small(replicates=4000).run(tmp_path / "s.db")
 
 
+@pytest.mark.parametrize("read", ["nodes", "ranges"])
+def test_what_is_read_together_is_of_one_moment(tmp_path, read):
+    """Between the statistics and the number of replicates that they must add up to, nobody commits."""
+    path, told = tmp_path / "s.db", []
+    small().run(path)
+
+    def interfere(statement):
+        if not told and statement.startswith("SELECT id, replicates, checksum FROM config"):
+            other = sqlite3.connect(path, timeout=0)
+            with contextlib.closing(other), pytest.raises(sqlite3.OperationalError, match="locked"), other:
+                other.execute("UPDATE config SET replicates = 0")
+            told.append("waits")
+
+    with _store.Store(path, create=False) as store:
+        store._db.set_trace_callback(interfere)
+        assert getattr(store, read)(store.campaign()[2])
+    assert told == ["waits"]
+
+
 def test_different_results_for_the_same_shard_are_told(tmp_path, monkeypatch):
     """As a machine with faulty memory, or a wrong build, would give."""
     small().run(tmp_path / "s.db")

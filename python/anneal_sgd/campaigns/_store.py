@@ -325,7 +325,7 @@ class Store:
 
     def ranges(self, ids: Sequence[int]) -> dict[int, list[Range]]:
         """The nodes that are stored of every config, checked as by `nodes`."""
-        with self._explained():
+        with self._explained(), self._snapshot():
             found: dict[int, list[Range]] = {id_: [] for id_ in ids}
             for id_, node, _ in self._statistics(ids):
                 found[id_].append(node)
@@ -333,7 +333,7 @@ class Store:
 
     def nodes(self, ids: Sequence[int]) -> dict[int, dict[Range, Cells]]:
         """The statistics of every config; StoreError where any is damaged or lost."""
-        with self._explained():
+        with self._explained(), self._snapshot():
             found: dict[int, dict[Range, Cells]] = {id_: {} for id_ in ids}
             for id_, node, blob in self._statistics(ids):
                 found[id_][node] = np.frombuffer(blob, CELL)
@@ -442,6 +442,15 @@ class Store:
             with contextlib.suppress(sqlite3.Error):  # a full disk has rolled back already
                 self._db.execute("ROLLBACK")
             raise
+
+    @contextlib.contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """What is read within is of one moment: another process commits before or after it."""
+        if self._db.in_transaction:
+            yield
+        else:
+            with self._transaction("DEFERRED"):
+                yield
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
