@@ -16,6 +16,7 @@ from .. import _core, _validate
 from .._arrays import FloatArray, frozen, short
 from .._validate import FINITE, NON_NEGATIVE, POSITIVE, Interval, shown
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
+from ._sets import check_set, numbers_of, parsed_set
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -165,17 +166,17 @@ class SeparableProblem(Problem):
         if self._shape is not None:
             shape_parameter = _validate.real(self._shape.name, shape_parameter, self._shape.allowed)
         _validate.choice("noise", noise, _NOISES)
-        set_kind, lower, upper, radius = _parsed_set(projection)
+        set_kind, lower, upper, radius = parsed_set(projection)
         name, allowed = self._weight
-        given = {name: _numbers(name, weight, allowed), "x0": _numbers("x0", x0, FINITE)}
+        given = {name: numbers_of(name, weight, allowed), "x0": numbers_of("x0", x0, FINITE)}
         if noise_std is not None:
-            given["noise_std"] = _numbers("noise_std", noise_std, NON_NEGATIVE)
+            given["noise_std"] = numbers_of("noise_std", noise_std, NON_NEGATIVE)
         d = _dimension(dimension, {**given, "projection lower end": lower, "projection upper end": upper})
         row = np.zeros(5 * d + 3)
         p = _Columns(row, d)
         p.weight[:], p.lower[:], p.upper[:], p.x0[:] = given[name], lower, upper, given["x0"]
         row[-3:] = shape_parameter, radius, 0.0
-        _check_set(p, projection)
+        check_set(p.lower, p.upper, float(p.radius), p.x0)
         p.noise_std[:] = self._level(p, noise, given.get("noise_std"), second_moment)
         if set_kind == "box":
             row[-1] = np.sum(self._terms(p, np.clip(0.0, p.lower, p.upper)))
@@ -467,30 +468,6 @@ def _place(problems: Sequence[SeparableProblem], values: FloatArray, where: NDAr
     return text + (f" of problem {row}" if len(problems) > 1 else "")
 
 
-def _numbers(name: str, value: ArrayLike, interval: Interval, *, infinite: bool = False) -> float | FloatArray:
-    """A float, or an array of shape (d,)."""
-    if type(value) is float and interval.contains(value):
-        return value
-    array = _validate.real_array(name, value, interval, infinite=infinite)
-    if array.ndim > 1:
-        raise ValueError(f"{name} must be one number or one-dimensional, got shape {array.shape}")
-    return float(array) if array.ndim == 0 else array
-
-
-def _parsed_set(projection: Projection) -> tuple[str, float | FloatArray, float | FloatArray, float]:
-    """Kind of set, lower and upper end of the box, radius of the ball; infinite where they do not apply."""
-    if projection is None:
-        return "none", -math.inf, math.inf, math.inf
-    if isinstance(projection, tuple | list) and projection and isinstance(projection[0], str):
-        if projection[0] == "box" and len(projection) == 3:
-            lower = _numbers("projection lower end", projection[1], FINITE, infinite=True)
-            upper = _numbers("projection upper end", projection[2], FINITE, infinite=True)
-            return "box", lower, upper, math.inf
-        if projection[0] == "ball" and len(projection) == 2:
-            return "ball", -math.inf, math.inf, _validate.real("projection radius", projection[1], POSITIVE)
-    raise ValueError(f"projection must be None, ('box', lower, upper) or ('ball', radius), got {shown(projection)}")
-
-
 def _dimension(dimension: int | None, parameters: dict[str, float | FloatArray]) -> int:
     given = (
         None if dimension is None else _validate.integer("dimension", dimension, lowest=1, highest=LARGEST_DIMENSION)
@@ -504,23 +481,6 @@ def _dimension(dimension: int | None, parameters: dict[str, float | FloatArray])
         elif value.size != given:
             raise ValueError(f"{name} must be one number or have {given} elements like {first}, got {value.size}")
     return 1 if given is None else given
-
-
-def _check_set(p: _Columns, projection: Projection) -> None:
-    if not np.all(p.lower < p.upper):
-        where = int(np.argmin(p.lower < p.upper))
-        ends = f"{short(p.lower[where])} and {short(p.upper[where])}"
-        raise ValueError(f"projection must be a box with lower < upper, got {ends} in coordinate {where}")
-    inside = (p.lower <= p.x0) & (p.x0 <= p.upper)
-    if not np.all(inside):
-        where = int(np.argmin(inside))
-        ends = f"{short(p.lower[where])} to {short(p.upper[where])}"
-        raise ValueError(f"x0 must lie in the box, {ends} in coordinate {where}, got {short(p.x0[where])}")
-    radius = float(p.radius)
-    if radius < math.inf:
-        norm = float(np.linalg.norm(p.x0))
-        if norm > radius * (1.0 + ROUNDING):
-            raise ValueError(f"x0 must lie in the ball of radius {short(radius)}, got norm {short(norm)}")
 
 
 def _collapsed(value: FloatArray) -> FloatArray:
