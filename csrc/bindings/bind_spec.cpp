@@ -116,6 +116,14 @@ void check_metrics(const EnsembleSpec& e) {
     for (std::int64_t m = 0; m < e.metric_count; ++m)
         for (std::int64_t other = 0; other < m; ++other)
             require(e.metrics[m] != e.metrics[other], "metrics: each must be named once");
+    const auto all_of = [&](auto... allowed) {
+        return std::all_of(e.metrics, e.metrics + e.metric_count, [&](Metric m) { return ((m == allowed) || ...); });
+    };
+    if (e.problems.program != nullptr) {
+        require(all_of(Metric::suboptimality, Metric::value), "metrics: suboptimality and value, for a program");
+        return;
+    }
+    require(!std::count(e.metrics, e.metrics + e.metric_count, Metric::value), "metrics: value is of programs only");
     if (e.problems.network == nullptr) {
         require(e.metric_count == 1 && e.metrics[0] == Metric::suboptimality,
                 "metrics: only suboptimality, for a separable problem");
@@ -206,6 +214,9 @@ void bind_spec(py::module_& m) {
         .def(py::init(&make_data_problems), py::kw_only(), py::arg("loss"), py::arg("activation"), py::arg("sampling"),
              py::arg("intercept"), py::arg("sizes"), py::arg("batch_size"), py::arg("projection"), py::arg("precision"),
              py::arg("problems"))
+        .def(py::init(&make_program_problems), py::kw_only(), py::arg("program"), py::arg("projection"),
+             py::arg("parameters"), py::arg("lower"), py::arg("upper"), py::arg("radius"), py::arg("x0"),
+             py::arg("minimum"))
         .def_property_readonly("count", [](const Problems& p) { return p.spec.count; })
         .def_property_readonly("dimension", [](const Problems& p) { return p.spec.dimension; });
     py::class_<Ensemble, std::shared_ptr<Ensemble>>(m, "Ensemble")

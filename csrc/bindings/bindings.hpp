@@ -58,6 +58,14 @@ inline bool has_precision(const py::array& array, Precision precision) {
 }
 
 // Objects that Python holds: a plain spec, and the arrays that it points into.
+struct Program {
+    ProgramSpec spec{};
+    std::int64_t dimension = 0;
+    std::vector<double> constants, numbers;
+    std::vector<DrawSpec> draws;
+    std::vector<Instruction> prologue, gradient, value;
+};
+
 struct Problems {
     ProblemSpec spec{};
     std::vector<Array> arrays;
@@ -65,6 +73,8 @@ struct Problems {
     std::vector<DataProblem> data;
     std::vector<py::array> data_arrays;
     Precision precision{};  // of the data
+    std::shared_ptr<Program> program;
+    ProgramSpec program_spec{};  // with the problems' parameters
 };
 
 struct Schedule {
@@ -89,11 +99,17 @@ struct Ensemble {
     std::vector<Metric> metrics;
 };
 
+// Problems whose gradient and objective are a program.
+std::shared_ptr<Problems> make_program_problems(const std::shared_ptr<Program>& program, ProjectionKind projection,
+                                                const Array& parameters, const Array& lower, const Array& upper,
+                                                const Array& radius, const Array& x0, const Array& minimum);
+
 // A device that a call may name, such as a GPU.
 struct DeviceHandle {
     std::unique_ptr<cuda::Device> device;
 };
 
+void bind_program(py::module_& m);
 void bind_spec(py::module_& m);
 void bind_schedule(py::module_& m);
 void bind_simulate(py::module_& m);

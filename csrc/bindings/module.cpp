@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, m) {
     m.attr("__version__") = ANNEAL_SGD_VERSION;
     m.attr("STREAM_VERSION") = stream_version;
     m.attr("BLOCK_REPLICATES") = block_replicates;
+    bindings::bind_program(m);
     bindings::bind_spec(m);
     bindings::bind_schedule(m);
     bindings::bind_simulate(m);

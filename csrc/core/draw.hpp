@@ -44,6 +44,16 @@ ASGD_FN R variate_of_angle(typename Lane<R>::Bits b) {
     return signed_to_real(b) * set1<R>(0x1p-31f);
 }
 
+// In (0, 1] in float32, in [2^-53, 1) in float64.
+template <class R>
+ASGD_FN R unit_variate(typename Lane<R>::Bits a) {
+    if constexpr (sizeof(typename Lane<R>::Real) == 4)
+        return variate_under_log<R>(a);
+    else
+        return as_real((a >> 12) | set1_bits<typename Lane<R>::Bits>(0x3FF0000000000000u)) -
+               set1<R>(0x1.fffffffffffffp-1);  // exact
+}
+
 // From an angle in an octant to one of all: the lowest bits of b say which.
 template <class R>
 ASGD_FN void turn(typename Lane<R>::Bits b, R& cosine, R& sine) {
@@ -87,9 +97,8 @@ ASGD_FN void draw_values(const typename Lane<R>::Bits bits[philox_bits_per_call<
         const Bits a = bits[0], b = bits[1];
         const Bits one = set1_bits<Bits>(0x3FF0000000000000u), two = set1_bits<Bits>(0x4000000000000000u);
         if constexpr (noise == NoiseKind::gaussian) {
-            const R u = as_real((a >> 12) | one) - set1<R>(0x1.fffffffffffffp-1);  // all differences are exact
-            const R t = as_real((b >> 12) | two) - set1<R>(3.0);
-            gaussian_pair(u, t, b, z[0], z[1]);
+            const R t = as_real((b >> 12) | two) - set1<R>(3.0);  // exact
+            gaussian_pair(unit_variate<R>(a), t, b, z[0], z[1]);
         } else if constexpr (noise == NoiseKind::uniform) {
             const R middle = set1<R>(1.5), scale = set1<R>(0x1.bb67ae8584caap+1);  // 2 sqrt(3)
             z[0] = (as_real((a >> 12) | one) - middle) * scale;

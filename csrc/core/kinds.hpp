@@ -17,7 +17,13 @@
     enumeration(Loss, kind(squared) kind(logistic) kind(hinge) kind(softmax))                                        \
     enumeration(Activation, kind(relu) kind(tanh))                                                                   \
     enumeration(Sampling, kind(with_replacement) kind(reshuffling) kind(sequential))                                 \
-    enumeration(Metric, kind(suboptimality) kind(loss) kind(test_loss) kind(test_accuracy))
+    enumeration(Metric, kind(suboptimality) kind(loss) kind(test_loss) kind(test_accuracy) kind(value))              \
+    enumeration(Operation, kind(negative) kind(absolute) kind(sign) kind(sqrt) kind(exp) kind(log) kind(sin)         \
+                           kind(cos) kind(tanh) kind(power) kind(add) kind(subtract) kind(multiply) kind(divide)     \
+                           kind(minimum) kind(maximum) kind(less) kind(fma) kind(select) kind(sum)                   \
+                           kind(sum_product) kind(max) kind(min) kind(first_max) kind(first_min) kind(matvec)        \
+                           kind(embed))                                                                              \
+    enumeration(DrawKind, kind(gaussian) kind(rademacher) kind(uniform) kind(unit))
 // clang-format on
 
 namespace anneal_sgd {

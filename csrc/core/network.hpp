@@ -63,7 +63,8 @@ constexpr bool has_one_output(Loss loss) {
 constexpr bool is_of_test(Metric metric) {
     switch (metric) {
         case Metric::suboptimality:
-        case Metric::loss: return false;
+        case Metric::loss:
+        case Metric::value: return false;
         case Metric::test_loss:
         case Metric::test_accuracy: return true;
     }

@@ -74,9 +74,50 @@ constexpr bool couples_coordinates(ProjectionKind kind) {
     __builtin_unreachable();
 }
 
+// Numbers of a program, one for each replicate: row `row` of the registers, or of the draws, and where a value has
+// several numbers those `step` rows apart. Step 0 is one number that is taken for several.
+struct Operand {
+    bool drawn;
+    std::int32_t row, step;
+};
+
+// result[r] = operation(a[r], b[r], c[r]) for r = 0 .. length - 1, in registers `result`, `result` + 1, ...; what
+// reduces, or has operands of another length, says so in program.hpp.
+struct Instruction {
+    Operation operation;
+    std::int32_t result, length;
+    Operand a, b, c;
+    std::int32_t first, step, count;  // numbers that the operation needs besides
+};
+
+// Draws of one place in the program, `count` in a step: of coordinates 0, 1, .. of substream `substream`.
+struct DrawSpec {
+    DrawKind kind;
+    std::uint32_t substream;
+    std::int32_t row, count;
+};
+
+// A problem's gradient and objective as straight-line code over registers, each of which holds a number for every
+// replicate. Registers 0 .. dimension - 1 are the point. Everything is checked before it comes here.
+struct ProgramSpec {
+    std::int64_t registers, draw_rows;
+    const double* constants;  // registers dimension .. dimension + constant_count - 1
+    std::int64_t constant_count;
+    MatrixView parameters;  // [problem, parameter]: the registers after those
+    std::int64_t parameter_count;
+    const double* numbers;  // exponents, matrices row by row
+    std::int64_t number_count;
+    const Instruction *prologue, *gradient, *value;  // of constants and parameters alone; f'(x) with its noise; f(x)
+    std::int64_t prologue_count, gradient_count, value_count;
+    Operand gradient_result, value_result;
+    const DrawSpec* draws;
+    std::int64_t draw_count;
+};
+
 struct ProblemSpec {
-    const NetworkSpec* network;  // null: a separable problem, which `kind` and the arrays below describe
+    const NetworkSpec* network;  // null: a separable problem, which `kind` and the arrays below describe, or a program
     const DataProblem* data;     // [problem], with a network
+    const ProgramSpec* program;  // null, or in place of kind, noise, weight, noise_std and shape_parameter
     ProblemKind kind;
     NoiseKind noise;
     ProjectionKind projection;

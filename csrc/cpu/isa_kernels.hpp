@@ -5,6 +5,7 @@
 #include "../core/functions.hpp"
 #include "data_runner.hpp"
 #include "floating_point.hpp"
+#include "program_runner.hpp"
 #include "tile_runner.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
@@ -88,6 +89,7 @@ struct KernelFunctions {
     static std::int64_t scratch_bytes(const EnsembleSpec& e, const Task& task) {
         return with_lanes(e.precision, [&](auto lanes) {
             using R = typename decltype(lanes)::R;
+            if (e.problems.program != nullptr) return program_scratch_bytes<R>(e, task);
             return e.problems.network != nullptr ? data_scratch_bytes<R>(e, task) : scratch_bytes_of<R>(e, task);
         });
     }
@@ -95,6 +97,7 @@ struct KernelFunctions {
         const DefaultFloatingPoint guard;
         return with_lanes(e.precision, [&](auto lanes) {
             using R = typename decltype(lanes)::R;
+            if (e.problems.program != nullptr) return run_program<R>(e, task, scratch, listener);
             return e.problems.network != nullptr ? run_data_range<R, F>(e, task, scratch, listener)
                                                  : run_range<R>(e, task, scratch, listener);
         });

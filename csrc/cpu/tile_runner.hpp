@@ -15,9 +15,6 @@
 
 ASGD_ISA_NAMESPACE_BEGIN
 
-template <class Real>
-inline constexpr int value_tile_steps = 256 / int(sizeof(Real));  // drawn together: 32 KiB of a strip at 512 bits
-inline constexpr int narrow_strip = 2;                            // vectors, for what a whole strip would waste
 inline constexpr std::int64_t ball_buffer_bytes = 1 << 17;
 // Records whose iterates are kept while their tile goes on: as many as along_buffer_bytes hold, within limits. One more
 // ends the tile, so that tiles of a record at every step are whole calls of a generator.

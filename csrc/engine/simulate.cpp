@@ -62,7 +62,7 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
     const auto idle = [&] { return tasks() < o.threads; };
     const bool may_cut =
         s.configs * values_recorded(e) * block_replicates * std::int64_t(sizeof(double)) <= scratch_limit;
-    const bool on_data = e.problems.network != nullptr;
+    const bool on_data = e.problems.network != nullptr, separable = !on_data && e.problems.program == nullptr;
     const std::int64_t smallest = !may_cut ? block_replicates : on_data ? smallest_data_task : smallest_task;
     const auto smaller = [&](Shape fewer) {  // whether that is worth it: buffers for one step may be what is large
         return scratch() > scratch_limit && scratch_bytes(e, o, kernels, fewer) < scratch() - scratch() / 8;
@@ -81,7 +81,7 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
     // Configs of a problem on data share rows as well as draws: they are parted only where a thread would idle.
     while (s.configs > 1 && ((on_data ? idle() : too_few()) || smaller(with_configs()))) s.configs /= 2;
     // What is left is one config of a large dimension: its coordinates in groups, then fewer replicates.
-    while (!on_data && !couples_coordinates(e.problems.projection) && s.coordinates > coordinate_multiple &&
+    while (separable && !couples_coordinates(e.problems.projection) && s.coordinates > coordinate_multiple &&
            scratch() > scratch_limit) {
         Shape fewer = s;
         fewer.coordinates = ceil_div(s.coordinates / 2, coordinate_multiple) * coordinate_multiple;
@@ -234,6 +234,8 @@ double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
 }
 
 MomentTree simulate(const EnsembleSpec& ensemble, const RunOptions& options) {
+    if (options.device != nullptr && ensemble.problems.program != nullptr)
+        throw std::invalid_argument("backend must be 'cpu' for a problem that is a program");
     if (options.device != nullptr) return simulate_on(*options.device, ensemble, options);
     const Kernels& kernels = cpu::kernels(options.isa);
     Collector collector(ensemble, options, kernels, choose_shape(ensemble, options, kernels));

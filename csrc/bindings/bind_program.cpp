@@ -1,0 +1,210 @@
+// Program: instructions over registers, checked so that no executor need to; and the problems made of one.
+#include <algorithm>
+#include <limits>
+
+#include "bindings.hpp"
+
+namespace anneal_sgd::bindings {
+namespace {
+
+// Columns of an array of instructions: operation, result, length, of each operand (drawn, row, step), first, step,
+// count.
+constexpr std::int64_t instruction_columns = 15, draw_columns = 4;
+constexpr std::int64_t most_registers = std::int64_t(1) << 30;
+
+Operand operand(const std::int64_t* at) { return {at[0] != 0, std::int32_t(at[1]), std::int32_t(at[2])}; }
+
+// What an instruction reads and writes lies where it may.
+class Checked {
+public:
+    Checked(const ProgramSpec& program, std::int64_t dimension, const char* name)
+        : p_(program), first_free_(dimension + program.constant_count + program.parameter_count), name_(name) {}
+
+    void instruction(const Instruction& i) const {
+        require(i.length >= 1, name_, ": length ", i.length, " is not >= 1");
+        require(i.result >= first_free_ && i.result + std::int64_t(i.length) <= p_.registers, name_, ": result ",
+                i.result, " is no register that may be written");
+        switch (i.operation) {
+            case Operation::power: number(i.first, 1); [[fallthrough]];
+            case Operation::negative:
+            case Operation::absolute:
+            case Operation::sign:
+            case Operation::sqrt:
+            case Operation::exp:
+            case Operation::log:
+            case Operation::sin:
+            case Operation::cos:
+            case Operation::tanh: rows(i.a, i.length); return;
+            case Operation::fma:
+            case Operation::select: rows(i.c, i.length); [[fallthrough]];
+            case Operation::add:
+            case Operation::subtract:
+            case Operation::multiply:
+            case Operation::divide:
+            case Operation::minimum:
+            case Operation::maximum:
+            case Operation::less:
+                rows(i.a, i.length);
+                rows(i.b, i.length);
+                return;
+            case Operation::sum_product: rows(i.b, i.count); [[fallthrough]];
+            case Operation::sum:
+            case Operation::max:
+            case Operation::min:
+                require(i.length == 1, name_, ": a reduction must have length 1, got ", i.length);
+                rows(i.a, i.count);
+                return;
+            case Operation::first_max:
+            case Operation::first_min:
+                require(i.length == i.count, name_, ": length must be count, got ", i.length, " and ", i.count);
+                rows(i.a, i.count);
+                return;
+            case Operation::matvec:
+                rows(i.a, i.count);
+                number(i.first, std::int64_t(i.length) * i.count);
+                return;
+            case Operation::embed: {
+                rows(i.a, i.count);
+                const std::int64_t last = i.first + std::int64_t(i.count - 1) * i.step;
+                require(i.step != 0 && std::min(std::int64_t(i.first), last) >= 0 &&
+                            std::max(std::int64_t(i.first), last) < i.length,
+                        name_, ": embed reaches beyond its result");
+                return;
+            }
+        }
+        require(false, name_, ": operation ", int(i.operation), " is unknown");
+    }
+    void rows(const Operand& o, std::int64_t count) const {
+        const std::int64_t limit = o.drawn ? p_.draw_rows : p_.registers, last = o.row + (count - 1) * o.step;
+        require(count >= 1 && std::min<std::int64_t>(o.row, last) >= 0 && std::max<std::int64_t>(o.row, last) < limit,
+                name_, ": operand row ", o.row, " with step ", o.step, " and ", count, " numbers leaves the ", limit,
+                o.drawn ? " draws" : " registers");
+    }
+
+private:
+    void number(std::int64_t first, std::int64_t count) const {
+        require(first >= 0 && count >= 1 && first + count <= p_.number_count, name_, ": number ", first,
+                " is not among the ", p_.number_count, " of the program");
+    }
+
+    const ProgramSpec& p_;
+    const std::int64_t first_free_;
+    const char* name_;
+};
+
+std::vector<Instruction> instructions(const Integers& array, const char* name) {
+    require(array.ndim() == 2 && array.shape(1) == instruction_columns, name, ": shape must be (instructions, ",
+            instruction_columns, ")");
+    std::vector<Instruction> code;
+    for (std::int64_t k = 0; k < array.shape(0); ++k) {
+        const std::int64_t* row = array.data(k, 0);
+        require(std::all_of(row, row + instruction_columns,
+                            [](std::int64_t x) {
+                                return x >= std::numeric_limits<std::int32_t>::min() &&
+                                       x <= std::numeric_limits<std::int32_t>::max();
+                            }),
+                name, ": numbers must fit 32 bits");
+        require(row[0] >= 0 && row[0] < kind_count<Operation>, name, ": operation ", row[0], " is unknown");
+        code.push_back({Operation(row[0]), std::int32_t(row[1]), std::int32_t(row[2]), operand(row + 3),
+                        operand(row + 6), operand(row + 9), std::int32_t(row[12]), std::int32_t(row[13]),
+                        std::int32_t(row[14])});
+    }
+    return code;
+}
+
+Operand result_operand(const std::vector<std::int64_t>& numbers, const char* name) {
+    require(numbers.size() == 3, name, ": must be (drawn, row, step)");
+    for (const std::int64_t x : numbers)
+        require(x >= std::numeric_limits<std::int32_t>::min() && x <= std::numeric_limits<std::int32_t>::max(), name,
+                ": numbers must fit 32 bits");
+    return operand(numbers.data());
+}
+
+std::shared_ptr<Program> make_program(std::int64_t dimension, std::int64_t registers, const Reals& constants,
+                                      std::int64_t parameter_count, const Reals& numbers, const Integers& draws,
+                                      const Integers& prologue, const Integers& gradient, const Integers& value,
+                                      const std::vector<std::int64_t>& gradient_result,
+                                      const std::vector<std::int64_t>& value_result) {
+    require(dimension >= 1 && dimension < (std::int64_t(1) << 24), "dimension: ", dimension,
+            " is not in 1 .. 2**24 - 1");
+    require(constants.ndim() == 1 && numbers.ndim() == 1, "constants, numbers: must be one-dimensional");
+    auto p = std::make_shared<Program>();
+    p->dimension = dimension;
+    p->constants.assign(constants.data(), constants.data() + constants.size());
+    p->numbers.assign(numbers.data(), numbers.data() + numbers.size());
+    ProgramSpec& spec = p->spec;
+    spec.registers = registers;
+    spec.constants = p->constants.data();
+    spec.constant_count = std::int64_t(p->constants.size());
+    spec.parameter_count = parameter_count;
+    spec.numbers = p->numbers.data();
+    spec.number_count = std::int64_t(p->numbers.size());
+    require(parameter_count >= 0 && registers <= most_registers && registers - dimension >= spec.constant_count &&
+                registers - dimension - spec.constant_count >= parameter_count,
+            "registers: ", registers, " have no room for the point, the constants and the parameters");
+    require(draws.ndim() == 2 && draws.shape(1) == draw_columns, "draws: shape must be (draws, ", draw_columns, ")");
+    for (std::int64_t k = 0; k < draws.shape(0); ++k) {
+        const std::int64_t *row = draws.data(k, 0), count = row[3];
+        require(row[0] >= 0 && row[0] < kind_count<DrawKind>, "draws: kind ", row[0], " is unknown");
+        require(
+            row[1] >= 0 && count >= 1 && count < (std::int64_t(1) << 24) && row[1] + count <= (std::int64_t(1) << 32),
+            "draws: substreams must be in 0 .. 2**32 - 1");
+        require(row[2] == spec.draw_rows, "draws: row ", row[2], " does not follow on the one before");
+        p->draws.push_back({DrawKind(row[0]), std::uint32_t(row[1]), std::int32_t(row[2]), std::int32_t(count)});
+        spec.draw_rows += count;
+        require(spec.draw_rows <= most_registers, "draws: too many in a step");
+    }
+    spec.draws = p->draws.data();
+    spec.draw_count = std::int64_t(p->draws.size());
+    const auto take = [&](const Integers& array, const char* name, std::vector<Instruction>& code,
+                          const Instruction*& first, std::int64_t& count) {
+        code = instructions(array, name);
+        const Checked checked(spec, dimension, name);
+        for (const Instruction& i : code) checked.instruction(i);
+        first = code.data();
+        count = std::int64_t(code.size());
+    };
+    take(prologue, "prologue", p->prologue, spec.prologue, spec.prologue_count);
+    take(gradient, "gradient", p->gradient, spec.gradient, spec.gradient_count);
+    take(value, "value", p->value, spec.value, spec.value_count);
+    spec.gradient_result = result_operand(gradient_result, "gradient_result");
+    spec.value_result = result_operand(value_result, "value_result");
+    Checked(spec, dimension, "gradient_result").rows(spec.gradient_result, dimension);
+    Checked(spec, dimension, "value_result").rows(spec.value_result, 1);
+    return p;
+}
+
+}  // namespace
+
+std::shared_ptr<Problems> make_program_problems(const std::shared_ptr<Program>& program, ProjectionKind projection,
+                                                const Array& parameters, const Array& lower, const Array& upper,
+                                                const Array& radius, const Array& x0, const Array& minimum) {
+    require(x0.ndim() == 2 && x0.shape(0) > 0 && x0.shape(1) == program->dimension, "x0: shape must be (problems, ",
+            program->dimension, ")");
+    const std::int64_t n = x0.shape(0), d = program->dimension;
+    auto p = std::make_shared<Problems>();
+    p->arrays = {parameters, lower, upper, radius, x0, minimum};
+    p->program = program;
+    p->program_spec = program->spec;
+    p->program_spec.parameters = matrix_view(parameters, n, program->spec.parameter_count, "parameters");
+    ProblemSpec& spec = p->spec;
+    spec.program = &p->program_spec;
+    spec.projection = projection;
+    spec.count = n;
+    spec.dimension = d;
+    spec.lower = matrix_view(lower, n, d, "lower");
+    spec.upper = matrix_view(upper, n, d, "upper");
+    spec.x0 = matrix_view(x0, n, d, "x0");
+    spec.radius = vector_view(radius, n, "radius");
+    spec.minimum = vector_view(minimum, n, "minimum");
+    return p;
+}
+
+void bind_program(py::module_& m) {
+    py::class_<Program, std::shared_ptr<Program>>(m, "Program")
+        .def(py::init(&make_program), py::kw_only(), py::arg("dimension"), py::arg("registers"), py::arg("constants"),
+             py::arg("parameter_count"), py::arg("numbers"), py::arg("draws"), py::arg("prologue"), py::arg("gradient"),
+             py::arg("value"), py::arg("gradient_result"), py::arg("value_result"));
+}
+
+}  // namespace anneal_sgd::bindings

@@ -1,0 +1,328 @@
+// Advances a task, trajectories of a program, on one core: written once over lane types, compiled once per instruction
+// set. Included by isa_*.cpp only.
+//
+// Strips of V vectors of replicates go through a tile in pieces of steps: the draws of a piece are made once for all
+// configs that share the stream, then every config copies its state into registers, takes the steps of the piece there
+// (program_machine.hpp) and copies it back. So registers stay in the first-level cache where the dimension is small.
+#pragma once
+
+#include "horizon.hpp"
+#include "noise.hpp"
+#include "program_machine.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+inline constexpr std::int64_t program_registers_bytes = 24 << 10;  // of a wide strip, at most
+inline constexpr std::int64_t program_draws_bytes = 1 << 17;
+
+template <class R>
+struct ProgramBuffers {
+    using Real = typename Lane<R>::Real;
+    using BitsReal = typename Constants<Real>::Integer;
+
+    std::int64_t configs, replicates, padded, dimension, state;
+    bool wide;                            // strips of Lane<R>::strip vectors, else of narrow_strip
+    int row;                              // replicates of a strip
+    int steps;                            // of a piece
+    Real *x, *low;                        // [config, coordinate, replicate]
+    Averages<R> averages;                 // of x
+    Real* averaged;                       // [coordinate, replicate]
+    Real *registers, *low_now, *sum_now;  // [.., replicate of the strip]
+    Real* draws;                          // [draw, step, replicate of the strip]
+    BitsReal* bits;                       // of one coordinate's call
+    Real *numbers, *lower, *upper;        // of the program; of the box of the config at hand
+    Real* recorded;                       // [replicate]
+
+    ProgramBuffers(const EnsembleSpec& e, const Task& task, Arena& arena) {
+        const ProgramSpec& program = *e.problems.program;
+        const bool averaging = e.iterate != Iterate::last;
+        configs = task.stop_config - task.first_config;
+        replicates = task.stop_replicate - task.first_replicate;
+        dimension = e.problems.dimension;
+        const std::int64_t real = sizeof(Real), registers_used = program.registers + 2 * dimension;
+        wide = replicates > narrow_strip * Lane<R>::width &&
+               registers_used * Lane<R>::strip * Lane<R>::width * real <= program_registers_bytes;
+        row = (wide ? Lane<R>::strip : narrow_strip) * Lane<R>::width;
+        padded = round_up<std::int64_t>(replicates, row);
+        state = configs * dimension * padded;
+        steps = value_tile_steps<Real>;
+        while (steps > 4 && program.draw_rows * steps * row * real > program_draws_bytes) steps /= 2;
+
+        x = arena.take<Real>(state);
+        low = arena.take<Real>(state);
+        averages.take(e, state, arena);
+        averaged = arena.take<Real>(averaging ? dimension * padded : 0);
+        registers = arena.take<Real>(program.registers * row);
+        low_now = arena.take<Real>(dimension * row);
+        sum_now = arena.take<Real>(averaging ? dimension * row : 0);
+        draws = arena.take<Real>(program.draw_rows * steps * row);
+        bits = arena.take<BitsReal>(4 * row);
+        numbers = arena.take<Real>(program.number_count);
+        lower = arena.take<Real>(dimension);
+        upper = arena.take<Real>(dimension);
+        recorded = arena.take<Real>(padded);
+    }
+
+    std::int64_t offset(std::int64_t config, std::int64_t coordinate) const {
+        return (config * dimension + coordinate) * padded;
+    }
+};
+
+template <class R>
+class ProgramRunner : public Stoppable {
+    using Real = typename Lane<R>::Real;
+    static constexpr int width = Lane<R>::width;
+
+    const EnsembleSpec& e;
+    const ProgramSpec& program;
+    const Task& task;
+    ProgramBuffers<R> b;
+    LearningRates<R> rates;
+    const Configs configs;
+    PhiloxKeys keys;
+    bool averaging;
+
+public:
+    ProgramRunner(const EnsembleSpec& ensemble, const Task& t, Arena& arena, const Listener& l)
+        : Stoppable(l),
+          e(ensemble),
+          program(*ensemble.problems.program),
+          task(t),
+          b(ensemble, t, arena),
+          rates(b.configs, arena),
+          configs(ensemble, t),
+          keys(philox_keys(ensemble.seed)),
+          averaging(ensemble.iterate != Iterate::last) {}
+
+    // False if the listener stopped it.
+    bool run() {
+        start();
+        take_horizon(e, segment_steps, *this);
+        return !stopped;
+    }
+
+    // For take_horizon.
+    void advance(std::int64_t t, int n) {
+        rates.compute(configs, t, n);
+        for (std::int64_t first = 0; first < b.replicates && !stopped; first += b.row) {
+            if (b.wide)
+                advance_strip<Lane<R>::strip>(t, n, first);
+            else
+                advance_strip<narrow_strip>(t, n, first);
+            stopped_after(n * b.configs * (b.replicates - first < b.row ? b.replicates - first : b.row) * b.dimension);
+        }
+    }
+    void close_segments() {
+        in_pieces(b.averages.size, [&](std::int64_t begin, std::int64_t end) { b.averages.close_segment(begin, end); });
+    }
+    void save_window_start(std::int64_t r) {
+        in_pieces(b.averages.size,
+                  [&](std::int64_t begin, std::int64_t end) { b.averages.save_window_start(r, begin, end); });
+    }
+    void report(std::int64_t record, std::int64_t k) {
+        for (std::int64_t c = 0; c < b.configs && !stopped_after(0); ++c) {
+            const Real* x = b.x + b.offset(c, 0);
+            if (averaging && k > 0) {
+                in_pieces(b.dimension * b.padded, [&](std::int64_t begin, std::int64_t end) {
+                    b.averages.average(e, record, k, b.offset(c, 0), begin, end, b.averaged);
+                });
+                x = b.averaged;
+            }
+            for (std::int64_t m = 0; m < e.metric_count; ++m) {
+                for (std::int64_t first = 0; first < b.replicates && !stopped_after(0); first += b.row)
+                    if (b.wide)
+                        evaluate<Lane<R>::strip>(c, e.metrics[m], x, first);
+                    else
+                        evaluate<narrow_strip>(c, e.metrics[m], x, first);
+                if (!stopped)
+                    listener.recorded(listener.context, task.first_config + c, record * e.metric_count + m, b.recorded);
+            }
+        }
+    }
+
+private:
+    void start() {
+        rates.start(configs);
+        for (std::int64_t k = 0; k < program.number_count; ++k) b.numbers[k] = Real(program.numbers[k]);
+        for (std::int64_t k = 0; k < program.draw_rows * b.steps * b.row; ++k) b.draws[k] = Real(0);
+        for (std::int64_t k = 0; k < program.registers * b.row; ++k) b.registers[k] = Real(0);
+        for (std::int64_t k = 0; k < program.constant_count; ++k)
+            fill_register(b.dimension + k, Real(program.constants[k]));
+        const MatrixView& x0 = e.problems.x0;
+        for (std::int64_t c = 0; c < b.configs; ++c)
+            for (std::int64_t i = 0; i < b.dimension && !stopped_after(0); ++i) {
+                const Real value = Real(x0.data[configs.problem(c) * x0.row_stride + i * x0.column_stride]);
+                Real* const x = b.x + b.offset(c, i);
+                for (std::int64_t l = 0; l < b.padded; ++l) x[l] = value;
+                memset(b.low + b.offset(c, i), 0, sizeof(Real) * std::size_t(b.padded));
+            }
+        if (averaging)
+            in_pieces(b.averages.size, [&](std::int64_t begin, std::int64_t end) { b.averages.clear(begin, end); });
+    }
+
+    void fill_register(std::int64_t number, Real value) {
+        Real* const out = b.registers + number * b.row;
+        for (int l = 0; l < b.row; ++l) out[l] = value;
+    }
+
+    template <int V>
+    Machine<R, V> machine(const Real* draws) const {
+        return {b.registers, draws, b.numbers, b.steps};
+    }
+
+    // What a config's problem has of its own: parameters, and what follows from them; its box.
+    template <int V>
+    void take_problem(std::int64_t c) {
+        const std::int64_t problem = configs.problem(c), first = b.dimension + program.constant_count;
+        for (std::int64_t k = 0; k < program.parameter_count; ++k)
+            fill_register(first + k, Real(program.parameters.data[problem * program.parameters.row_stride +
+                                                                  k * program.parameters.column_stride]));
+        machine<V>(b.draws).run(program.prologue, program.prologue_count);
+        const auto at = [&](const MatrixView& m, std::int64_t i) {
+            return Real(m.data[problem * m.row_stride + i * m.column_stride]);
+        };
+        for (std::int64_t i = 0; i < b.dimension; ++i) {
+            b.lower[i] = at(e.problems.lower, i);
+            b.upper[i] = at(e.problems.upper, i);
+        }
+    }
+
+    // Between rows of a strip and the same replicates of all.
+    void copy_in(const Real* all, Real* rows) const {
+        for (std::int64_t i = 0; i < b.dimension; ++i)
+            memcpy(rows + i * b.row, all + i * b.padded, sizeof(Real) * std::size_t(b.row));
+    }
+    void copy_out(const Real* rows, Real* all) const {
+        for (std::int64_t i = 0; i < b.dimension; ++i)
+            memcpy(all + i * b.padded, rows + i * b.row, sizeof(Real) * std::size_t(b.row));
+    }
+
+    template <int V>
+    void advance_strip(std::int64_t t, int n, std::int64_t first) {
+        constexpr int per_call = value_draws_per_call<Real>;
+        for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
+            end = e.common_random_numbers ? b.configs : begin + 1;
+            for (int j = 0; j < n && !stopped;) {
+                const int to_multiple = b.steps - int((t + j) % b.steps), m = n - j < to_multiple ? n - j : to_multiple;
+                const int first_row = int((t + j) % per_call);
+                draw_piece<V>(configs.stream(begin), t + j, m, first);
+                for (std::int64_t c = begin; c < end && !stopped_after(0); ++c) {
+                    if (c == begin || configs.problem(c) != configs.problem(c - 1)) take_problem<V>(c);
+                    take_steps<V>(c, j, m, first_row, first);
+                }
+                j += m;
+            }
+        }
+    }
+
+    template <int V>
+    void draw_piece(uint32_t stream, std::int64_t t, int m, std::int64_t first) {
+        const std::int64_t left = (b.replicates - first + width - 1) / width;
+        const int vectors = left < V ? int(left) : V;
+        const uint32_t replicate = uint32_t(task.first_replicate + first);
+        for (std::int64_t d = 0; d < program.draw_count; ++d) {
+            const DrawSpec& draw = program.draws[d];
+            for (std::int32_t i = 0; i < draw.count && !stopped_after(0); ++i) {
+                Real* const out = b.draws + std::int64_t(draw.row + i) * b.steps * b.row;
+                with_kind(draw.kind, [&](auto kind) {
+                    fill_draws<R, kind.value, V>(keys, stream, draw.substream + uint32_t(i), replicate, vectors, t,
+                                                 t + m, b.bits, out);
+                });
+            }
+        }
+    }
+
+    template <int V>
+    void take_steps(std::int64_t c, int j, int m, int first_row, std::int64_t first) {
+        const std::int64_t at = b.offset(c, 0) + first;
+        copy_in(b.x + at, b.registers);
+        copy_in(b.low + at, b.low_now);
+        if (averaging) copy_in(b.averages.segment + at, b.sum_now);
+        for (int s = 0; s < m; ++s) {
+            const auto now = machine<V>(b.draws + std::int64_t(first_row + s) * b.row);
+            now.run(program.gradient, program.gradient_count);
+            move<V>(now, c, rates.minus_lr[c * segment_steps + j + s]);
+        }
+        copy_out(b.registers, b.x + at);
+        copy_out(b.low_now, b.low + at);
+        if (averaging) copy_out(b.sum_now, b.averages.segment + at);
+    }
+
+    // x - lr g, the projection, and the sum of iterates.
+    template <int V>
+    void move(const Machine<R, V>& now, std::int64_t c, Real minus_lr) {
+        constexpr int row = V * width;
+        const Real* g = now.at(program.gradient_result);
+        const std::int64_t next_g = now.stride(program.gradient_result);
+        const bool box = clamps(e.problems.projection), ball = couples_coordinates(e.problems.projection);
+        const R lr = set1<R>(minus_lr);
+        for (std::int64_t i = 0; i < b.dimension; ++i, g += next_g) {
+            Real *const x = b.registers + i * row, *const low = b.low_now + i * row;
+            const R lower = set1<R>(b.lower[i]), upper = set1<R>(b.upper[i]);
+            ASGD_UNROLL
+            for (int v = 0; v < row; v += width) {
+                R low_v = load<R>(low + v);
+                R y = load<R>(x + v);
+                y = moved(y, fma(lr, load<R>(g + v), low_v), low_v);
+                if (box) y = min_keep_nan(upper, max_keep_nan(lower, y));
+                store(x + v, y);
+                store(low + v, low_v);
+            }
+        }
+        if (ball) project_on_ball<V>(c);
+        if (averaging)
+            for (std::int64_t k = 0; k < b.dimension * row; k += width)
+                store(b.sum_now + k, load<R>(b.sum_now + k) + load<R>(b.registers + k));
+    }
+
+    template <int V>
+    void project_on_ball(std::int64_t c) {
+        constexpr int row = V * width;
+        const double radius = e.problems.radius.data[configs.problem(c) * e.problems.radius.stride];
+        const int used = b.dimension < accumulators ? int(b.dimension) : accumulators;
+        for (int v = 0; v < row; v += width) {
+            R norm[accumulators];
+            for (int k = 0; k < used; ++k) norm[k] = set1<R>(0);
+            for (std::int64_t i = 0; i < b.dimension; ++i) {
+                const R y = load<R>(b.registers + i * row + v);
+                norm[i % accumulators] = fma(y, y, norm[i % accumulators]);
+            }
+            const R factor = ball_factor(Real(radius), Real(radius * radius), fold_accumulators(norm, used));
+            for (std::int64_t i = 0; i < b.dimension; ++i)
+                store(b.registers + i * row + v, load<R>(b.registers + i * row + v) * factor);
+        }
+    }
+
+    // One metric of a strip of replicates at x, to `recorded`.
+    template <int V>
+    void evaluate(std::int64_t c, Metric metric, const Real* x, std::int64_t first) {
+        constexpr int row = V * width;
+        take_problem<V>(c);
+        copy_in(x + first, b.registers);
+        const auto now = machine<V>(b.draws);
+        now.run(program.value, program.value_count);
+        const Real* const f = now.at(program.value_result);
+        const Real minimum = Real(e.problems.minimum.data[configs.problem(c) * e.problems.minimum.stride]);
+        for (int v = 0; v < row; v += width) {
+            const R value = load<R>(f + v);
+            store(b.recorded + first + v,
+                  metric == Metric::value ? value : max_keep_nan(set1<R>(0), value - set1<R>(minimum)));
+        }
+    }
+};
+
+template <class R>
+ASGD_FN std::int64_t program_scratch_bytes(const EnsembleSpec& e, const Task& task) {
+    Arena arena{nullptr};
+    const ProgramBuffers<R> buffers(e, task, arena);
+    const LearningRates<R> rates(buffers.configs, arena);
+    return arena.used;
+}
+
+template <class R>
+static bool run_program(const EnsembleSpec& e, const Task& task, void* scratch, const Listener& listener) {
+    Arena arena{static_cast<char*>(scratch)};
+    return ProgramRunner<R>(e, task, arena, listener).run();
+}
+
+ASGD_ISA_NAMESPACE_END
