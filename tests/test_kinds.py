@@ -16,6 +16,7 @@ import pytest
 import anneal_sgd
 from anneal_sgd import _core, problems, reference, schedules
 from anneal_sgd.problems import _data, _network, _separable
+from anneal_sgd.programs._ir import DRAWS, LEAVES, OPERATIONS
 from anneal_sgd.reference import averages, elementary, networks, separable
 from anneal_sgd.reference.draws import _call_draws
 from core_cases import SCHEDULES, TABLES
@@ -76,7 +77,14 @@ OFFERED = {  # whether the package offers a kind
     "Loss": lambda kind: is_of(kind, vars(problems).values(), "_loss"),
     "Activation": lambda kind: kind in get_args(_network.Activation) and problems.MLP(X, Y > 0, activation=kind),
     "Sampling": lambda kind: kind in get_args(_data.Sampling) and problems.LeastSquares(X, Y, sampling=kind),
-    "Metric": lambda kind: simulated(problems.LogisticRegression(X, Y, l2=1.0, test=(X, Y)), metric=kind).count.all(),
+    "Metric": lambda kind: simulated(
+        problems.Custom(lambda x: x[0] ** 2, x0=1.0)
+        if kind == "value"
+        else problems.LogisticRegression(X, Y, l2=1.0, test=(X, Y)),
+        metric=kind,
+    ).count.all(),
+    "Operation": lambda kind: kind in OPERATIONS,
+    "DrawKind": lambda kind: kind in DRAWS,
 }
 
 
@@ -99,6 +107,8 @@ DESCRIBED = {  # the section, and what describes a kind there
     "Activation": ("Problems on data", r"\b{}\b"),
     "Sampling": ("Problems on data", r"^\*\*{}\*\*"),
     "Metric": ("Problems on data", r"^\*\*Recorded\*\*[\s\S]*\b{}\b"),
+    "Operation": ("Programs", r"^\|[^|]*\b{}\b[^|]*\|"),
+    "DrawKind": ("Programs", r"\b{}\b"),
 }
 WORDS = {"absolute_value": "absolute value", "with_replacement": "with replacement", "tail_average": "tail average"}
 WORDS |= {"test_loss": "held-out loss", "test_accuracy": "accuracy"}
@@ -112,6 +122,7 @@ def test_page_describes_every_kind(enumeration, kind):
     parts = re.split(r"^##? (.+)$", (ROOT / "docs/stream.md").read_text(), flags=re.MULTILINE)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
     section, pattern = DESCRIBED[enumeration]
+    section = "Programs" if (enumeration, kind) == ("Metric", "value") else section
     words = pattern.format(WORDS.get(kind, kind))
     assert re.search(words, sections[section], re.MULTILINE | re.IGNORECASE)
 
@@ -131,7 +142,13 @@ def test_conformance_has_every_kind_of_problems_on_data():
     assert {problem._loss.name for problem in every} == set(ENUMERATIONS["Loss"])
     assert {problem._activation for problem in every if len(problem._sizes) > 2} == set(ENUMERATIONS["Activation"])
     assert {problem.sampling for problem in every} == set(ENUMERATIONS["Sampling"])
-    assert {metric for problem in every for metric in problem._METRICS} == set(ENUMERATIONS["Metric"])
+    of_programs = {"value"}
+    assert {metric for problem in every for metric in problem._METRICS} == set(ENUMERATIONS["Metric"]) - of_programs
+
+
+def test_every_operation_is_one_of_the_core():
+    views = {"slice", "element"}  # other views of their operands
+    assert set(OPERATIONS) - set(LEAVES) - views == set(ENUMERATIONS["Operation"])
 
 
 # --- the reference ----------------------------------------------------------------------------------------------------

@@ -43,7 +43,8 @@ private:
                 each([&](int v) { return result_of_two<operation>(load<R>(a + v), load<R>(b + v)); }, out);
         } else if constexpr (operands == 3) {
             for (std::int32_t r = 0; r < i.length; ++r, out += row, a += next_a, b += next_b, c += next_c)
-                each([&](int v) { return result_of_three<operation>(load<R>(a + v), load<R>(b + v), load<R>(c + v)); }, out);
+                each([&](int v) { return result_of_three<operation>(load<R>(a + v), load<R>(b + v), load<R>(c + v)); },
+                     out);
         } else if constexpr (operation == Operation::sum || operation == Operation::sum_product) {
             const int used = i.count < accumulators ? i.count : accumulators;
             for (int v = 0; v < row; v += width) {

@@ -36,6 +36,8 @@ rows (X_i, y_i). With z(x, X_i) the model's outputs and B the rows of a step's m
 - `test`: (X, y) held out, for the metrics "test_loss" and "test_accuracy".
 - `problem.replace(l2=0.1)` is a problem with other parameters on the same data, which is not copied again.
 
+**`Custom`** is any other function: what NumPy operations express is traced and runs in the same engine.
+
 Problems are frozen, hashable and equal to another by content; their arrays are read-only. `Noise` and `Projection` are
 types for annotations.
 """
@@ -43,6 +45,7 @@ types for annotations.
 from __future__ import annotations
 
 from ._base import Problem, Projection
+from ._custom import Custom
 from ._data import DataProblem
 from ._linear import HingeLoss, LeastSquares, LogisticRegression
 from ._network import MLP
@@ -52,6 +55,7 @@ from ._softmax import SoftmaxRegression
 __all__ = [
     "MLP",
     "AbsoluteValue",
+    "Custom",
     "DataProblem",
     "HingeLoss",
     "Huber",

@@ -59,6 +59,18 @@ def draws_of(noise: str, call: int, seed: int, counter: tuple[ArrayLike, int, Ar
     return _call_draws(noise, philox4x32_10(words, [seed % 2**32, seed // 2**32]), dtype)
 
 
+def units_of(call: int, seed: int, counter: tuple[ArrayLike, int, ArrayLike], dtype: Any) -> FloatArray:
+    """The variates in (0, 1] of one call, of shape (draws per call, ...): as under a Gaussian pair's logarithm."""
+    replicates, stream, substreams = counter
+    words = np.stack(np.broadcast_arrays(replicates, stream, call, substreams), axis=-1)
+    w = np.moveaxis(philox4x32_10(words, [seed % 2**32, seed // 2**32]), -1, 0)
+    if dtype == np.float32:
+        return fma(w.astype(np.float32), np.float32(2.0**-32), np.float32(2.0**-33))
+    wide = [w[2 * k + 1].astype(np.uint64) << np.uint64(32) | w[2 * k] for k in range(2)]
+    one_to_two = np.stack([(np.uint64(0x3FF << 52) | x >> np.uint64(12)).view(np.float64) for x in wide])
+    return np.asarray((one_to_two - 1.0) + 2.0**-53)
+
+
 def draws(
     noise: str,
     *,

@@ -1,0 +1,334 @@
+"""A problem of one's own: what NumPy operations express, traced once and run by the compiled core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import _core, _validate
+from .._arrays import FloatArray, frozen, short
+from .._validate import FINITE, NON_NEGATIVE, shown
+from ..programs import Program, canonical, differentiated, evaluate, trace
+from ..programs._combine import combined, noisy, summed
+from ..programs._lower import lowered
+from ._base import LARGEST_DIMENSION, Problem, Projection
+from ._sets import check_set, numbers_of, parsed_set
+
+_NOISES = ("none", "rademacher", "gaussian", "uniform")
+_POINTS = 8  # at which a gradient that is given is compared with the one that is derived
+_RELATIVE = 1e-6  # by how much it may differ there
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Custom(Problem):
+    """A function of one's own, with its noise: f(x), or f(x, a, ...), is called once, with symbols in place of numbers.
+
+    `f`: a function of the point, an array of shape (d,), and of its `parameters` by their names, which returns one
+    number. It may use NumPy: operators, `np.sum`, `max`, `min`, `mean`, `dot`, `@` with a constant matrix, `where`,
+    `abs`, `sqrt`, `exp`, `log`, `sin`, `cos`, `tanh`, `maximum`, `minimum`, `clip`, powers with a constant exponent,
+    slices. Arrays that it refers to are constants. What cannot be traced, such as a branch on a value, is a TypeError
+    that names the operation and the line. The gradient is derived; at kinks it is the subgradient of docs/stream.md,
+    "Programs".
+
+    - `x0`: the start, a number or (d,), inside the set. `dimension`: d, where x0 is a number (1 by default).
+    - `parameters`: a dictionary of numbers and arrays of shape (n,), which problems of one call may differ in.
+    - `gradient`: a function like f that returns f'(x), (d,), in place of the derived one, with which it is compared at
+      a few points.
+    - `noise`: added to the gradient in every step: "none", "rademacher", "gaussian" or "uniform", of standard deviation
+      `noise_std`, a number or (d,), as in a built-in problem; or a function of x, draw and parameters. `draw` has the
+      methods `gaussian()`, `rademacher()`, `uniform()`, of mean 0 and variance 1, `exponential()`, `laplace()`,
+      `student_t(nu)`, `stable(alpha)`, `weibull(shape)` and `pareto(alpha)`, each of shape (d,), or one number for all
+      coordinates with `size=()`; each call is a new draw.
+    - `oracle`: a function of x, draw and parameters that returns the stochastic gradient itself, in place of `noise`.
+    - `projection`: None, ("box", lower, upper) or ("ball", radius), as in a built-in problem.
+    - `minimum`: f*, for the metric "suboptimality". Without it "value" can be recorded, f(x) itself.
+
+    It runs on the CPU, with the bits of docs/stream.md on every instruction set. ValueError, TypeError: an argument
+    that is not as above.
+
+    >>> import numpy as np
+    >>> from anneal_sgd import problems, schedules, simulate
+    >>> problem = problems.Custom(
+    ...     lambda x, a: a * np.sum(np.abs(x) ** 1.5), x0=np.ones(3), parameters={"a": 0.5}, minimum=0.0,
+    ...     noise="gaussian", noise_std=1.0,
+    ... )
+    >>> problem.value([1.0, 4.0, 0.0]).item(), problem.gradient([1.0, 4.0, 0.0]).tolist()
+    (4.5, [0.75, 1.5, 0.0])
+    >>> result = simulate(problem, schedules.Linear(), base_lr=0.1, horizon=1000, replicates=1024)
+    >>> bool(result.mean < 0.15)
+    True
+    """
+
+    program: Program
+    """Of the value and of the stochastic gradient, in canonical form."""
+    parameters: Mapping[str, FloatArray]
+    projection: tuple[str, FloatArray, FloatArray] | tuple[str, float] | None
+    x0: FloatArray
+    _exact: Program = field(init=False)
+    _numbers: FloatArray = field(init=False)
+    _minimum: float | None = field(init=False)
+
+    _COMMON: ClassVar[tuple[str, ...]] = (
+        "be of one kind",
+        "be of one dimension",
+        "have one program",
+        "have one kind of projection",
+    )
+    _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality", "value")
+    _RUNS_ON_GPU: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        *,
+        x0: ArrayLike,
+        parameters: Mapping[str, ArrayLike] | None = None,
+        gradient: Callable[..., Any] | None = None,
+        noise: str | Callable[..., Any] = "none",
+        noise_std: ArrayLike | None = None,
+        oracle: Callable[..., Any] | None = None,
+        projection: Projection = None,
+        minimum: float | None = None,
+        dimension: int | None = None,
+    ) -> None:
+        """Trace and check everything."""
+        start, d = _start(x0, dimension)
+        given = _parameters(parameters)
+        kind, lower, upper, radius = parsed_set(projection)
+        ends = [np.broadcast_to(_of_dimension(name, end, d), d) for name, end in (("lower", lower), ("upper", upper))]
+        check_set(ends[0], ends[1], radius, start)
+        shapes = {name: value.shape for name, value in given.items()}
+        value = trace(_callable("f", f), dimension=d, parameters=shapes)
+        derived = canonical(differentiated(value))
+        exact = derived
+        if gradient is not None:
+            own = trace(_callable("gradient", gradient), dimension=d, parameters=shapes)
+            exact = canonical(combined(value=(value, "value"), gradient=(own, "value")))
+            _compare(exact, derived, given, start, ends[0], ends[1])
+        program = exact
+        if oracle is not None:
+            if noise != "none":
+                raise ValueError(f"noise must be left out where an oracle is given, got {shown(noise)}")
+            own = trace(_callable("oracle", oracle), dimension=d, parameters=shapes, draws=True)
+            program = canonical(combined(value=(value, "value"), gradient=(own, "value")))
+        elif callable(noise):
+            own = trace(noise, dimension=d, parameters=shapes, draws=True)
+            program = canonical(summed(exact, own))
+        elif _validate.choice("noise", noise, _NOISES) != "none":
+            if noise_std is None:
+                raise ValueError(f"noise_std must be given where noise is {noise!r}")
+            if "noise_std" in given:
+                raise ValueError("parameters must not be named 'noise_std', which is a parameter already")
+            std = _of_dimension("noise_std", numbers_of("noise_std", noise_std, NON_NEGATIVE), d)
+            given["noise_std"] = std
+            program = canonical(noisy(exact, noise, std.shape))
+        if noise_std is not None and (callable(noise) or noise == "none"):
+            raise ValueError(f"noise_std must be left out where noise is no name of one, got {shown(noise_std)}")
+        known = None if minimum is None else _validate.real("minimum", minimum, FINITE)
+        self._adopt(exact, program, given, kind, ends, radius, start, known)
+
+    def _adopt(
+        self,
+        exact: Program,
+        program: Program,
+        parameters: Mapping[str, FloatArray],
+        set_kind: str,
+        ends: Sequence[FloatArray],
+        radius: float,
+        x0: FloatArray,
+        minimum: float | None,
+    ) -> None:
+        parts = [parameters[name].reshape(-1) for name, _ in program.parameters]
+        numbers = np.concatenate([*parts, *ends, x0, [radius]]) + 0.0  # no negative zeros: equal ones have equal bytes
+        d = x0.size
+        self.__dict__.update(
+            {
+                "program": program,
+                "parameters": {name: frozen(value) for name, value in parameters.items()},
+                "projection": {"none": None, "box": ("box", *ends), "ball": ("ball", radius)}[set_kind],
+                "x0": frozen(x0),
+                "_exact": exact,
+                "_numbers": frozen(numbers),
+                "_minimum": minimum,
+                "_common": (type(self), d, program.digest, set_kind),
+            }
+        )
+
+    @property
+    def minimum(self) -> float:
+        """f*, as given. ValueError: it was not.
+
+        >>> Custom(lambda x: x[0] ** 2, x0=1.0, minimum=0.0).minimum
+        0.0
+        """
+        if self._minimum is None:
+            raise ValueError("metric must be 'value', or minimum must be given: f* is not known")
+        return self._minimum
+
+    def value(self, x: ArrayLike) -> FloatArray:
+        """f(x): for x of shape (..., d) float64 of shape (...); where d = 1 a single number will do.
+
+        ValueError: the last axis of x has not d elements.
+
+        >>> Custom(lambda x: (x[1] - x[0] ** 2) ** 2, x0=[0.0, 1.0]).value([[0.0, 1.0], [1.0, 1.0]]).tolist()
+        [1.0, 0.0]
+        """
+        return self._evaluated("value", x)
+
+    def gradient(self, x: ArrayLike) -> FloatArray:
+        """f'(x), without noise: float64 of the shape of x, (..., d).
+
+        ValueError: the last axis of x has not d elements.
+
+        >>> Custom(lambda x: (x[1] - x[0] ** 2) ** 2, x0=[0.0, 1.0]).gradient([1.0, 2.0]).tolist()
+        [-4.0, 2.0]
+        """
+        point = self._point(x)
+        return np.asarray(np.moveaxis(self._evaluated("gradient", x), 0, -1).reshape(point.shape)).reshape(np.shape(x))
+
+    def _evaluated(self, output: str, x: ArrayLike) -> FloatArray:
+        point = np.moveaxis(self._point(x), -1, 0)
+        names = {name for name, _ in self._exact.parameters}
+        values = {name: value for name, value in self.parameters.items() if name in names}
+        with np.errstate(all="ignore"):
+            result = evaluate(self._exact, point, values)[output]
+        shape = point.shape if output == "gradient" else point.shape[1:]
+        return np.array(np.broadcast_to(result, shape), np.float64)
+
+    @classmethod
+    def _stack(cls, problems: Sequence[Custom], dtype: str, *, with_minimum: bool) -> _core.Problems:
+        d = problems[0].dimension
+        rows = np.stack([p._numbers for p in problems])
+        count = rows.shape[1] - 3 * d - 1
+        return _core.Problems(
+            program=lowered(problems[0].program),
+            projection=_core.ProjectionKind[problems[0]._common[3]],
+            parameters=rows[:, :count],
+            lower=rows[:, count : count + d],
+            upper=rows[:, count + d : count + 2 * d],
+            x0=rows[:, count + 2 * d : count + 3 * d],
+            radius=rows[:, -1],
+            minimum=np.array([p.minimum if with_minimum else 0.0 for p in problems]),
+        )
+
+    @classmethod
+    def _refusal(cls, problems: Sequence[Custom], dtype: str) -> str:
+        largest = float(np.finfo(dtype).max)
+        constants = [abs(x) for node in problems[0].program.nodes if node.op == "constant" for x in node.attribute]
+        if constants and max(constants) > largest:
+            return f"f must have constants of size up to {largest:.4g} in {dtype}, got {short(max(constants))}"
+        for p in problems:
+            finite = p._numbers[np.isfinite(p._numbers)]
+            if finite.size and np.abs(finite).max() > largest:
+                return f"parameters, projection and x0 must be of size up to {largest:.4g} in {dtype}"
+            if p.projection is not None and p.projection[0] == "box":
+                lower, upper = (np.asarray(end).astype(dtype) for end in p.projection[1:])
+                if not np.all(lower < upper):
+                    return f"projection must be a box with lower < upper in {dtype}"
+        return ""
+
+    @classmethod
+    def _varying(cls, problems: Sequence[Custom]) -> dict[str, FloatArray]:
+        named = {name: np.stack([p.parameters[name] for p in problems]) for name in problems[0].parameters}
+        named["x0"] = np.stack([p.x0 for p in problems])
+        if problems[0].projection is not None:
+            named["radius"] = np.array([p._numbers[-1] for p in problems])
+        return {name: values for name, values in named.items() if np.any(values != values[0])}
+
+    @property
+    def _bytes(self) -> bytes:
+        return self._numbers.tobytes() + repr(self._minimum).encode()
+
+    def __repr__(self) -> str:
+        """The program's value, and the numbers of the problem."""
+        texts = [
+            f"{name}={short(v.item()) if v.size == 1 else shown(v.tolist())}" for name, v in self.parameters.items()
+        ]
+        return (
+            f"Custom(<program {self.program.digest[:8]}>, dimension={self.dimension}{''.join(', ' + t for t in texts)})"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by content: the program, not the function."""
+        d = self.dimension
+        ends = [self._numbers[-1 - 3 * d : -1 - 2 * d], self._numbers[-1 - 2 * d : -1 - d]]
+        arguments = (
+            self._exact.to_data(),
+            self.program.to_data(),
+            dict(self.parameters),
+            self._common[3],
+            ends,
+            float(self._numbers[-1]),
+            self.x0,
+            self._minimum,
+        )
+        return _rebuilt, arguments
+
+
+def _rebuilt(exact: Any, program: Any, parameters: Mapping[str, FloatArray], *rest: Any) -> Custom:
+    problem = Custom.__new__(Custom)
+    problem._adopt(Program.from_data(exact), Program.from_data(program), parameters, *rest)
+    return problem
+
+
+def _callable(name: str, value: object) -> Callable[..., Any]:
+    if not callable(value):
+        raise TypeError(f"{name} must be a function of x, got {shown(value)}")
+    return value
+
+
+def _start(x0: ArrayLike, dimension: int | None) -> tuple[FloatArray, int]:
+    start = _validate.real_array("x0", x0, FINITE, max_ndim=1)
+    d = start.size
+    if dimension is not None:
+        d = _validate.integer("dimension", dimension, lowest=1, highest=LARGEST_DIMENSION)
+        if start.ndim == 1 and start.size != d:
+            raise ValueError(f"x0 must be one number or have {d} elements like dimension, got {start.size}")
+    return np.array(np.broadcast_to(start, d)), d
+
+
+def _parameters(given: Mapping[str, ArrayLike] | None) -> dict[str, FloatArray]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ValueError(f"parameters must be a dictionary of names and numbers, got {shown(given)}")
+    for name in given:
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(f"parameters must have names that a function's arguments can have, got {shown(name)}")
+    return {name: _validate.real_array(f"parameters {name!r}", v, FINITE, max_ndim=1) for name, v in given.items()}
+
+
+def _of_dimension(name: str, value: float | FloatArray, d: int) -> FloatArray:
+    array = np.asarray(value, np.float64)
+    if array.ndim == 1 and array.size != d:
+        raise ValueError(f"{name} must be one number or have {d} elements, got {array.size}")
+    return array
+
+
+def _compare(
+    given: Program,
+    derived: Program,
+    parameters: Mapping[str, FloatArray],
+    x0: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+) -> None:
+    """ValueError: the gradient that was given is not f'(x) at one of a few points about the start."""
+    rng = np.random.default_rng(0)
+    scale = 1.0 + np.abs(x0)
+    points = np.clip(
+        x0[:, None] + scale[:, None] * rng.standard_normal((x0.size, _POINTS)), lower[:, None], upper[:, None]
+    )
+    with np.errstate(all="ignore"):
+        a, b = (np.broadcast_to(evaluate(p, points, parameters)["gradient"], points.shape) for p in (given, derived))
+    wrong = np.abs(a - b) > _RELATIVE * (1.0 + np.abs(b))
+    if np.any(wrong):
+        i, k = (int(n) for n in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"gradient must be the derivative of f, got {short(a[i, k])} for {short(b[i, k])} in coordinate {i} at "
+            f"x = {shown(points[:, k].tolist())}"
+        )

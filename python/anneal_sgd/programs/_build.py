@@ -1,0 +1,97 @@
+"""Builds programs node by node: equal nodes are one, and what is a number already is computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ._ir import Node, Program, Shape, shape_of
+
+# IEEE operations, which round the same everywhere; elementary functions are left to who runs the program.
+_FOLDED = {
+    "negative": np.negative,
+    "absolute": np.absolute,
+    "sqrt": np.sqrt,
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "minimum": np.minimum,
+    "maximum": np.maximum,
+}
+
+
+class Builder:
+    """A program in the making; values are the numbers of nodes."""
+
+    def __init__(self, dimension: int, parameters: Mapping[str, Shape]) -> None:
+        """Begin an empty one."""
+        self.dimension = dimension
+        self.parameters = dict(parameters)
+        self.nodes: list[Node] = []
+        self._known: dict[Node, int] = {}
+
+    def program(self, **outputs: int) -> Program:
+        """What there is so far, with these outputs."""
+        return Program(self.dimension, tuple(self.parameters.items()), tuple(self.nodes), tuple(outputs.items()))
+
+    def shape(self, value: int) -> Shape:
+        """Of a value."""
+        return self.nodes[value].shape
+
+    def node(self, op: str, *operands: int, attribute: Any = None, shape: Shape = ()) -> int:
+        """The value of an operation. ValueError: its operands do not fit."""
+        simple = self._simplified(op, operands)
+        if simple is not None:
+            return simple
+        shapes = [self.nodes[k].shape for k in operands]
+        found = shape_of(op, shapes, attribute, shape, self.dimension, self.parameters)
+        node = Node(op, operands, attribute, found)
+        if node not in self._known:
+            self._known[node] = len(self.nodes)
+            self.nodes.append(node)
+        return self._known[node]
+
+    def constant(self, *numbers: float) -> int:
+        """One number, or several as a vector; equal ones are one number where that does."""
+        return self.node("constant", attribute=tuple(x + 0.0 for x in numbers))
+
+    def value_of(self, value: int) -> tuple[float, ...] | None:
+        """The numbers of a constant; None of what is none."""
+        node = self.nodes[value]
+        return node.attribute if node.op == "constant" else None
+
+    def expanded(self, value: int, n: int) -> int:
+        """One number as a vector of n equal ones."""
+        if self.shape(value) == (n,):
+            return value
+        if n == 1:
+            return self.node("embed", value, attribute=(0, 1, 1))
+        return self.node("add", self.constant(*[0.0] * n), value)
+
+    def _simplified(self, op: str, operands: tuple[int, ...]) -> int | None:
+        known = [self.value_of(k) for k in operands]
+        if op in _FOLDED and all(numbers is not None for numbers in known):
+            with np.errstate(all="ignore"):
+                folded = np.atleast_1d(_FOLDED[op](*[np.squeeze(np.array(n)) for n in known]))
+            if all(map(math.isfinite, folded)):
+                return self.constant(*map(float, folded))
+        if len(operands) != 2:
+            return self._inner(operands[0]) if op == "negative" else None
+        a, b = operands
+        neutral = {"add": 0.0, "subtract": 0.0, "multiply": 1.0, "divide": 1.0}.get(op)
+        if neutral is not None and known[1] is not None and set(known[1]) == {neutral} and self._covers(a, b):
+            return a
+        if op in ("add", "multiply") and known[0] is not None and set(known[0]) == {neutral} and self._covers(b, a):
+            return b
+        return None
+
+    def _covers(self, a: int, b: int) -> bool:
+        return self.shape(b) in ((), self.shape(a))
+
+    def _inner(self, value: int) -> int | None:
+        node = self.nodes[value]
+        return node.operands[0] if node.op == "negative" else None

@@ -1,0 +1,118 @@
+"""The form of a program that defines its bits: docs/stream.md, "Programs"."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ._build import Builder
+from ._ir import Node, Program
+
+_MOST_FACTORS = 2**16
+
+
+def canonical(program: Program) -> Program:
+    """What computes the same, in one form: whoever traces the same operations gets the same program.
+
+    Powers become products and roots, equal nodes one, products and sums fused; what no output needs is left out.
+
+    >>> from anneal_sgd.programs import canonical, trace
+    >>> print(canonical(trace(lambda x, a: a * x[0] ** 2 + 1, dimension=1, parameters={"a": ()})))
+    v0 = parameter 'a'
+    v1 = point (1,)
+    v2 = element v1 0
+    v3 = multiply v2, v2
+    v4 = constant 1.0
+    v5 = fma v0, v3, v4
+    value = v5
+    """
+    return _ordered(_fused(_ordered(_expanded(program))))
+
+
+def _rebuilt(program: Program) -> Builder:
+    return Builder(program.dimension, dict(program.parameters))
+
+
+def _expanded(program: Program) -> Program:
+    """Equal nodes shared, numbers computed, powers as products and roots."""
+    b = _rebuilt(program)
+    copies: list[int] = []
+    for node in program.nodes:
+        operands = [copies[k] for k in node.operands]
+        if node.op == "power":
+            copies.append(_power(b, operands[0], node.attribute))
+        else:
+            copies.append(b.node(node.op, *operands, attribute=node.attribute, shape=node.shape))
+    return b.program(**{name: copies[k] for name, k in program.outputs})
+
+
+def _power(b: Builder, x: int, exponent: float) -> int:
+    size = abs(exponent)
+    whole = int(size) if size <= _MOST_FACTORS else 0
+    if size > _MOST_FACTORS or size - whole not in (0.0, 0.5) or size == 0.0:
+        return b.node("power", x, attribute=exponent)
+    result, square = None, x
+    while whole:
+        if whole & 1:
+            result = square if result is None else b.node("multiply", result, square)
+        whole >>= 1
+        square = b.node("multiply", square, square) if whole else square
+    if size % 1.0 == 0.5:
+        root = b.node("sqrt", x)
+        result = root if result is None else b.node("multiply", result, root)
+    assert result is not None
+    return result if exponent > 0 else b.node("divide", b.constant(1.0), result)
+
+
+def _ordered(program: Program) -> Program:
+    """What the outputs need, in the order in which a walk from them, in their order, first has all it needs."""
+    b = _rebuilt(program)
+    copies: dict[int, int] = {}
+    for _, output in program.outputs:
+        stack = [output]
+        while stack:
+            i = stack[-1]
+            missing = [k for k in program.nodes[i].operands if k not in copies]
+            if missing:
+                stack.append(missing[0])
+                continue
+            stack.pop()
+            if i not in copies:
+                node = program.nodes[i]
+                operands = [copies[k] for k in node.operands]
+                copies[i] = b.node(node.op, *operands, attribute=node.attribute, shape=node.shape)
+    return b.program(**{name: copies[k] for name, k in program.outputs})
+
+
+def _fused(program: Program) -> Program:
+    """A product that only one sum or difference takes is fused with it; with a sum of a vector likewise."""
+    uses = Counter(k for node in program.nodes for k in node.operands)
+    uses.update(k for _, k in program.outputs)
+    b = _rebuilt(program)
+    copies: list[int] = []
+    for node in program.nodes:
+        copies.append(_fused_node(b, program.nodes, node, copies, uses))
+    return b.program(**{name: copies[k] for name, k in program.outputs})
+
+
+def _fused_node(b: Builder, nodes: Sequence[Node], node: Node, copies: list[int], uses: Counter[int]) -> int:
+    def factors(k: int) -> tuple[int, int] | None:
+        if nodes[k].op != "multiply" or uses[k] != 1:
+            return None
+        x, y = nodes[k].operands
+        return copies[x], copies[y]
+
+    operands = [copies[k] for k in node.operands]
+    if node.op in ("add", "subtract"):
+        left, right = (factors(k) for k in node.operands)
+        if left is not None:
+            rest = operands[1] if node.op == "add" else b.node("negative", operands[1])
+            return b.node("fma", *left, rest)
+        if right is not None:
+            x, y = right
+            return b.node("fma", x if node.op == "add" else b.node("negative", x), y, operands[0])
+    if node.op == "sum":
+        pair = factors(node.operands[0])
+        if pair is not None and b.shape(pair[0]) == b.shape(pair[1]):
+            return b.node("sum_product", *pair)
+    return b.node(node.op, *operands, attribute=node.attribute, shape=node.shape)

@@ -1,0 +1,269 @@
+"""Programs as data: nodes in topological order, each an operation on values of shape () or (n,), and named outputs.
+
+`OPERATIONS` lists the operations. Every program is checked when it is made, so that what reads one need not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+Shape: TypeAlias = tuple[int, ...]
+
+ELEMENTWISE = {
+    **dict.fromkeys(("negative", "absolute", "sign", "sqrt", "exp", "log", "sin", "cos", "tanh", "power"), 1),
+    **dict.fromkeys(("add", "subtract", "multiply", "divide", "minimum", "maximum", "less"), 2),
+    **dict.fromkeys(("fma", "select"), 3),
+}
+"""Operations on number after number, and how many operands they have; one number is taken for several."""
+
+REDUCTIONS = {"sum": 1, "sum_product": 2, "max": 1, "min": 1}
+LEAVES = ("point", "parameter", "constant", "draw")
+DRAWS = ("gaussian", "rademacher", "uniform", "unit")
+OPERATIONS = (*LEAVES, *ELEMENTWISE, *REDUCTIONS, "first_max", "first_min", "matvec", "slice", "element", "embed")
+LARGEST = 2**24 - 1  # numbers of a value
+
+
+@dataclass(frozen=True)
+class Node:
+    """One value: an operation, the numbers of the nodes that it takes, what else it needs, and its shape."""
+
+    op: str
+    operands: tuple[int, ...]
+    attribute: Any
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a function does with a point of `dimension` numbers and with parameters, traced.
+
+    ValueError: an operation that there is not, operands that do not fit it, an output that there is not.
+
+    >>> from anneal_sgd.programs import trace
+    >>> program = trace(lambda x, a: a * abs(x[0]), dimension=1, parameters={"a": ()})
+    >>> print(program)
+    v0 = point (1,)
+    v1 = parameter 'a'
+    v2 = element v0 0
+    v3 = absolute v2
+    v4 = multiply v1, v3
+    value = v4
+    """
+
+    dimension: int
+    parameters: tuple[tuple[str, Shape], ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[tuple[str, int], ...]
+
+    def __post_init__(self) -> None:
+        """Check everything."""
+        _whole("dimension", self.dimension, 1, LARGEST)
+        shapes = _named_shapes(self.parameters)
+        for i, node in enumerate(self.nodes):
+            if not isinstance(node, Node) or not isinstance(node.operands, tuple):
+                raise ValueError(f"nodes must be Node, got {node!r} as node {i}")
+            for k in node.operands:
+                _whole(f"operands of node {i}", k, 0, i - 1)
+            operands = [self.nodes[k].shape for k in node.operands]
+            try:
+                shape = shape_of(node.op, operands, node.attribute, node.shape, self.dimension, shapes)
+            except (TypeError, KeyError, IndexError):
+                raise ValueError(f"node {i} must be an operation on what it takes, got {node!r}") from None
+            if shape != node.shape:
+                raise ValueError(f"node {i} must have shape {shape}, got {node.shape!r}")
+        if len({name for name, _ in self.outputs}) != len(self.outputs):
+            raise ValueError("outputs must have names of their own")
+        for name, k in self.outputs:
+            if not isinstance(name, str):
+                raise ValueError(f"outputs must be named by text, got {name!r}")
+            _whole(f"output {name!r}", k, 0, len(self.nodes) - 1)
+
+    def output(self, name: str) -> int:
+        """The node of an output. KeyError: there is none of that name."""
+        return dict(self.outputs)[name]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content, hexadecimal."""
+        return hashlib.sha256(json.dumps(self.to_data(), sort_keys=True).encode()).hexdigest()
+
+    def to_data(self) -> dict[str, Any]:
+        """As JSON takes it; floats as hexadecimal text, so that nothing is lost."""
+        return {
+            "dimension": self.dimension,
+            "parameters": [[name, list(shape)] for name, shape in self.parameters],
+            "nodes": [[n.op, list(n.operands), _attribute_data(n.attribute), list(n.shape)] for n in self.nodes],
+            "outputs": [[name, k] for name, k in self.outputs],
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Program:
+        """What `to_data` wrote. ValueError: anything else; nothing of it is executed."""
+        try:
+            return cls(
+                data["dimension"],
+                tuple((name, tuple(shape)) for name, shape in data["parameters"]),
+                tuple(Node(op, tuple(k), _attribute(op, a), tuple(shape)) for op, k, a, shape in data["nodes"]),
+                tuple((name, k) for name, k in data["outputs"]),
+            )
+        except (TypeError, KeyError, AttributeError, OverflowError) as error:
+            raise ValueError(f"data must be what Program.to_data gives, got {type(error).__name__}: {error}") from None
+
+    def __str__(self) -> str:
+        """A line for every node and output."""
+        lines = []
+        for i, node in enumerate(self.nodes):
+            operands = ", ".join(f"v{k}" for k in node.operands)
+            attribute = "" if node.attribute is None else _shortened(node.attribute)
+            shape = "" if node.shape == () else str(node.shape)
+            lines.append(" ".join(filter(None, (f"v{i} =", node.op, operands, attribute, shape))))
+        return "\n".join([*lines, *(f"{name} = v{k}" for name, k in self.outputs)])
+
+
+def shape_of(
+    op: str,
+    operands: Sequence[Shape],
+    attribute: Any,
+    shape: Shape,
+    dimension: int,
+    parameters: Mapping[str, Shape],
+) -> Shape:
+    """The shape of an operation's value; `shape` is what is asked for, which a draw is free to choose.
+
+    ValueError: there is no such operation, or its operands or its attribute do not fit.
+    """
+    if op in ELEMENTWISE:
+        _count(op, operands, ELEMENTWISE[op])
+        if op == "power":
+            _finite(f"the exponent of {op}", attribute)
+        elif attribute is not None:
+            raise ValueError(f"{op} must have no attribute, got {attribute!r}")
+        return broadcast(op, operands)
+    if op == "point":
+        _count(op, operands, 0)
+        return (dimension,)
+    if op == "parameter":
+        _count(op, operands, 0)
+        return parameters[attribute]
+    if op == "constant":
+        _count(op, operands, 0)
+        for x in attribute:
+            _finite("constant", x)
+        if not 1 <= len(attribute) <= LARGEST:
+            raise ValueError(f"constant must have numbers, got {len(attribute)}")
+        return () if len(attribute) == 1 else (len(attribute),)
+    if op == "draw":
+        _count(op, operands, 0)
+        place, kind = attribute
+        _whole("the place of a draw", place, -1, 2**20)
+        if kind not in DRAWS:
+            raise ValueError(f"draw must be one of {', '.join(DRAWS)}, got {kind!r}")
+        return _shape("draw", shape)
+    _count(op, operands, 2 if op == "sum_product" else 1)
+    if op == "embed" and operands[0] == ():
+        operands = [(1,)]
+    if any(len(s) != 1 for s in operands):
+        raise ValueError(f"{op} must be of a value of shape (n,), got {', '.join(map(str, operands))}")
+    n = operands[0][0]
+    if op in REDUCTIONS:
+        if operands[-1] != operands[0]:
+            raise ValueError(f"{op} must be of values of one shape, got {operands[0]} and {operands[1]}")
+        return ()
+    if op in ("first_max", "first_min"):
+        return (n,)
+    if op == "matvec":
+        if not attribute or any(len(row) != n for row in attribute):
+            raise ValueError(f"matvec must have a matrix with {n} columns")
+        for row in attribute:
+            for x in row:
+                _finite("matrix", x)
+        return (len(attribute),)
+    if op == "slice":
+        start, stop, step = attribute
+        picked = range(start, stop, step)
+        if not picked or min(picked) < 0 or max(picked) >= n:
+            raise ValueError(f"slice must pick some of {n} numbers, got {attribute}")
+        return (len(picked),)
+    if op == "element":
+        _whole("the index of element", attribute, 0, n - 1)
+        return ()
+    if op == "embed":
+        start, step, size = attribute
+        _whole("the length of embed", size, 1, LARGEST)
+        last = start + (n - 1) * step
+        if step == 0 or not 0 <= min(start, last) <= max(start, last) < size:
+            raise ValueError(f"embed must lie within {size} numbers, got {attribute} for {n}")
+        return (size,)
+    raise ValueError(f"op must be one of {', '.join(OPERATIONS)}, got {op!r}")
+
+
+def broadcast(op: str, shapes: Sequence[Shape]) -> Shape:
+    """() with () is (), with (n,) it is (n,). ValueError: two lengths."""
+    lengths = {shape for shape in shapes if shape != ()}
+    if len(lengths) > 1:
+        raise ValueError(f"{op} must be of values of one length, got {' and '.join(map(str, sorted(lengths)))}")
+    return lengths.pop() if lengths else ()
+
+
+def _count(op: str, operands: Sequence[Shape], count: int) -> None:
+    if len(operands) != count:
+        raise ValueError(f"{op} must have {count} operands, got {len(operands)}")
+
+
+def _whole(name: str, value: Any, low: int, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{name} must be an integer in {low} .. {high}, got {value!r}")
+
+
+def _finite(name: str, value: Any) -> None:
+    if type(value) is not float or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite float, got {value!r}")
+
+
+def _shape(name: str, shape: Any) -> Shape:
+    if not isinstance(shape, tuple) or len(shape) > 1:
+        raise ValueError(f"the shape of {name} must be () or (n,), got {shape!r}")
+    for n in shape:
+        _whole(f"the length of {name}", n, 1, LARGEST)
+    return shape
+
+
+def _named_shapes(parameters: Any) -> dict[str, Shape]:
+    shapes = {}
+    for name, shape in parameters:
+        if not isinstance(name, str) or name in shapes:
+            raise ValueError(f"parameters must have names of their own, got {name!r}")
+        shapes[name] = _shape(f"parameter {name!r}", shape)
+    return shapes
+
+
+def _attribute_data(attribute: Any) -> Any:
+    if isinstance(attribute, float):
+        return attribute.hex()
+    return [_attribute_data(x) for x in attribute] if isinstance(attribute, tuple) else attribute
+
+
+def _attribute(op: str, data: Any) -> Any:
+    if op == "power":
+        return float.fromhex(data)
+    if op == "constant":
+        return tuple(map(float.fromhex, data))
+    if op == "matvec":
+        return tuple(tuple(map(float.fromhex, row)) for row in data)
+    return tuple(data) if isinstance(data, list) else data
+
+
+def _shortened(attribute: Any) -> str:
+    if isinstance(attribute, tuple) and attribute and isinstance(attribute[0], tuple):
+        return f"<{len(attribute)} x {len(attribute[0])} matrix>"
+    if isinstance(attribute, tuple) and len(attribute) > 8:
+        return f"<{len(attribute)} numbers>"
+    if isinstance(attribute, tuple) and len(attribute) == 1:
+        return repr(attribute[0])
+    return repr(attribute)

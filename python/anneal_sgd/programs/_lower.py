@@ -1,0 +1,216 @@
+"""From a canonical program to instructions over registers, as the compiled core takes them.
+
+A register holds one number per trajectory; a value of shape (n,) takes n of them, one after another. Registers are, in
+this order: the point, constants, parameters, what follows from these alone (computed once per problem, the prologue),
+and the rest, which values share whose lives do not overlap. A slice is no instruction but another view of its operand.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import _core
+from .._arrays import IntArray
+from ._ir import Program
+
+NOISE_PLACE = -1
+"""Of the draw that `noise=` of a problem adds: it has the counters of a built-in problem's noise."""
+
+_FIRST_PURPOSE = 4  # of docs/stream.md, "Words": those before are of built-in problems
+_MOST_PLACES = 2**8 - _FIRST_PURPOSE
+_VIEWS = ("slice", "element")
+
+
+class _View(NamedTuple):
+    """Where the numbers of a value are: the core's Operand."""
+
+    drawn: bool
+    row: int
+    step: int
+
+
+def lowered(program: Program) -> _core.Program:
+    """A canonical program with outputs "gradient", (d,), and "value", (), for the compiled core.
+
+    ValueError: more places of draws than there are counters for.
+    """
+    return _Lowering(program).result()
+
+
+class _Lowering:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.size = [prod(node.shape) for node in program.nodes]
+        self.views: dict[int, _View] = {}
+        self.numbers: list[float] = []
+        self.constants: list[float] = []
+        self.draws: list[tuple[int, int, int, int]] = []
+        self.registers = program.dimension
+        self._place_leaves()
+
+    def _place_leaves(self) -> None:
+        nodes = self.program.nodes
+        for i, node in enumerate(nodes):
+            if node.op == "point":
+                self.views[i] = _View(False, 0, 1)
+            elif node.op == "constant":
+                self.views[i] = _View(False, self._take(self.size[i]), int(self.size[i] > 1))
+                self.constants += node.attribute
+        parameters = {}
+        for name, shape in self.program.parameters:
+            parameters[name] = self._take(prod(shape))
+        self.parameter_count = self.registers - self.program.dimension - len(self.constants)
+        rows = 0
+        for i, node in enumerate(nodes):
+            if node.op == "parameter":
+                self.views[i] = _View(False, parameters[node.attribute], int(node.shape != ()))
+            elif node.op == "draw":
+                place, kind = node.attribute
+                if place >= _MOST_PLACES:
+                    raise ValueError(f"draws must be of at most {_MOST_PLACES} places, got place {place}")
+                purpose = 0 if place == NOISE_PLACE else _FIRST_PURPOSE + place
+                self.draws.append((_core.DrawKind[kind].value, purpose << 24, rows, self.size[i]))
+                self.views[i] = _View(True, rows, int(node.shape != ()))
+                rows += self.size[i]
+
+    def _take(self, count: int) -> int:
+        first = self.registers
+        self.registers += count
+        return first
+
+    def result(self) -> _core.Program:
+        nodes, outputs = self.program.nodes, dict(self.program.outputs)
+        fixed = [node.op in ("constant", "parameter") for node in nodes]
+        for i, node in enumerate(nodes):
+            if node.operands:
+                fixed[i] = all(fixed[k] for k in node.operands)
+        prologue = []
+        for i, node in enumerate(nodes):
+            if fixed[i] and node.operands and node.op not in _VIEWS:
+                self.views[i] = _View(False, self._take(self.size[i]), int(node.shape != ()))
+                prologue.append(self._instruction(i))
+            elif fixed[i] and node.op in _VIEWS:
+                self.views[i] = self._view(i)
+        shared = self.registers
+        code: dict[str, list[list[int]]] = {}
+        results: dict[str, list[int]] = {}
+        most = shared
+        views = dict(self.views)
+        for name in ("gradient", "value"):
+            self.views = dict(views)
+            self.registers = shared
+            code[name] = self._code(outputs[name])
+            most = max(most, self.registers)
+            results[name] = [int(part) for part in self.views[outputs[name]]]
+        return _core.Program(
+            dimension=self.program.dimension,
+            registers=most,
+            constants=np.array(self.constants, np.float64),
+            parameter_count=self.parameter_count,
+            numbers=np.array(self.numbers, np.float64),
+            draws=np.array(self.draws, np.int64).reshape(-1, 4),
+            prologue=_array(prologue),
+            gradient=_array(code["gradient"]),
+            value=_array(code["value"]),
+            gradient_result=results["gradient"],
+            value_result=results["value"],
+        )
+
+    def _code(self, output: int) -> list[list[int]]:
+        """What computes an output from what has a place already."""
+        nodes = self.program.nodes
+        needed = {output}
+        for i in range(output, -1, -1):
+            if i in needed and i not in self.views:
+                needed.update(nodes[i].operands)
+        order = [i for i in sorted(needed) if i not in self.views]
+        owner = {i: i for i in needed}  # whose registers a value has: a slice, those of its operand
+        last: dict[int, int] = {output: len(nodes)}
+        for i in order:
+            if nodes[i].op in _VIEWS:
+                owner[i] = owner[nodes[i].operands[0]]
+        for i in order:
+            for k in nodes[i].operands:
+                last[owner[k]] = max(last.get(owner[k], -1), i)
+        last[owner[output]] = len(nodes)
+        free = _Free(self)
+        own: dict[int, tuple[int, int]] = {}
+        code = []
+        for i in order:
+            if nodes[i].op in _VIEWS:
+                self.views[i] = self._view(i)
+                continue
+            first = free.take(self.size[i])
+            own[i] = (first, self.size[i])
+            self.views[i] = _View(False, first, int(nodes[i].shape != ()))
+            code.append(self._instruction(i))
+            for k in {owner[k] for k in nodes[i].operands}:
+                if k in own and last[k] == i:
+                    free.give_back(*own.pop(k))
+            if i not in last:  # nobody's operand
+                free.give_back(*own.pop(i))
+        return code
+
+    def _view(self, i: int) -> _View:
+        node = self.program.nodes[i]
+        view = self.views[node.operands[0]]
+        if node.op == "element":
+            return _View(view.drawn, view.row + node.attribute * view.step, 0)
+        start, _, step = node.attribute
+        return _View(view.drawn, view.row + start * view.step, step * view.step)
+
+    def _instruction(self, i: int) -> list[int]:
+        node = self.program.nodes[i]
+        kind, length = _core.Operation[node.op].value, self.size[i]
+        first = step = count = 0
+        if node.op == "power":
+            first = self._number([node.attribute])
+        elif node.op in ("sum", "sum_product", "max", "min", "first_max", "first_min"):
+            count = self.size[node.operands[0]]
+        elif node.op == "matvec":
+            count = self.size[node.operands[0]]
+            first = self._number([x for row in node.attribute for x in row])
+        elif node.op == "embed":
+            first, step, _ = node.attribute
+            count = self.size[node.operands[0]]
+        operands = [self.views[k] for k in node.operands]
+        operands += [operands[0]] * (3 - len(operands))
+        return [kind, self.views[i].row, length, *(int(x) for view in operands for x in view), first, step, count]
+
+    def _number(self, values: list[float]) -> int:
+        first = len(self.numbers)
+        self.numbers += values
+        return first
+
+
+class _Free:
+    """Registers that no value needs any more: runs of them, by first."""
+
+    def __init__(self, lowering: _Lowering) -> None:
+        self.lowering = lowering
+        self.runs: dict[int, int] = {}
+
+    def take(self, count: int) -> int:
+        for first, length in sorted(self.runs.items()):
+            if length >= count:
+                del self.runs[first]
+                if length > count:
+                    self.runs[first + count] = length - count
+                return first
+        return self.lowering._take(count)
+
+    def give_back(self, first: int, count: int) -> None:
+        if first + count in self.runs:
+            count += self.runs.pop(first + count)
+        for other, length in self.runs.items():
+            if other + length == first:
+                self.runs[other] = length + count
+                return
+        self.runs[first] = count
+
+
+def _array(code: list[list[int]]) -> IntArray:
+    return np.array(code, np.int64).reshape(-1, 15)

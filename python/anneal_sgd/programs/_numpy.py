@@ -1,0 +1,145 @@
+"""What NumPy's functions are to symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ._symbol import FUNCTIONS, UFUNCS, Symbol, lifted, product, refused
+
+
+def _plain(op: str) -> Callable[..., Symbol]:
+    return lambda s, *operands: s._made(op, *operands)
+
+
+def _not(s: Symbol, condition: Any) -> Symbol:
+    return s._made("select", condition, 0.0, 1.0)
+
+
+def _power(s: Symbol, base: Any, exponent: Any) -> Symbol:
+    if isinstance(exponent, Symbol):
+        known = s._builder.value_of(exponent._value)
+        if known is None or len(known) != 1:
+            return _power_of_number(s, base, exponent)
+        exponent = known[0]
+    if np.ndim(exponent) != 0:
+        raise refused("A power with several exponents")
+    e = float(exponent)
+    if not np.isfinite(e):
+        raise ValueError(f"exponents must be finite, got {e}")
+    if e == 0.0:
+        return s._made("add", s._made("multiply", base, 0.0), 1.0)
+    return s._made("power", base, attribute=e) if e != 1.0 else s._made("add", base, 0.0)
+
+
+def _power_of_number(s: Symbol, base: Any, exponent: Symbol) -> Symbol:
+    if isinstance(base, Symbol) or np.ndim(base) != 0 or not float(base) > 0:
+        raise refused("A power whose base and exponent are no constants")
+    return s._made("exp", s._made("multiply", exponent, s._made("log", float(base))))
+
+
+def _logaddexp(s: Symbol, a: Any, b: Any) -> Symbol:
+    apart = s._made("exp", s._made("negative", s._made("absolute", s._made("subtract", a, b))))
+    return s._made("add", s._made("maximum", a, b), s._made("log", s._made("add", 1.0, apart)))
+
+
+_UFUNCS: dict[str, Callable[..., Any]] = {
+    **{name: _plain(name) for name in ("add", "subtract", "multiply", "divide", "negative", "absolute", "sign")},
+    **{name: _plain(name) for name in ("sqrt", "exp", "log", "sin", "cos", "tanh", "minimum", "maximum", "less")},
+    "true_divide": _plain("divide"),
+    "fabs": _plain("absolute"),
+    "positive": lambda s, a: s._made("add", a, 0.0),
+    "square": lambda s, a: s._made("power", a, attribute=2.0),
+    "reciprocal": lambda s, a: s._made("divide", 1.0, a),
+    "power": _power,
+    "float_power": _power,
+    "greater": lambda s, a, b: s._made("less", b, a),
+    "less_equal": lambda s, a, b: _not(s, s._made("less", b, a)),
+    "greater_equal": lambda s, a, b: _not(s, s._made("less", a, b)),
+    "logical_and": _plain("multiply"),
+    "logical_or": _plain("maximum"),
+    "logical_not": _not,
+    "bitwise_and": _plain("multiply"),
+    "bitwise_or": _plain("maximum"),
+    "invert": _not,
+    "logaddexp": _logaddexp,
+    "tan": lambda s, a: s._made("divide", s._made("sin", a), s._made("cos", a)),
+    "hypot": lambda s, a, b: _hypot(s, a, b),
+    "matmul": lambda _, a, b: product(a, b),
+    "vecdot": lambda _, a, b: product(a, b),
+    "clip": lambda s, a, low, high: _clip(s, a, low, high),
+}
+
+
+def _hypot(s: Symbol, a: Any, b: Any) -> Symbol:
+    return s._made("sqrt", s._made("add", s._made("multiply", a, a), s._made("multiply", b, b)))
+
+
+def _clip(s: Symbol, a: Any, a_min: Any = None, a_max: Any = None, **names: Any) -> Symbol:
+    low, high = names.pop("min", a_min), names.pop("max", a_max)
+    if names:
+        raise refused(f"np.clip with {', '.join(names)}")
+    result = s._made("add", a, 0.0)
+    if low is not None:
+        result = s._made("maximum", result, low)
+    return result if high is None else s._made("minimum", result, high)
+
+
+def _norm(s: Symbol, x: Any, ord: Any = None) -> Symbol:
+    if ord in (None, 2):
+        return s._made("sqrt", product(x, x))
+    if ord == 1:
+        return s._made("absolute", x).sum()
+    if ord == np.inf:
+        return s._made("absolute", x).max()
+    raise refused(f"np.linalg.norm with ord={ord!r}")
+
+
+def _concatenate(s: Symbol, parts: Any, axis: int = 0) -> Symbol:
+    if axis not in (0, -1):
+        raise refused(f"np.concatenate over axis {axis}")
+    values = [lifted(s._builder, part) for part in parts]
+    sizes = [s._builder.shape(v)[0] if s._builder.shape(v) else 1 for v in values]
+    total, result = sum(sizes), None
+    for i, value in enumerate(values):
+        start = sum(sizes[:i])
+        part = Symbol(s._builder, s._builder.node("embed", value, attribute=(start, 1, total)))
+        result = part if result is None else s._made("add", result, part)
+    assert result is not None
+    return result
+
+
+def _roll(s: Symbol, x: Symbol, shift: int) -> Symbol:
+    k = int(shift) % len(x)
+    return s._made("add", x, 0.0) if k == 0 else _concatenate(s, [x[-k:], x[:-k]])
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "sum": lambda _, a, axis=None: a.sum(axis),
+    "mean": lambda _, a, axis=None: a.mean(axis),
+    "max": lambda _, a, axis=None: a.max(axis),
+    "amax": lambda _, a, axis=None: a.max(axis),
+    "min": lambda _, a, axis=None: a.min(axis),
+    "amin": lambda _, a, axis=None: a.min(axis),
+    "dot": lambda _, a, b: product(a, b),
+    "inner": lambda _, a, b: product(a, b),
+    "vdot": lambda _, a, b: product(a, b),
+    "where": lambda s, condition, a, b: s._made("select", condition, a, b),
+    "clip": _clip,
+    "norm": _norm,
+    "concatenate": _concatenate,
+    "stack": lambda s, parts, axis=0: _concatenate(s, parts, axis),
+    "diff": lambda _, a: a[1:] - a[:-1],
+    "roll": _roll,
+    "flip": lambda _, a: a[::-1],
+    "zeros_like": lambda s, a: s._made("multiply", 0.0, np.zeros(a.shape)) if a.shape else s._made("add", 0.0, 0.0),
+    "ones_like": lambda s, a: s._made("multiply", 1.0, np.ones(a.shape)) if a.shape else s._made("add", 1.0, 0.0),
+    "shape": lambda _, a: a.shape,
+    "ndim": lambda _, a: a.ndim,
+    "size": lambda _, a: a.size,
+}
+
+UFUNCS.update(_UFUNCS)
+FUNCTIONS.update(_FUNCTIONS)

@@ -1,0 +1,202 @@
+"""Numbers that are not known yet, and what is done with them.
+
+A `Symbol` takes part in NumPy's operators, ufuncs and functions. Anything else that a function might do with it, such
+as branching on it, is a TypeError that names the operation and the line.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from ._build import Builder
+from ._ir import LARGEST, Shape
+
+_HERE = str(Path(__file__).parent)
+_MOST_ITERATED = 64  # numbers of a symbol that a loop may take one by one
+
+# What NumPy's functions are to symbols, by name; _numpy.py fills them. Their first argument is a symbol.
+UFUNCS: dict[str, Callable[..., Any]] = {}
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
+
+
+def place() -> str:
+    """The line of the function that is being traced."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and (
+        frame.f_code.co_filename.startswith(_HERE) or "numpy" in Path(frame.f_code.co_filename).parts
+    ):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def refused(what: str) -> TypeError:
+    """The error for an operation that cannot be traced."""
+    return TypeError(f"{what} cannot be traced ({place()}): the function is called once, with symbols for numbers")
+
+
+def lifted(builder: Builder, value: Any, what: str = "an operand") -> int:
+    """A symbol's value, or a number or vector as a constant."""
+    if isinstance(value, Symbol):
+        if value._builder is not builder:
+            raise refused("A symbol of another function")
+        return value._value
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf" or array.ndim > 1 or not 1 <= array.size <= LARGEST:
+        raise refused(f"{what}, {type(value).__name__} of shape {array.shape},")
+    numbers = array.astype(np.float64).reshape(-1)
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"constants must be finite, got {numbers[~np.isfinite(numbers)][0]} ({place()})")
+    constant = builder.constant(*map(float, numbers))
+    return builder.expanded(constant, 1) if array.ndim == 1 and array.size == 1 else constant
+
+
+class Symbol(NDArrayOperatorsMixin):
+    """A number, or a vector of them, that is not known yet."""
+
+    __slots__ = ("_builder", "_value")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, builder: Builder, value: int) -> None:
+        """A value of a program in the making."""
+        self._builder, self._value = builder, value
+
+    @property
+    def shape(self) -> Shape:
+        """() or (n,)."""
+        return self._builder.shape(self._value)
+
+    @property
+    def ndim(self) -> int:
+        """0 or 1."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """1 or n."""
+        return math.prod(self.shape)
+
+    @property
+    def T(self) -> Symbol:
+        """Itself, as of an array of one dimension."""
+        return self
+
+    def __len__(self) -> int:
+        """N."""
+        if self.shape == ():
+            raise refused("len() of one number")
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> Symbol:
+        """A number, or a slice."""
+        if self.shape == () or not isinstance(index, int | np.integer | slice):
+            raise refused(f"Indexing with {type(index).__name__}")
+        n = self.shape[0]
+        if isinstance(index, slice):
+            picked = range(n)[index]
+            if not picked:
+                raise ValueError(f"slices must not be empty, got {index} of {n} numbers ({place()})")
+            stop = picked[-1] + (1 if picked.step > 0 else -1)
+            return self._made("slice", self, attribute=(picked.start, stop, picked.step))
+        if not -n <= index < n:
+            raise IndexError(f"index must be in {-n} .. {n - 1}, got {index} ({place()})")
+        return self._made("element", self, attribute=int(index) % n)
+
+    def __iter__(self) -> Iterator[Symbol]:
+        """Number after number, where they are few."""
+        if len(self) > _MOST_ITERATED:
+            raise refused(f"A loop over {len(self)} numbers, more than {_MOST_ITERATED},")
+        return (self[i] for i in range(len(self)))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """TypeError."""
+        raise refused("Assignment to an element")
+
+    def __bool__(self) -> bool:
+        """TypeError."""
+        raise refused("A branch on a value (use np.where)")
+
+    def __float__(self) -> float:
+        """TypeError."""
+        raise refused("Conversion to a number")
+
+    __int__ = __index__ = __complex__ = __float__
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        """TypeError."""
+        raise refused("Conversion to an array")
+
+    def sum(self, axis: Any = None) -> Symbol:
+        """As `np.sum`."""
+        return self._reduced("sum", axis)
+
+    def max(self, axis: Any = None) -> Symbol:
+        """As `np.max`."""
+        return self._reduced("max", axis)
+
+    def min(self, axis: Any = None) -> Symbol:
+        """As `np.min`."""
+        return self._reduced("min", axis)
+
+    def mean(self, axis: Any = None) -> Symbol:
+        """As `np.mean`."""
+        return self._made("divide", self._reduced("sum", axis), float(self.size))
+
+    def dot(self, other: Any) -> Symbol:
+        """As `np.dot`."""
+        return product(self, other)
+
+    def _reduced(self, op: str, axis: Any) -> Symbol:
+        if axis not in (None, 0, -1):
+            raise refused(f"A reduction over axis {axis!r}")
+        return self._made(op, self) if self.shape else self
+
+    def _made(self, op: str, *operands: Any, attribute: Any = None) -> Symbol:
+        values = [lifted(self._builder, x) for x in operands]
+        try:
+            return Symbol(self._builder, self._builder.node(op, *values, attribute=attribute))
+        except ValueError as error:
+            raise ValueError(f"{error} ({place()})") from None
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        """NumPy's operators and functions of numbers."""
+        name = ufunc.__name__
+        if method != "__call__" or name not in UFUNCS:
+            raise refused(f"np.{name}" if method == "__call__" else f"np.{name}.{method}")
+        if any(value is not None for value in options.values()):
+            raise refused(f"np.{name} with {', '.join(options)}")
+        return UFUNCS[name](self, *inputs)
+
+    def __array_function__(self, function: Any, _: Any, arguments: Any, options: Any) -> Any:
+        """NumPy's functions of arrays."""
+        name = function.__name__
+        if name not in FUNCTIONS:
+            raise refused(f"np.{name}")
+        try:
+            return FUNCTIONS[name](self, *arguments, **options)
+        except TypeError as error:
+            if str(error).startswith(("A ", "np.", "Ind", "Ass", "Conv", "an op", "len")):
+                raise
+            raise refused(f"np.{name} with these arguments") from None
+
+
+def product(a: Any, b: Any) -> Symbol:
+    """`a @ b`, of vectors, or of a constant matrix and a vector."""
+    matrix_first = not isinstance(a, Symbol) and np.ndim(a) == 2
+    matrix_last = not isinstance(b, Symbol) and np.ndim(b) == 2
+    symbol: Symbol = b if isinstance(b, Symbol) else a
+    if matrix_first or matrix_last:
+        matrix = np.asarray(a if matrix_first else np.asarray(b).T, np.float64)
+        if not np.isfinite(matrix).all():
+            raise ValueError(f"constants must be finite, got a matrix that is not ({place()})")
+        return symbol._made("matvec", symbol, attribute=tuple(tuple(map(float, row)) for row in matrix))
+    values = [lifted(symbol._builder, x) for x in (a, b)]
+    if any(symbol._builder.shape(v) == () for v in values):
+        return symbol._made("multiply", a, b)
+    return symbol._made("sum", symbol._made("multiply", a, b))

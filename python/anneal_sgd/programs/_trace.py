@@ -1,0 +1,58 @@
+"""Calls a function with symbols in place of numbers and writes down what it does with them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from . import _numpy as _numpy  # what symbols know of NumPy
+from ._build import Builder
+from ._draws import Draws
+from ._ir import Program, Shape
+from ._symbol import Symbol, lifted
+
+
+def trace(
+    f: Callable[..., Any],
+    *,
+    dimension: int,
+    parameters: Mapping[str, Shape] | None = None,
+    draws: bool = False,
+) -> Program:
+    """What `f(x, a, ...)` does, as a program with the output "value".
+
+    `x` has shape (dimension,); the other arguments of f are `parameters` by their names, of shapes () or (n,), after
+    `draw` where there are `draws`. The value is one number; of a function of draws, a vector as long as x.
+
+    TypeError: an operation that cannot be traced, by name and line. ValueError: shapes that do not fit, a parameter
+    that f needs and that is not given.
+
+    >>> import numpy as np
+    >>> from anneal_sgd.programs import canonical
+    >>> print(canonical(trace(lambda x: np.sum(x**2), dimension=2)))
+    v0 = point (2,)
+    v1 = sum_product v0, v0
+    value = v1
+    """
+    shapes = dict(parameters or {})
+    builder = Builder(dimension, shapes)
+    arguments: list[Any] = [Symbol(builder, builder.node("point"))]
+    if draws:
+        arguments.append(Draws(builder))
+    named = {}
+    for name, parameter in list(inspect.signature(f).parameters.items())[len(arguments) :]:
+        if name in shapes:
+            named[name] = Symbol(builder, builder.node("parameter", attribute=name))
+        elif parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        ):
+            raise ValueError(f"parameters must have {name!r}, which the function takes, got {sorted(shapes)}")
+    result = f(*arguments, **named)
+    value = lifted(builder, result, "the result")
+    if draws:
+        value = builder.expanded(value, dimension) if builder.shape(value) == () else value
+    elif builder.shape(value) == (1,) and dimension == 1:
+        value = builder.node("element", value, attribute=0)
+    return builder.program(value=value)

@@ -1,0 +1,233 @@
+"""Programs, of docs/stream.md: what each operation computes, and the trajectory of a problem that is a program."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from . import functions
+from .arithmetic import FloatArray, fma, fold, greater, lesser, moved
+from .averages import Averages
+from .draws import draws_of, draws_per_call, units_of
+from .schedules import Schedule, learning_rates
+
+ACCUMULATORS = 32
+
+
+class Node(Protocol):
+    """One value of a program, as `anneal_sgd.programs.Node`."""
+
+    op: str
+    operands: tuple[int, ...]
+    attribute: Any
+    shape: tuple[int, ...]
+
+
+class Program(Protocol):
+    """As `anneal_sgd.programs.Program`."""
+
+    nodes: Sequence[Node]
+
+    def output(self, name: str) -> int:
+        """The node of an output."""
+
+
+_ON_ONE = {
+    "negative": lambda a: -a,
+    "absolute": np.abs,
+    "sign": functions.sign,
+    "sqrt": np.sqrt,
+    "exp": functions.exponential,
+    "log": functions.logarithm,
+    "sin": functions.sine,
+    "cos": functions.cosine,
+    "tanh": functions.hyperbolic_tangent,
+}
+_ON_SEVERAL = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b,
+    "minimum": functions.minimum,
+    "maximum": functions.maximum,
+    "less": lambda a, b: np.where(a < b, a.dtype.type(1), a.dtype.type(0)),
+    "fma": fma,
+    "select": lambda c, a, b: np.where(np.abs(c) > 0, a, b),
+}
+
+
+def _summed(terms: int, add: Any, shape: tuple[int, ...], dtype: Any) -> FloatArray:
+    acc = np.zeros((ACCUMULATORS, *shape), dtype)
+    for i in range(terms):
+        acc[i % ACCUMULATORS] = add(i, acc[i % ACCUMULATORS])
+    return fold(acc, axis=0)
+
+
+def _reduced(op: str, a: FloatArray) -> FloatArray:
+    extreme = functions.maximum if op.endswith("max") else functions.minimum
+    top = a[0]
+    for row in a[1:]:
+        top = extreme(top, row)
+    if op in ("max", "min"):
+        return np.asarray(top[None])
+    marks = np.zeros_like(a)
+    found = np.zeros(a.shape[1:], bool)
+    for i, row in enumerate(a):
+        here = ~(row < top) & ~(top < row) & ~found
+        marks[i] = here
+        found |= here
+    return marks
+
+
+def _value(node: Node, operands: Sequence[FloatArray], dtype: Any) -> FloatArray:
+    """One operation on values of shape (numbers, replicates); one number stands for several."""
+    op, attribute = node.op, node.attribute
+    if op in _ON_ONE:
+        return np.asarray(_ON_ONE[op](operands[0]))  # type: ignore[operator]
+    if op in _ON_SEVERAL:
+        return np.asarray(_ON_SEVERAL[op](*np.broadcast_arrays(*operands)))  # type: ignore[operator]
+    a = operands[0]
+    if op == "power":
+        return functions.real_power(a, dtype.type(attribute))
+    if op == "sum":
+        return _summed(len(a), lambda i, acc: acc + a[i], a.shape[1:], dtype)[None]
+    if op == "sum_product":
+        return _summed(len(a), lambda i, acc: fma(a[i], operands[1][i], acc), a.shape[1:], dtype)[None]
+    if op in ("max", "min", "first_max", "first_min"):
+        return _reduced(op, a)
+    if op == "matvec":
+        rows = []
+        for row in attribute:
+            acc = np.zeros_like(a[0])
+            for factor, x in zip(row, a, strict=True):
+                acc = fma(np.full_like(x, factor), x, acc)
+            rows.append(acc)
+        return np.stack(rows)
+    if op == "slice":
+        start, stop, step = attribute
+        return a[[*range(start, stop, step)]]
+    if op == "element":
+        return a[[attribute]]
+    if op == "embed":
+        start, step, n = attribute
+        out = np.zeros((n, *a.shape[1:]), dtype)
+        out[[start + step * i for i in range(len(a))]] = a
+        return out
+    raise ValueError(f"op must be an operation of programs, got {op!r}")
+
+
+def evaluated(
+    program: Program,
+    output: str,
+    x: FloatArray,
+    parameters: Mapping[str, ArrayLike],
+    draws: Mapping[int, FloatArray],
+) -> FloatArray:
+    """An output at x of shape `(d, replicates)`, in the dtype of x; `draws` by node: `(numbers, replicates)`.
+
+    >>> from anneal_sgd.programs import canonical, trace
+    >>> square = canonical(trace(lambda x: x[0] * x[0], dimension=1))
+    >>> evaluated(square, "value", np.float32([[3.0]]), {}, {}).tolist()
+    [[9.0]]
+    """
+    dtype, lanes = x.dtype, x.shape[1]
+    values: dict[int, FloatArray] = {}
+    needed = {program.output(output)}
+    for i in range(program.output(output), -1, -1):
+        needed |= set(program.nodes[i].operands) if i in needed else set()
+    for i in sorted(needed):
+        node = program.nodes[i]
+        if node.op == "point":
+            value = x
+        elif node.op == "draw":
+            value = draws[i]
+        elif node.op in ("constant", "parameter"):
+            numbers = node.attribute if node.op == "constant" else parameters[node.attribute]
+            column = np.asarray(numbers, np.float64).reshape(-1, 1).astype(dtype)
+            value = np.repeat(column, lanes, axis=1)
+        else:
+            value = _value(node, [values[k] for k in node.operands], dtype)
+        values[i] = value
+    return values[program.output(output)]
+
+
+def simulate(
+    *,
+    program: Program,
+    x0: ArrayLike,
+    schedule: Schedule,
+    base_lr: float,
+    horizon: int,
+    replicates: ArrayLike,
+    seed: int,
+    parameters: Mapping[str, ArrayLike] | None = None,
+    projection: str = "none",
+    lower: ArrayLike = -math.inf,
+    upper: ArrayLike = math.inf,
+    radius: float = math.inf,
+    minimum: float = 0.0,
+    metric: str = "suboptimality",
+    stream: int = 0,
+    record_at: Sequence[int] | None = None,
+    iterate: str = "last",
+    tail_frac: float = 0.5,
+    dtype: DTypeLike = np.float32,
+) -> FloatArray:
+    """Projected SGD with the outputs "gradient" and "value" of a canonical program; as `reference.simulate` else.
+
+    >>> from anneal_sgd.programs import canonical, differentiated, trace
+    >>> program = canonical(differentiated(trace(lambda x, a: a * abs(x[0]), dimension=1, parameters={"a": ()})))
+    >>> call = dict(program=program, x0=[1.0], parameters={"a": 1.0}, schedule=Schedule("constant"))
+    >>> simulate(base_lr=0.25, horizon=4, replicates=[0, 1], seed=0, record_at=[0, 1, 4], **call).tolist()
+    [[1.0, 1.0], [0.75, 0.75], [0.0, 0.0]]
+    """
+    dtype = np.dtype(dtype)
+    F: Any = dtype.type
+    given = parameters or {}
+    numbers = np.asarray(replicates, np.int64)
+    records = (horizon,) if record_at is None else tuple(record_at)
+    lr = learning_rates(schedule, base_lr, horizon, dtype)
+    start = np.asarray(x0, np.float64).reshape(-1, 1)
+    x = np.repeat(start.astype(dtype), len(numbers), axis=1)
+    low = np.zeros_like(x)
+    ends = [
+        np.broadcast_to(np.asarray(end, np.float64).reshape(-1, 1), start.shape).astype(dtype) for end in (lower, upper)
+    ]
+    averages = Averages(iterate, tail_frac, records, x)
+    out = np.empty((len(records), len(numbers)), dtype)
+    drawn: dict[int, FloatArray] = {}
+    with np.errstate(all="ignore"):  # a diverging trajectory is no accident
+        for k in range(max(records, default=0) + 1):
+            if k > 0:
+                t = k - 1
+                now = {}
+                for i, node in enumerate(program.nodes):
+                    if node.op != "draw":
+                        continue
+                    (place, kind), count = node.attribute, node.shape[0] if node.shape else 1
+                    purpose = 0 if place < 0 else 4 + place
+                    counter = numbers, stream, np.arange(count)[:, None] + (purpose << 24)
+                    per_call = draws_per_call("uniform" if kind == "unit" else kind, dtype)
+                    if t % per_call == 0:
+                        call = t // per_call
+                        of = units_of(call, seed, counter, dtype) if kind == "unit" else None
+                        drawn[i] = draws_of(kind, call, seed, counter, dtype) if of is None else of
+                    now[i] = drawn[i][t % per_call]
+                g = np.broadcast_to(evaluated(program, "gradient", x, given, now), x.shape)
+                y, low = moved(x, fma(np.broadcast_to(-lr[t], x.shape).astype(dtype), g, low))
+                if projection == "box":
+                    y = lesser(ends[1], greater(ends[0], y))
+                elif projection == "ball":
+                    q = _summed(len(y), lambda i, acc, y=y: fma(y[i], y[i], acc), y.shape[1:], dtype)
+                    factor = np.where(q < F(np.inf), F(radius) / np.sqrt(q), F(np.nan))
+                    y = np.where(q > F(radius * radius), y * factor, y)
+                x = y
+                averages.add(k, x)
+            if k in records:
+                value = evaluated(program, "value", averages.at(k, x), given, {})[0]
+                out[records.index(k)] = value if metric == "value" else greater(F(0), value - F(minimum))
+    return out

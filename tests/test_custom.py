@@ -1,0 +1,375 @@
+"""Problems of one's own: bits of built-in ones and of the reference, exact moments, and all around a problem."""
+
+import copy
+import pickle
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import anneal_sgd
+from anneal_sgd import _core, problems, schedules, simulate
+from anneal_sgd.campaigns import Campaign
+from anneal_sgd.programs._lower import lowered
+from anneal_sgd.reference import Schedule
+from anneal_sgd.reference import programs as reference
+from core_cases import NOISES, SEED
+from test_programs import FUNCTIONS, objectives
+
+DTYPES = ("float32", "float64")
+SETS = {"none": None, "box": ("box", [-0.8, -0.5, -1.0], [0.5, 0.9, 1.0]), "ball": ("ball", 0.9)}
+WEIGHT, LEVEL, START, WIDTH = np.array([0.5, 0.2, 0.8]), np.array([0.7, 0.3, 0.1]), np.array([0.4, -0.3, 0.5]), 0.15
+
+
+def builtin_and_custom(kind, **shared):
+    if kind == "absolute_value":
+        f = {"f": lambda x, a: np.sum(a * np.abs(x)), "parameters": {"a": WEIGHT}}
+        return problems.AbsoluteValue(WEIGHT, **shared), problems.Custom(**f, minimum=0.0, **shared)
+    if kind == "quadratic":
+        f = {"f": lambda x, a: 0.5 * np.sum(a * x * x), "parameters": {"a": WEIGHT}}
+        return problems.Quadratic(WEIGHT, **shared), problems.Custom(**f, minimum=0.0, **shared)
+    custom = problems.Custom(
+        lambda x, a, c, delta: np.sum(c * (m := np.minimum(delta, np.abs(x))) * (-0.5 * m + np.abs(x))),
+        gradient=lambda x, a, c, delta: np.minimum(a, np.maximum(-a, c * x)),
+        parameters={"a": WEIGHT, "c": WEIGHT / WIDTH, "delta": WIDTH},
+        minimum=0.0,
+        **shared,
+    )
+    return problems.Huber(WEIGHT, width=WIDTH, **shared), custom
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("projection", SETS)
+@pytest.mark.parametrize("kind", ["absolute_value", "quadratic", "huber"])
+def test_a_built_in_problem_as_a_program_has_its_bits(kind, projection, noise):
+    level = {} if noise == "none" else {"noise": noise, "noise_std": LEVEL}
+    pair = builtin_and_custom(kind, projection=SETS[projection], x0=START, **level)
+    for dtype in DTYPES:
+        for iterate in ("last", "average", "tail_average"):
+            call = {"horizon": 300, "record_at": [0, 1, 130, 300], "replicates": 70, "first_replicate": 1000}
+            call |= {"dtype": dtype, "iterate": iterate, "keep_samples": True, "backend": "cpu", "seed": SEED}
+            a, b = (simulate(p, [schedules.Cosine(), schedules.Linear()], base_lr=[0.3, 0.01], **call) for p in pair)
+            assert np.array_equal(a.samples, b.samples)
+            assert np.array_equal(a.mean, b.mean)
+
+
+def compared(problem, *, dtype, isa, metric="value", iterate="last", **call):
+    """Samples of the core and of the reference."""
+    options = {"base_lr": 0.05, "horizon": 20, "record_at": [0, 7, 20], "dtype": dtype, "iterate": iterate, "seed": 7}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # diverged ones are compared too
+        core = simulate(problem, schedules.Linear(), replicates=5, keep_samples=True, isa=isa, metric=metric, **options)
+    kind = problem._common[3]
+    ends = problem.projection[1:] if kind == "box" else (-np.inf, np.inf)
+    slow = reference.simulate(
+        program=problem.program, x0=problem.x0, parameters=problem.parameters, schedule=Schedule("linear"),
+        replicates=np.arange(5), projection=kind, lower=ends[0], upper=ends[1],
+        radius=problem.projection[1] if kind == "ball" else np.inf, metric=metric, **options,
+    )  # fmt: skip
+    return core.samples, slow
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    text=objectives(),
+    seed=st.integers(0, 2**32 - 1),
+    dtype=st.sampled_from(DTYPES),
+    isa=st.sampled_from(_core.supported_isas()),
+    noise=st.sampled_from(["none", "gaussian", "rademacher", "uniform", "student_t", "laplace"]),
+    projection=st.sampled_from([None, ("box", -1.5, 1.0), ("ball", 2.0)]),
+)
+def test_random_programs_have_the_bits_of_the_reference(text, seed, dtype, isa, noise, projection):
+    rng = np.random.default_rng(seed)
+    own = {
+        "student_t": lambda x, draw: 0.5 * draw.student_t(3.0) * np.abs(x),
+        "laplace": lambda x, draw, a: a * draw.laplace() + draw.gaussian(size=()),
+    }
+    level = {"noise": own[noise]} if noise in own else {"noise": noise}
+    if noise not in ("none", *own):
+        level["noise_std"] = rng.uniform(0.1, 1.0, 3)
+    problem = problems.Custom(
+        eval(text, {"np": np}),
+        x0=rng.uniform(-0.5, 0.5, 3),
+        parameters={"a": rng.standard_normal(), "b": rng.standard_normal(3)},
+        projection=projection,
+        **level,
+    )
+    core, slow = compared(problem, dtype=dtype, isa=isa)
+    assert np.array_equal(core, slow, equal_nan=True)
+
+
+@pytest.mark.parametrize("isa", _core.supported_isas())
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_named_functions_have_the_bits_of_the_reference(name, dtype, isa):
+    problem = problems.Custom(FUNCTIONS[name], x0=[0.3, -0.2, 0.4, 0.1], noise="gaussian", noise_std=0.1)
+    core, slow = compared(problem, dtype=dtype, isa=isa, iterate="average")
+    assert np.array_equal(core, slow, equal_nan=True)
+    assert np.isfinite(core).any()
+
+
+def test_many_coordinates_have_the_bits_of_the_reference():
+    problem = problems.Custom(
+        lambda x: np.sum(np.abs(x) ** 1.5) + np.max(x), x0=np.ones(200), noise=lambda x, draw: draw.student_t(4.0)
+    )
+    for isa in _core.supported_isas():
+        core, slow = compared(problem, dtype="float32", isa=isa)
+        assert np.array_equal(core, slow)
+
+
+def test_neither_threads_nor_splits_nor_neighbours_show():
+    problem = problems.Custom(
+        lambda x, a: a * np.sum(np.cosh(0) * x**4 if False else x**4), parameters={"a": 0.5}, x0=np.ones(3),
+        noise=lambda x, draw: x * draw.laplace() + draw.rademacher(),
+    )  # fmt: skip
+    call = {"horizon": 200, "record_at": [50, 200], "metric": "value", "seed": 3, "backend": "cpu"}
+    whole = simulate(problem, schedules.Linear(), base_lr=[0.001, 0.1, 0.01], replicates=3000, threads=1, **call)
+    again = simulate(problem, schedules.Linear(), base_lr=[0.001, 0.1, 0.01], replicates=3000, threads=2, **call)
+    alone = simulate(problem, schedules.Linear(), base_lr=[0.01], replicates=3000, threads=2, **call)
+    parts = [
+        simulate(problem, schedules.Linear(), base_lr=[0.001, 0.1, 0.01], first_replicate=a, replicates=n, **call)
+        for a, n in ((0, 1024), (1024, 1976))
+    ]
+    assert np.array_equal(whole.mean, again.mean)
+    assert np.array_equal(whole.mean[2], alone.mean[0])
+    assert np.array_equal(whole.mean, (parts[0] + parts[1]).mean)
+    apart = simulate(
+        problem, schedules.Linear(), base_lr=[0.01, 0.01], replicates=100, common_random_numbers=False, **call
+    )
+    assert not np.array_equal(apart.mean[0], apart.mean[1])
+
+
+def test_problems_of_one_program_are_an_axis():
+    def of(a):
+        return problems.Custom(
+            lambda x, a: a * np.abs(x[0]), parameters={"a": a}, x0=1.0, minimum=0.0, noise="rademacher", noise_std=0.5
+        )
+
+    grid = problems_of = [of(a) for a in (0.1, 0.3, 0.9)]
+    result = simulate(grid, schedules.Linear(), base_lr=[0.1, 0.2], horizon=50, replicates=2048)
+    assert result.mean.shape == (3, 2)
+    assert result.coords["a"].tolist() == [0.1, 0.3, 0.9]
+    one = simulate(problems_of[1], schedules.Linear(), base_lr=[0.1, 0.2], horizon=50, replicates=2048)
+    assert np.array_equal(one.mean, result.mean[1])
+    with pytest.raises(ValueError, match="problem must have one program"):
+        simulate(
+            [of(0.1), problems.Custom(lambda x: x[0] ** 2, x0=1.0, minimum=0.0)],
+            schedules.Linear(), base_lr=0.1, horizon=2, replicates=2,
+        )  # fmt: skip
+
+
+# --- exact moments: z within 4.5 standard errors ----------------------------------------------------------------------
+
+
+def z_score(result, exact):
+    return np.abs(result.mean - exact) / result.stderr
+
+
+def test_multiplicative_noise_on_a_quadratic():
+    """x' = x - lr (c x + s x xi) has E x'^2 = E x^2 ((1 - lr c)^2 + lr^2 s^2)."""
+    c, s, lr, horizon = 0.7, 0.5, 0.05, 100
+    problem = problems.Custom(
+        lambda x, c: 0.5 * c * x[0] ** 2, parameters={"c": c, "s": s}, x0=1.0,
+        noise=lambda x, draw, s: s * x * draw.gaussian(), minimum=0.0,
+    )  # fmt: skip
+    result = simulate(problem, schedules.Constant(), base_lr=lr, horizon=horizon, replicates=2**16, seed=1)
+    assert z_score(result, 0.5 * c * ((1 - lr * c) ** 2 + (lr * s) ** 2) ** horizon) < 4.5
+
+
+@pytest.mark.parametrize("oracle", [False, True])
+def test_curvature_that_is_not_diagonal(oracle):
+    """x' = (1 - lr H) x - lr L xi: mean and covariance by their recursions; as `noise` and as `oracle`."""
+    H = np.array([[1.0, 0.4, 0.0], [0.4, 0.8, -0.3], [0.0, -0.3, 0.5]])
+    L = np.array([[0.5, 0.0, 0.0], [0.2, 0.4, 0.0], [-0.1, 0.3, 0.6]])
+    lr, horizon, x0 = 0.1, 60, np.array([1.0, -0.5, 0.3])
+    noise = (
+        {"oracle": lambda x, draw: H @ x + L @ draw.gaussian()}
+        if oracle
+        else {"noise": lambda x, draw: L @ draw.gaussian()}
+    )
+    problem = problems.Custom(lambda x: 0.5 * np.dot(x, H @ x), x0=x0, minimum=0.0, **noise)
+    mean, covariance, one = x0, np.zeros((3, 3)), np.eye(3) - lr * H
+    for _ in range(horizon):
+        mean, covariance = one @ mean, one @ covariance @ one.T + lr**2 * L @ L.T
+    result = simulate(problem, schedules.Constant(), base_lr=lr, horizon=horizon, replicates=2**15, seed=2)
+    assert z_score(result, 0.5 * (mean @ H @ mean + np.trace(H @ covariance))) < 4.5
+
+
+def test_a_bilinear_saddle():
+    """Descent in x, ascent in y of x y: (x, y)' = (x - lr y, y + lr x) plus noise; E |.|^2 grows by 1 + lr^2."""
+    lr, horizon, level = 0.05, 80, 0.3
+    problem = problems.Custom(
+        lambda x: x[0] ** 2 + x[1] ** 2, x0=[1.0, 0.5],
+        oracle=lambda x, draw: np.concatenate([x[1:], -x[:1]]) + level * draw.rademacher(),
+    )  # fmt: skip
+    square = 1.25
+    for _ in range(horizon):
+        square = square * (1 + lr**2) + 2 * (lr * level) ** 2
+    result = simulate(
+        problem, schedules.Constant(), base_lr=lr, horizon=horizon, replicates=2**15, seed=3, metric="value"
+    )
+    assert z_score(result, square) < 4.5
+
+
+def test_langevin_reaches_its_stationary_law():
+    """x' = x - lr f'(x) + sqrt(2 lr) xi for f = x^4 / 4 - x^2 / 2: E f of exp(-f), to O(lr)."""
+    lr = 0.01
+    problem = problems.Custom(
+        lambda x: x[0] ** 4 / 4 - x[0] ** 2 / 2, x0=0.5,
+        noise=lambda x, draw: np.sqrt(2 / lr) * draw.gaussian(),
+    )  # fmt: skip
+    x = np.linspace(-6, 6, 4001)
+    f = x**4 / 4 - x**2 / 2
+    exact = np.sum(f * np.exp(-f)) / np.sum(np.exp(-f))
+    result = simulate(problem, schedules.Constant(), base_lr=lr, horizon=2000, replicates=2**14, seed=4, metric="value")
+    assert abs(result.mean - exact) < 4.5 * result.stderr + 0.01
+
+
+# --- divergence -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("f", "lr"),
+    [
+        (lambda x: np.exp(x[0]) - 50 * x[0] ** 3, 10.0),
+        (lambda x: np.tanh(x[0]) + x[0] ** 4, 1e3),
+        (lambda x: np.max(x) ** 3 + np.abs(x[0]) ** 1.5, -1e9),
+    ],
+)
+def test_what_leaves_the_numbers_is_seen(f, lr):
+    problem = problems.Custom(f, x0=2.0, noise="gaussian", noise_std=1.0)
+    with pytest.warns(RuntimeWarning, match="diverged"):
+        result = simulate(
+            problem, schedules.Constant(), base_lr=abs(lr), horizon=100, replicates=100, metric="value", backend="cpu"
+        )
+    assert result.diverged == 100
+
+
+# --- everything around a problem --------------------------------------------------------------------------------------
+
+
+def example(**changes):
+    given_ = {"x0": [1.0, 0.5], "parameters": {"a": 2.0}, "minimum": 0.0, "noise": "gaussian", "noise_std": 0.1}
+    return problems.Custom(lambda x, a: a * np.sum(x**2), **{**given_, **changes})
+
+
+def test_equality_pickles_and_copies():
+    one = example()
+    assert one == example()
+    assert hash(one) == hash(example())
+    for other in (
+        example(parameters={"a": 3.0}),
+        example(minimum=None),
+        example(noise="uniform"),
+        example(x0=[1.0, 1.0]),
+    ):
+        assert one != other
+    for again in (pickle.loads(pickle.dumps(one)), copy.deepcopy(one)):
+        assert again == one
+        assert again.gradient([1.0, 2.0]).tolist() == [4.0, 8.0]
+    assert repr(one).startswith("Custom(<program ")
+
+
+def test_campaigns_take_them(tmp_path):
+    campaign = Campaign(
+        example(), [schedules.Linear(), schedules.Constant()], base_lr=[0.01, 0.1], horizon=50, replicates=1024
+    )
+    result = campaign.run(tmp_path / "own.db")
+    whole = simulate(
+        example(), [schedules.Linear(), schedules.Constant()], base_lr=[0.01, 0.1], horizon=50, replicates=1024
+    )
+    assert result.mean.shape == whole.mean.shape
+    assert np.array_equal(Campaign.load(tmp_path / "own.db").mean, result.mean)
+
+
+def test_value_is_recorded_where_the_minimum_is_not_known():
+    problem = example(minimum=None)
+    with pytest.raises(ValueError, match="metric must be 'value', or minimum must be given"):
+        simulate(problem, schedules.Linear(), base_lr=0.1, horizon=5, replicates=5)
+    both = simulate(
+        example(minimum=-1.0),
+        schedules.Linear(),
+        base_lr=0.1,
+        horizon=5,
+        replicates=5,
+        metric=["suboptimality", "value"],
+    )
+    assert both.mean[0] == pytest.approx(both.mean[1] + 1.0, rel=1e-6)
+    negative = problems.Custom(lambda x: -x[0], x0=1.0)
+    assert simulate(negative, schedules.Linear(), base_lr=0.1, horizon=5, replicates=5, metric="value").mean < -1.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"x0": "a"}, ValueError, "x0 must be numbers"),
+        ({"x0": [1.0, np.inf]}, ValueError, "x0 must be .*finite"),
+        ({"dimension": 3}, ValueError, "x0 must be one number or have 3 elements"),
+        ({"parameters": [1.0]}, ValueError, "parameters must be a dictionary"),
+        ({"parameters": {"a b": 1.0}}, ValueError, "parameters must have names"),
+        ({"parameters": {"a": "x"}}, ValueError, "parameters 'a' must be numbers"),
+        ({"parameters": {}}, ValueError, "parameters must have 'a'"),
+        ({"noise": "cauchy"}, ValueError, "noise must be one of 'none'"),
+        ({"noise_std": None}, ValueError, "noise_std must be given where noise is 'gaussian'"),
+        ({"noise": "none"}, ValueError, "noise_std must be left out"),
+        ({"noise_std": -1.0}, ValueError, "noise_std must be"),
+        ({"noise_std": [1.0, 2.0, 3.0]}, ValueError, "noise_std must be one number or have 2 elements, got 3"),
+        ({"oracle": lambda x, draw: x}, ValueError, "noise must be left out where an oracle is given"),
+        ({"projection": ("box", 2.0, 3.0)}, ValueError, "x0 must lie in the box"),
+        ({"projection": ("ball", 0.1)}, ValueError, "x0 must lie in the ball"),
+        ({"minimum": np.nan}, ValueError, "minimum must be one number"),
+        ({"gradient": lambda x, a: a * x}, ValueError, "gradient must be the derivative of f, got"),
+        ({"gradient": 3}, TypeError, "gradient must be a function of x, got 3"),
+        ({"noise": lambda x, draw: draw.student_t(-1.0), "noise_std": None}, ValueError, "nu must be one number"),
+        ({"noise": lambda x, draw: draw.gaussian(size=(7,)), "noise_std": None}, TypeError, "size=.7,. of a draw"),
+    ],
+)
+def test_bad_arguments(changes, error, message):
+    with pytest.raises(error, match=message):
+        example(**changes)
+
+
+def test_it_runs_on_the_cpu_alone():
+    with pytest.raises(ValueError, match="backend must be 'cpu' for problems"):
+        simulate(example(), schedules.Linear(), base_lr=0.1, horizon=5, replicates=5, backend="cuda")
+    with pytest.raises(TypeError, match="f must be a function of x"):
+        problems.Custom("x", x0=1.0)
+
+
+def test_numbers_beyond_the_dtype_are_refused():
+    with pytest.raises(ValueError, match="f must have constants of size up to"):
+        simulate(
+            problems.Custom(lambda x: 1e300 * x[0], x0=1.0), schedules.Linear(), base_lr=0.1, horizon=5, replicates=5,
+            metric="value",
+        )  # fmt: skip
+    with pytest.raises(ValueError, match="parameters, projection and x0 must be of size up to"):
+        simulate(example(parameters={"a": 1e300}), schedules.Linear(), base_lr=0.1, horizon=5, replicates=5)
+
+
+def test_registers_are_used_again():
+    """A long chain of values needs few registers: what is computed does not grow with the program."""
+
+    def chain(x):
+        y = x
+        for _ in range(200):
+            y = np.sin(y * 1.5)
+        return np.sum(y)
+
+    program = problems.Custom(chain, x0=np.ones(10)).program
+    assert len(program.nodes) > 600
+    assert lowered(program) is not None
+    assert anneal_sgd.estimate is not None
+
+
+def test_the_page_runs(capsys):
+    page = (Path(__file__).parent.parent / "docs" / "own_problems.md").read_text(encoding="utf-8")
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(code, "own_problems.md", "exec"), names)
+    printed = capsys.readouterr().out.split("\n")
+    assert printed[1] == "A branch on a value"
+    assert float(printed[-2]) == pytest.approx(-1.2, abs=0.1)

@@ -1,0 +1,254 @@
+"""Functions as programs: what is traced, derived and refused, and the form that they are brought in."""
+
+import contextlib
+import json
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anneal_sgd import _core
+from anneal_sgd.programs import Node, Program, canonical, differentiated, evaluate, trace
+
+A = np.random.default_rng(0).standard_normal((5, 4))
+OFFSET = np.arange(5.0)
+
+FUNCTIONS = {
+    "rosenbrock": lambda x: np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2),
+    "max of linear functions": lambda x: np.max(A @ x + OFFSET),
+    "min of linear functions": lambda x: np.min(x @ A.T),
+    "powers": lambda x: np.sum(np.abs(x) ** 1.5 + x**4 + (1 + x**2) ** -0.5 + np.abs(x) ** 0.3),
+    "norms": lambda x: np.linalg.norm(x) + np.linalg.norm(x, 1) + np.linalg.norm(x, np.inf),
+    "logistic": lambda x: np.mean(np.log(1 + np.exp(-x)) + np.logaddexp(0, x)),
+    "clip": lambda x: np.sum(np.clip(x, -0.5, 0.5) ** 2 * np.sin(x)),
+    "elements": lambda x: x[0] * x[1] / x[2] + np.tanh(x[-1]) - np.hypot(x[0], x[3]),
+    "branches": lambda x: np.sum(np.where((x > 0) & (x < 2), x**3, np.exp(x))),
+    "reversed": lambda x: np.dot(x, x[::-1]) + np.sum(np.roll(x, 1) * x) + np.sum(x[::2]),
+    "differences": lambda x: np.sum(np.diff(x) ** 2) + np.mean(np.concatenate([x[2:], x[:1]]) * np.cos(x[:3])),
+    "loop": lambda x: sum(xi**2 * i for i, xi in enumerate(x)),
+    "extremes": lambda x: np.sum(np.maximum(x, 2 * x) + np.minimum(x, x**2)) + x.max() - x.min(),
+}
+
+
+def differences(f, x, step=1e-6):
+    return np.array([(f(x + step * e) - f(x - step * e)) / (2 * step) for e in np.eye(len(x))])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_value_and_gradient_are_those_of_the_function(name):
+    f = FUNCTIONS[name]
+    program = canonical(differentiated(trace(f, dimension=4)))
+    for seed in range(3):
+        x = np.random.default_rng(seed).standard_normal(4)
+        found = evaluate(program, x)
+        assert found["value"] == pytest.approx(f(x), rel=1e-13, abs=1e-13)
+        assert found["gradient"] == pytest.approx(differences(f, x), rel=1e-7, abs=1e-7)
+
+
+def test_gradients_agree_with_jax():
+    jax = pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        for name in ("rosenbrock", "powers", "logistic", "elements", "reversed"):
+            x = np.random.default_rng(1).standard_normal(4)
+            ours = evaluate(differentiated(trace(FUNCTIONS[name], dimension=4)), x)["gradient"]
+            source = FUNCTIONS[name]
+            f = type(source)(source.__code__, {**source.__globals__, "np": jax.numpy})
+
+            assert ours == pytest.approx(np.asarray(jax.grad(lambda x, f=f: f(x))(x)), rel=1e-12, abs=1e-12)
+
+
+# --- random programs: expressions of x, a parameter and constants -----------------------------------------------------
+
+UNARY = ["negative", "absolute", "sin", "cos", "tanh", "exp", "square"]
+BINARY = ["add", "subtract", "multiply", "maximum", "minimum"]
+
+
+@st.composite
+def expressions(draw, depth=3):
+    """(text, whether it is a vector), in NumPy's words."""
+    if depth == 0 or draw(st.integers(0, 5)) == 0:
+        leaf = draw(st.sampled_from(["x", "a", "x[0]", "x[1:]", "x[:-1]", "x[::-1]", "b", "1.5", "-0.25"]))
+        return leaf, {"x": 3, "x[::-1]": 3, "b": 3, "x[1:]": 2, "x[:-1]": 2}.get(leaf, 0)
+    if draw(st.booleans()):
+        text, n = draw(expressions(depth=depth - 1))
+        return f"np.{draw(st.sampled_from(UNARY))}({text})", n
+    left, m = draw(expressions(depth=depth - 1))
+    right, n = draw(expressions(depth=depth - 1))
+    if m and n and m != n:
+        right, n = f"np.sum({right})", 0
+    return f"np.{draw(st.sampled_from(BINARY))}({left}, {right})", m or n
+
+
+@st.composite
+def objectives(draw):
+    text, n = draw(expressions())
+    reduction = draw(st.sampled_from(["np.sum", "np.max", "np.mean"])) if n else ""
+    return f"lambda x, a, b: {reduction}({text}) + 0 * x[0]"
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=objectives(), seed=st.integers(0, 2**32 - 1))
+def test_random_programs(text, seed):
+    f = eval(text, {"np": np})
+    rng = np.random.default_rng(seed)
+    x, parameters = rng.standard_normal(3), {"a": rng.standard_normal(), "b": rng.standard_normal(3)}
+    program = differentiated(trace(f, dimension=3, parameters={"a": (), "b": (3,)}))
+    form = canonical(program)
+    assert canonical(form) == form
+    assert Program.from_data(json.loads(json.dumps(form.to_data()))) == form
+    with np.errstate(all="ignore"):
+        plain, brought = (evaluate(p, x, parameters) for p in (program, form))
+        for name in ("value", "gradient"):
+            assert np.allclose(plain[name], brought[name], rtol=1e-9, atol=1e-9, equal_nan=True)
+        assert np.allclose(plain["value"], f(x, **parameters), rtol=1e-12, atol=1e-12, equal_nan=True)
+        steps = [differences(lambda y: f(y, **parameters), x, h) for h in (1e-6, 3e-6)]
+    if np.isfinite(steps).all() and np.allclose(*steps, rtol=1e-6, atol=1e-6):  # no kink near by
+        assert np.allclose(plain["gradient"], steps[0], rtol=1e-4, atol=1e-4)
+
+
+# --- the canonical form -----------------------------------------------------------------------------------------------
+
+
+def test_the_same_operations_are_the_same_program():
+    def loop(x):
+        total = 0
+        for xi in x:
+            total = total + xi * xi
+        return total
+
+    a = canonical(trace(lambda x: np.sum(x**2), dimension=3))
+    assert a == canonical(trace(lambda x: np.dot(x, x) * 1 + 0, dimension=3))
+    assert a.digest == canonical(trace(lambda x: (x * x).sum(), dimension=3)).digest
+    assert a != canonical(trace(loop, dimension=3))
+
+
+def test_products_are_fused_with_one_sum():
+    ops = [node.op for node in canonical(trace(lambda x: x[0] * x[1] + x[2] * 2, dimension=3)).nodes]
+    assert ops.count("fma") == 1
+    assert ops.count("multiply") == 1  # the right one
+    shared = canonical(trace(lambda x: (x[0] * x[1] + 1) * (x[0] * x[1]), dimension=3))
+    assert "fma" not in [node.op for node in shared.nodes]
+
+
+def test_powers_become_products_and_roots():
+    ops = [node.op for node in canonical(trace(lambda x: x[0] ** 7 + np.abs(x[1]) ** 2.5, dimension=2)).nodes]
+    assert "power" not in ops
+    assert canonical(trace(lambda x: x[0] ** 0.3, dimension=1)).nodes[-1].op == "power"
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+def branch(x):
+    return x[0] if x[0] > 0 else -x[0]
+
+
+def assigns(x):
+    x[0] = 1.0
+    return x[0]
+
+
+@pytest.mark.parametrize(
+    ("f", "error", "message"),
+    [
+        (branch, TypeError, "A branch on a value .use np.where. cannot be traced .*test_programs"),
+        (assigns, TypeError, "Assignment to an element cannot be traced"),
+        (lambda x: float(x[0]), TypeError, "Conversion to a number cannot be traced"),
+        (lambda x: np.asarray(x), TypeError, "Conversion to an array cannot be traced"),
+        (lambda x: np.sort(x)[0], TypeError, "np.sort cannot be traced"),
+        (lambda x: np.arctan(x[0]), TypeError, "np.arctan cannot be traced"),
+        (lambda x: np.add.accumulate(x)[0], TypeError, "np.add.accumulate cannot be traced"),
+        (lambda x: np.sum(x, axis=1), TypeError, "A reduction over axis 1 cannot be traced"),
+        (lambda x: x[0] ** x[1], TypeError, "A power whose base and exponent are no constants cannot be traced"),
+        (lambda x: x[[0, 1]], TypeError, "Indexing with list cannot be traced"),
+        (lambda x: "text", TypeError, "the result, str of shape .* cannot be traced"),
+        (lambda x: x[0] + np.nan, ValueError, "constants must be finite, got nan .*test_programs"),
+        (lambda x: x + np.ones(3), ValueError, "add must be of values of one length, got .*test_programs"),
+        (lambda x: np.ones((2, 3)) @ x, ValueError, "matvec must have a matrix with 2 columns .*test_programs"),
+        (lambda x: x[5], IndexError, "index must be in -2 .. 1, got 5"),
+        (lambda x: x[2:], ValueError, "slices must not be empty"),
+        (lambda x, c: c * x[0], ValueError, "parameters must have 'c', which the function takes"),
+    ],
+)
+def test_what_cannot_be_traced_is_named_with_its_line(f, error, message):
+    with pytest.raises(error, match=message):
+        trace(f, dimension=2)
+
+
+def test_a_value_of_several_numbers_has_no_gradient():
+    with pytest.raises(ValueError, match="f must return one number, got shape"):
+        differentiated(trace(lambda x: 2 * x, dimension=2))
+
+
+WHOLE = canonical(differentiated(trace(FUNCTIONS["rosenbrock"], dimension=4)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_damaged_data_is_refused_or_another_program(data):
+    """A change anywhere in what is stored: ValueError, or a program that was checked like any other."""
+    stored = WHOLE.to_data()
+    junk = st.one_of(
+        st.none(), st.integers(-3, 99), st.text(max_size=3), st.just([]), st.floats(), st.just("0x1p+2000")
+    )
+    at = data.draw(st.sampled_from(["dimension", "parameters", "nodes", "outputs"]))
+    if at == "nodes":
+        node = stored["nodes"][data.draw(st.integers(0, len(stored["nodes"]) - 1))]
+        node[data.draw(st.integers(0, 3))] = data.draw(junk)
+    else:
+        stored[at] = data.draw(junk)
+    with contextlib.suppress(ValueError):
+        assert Program.from_data(stored).to_data() is not None
+
+
+def test_programs_are_checked():
+    point = Node("point", (), None, (2,))
+    with pytest.raises(ValueError, match="operands of node 1 must be an integer"):
+        Program(2, (), (point, Node("negative", (1,), None, (2,))), (("value", 1),))
+    with pytest.raises(ValueError, match="op must be one of"):
+        Program(2, (), (point, Node("evil", (0,), None, (2,))), (("value", 1),))
+    with pytest.raises(ValueError, match="node 1 must have shape"):
+        Program(2, (), (point, Node("negative", (0,), None, ())), (("value", 1),))
+    assert pickle.loads(pickle.dumps(WHOLE)) == WHOLE
+
+
+# --- what the compiled core takes -------------------------------------------------------------------------------------
+
+INT32 = st.integers(-5, 40) | st.sampled_from([-(2**31), 2**31 - 1, 2**20])
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    code=st.lists(st.lists(INT32, min_size=15, max_size=15), min_size=1, max_size=4),
+    result=st.lists(INT32, min_size=3, max_size=3),
+    registers=st.integers(0, 60),
+    draws=st.lists(st.lists(st.integers(-1, 6), min_size=4, max_size=4), max_size=2),
+)
+def test_the_core_runs_no_code_that_leaves_its_registers(code, result, registers, draws):
+    """Random instructions are refused, or they run: never anything else (sanitizers look on in `make sanitize`)."""
+    arrays = {name: np.array(code, np.int64) for name in ("prologue", "gradient", "value")}
+    try:
+        program = _core.Program(
+            dimension=2,
+            registers=registers,
+            constants=np.array([1.0, -2.0]),
+            parameter_count=1,
+            numbers=np.arange(12.0),
+            draws=np.array(draws, np.int64).reshape(-1, 4),
+            gradient_result=result,
+            value_result=result,
+            **arrays,
+        )
+    except ValueError:
+        return
+    ends = np.full((1, 2), np.inf)
+    problems = _core.Problems(
+        program=program, projection=_core.ProjectionKind.none, parameters=np.ones((1, 1)), lower=-ends, upper=ends,
+        radius=np.array([np.inf]), x0=np.ones((1, 2)), minimum=np.zeros(1),
+    )  # fmt: skip
+    from core_cases import COSINE, run
+
+    for isa in _core.supported_isas():
+        run(problems, [COSINE], horizon=5, replicates=3, isa=isa)
