@@ -403,9 +403,18 @@ def test_interrupt_stops_the_run():
     assert time.perf_counter() - start < 5.0
 
 
-@pytest.mark.parametrize("projection", [None, ("ball", 3e3)])
-def test_interrupt_is_heard_in_a_large_dimension(projection):
-    problem = problems.Quadratic(0.5, noise="gaussian", noise_std=1.0, projection=projection, dimension=2**20)
+@pytest.mark.parametrize(
+    "problem",
+    [
+        *(
+            problems.Quadratic(0.5, noise="gaussian", noise_std=1.0, projection=projection, dimension=2**20)
+            for projection in (None, ("ball", 3e3))
+        ),
+        problems.Custom(lambda x: np.sum(x**2), x0=1.0, dimension=2**18, minimum=0.0, noise="gaussian", noise_std=1.0),
+    ],
+    ids=["quadratic", "ball", "custom"],
+)
+def test_interrupt_is_heard_in_a_large_dimension(problem):
     sent = []
 
     def interrupt():

@@ -238,7 +238,8 @@ private:
         copy_in(b.x + at, b.registers);
         copy_in(b.low + at, b.low_now);
         if (averaging) copy_in(b.averages.segment + at, b.sum_now);
-        for (int s = 0; s < m; ++s) {
+        const bool long_steps = b.dimension * b.row > uninterrupted_elements / b.steps;
+        for (int s = 0; s < m && !(long_steps && stopped_after(0)); ++s) {
             const auto now = machine<V>(b.draws + std::int64_t(first_row + s) * b.row);
             now.run(program.gradient, program.gradient_count);
             move<V>(now, c, rates.minus_lr[c * segment_steps + j + s]);
