@@ -11,15 +11,10 @@ import pytest
 
 from anneal_sgd import experiments, schedules, theory
 from anneal_sgd.experiments import validate
+from anneal_sgd.experiments._regime import critical_step_size, regime
 
-CHEAP = validate._Size(
-    horizon=4000,
-    trajectories=60_000,
-    pilot_replicates=128,
-    horizon_replicates=2048,
-    allowance=0.1,
-    horizon_allowance=0.1,
-)
+CHEAP = validate._Size(horizon=8000, trajectories=60_000, pilot_replicates=64, horizon_replicates=4096)
+TRUE = [schedules.Linear(), schedules.Polynomial(2), schedules.Polynomial(3)]
 
 
 @pytest.fixture
@@ -92,11 +87,11 @@ def test_rows_agree_with_theory_and_are_complete():
     assert fractions[-1] == pytest.approx(1)
     for row in seen:
         assert row.ci_low < row.exponent < row.ci_high
-        assert abs(row.exponent - row.theory) < 0.06
+        assert abs(row.exponent - row.theory) < 0.03
         assert row.trajectories >= CHEAP.trajectories
         for values in (row.worst_suboptimality, row.stderr, row.worst_parameter, row.bound, row.fitted, row.base_lr):
             assert len(values) == len(row.rho)
-        assert all(row.rho[i] >= 15.9 for i, used in enumerate(row.fitted) if used)
+        assert all(row.rho[i] >= 7.9 for i, used in enumerate(row.fitted) if used)
 
 
 def test_the_plateau_of_a_constant_stepsize(monkeypatch):
@@ -123,27 +118,133 @@ def test_the_same_seed_gives_the_same_json():
             "stderr", "worst_parameter", "bound"} <= parsed["rows"][0].keys()  # fmt: skip
 
 
-def test_a_wrong_exponent_does_not_pass():
-    (row,) = make_report().rows
-    assert row.within(0.03, 0.02)
-    for change in (
-        {"exponent": 0.4, "ci_low": 0.39, "ci_high": 0.41},
-        {"ci_low": 0.2, "ci_high": 0.5},
-        {"horizon_exponent": -0.45},
-        {"bound": [1e-9, 1e-9]},
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.usefixtures("cheap")
+def test_true_claims_agree(seed):
+    report = experiments.validate_rates(preset="quick", settings=["nonsmooth"], schedules=TRUE, seed=seed)
+    assert [(row.outcome, row.reason) for row in report.rows] == [("agrees", "")] * len(TRUE)
+
+
+def polynomial(degree, claimed):
+    return schedules.Tabulated(lambda u: (1 - u) ** degree, tail_degree=claimed)
+
+
+@pytest.mark.parametrize(
+    ("degree", "claimed"), [(4, 3), (3, 2.5), (1, 0.8), (1, 1.2), (2, 1.6), (2, 2.4), (3, 2.4), (3, 3.6)]
+)
+@pytest.mark.usefixtures("cheap")
+def test_wrong_claims_differ(degree, claimed):
+    (row,) = experiments.validate_rates(
+        preset="quick", settings=["nonsmooth"], schedules=[polynomial(degree, claimed)]
+    ).rows
+    assert row.outcome == "differs"
+    assert row.reason.startswith("in rho by ")
+
+
+@pytest.mark.usefixtures("cheap")
+def test_what_is_measured_does_not_depend_on_the_claim():
+    rows = [
+        experiments.validate_rates(preset="quick", settings=["smooth"], schedules=[polynomial(3, claimed)]).rows[0]
+        for claimed in (0, 3, 10)
+    ]
+    assert [row.outcome for row in rows] == ["differs", "agrees", "differs"]
+    assert len({json.dumps({**vars(row), "theory": 0.0}) for row in rows}) == 1
+
+
+@pytest.mark.parametrize("claimed", [0, 2])
+@pytest.mark.usefixtures("cheap")
+def test_a_floor_has_not_reached_its_regime(claimed):
+    """It comes to exponent 1 only at rho of 45 and more; claimed to be none, it must not pass either."""
+    floor = schedules.Tabulated(lambda u: 0.1 + 0.45 * (1 + np.cos(np.pi * u)), tail_degree=claimed)
+    (row,) = experiments.validate_rates(preset="quick", settings=["nonsmooth"], schedules=[floor]).rows
+    assert row.outcome == "regime not reached"
+    assert row.smallest_rho == pytest.approx(46, abs=3)
+    assert row.reason == f"needs {row.needed}"
+
+
+@pytest.mark.usefixtures("cheap")
+def test_a_late_cooldown_gets_no_verdict_from_less_than_a_decade():
+    cooldown = schedules.by_name("wsd:0.2:cosine")
+    (row,) = experiments.validate_rates(preset="quick", settings=["nonsmooth"], schedules=[cooldown]).rows
+    fitted = [rho for rho, used in zip(row.rho, row.fitted, strict=True) if used]
+    assert fitted[-1] / fitted[0] < 10
+    assert row.outcome == "regime not reached"
+
+
+def test_intervals_cover_the_finite_horizon_exponent(monkeypatch):
+    """Of 40 seeds at least 34 must hold the mean over all: 33 or fewer have a chance of 0.3 % at a coverage of 95 %."""
+    monkeypatch.setitem(validate.PRESETS, "quick", validate._Size(4000, 32_768, 64, 1024))
+    rows = [
+        experiments.validate_rates(
+            preset="quick", settings=["nonsmooth"], schedules=[schedules.Polynomial(2)], seed=seed
+        ).rows[0]
+        for seed in range(40)
+    ]
+    for name, low, high in (
+        ("exponent", "ci_low", "ci_high"),
+        ("horizon_exponent", "horizon_ci_low", "horizon_ci_high"),
     ):
-        assert not validate.RateRow(**{**vars(row), **change}).within(0.03, 0.02)
+        centre = np.mean([getattr(row, name) for row in rows])
+        covered = sum(getattr(row, low) <= centre <= getattr(row, high) for row in rows)
+        assert covered >= 34, name
+
+
+@pytest.mark.parametrize(("degree", "horizon"), [(0.5, 10**5), (1, 10**4), (3, 10**4)])
+def test_the_regime_of_polynomials_in_closed_form(degree, horizon):
+    """The critical step size sqrt((p+1)/v) is 0.1 at v = 100 (p+1) steps left."""
+    schedule = schedules.Polynomial(degree)
+    tuned = theory.tuned_base_lr(schedule, horizon)
+    left = 100 * (degree + 1)
+    found = regime(schedule, horizon, tuned)
+    assert found.smallest == 8
+    assert found.largest == pytest.approx(math.sqrt((degree + 1) / left) * (horizon / left) ** degree / tuned, rel=0.02)
+    sizes = critical_step_size(schedule, horizon, found.largest * tuned * np.array([0.97, 1.03]))
+    assert sizes[0] < 0.1 < sizes[1]
+
+
+def test_zeros_at_the_end_do_not_move_the_regime():
+    zeros = schedules.Tabulated(np.append(schedules.Linear().values(9999), 0.0), tail_degree=1)
+    linear = schedules.Linear()
+    found, plain = (regime(s, 10_000, theory.tuned_base_lr(s, 10_000)) for s in (zeros, linear))
+    assert found.smallest == plain.smallest
+    assert found.largest == pytest.approx(plain.largest, rel=0.01)
+
+
+def test_outcomes():
+    (row,) = make_report().rows
+    assert row.outcome == "agrees"
+    for outcome, words, change in (
+        ("differs", "in rho by +0.0667, allowed 0.0200", {"exponent": 0.4, "ci_low": 0.39, "ci_high": 0.41}),
+        ("regime not reached", "intervals of ±0.15", {"ci_low": 0.2, "ci_high": 0.5}),
+        ("regime not reached", "intervals of ±nan", {"ci_low": math.nan, "exponent": math.nan}),
+        ("regime not reached", "moves by +0.040", {"move": 0.04}),
+        ("regime not reached", "needs rho 20 to 200: T about 5,000", {"smallest_rho": 20.0}),
+        ("regime not reached", "needs rho", {"fitted": [True, False]}),
+        ("regime not reached", "needs rho", {"fitted": [False, False]}),
+        ("regime not reached", "needs rho", {"rho": [16.0, 150.0]}),
+        ("differs", "in T by +0.0500, allowed 0.0200", {"horizon_exponent": -0.45}),
+        ("differs", "not under its bound", {"bound": [1e-9, 1e-9]}),
+    ):
+        other = dataclasses.replace(row, **change)
+        assert other.outcome == outcome
+        assert words in other.reason
+        report = validate.RateReport([row, other], make_report().meta)
+        assert not report.passed
+        told = json.loads(report.to_json())
+        assert told["passed"] is False
+        assert [r["outcome"] for r in told["rows"]] == ["agrees", outcome]
 
 
 def make_report():
     row = validate.RateRow(
-        setting="nonsmooth", schedule="linear", theory=1 / 3, exponent=0.335, ci_low=0.33, ci_high=0.34, horizon=1000,
-        base_lr=[0.5, 1.0], rho=[16.0, 32.0], fitted=[True, True], worst_suboptimality=[0.02, 0.025],
-        stderr=[1e-4, 1e-4], worst_parameter=[0.1, 0.12], bound=[0.1, 0.12], horizon_exponent=-0.5,
-        horizon_ci_low=-0.51, horizon_ci_high=-0.49, horizons=[1000, 500], horizon_worst_suboptimality=[0.02, 0.03],
-        horizon_stderr=[1e-4, 1e-4], trajectories=10, trajectory_steps=10,
+        setting="nonsmooth", schedule="linear", theory=1 / 3, exponent=0.335, ci_low=0.325, ci_high=0.345, move=0.001,
+        move_half=0.02, horizon=1000, base_lr=[0.5, 1.0], rho=[16.0, 160.0], fitted=[True, True],
+        worst_suboptimality=[0.02, 0.025], stderr=[1e-4, 1e-4], worst_parameter=[0.1, 0.12], bound=[0.1, 0.12],
+        horizon_exponent=-0.5, horizon_ci_low=-0.51, horizon_ci_high=-0.49, horizons=[1000, 500],
+        horizon_worst_suboptimality=[0.02, 0.03], horizon_stderr=[1e-4, 1e-4], trajectories=10, trajectory_steps=10,
+        smallest_rho=8.0, needed="rho 20 to 200: T about 5,000",
     )  # fmt: skip
-    return validate.RateReport([row], {"allowance": 0.03, "horizon_allowance": 0.02, "preset": "default", "seed": 0})
+    return validate.RateReport([row], {"finite_horizon": 0.01, "preset": "default", "seed": 0})
 
 
 @pytest.mark.parametrize(
@@ -275,11 +376,35 @@ def test_an_interrupt_keeps_finished_rows_and_what_repeats_them(tmp_path, monkey
     assert "linear" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("columns", ["30", "80"])
 @pytest.mark.usefixtures("cheap")
-def test_disagreement_is_status_1(monkeypatch, capsys):
+def test_disagreement_is_status_1_and_named_in_whole_lines(columns, tmp_path, monkeypatch, capsys):
     from anneal_sgd.cli import main
 
-    strict = dataclasses.replace(CHEAP, trajectories=20_000, allowance=1e-6, horizon_allowance=1e-6)
-    monkeypatch.setitem(validate.PRESETS, "quick", strict)
-    assert main(["validate", "--quick", "--setting", "smooth", "--schedule", "cosine"]) == 1
-    assert "0 of 1 rows agree" in capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", columns)
+    file = tmp_path / "rates.json"
+    options = ["--setting", "smooth", "--schedule", "constant", "--schedule", "polynomial:2"]
+    assert main(["validate", "--quick", *options, "--json", str(file)]) == 1
+    table, constant, square, count, named = capsys.readouterr().out.splitlines()[1:]
+    assert table.split()[-1] == "outcome"
+    assert constant.rstrip().endswith("regime not reached")
+    assert square.rstrip().endswith("agrees")
+    assert count.startswith("1 of 2 rows agree with theory")
+    assert named.startswith("smooth constant: regime not reached: needs rho 8 to 80: T about ")
+    told = json.loads(file.read_text())
+    assert not told["passed"]
+    assert [row["outcome"] for row in told["rows"]] == ["regime not reached", "agrees"]
+
+
+@pytest.mark.usefixtures("cheap")
+def test_a_schedule_that_is_too_short_does_not_end_the_list():
+    """Its only step that is not zero is as long as the set at rho = 1: there is nothing to measure."""
+    spike = schedules.Tabulated(lambda u: np.where(u >= 1 - 1.5 / CHEAP.horizon, 1.0, 0.0), tail_degree=0, name="spike")
+    report = experiments.validate_rates(
+        preset="quick", settings=["nonsmooth"], schedules=[spike, schedules.Polynomial(2)]
+    )
+    assert [row.outcome for row in report.rows] == ["regime not reached", "agrees"]
+    nothing, _ = json.loads(report.to_json())["rows"]
+    assert nothing["exponent"] is None
+    assert nothing["rho"] == []
+    assert nothing["reason"] == "needs rho 8 to 80 with steps that are small against the set"

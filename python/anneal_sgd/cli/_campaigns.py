@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from . import _signals
-from ._shared import progress_bar
+from ._shared import print_table, progress_bar
 
 if TYPE_CHECKING:
     from ..campaigns import Campaign, CampaignResult, Progress, RobustnessRow
@@ -169,7 +168,7 @@ def atlas(
     output.mkdir(parents=True, exist_ok=True)
     result = _run(campaign, store or output / "atlas.db", backend=backend or "auto", **running)
     if not running["log_json"]:
-        _print_ranking(robustness(result), Console(width=None if sys.stdout.isatty() else 100))
+        _print_ranking(robustness(result), Console())
     page = write_report(result, output)
     if not running["log_json"]:
         click.echo(page)
@@ -177,26 +176,24 @@ def atlas(
 
 
 def _print_ranking(rows: list[RobustnessRow], console: Console) -> None:
-    table = Table(
-        title=f"What too large a learning rate costs at worst, T = {rows[0].horizon:,} (in parentheses the bound's)",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
+    print_table(
+        console,
+        f"What too large a learning rate costs at worst, T = {rows[0].horizon:,} (in parentheses the bound's)",
+        ("schedule", "exponent", "theory", "10 % at", "50 % at", "100 % at a factor of"),
+        (
+            (
+                row.schedule,
+                f"{row.exponent.value:.3f} ± {(row.exponent.high - row.exponent.low) / 2:.3f}",
+                f"{row.asymptotic_exponent:.3f}",
+                *(
+                    f"{_factor(found.value)} ({_factor(bound)})"
+                    for found, bound in zip(row.tolerated, row.predicted, strict=True)
+                ),
+            )
+            for row in rows
+        ),
+        gap=1,
     )
-    for heading in ("schedule", "exponent", "theory", "10 % at", "50 % at", "100 % at a factor of"):
-        table.add_column(heading, no_wrap=True)
-    for row in rows:
-        half = (row.exponent.high - row.exponent.low) / 2
-        factors = [
-            f"{_factor(found.value)} ({_factor(bound)})"
-            for found, bound in zip(row.tolerated, row.predicted, strict=True)
-        ]
-        table.add_row(
-            row.schedule, f"{row.exponent.value:.3f} ± {half:.3f}", f"{row.asymptotic_exponent:.3f}", *factors
-        )
-    console.print(table)
 
 
 def _factor(x: float) -> str:

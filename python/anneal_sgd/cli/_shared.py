@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
 from .. import _files
 
@@ -26,6 +29,27 @@ def progress_bar() -> Progress:
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+def print_table(
+    console: Console, title: str, headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, gap: int = 2
+) -> None:
+    """Whole lines, whatever the width of the console: a narrow terminal wraps them, nothing is cut."""
+    console.print(Text(title, style="bold"), soft_wrap=not console.is_terminal)
+    table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False)
+    for heading in headings:
+        table.add_column(Text(heading), no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    wide = console.options.update(max_width=10_000)
+    table.width = Measurement.get(console, wide, table).maximum
+    console.print(table, crop=False)
+
+
+def print_lines(console: Console, *lines: str) -> None:
+    """Sentences: wrapped between words on a terminal, whole elsewhere."""
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def check_files(json_file: Path | None, output: Path | None = None) -> None:
@@ -66,7 +90,7 @@ def write(
     output.mkdir(parents=True, exist_ok=True)
     _files.write_text(output / f"{name}.json", report.to_json())
     shown = io.StringIO()
-    show(report, Console(file=shown, width=100))
+    show(report, Console(file=shown))
     _files.write_text(output / f"{name}.txt", shown.getvalue())
     if plot is not None:
         plot(report, output)

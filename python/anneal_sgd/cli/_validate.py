@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from .. import schedules
 from . import _signals
-from ._shared import check_files, progress_bar, write
+from ._shared import check_files, print_lines, print_table, progress_bar, write
 
 if TYPE_CHECKING:
     from ..experiments import RateReport, RateRow
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="T = 10^4: under a minute on two cores.")
+@click.option("--quick", is_flag=True, help="A quarter of the work, with wider intervals.")
 @click.option("--full", is_flag=True, help="T = 10^6: exponents to 0.01; under 30 minutes on two cores.")
 @click.option("--setting", "settings", multiple=True, help="nonsmooth or smooth; repeatable. Default: both.")
 @click.option(
@@ -53,7 +54,8 @@ def validate(
 ) -> int:
     """Measure the theorem's exponents: the worst-case last iterate against the misspecification of the learning rate.
 
-    Prints one row per setting and schedule and exits with 0 if all agree with theory within the preset's allowance.
+    Prints one row per setting and schedule: it agrees with theory, differs, or has not reached the asymptotic regime.
+    Exits with 0 if all rows agree, with 1 otherwise.
     """
     from ..experiments.validate import DEFAULT_SCHEDULES, SETTINGS, RateReport, run_meta, validate_rates
 
@@ -100,34 +102,43 @@ def _plot(report: RateReport, output: Path) -> None:
     plot_validation(report, output)
 
 
+_STYLES = {"agrees": "green", "differs": "red", "regime not reached": "yellow"}
+
+
 def _print_table(report: RateReport, console: Console) -> None:
-    allowances = report.meta["allowance"], report.meta["horizon_allowance"]
     horizon = max(row.horizon for row in report.rows)
-    table = Table(
-        title=f"Worst-case suboptimality after T = {horizon:,} steps: exponents, 95 % intervals",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        padding=(0, 2, 0, 0),
-        pad_edge=False,
+    print_table(
+        console,
+        f"Worst-case suboptimality after T = {horizon:,} steps: exponents, 95 % intervals",
+        ("setting", "schedule", "theory", "exponent in ρ", "fitted ρ", "upper half", "in T (−0.5)", "outcome"),
+        (_cells(row) for row in report.rows),
     )
-    for heading in ("setting", "schedule", "theory", "exponent in ρ", "ρ", "in T (−0.5)", ""):
-        table.add_column(heading, no_wrap=True)
-    for row in report.rows:
-        fitted = [rho for rho, used in zip(row.rho, row.fitted, strict=True) if used]
-        table.add_row(
-            row.setting,
-            row.schedule,
-            f"{row.theory:.4f}",
-            f"{row.exponent:.4f} ± {(row.ci_high - row.ci_low) / 2:.4f}",
-            f"{fitted[0]:.0f}–{fitted[-1]:.0f}",
-            f"{row.horizon_exponent:.3f} ± {(row.horizon_ci_high - row.horizon_ci_low) / 2:.3f}".replace("-", "−"),
-            "[green]✓[/]" if row.within(*allowances) else "[red]✗[/]",
-        )
-    console.print(table)
-    agreeing = sum(row.within(*allowances) for row in report.rows)
-    ratio = max(w / b for row in report.rows for w, b in zip(row.worst_suboptimality, row.bound, strict=True))
-    console.print(
-        f"{agreeing} of {len(report.rows)} rows agree with theory: in ρ within {allowances[0]:g}, in T within "
-        f"{allowances[1]:g}, with intervals no wider than that, every mean under its bound (at most {ratio:.2f} of it)."
+    agreeing = [row for row in report.rows if row.outcome == "agrees"]
+    ratios = [w / b for row in report.rows for w, b in zip(row.worst_suboptimality, row.bound, strict=True)]
+    print_lines(
+        console,
+        f"{len(agreeing)} of {len(report.rows)} rows agree with theory: exponents within "
+        f"{report.meta['finite_horizon']:g} and the interval, over at least a decade of ρ; no mean above "
+        f"{max(ratios, default=0.0):.2f} of its bound.",
+        *(f"{row.setting} {row.schedule}: {row.outcome}: {row.reason}" for row in report.rows if row not in agreeing),
     )
+
+
+def _cells(row: RateRow) -> list[str | Text]:
+    fitted = [rho for rho, used in zip(row.rho, row.fitted, strict=True) if used]
+    return [
+        row.setting,
+        row.schedule,
+        f"{row.theory:.4f}",
+        _measured(row.exponent, (row.ci_high - row.ci_low) / 2, 4),
+        f"{fitted[0]:.0f}–{fitted[-1]:.0f}" if fitted else "–",
+        _measured(row.move, row.move_half, 3, sign="+"),
+        _measured(row.horizon_exponent, (row.horizon_ci_high - row.horizon_ci_low) / 2, 3),
+        Text(row.outcome, style=_STYLES[row.outcome]),
+    ]
+
+
+def _measured(value: float, half: float, decimals: int, sign: str = "") -> str:
+    if math.isnan(value):
+        return "–"
+    return f"{value:{sign}.{decimals}f} ± {half:.{decimals}f}".replace("-", "−")

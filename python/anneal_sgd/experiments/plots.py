@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from .._drawing import STYLE, saved
 from .grid import GridReport, GridRow
 from .minimax import MinimaxReport, MinimaxRow
-from .validate import FITTED_FROM, RateReport, RateRow
+from .validate import RateReport, RateRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -182,7 +182,9 @@ def _panels(report: RateReport) -> tuple[Figure, list[Axes]]:
 
 def _theory_line(axis: Axes, row: RateRow, y: np.ndarray, colour: str) -> None:
     """The theory's slope through the middle of the fitted points."""
-    rho, fitted = np.array(row.rho), np.array(row.fitted)
+    rho, fitted = np.array(row.rho), np.array(row.fitted, bool)
+    if not fitted.any():
+        return
     middle = np.exp(np.log(rho[fitted]).mean()), np.exp(np.log(y[fitted]).mean())
     ends = np.array([rho[fitted][0] / 1.15, rho[fitted][-1] * 1.15])
     axis.plot(ends, middle[1] * (ends / middle[0]) ** row.theory, "--", color=colour, linewidth=1.1, zorder=3)
@@ -195,7 +197,7 @@ def _robustness(report: RateReport) -> Figure:
         for row in (row for row in report.rows if row.setting == setting):
             colour, marker = looks[row.schedule]
             root = np.sqrt(row.horizon)
-            rho, fitted = np.array(row.rho), np.array(row.fitted)
+            rho, fitted = np.array(row.rho), np.array(row.fitted, bool)
             y, error = np.array(row.worst_suboptimality) * root, np.array(row.stderr) * root
             axis.fill_between(rho, y - 1.96 * error, y + 1.96 * error, color=colour, alpha=0.25, linewidth=0)
             axis.plot(rho, y, color=colour, linewidth=0.7, alpha=0.6)
@@ -207,8 +209,8 @@ def _robustness(report: RateReport) -> Figure:
             label = (
                 f"{row.schedule}: {row.exponent:.3f} ± {(row.ci_high - row.ci_low) / 2:.3f}  (theory {row.theory:.3f})"
             )
+            label += "" if row.outcome == "agrees" else f" {row.outcome}"
             axis.plot([], [], marker=marker, color=colour, label=label, linewidth=0.7)
-        axis.axvline(FITTED_FROM, color="#bbbbbb", linewidth=0.6, linestyle=":")
         axis.plot([], [], "--", color="#555555", linewidth=1.1, label=r"theory: slope $1/(2p+1)$")
         axis.legend(fontsize=6.5, loc="upper left", title="measured exponent", title_fontsize=7)
     axes[0].set_ylabel(r"worst mean suboptimality $\times\sqrt{T}$")

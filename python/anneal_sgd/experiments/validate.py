@@ -12,11 +12,13 @@ final suboptimality over a family f_a on [−1, 1] with x₁ = 1:
 - **The maximum** is found on few replicates (a pilot over half-octaves of a) and measured on others: 7 values of a,
   quarter-octaves around the pilot's maximum, independent streams for all of them, and a cubic least-squares fit of log
   mean against log a, whose maximum is the estimate. So no noise is selected for.
-- **The range of ρ** is the same rule for every schedule: half-octaves from 16 up to where the step size at the critical
-  time, ρ·η*·h(1 − ρ^(−2/(2p+1))) (for p = 0: at the end), reaches a tenth of the distance D. Beyond, single steps are
-  not small against the set, which the asymptotic theory does not describe. Points up to 0.3·D are measured and drawn,
-  but not fitted.
+- **The range of ρ** follows from the schedule's values, not from the degree that it claims (``_regime``): half-octaves
+  from where they have come to their behaviour at the end, at least 8, up to where the step size at the critical step
+  reaches a tenth of the distance D, at most 1024. Beyond, single steps are not small against the set, which the
+  asymptotic theory does not describe. Points up to 0.3·D are measured and drawn, but not fitted.
 - **The exponent in T** is measured at ρ = 16 over up to five octaves of T, with base_lr·mean(h) ∝ T^(−1/2).
+- **The outcome** of a row is ``agrees``, ``differs``, or ``regime not reached``: no verdict is given over less than a
+  decade of ρ, nor where the exponent over the upper half of the range is still another one.
 - **Intervals** are ±1.96 standard deviations of a parametric bootstrap: every mean is redrawn from its standard error
   and the whole estimate repeated.
 """
@@ -37,9 +39,11 @@ from .._core import STREAM_VERSION, __version__
 from .._peak import END, WINDOW, peak
 from .._simulate import simulate_quietly
 from ..schedules import Schedule
+from ._regime import DECADE, FIRST_RHO, FITTED_STEP, GRID_RATIO, Regime, critical_step_size, regime
 
 Setting = Literal["nonsmooth", "smooth"]
 Preset = Literal["quick", "default", "full"]
+Outcome = Literal["agrees", "differs", "regime not reached"]
 Floats = NDArray[np.float64]
 
 SETTINGS: tuple[Setting, ...] = ("nonsmooth", "smooth")
@@ -53,9 +57,10 @@ DEFAULT_SCHEDULES: tuple[Schedule, ...] = (
     schedules.Polynomial(3),
 )
 
-FITTED_FROM = 16.0  # rho from which the exponent is fitted
-LARGEST_RHO = 1024.0
-FITTED_STEP, MEASURED_STEP = 0.1, 0.3  # step size at the critical time, in units of D
+LARGEST_RHO = 1024.0  # more where the regime begins late
+MEASURED_STEP = 0.3  # step size at the critical step, in units of D
+FINITE_HORIZON = 0.01  # what finite T may leave of |exponent - theory|, beside the interval
+WIDEST = 0.04  # half an interval that a verdict may rest on
 LARGEST_PARAMETER = 0.5  # of a: with a near 1 the non-smooth family would lose its noise
 PILOT_RATIO, WINDOW_RATIO = 2**0.5, 2**0.25
 RHO_OF_HORIZONS = 16.0
@@ -65,20 +70,18 @@ BOOTSTRAPS = 2000
 
 @dataclass(frozen=True)
 class _Size:
-    """How much a preset computes, and what it promises."""
+    """How much a preset computes."""
 
     horizon: int
     trajectories: int  # per row, at least, in the fitted main stage
     pilot_replicates: int
     horizon_replicates: int
-    allowance: float  # |exponent - theory| that finite T and noise may leave
-    horizon_allowance: float  # the same for the exponent in T
 
 
 PRESETS: dict[str, _Size] = {
-    "quick": _Size(10_000, 400_000, 512, 8192, allowance=0.04, horizon_allowance=0.03),
-    "default": _Size(100_000, 1_100_000, 512, 16384, allowance=0.03, horizon_allowance=0.02),
-    "full": _Size(1_000_000, 1_000_000, 512, 16384, allowance=0.01, horizon_allowance=0.015),
+    "quick": _Size(100_000, 150_000, 128, 4096),
+    "default": _Size(100_000, 1_100_000, 512, 16384),
+    "full": _Size(1_000_000, 1_000_000, 512, 16384),
 }
 
 
@@ -92,6 +95,8 @@ class RateRow:
     exponent: float  #: slope of log worst_suboptimality against log rho, over ``fitted``
     ci_low: float
     ci_high: float
+    move: float  #: exponent over the upper half of the fitted range (in log rho) minus ``exponent``
+    move_half: float  #: half its 95 % interval
     horizon: int
     base_lr: list[float]  #: rho * eta_star
     rho: list[float]
@@ -108,19 +113,37 @@ class RateRow:
     horizon_stderr: list[float]
     trajectories: int  #: simulated for the fitted points, pilot not counted
     trajectory_steps: int  #: simulated in all
+    smallest_rho: float  #: from which on the schedule's values behave as at the end; see ``needed``
+    needed: str  #: range of rho, and T, that would reach the asymptotic regime
 
-    def within(self, allowance: float, horizon_allowance: float) -> bool:
-        """Whether both exponents agree with theory and are known that precisely, and every mean obeys its bound."""
-        agreeing = abs(self.exponent - self.theory) <= allowance and self.ci_high - self.ci_low <= 2 * allowance
-        in_horizon = (
-            abs(self.horizon_exponent + 0.5) <= horizon_allowance
-            and self.horizon_ci_high - self.horizon_ci_low <= 2 * horizon_allowance
-        )
-        bounded = all(
-            worst + 3 * error <= bound
-            for worst, error, bound in zip(self.worst_suboptimality, self.stderr, self.bound, strict=True)
-        )
-        return agreeing and in_horizon and bounded
+    @property
+    def outcome(self) -> Outcome:
+        """``agrees``, ``differs`` or ``regime not reached``; ``reason`` says why."""
+        return self._verdict()[0]
+
+    @property
+    def reason(self) -> str:
+        """Why a row does not agree; empty where it does."""
+        return self._verdict()[1]
+
+    def _verdict(self) -> tuple[Outcome, str]:
+        fitted = [rho for rho, used in zip(self.rho, self.fitted, strict=True) if used]
+        half, horizon_half = (self.ci_high - self.ci_low) / 2, (self.horizon_ci_high - self.horizon_ci_low) / 2
+        for mean, error, bound in zip(self.worst_suboptimality, self.stderr, self.bound, strict=True):
+            if mean + 3 * error > bound:
+                return "differs", f"a mean of {mean:.3g} ± {3 * error:.1g} is not under its bound, {bound:.3g}"
+        if not fitted or fitted[-1] < DECADE * 0.999 * fitted[0] or fitted[0] < 0.999 * self.smallest_rho:
+            return "regime not reached", f"needs {self.needed}"
+        if not max(half, horizon_half) <= WIDEST:
+            return "regime not reached", f"intervals of ±{max(half, horizon_half):.2g} are wider than ±{WIDEST:g}"
+        if abs(self.move) > FINITE_HORIZON + self.move_half:
+            return "regime not reached", f"over the upper half of rho the exponent moves by {self.move:+.3f}"
+        if abs(self.exponent - self.theory) > FINITE_HORIZON + half:
+            return "differs", f"in rho by {self.exponent - self.theory:+.4f}, allowed {FINITE_HORIZON + half:.4f}"
+        if abs(self.horizon_exponent + 0.5) > FINITE_HORIZON + horizon_half:
+            off = self.horizon_exponent + 0.5
+            return "differs", f"in T by {off:+.4f}, allowed {FINITE_HORIZON + horizon_half:.4f}"
+        return "agrees", ""
 
 
 @dataclass(frozen=True)
@@ -132,21 +155,27 @@ class RateReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every row is within the preset's allowance."""
-        return all(row.within(self.meta["allowance"], self.meta["horizon_allowance"]) for row in self.rows)
+        """Whether every row agrees."""
+        return all(row.outcome == "agrees" for row in self.rows)
 
     def to_json(self) -> str:
         """Rows and meta data as JSON: the same seed and options give the same text."""
-        return json.dumps({"meta": self.meta, "rows": [_rounded(asdict(row)) for row in self.rows]}, indent=1) + "\n"
+        rows = [_rounded({**asdict(row), "outcome": row.outcome, "reason": row.reason}) for row in self.rows]
+        return json.dumps({"meta": self.meta, "passed": self.passed, "rows": rows}, indent=1) + "\n"
 
 
 def _rounded(value: Any) -> Any:
-    """Floats to 9 digits: beyond, the last bits of logarithms depend on the machine, and the noise is far larger."""
+    """Floats to 9 digits: beyond, the last bits of logarithms depend on the machine, and the noise is far larger.
+
+    NaN becomes None: JSON has none.
+    """
     if isinstance(value, dict):
         return {key: _rounded(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_rounded(inner) for inner in value]
-    return float(f"{value:.9g}") if isinstance(value, float) else value
+    if isinstance(value, float):
+        return float(f"{value:.9g}") if math.isfinite(value) else None
+    return value
 
 
 def _family(setting: str, parameter: float) -> problems.Problem:
@@ -158,14 +187,6 @@ def _family(setting: str, parameter: float) -> problems.Problem:
 
 def _gradient_bound(setting: str, parameter: float) -> float:
     return 1.0 if setting == "nonsmooth" else math.hypot(1.0, parameter)
-
-
-def _critical_step(schedule: Schedule, horizon: int, base_lr: float, rho: float) -> float:
-    """The step size when the stationary spread of the worst problem comes to fit the set."""
-    h = schedule.values(horizon)
-    p = schedule.tail_degree
-    step = horizon - 1 if p == 0 else min(horizon - 1, int(horizon * (1 - rho ** (-2 / (2 * p + 1)))))
-    return float(base_lr * h[step])
 
 
 def _pilot_grid(horizon: int) -> Floats:
@@ -186,7 +207,9 @@ def _window(log_means: Floats, horizon: int) -> Floats:
 
 
 def _slope(x: Floats, y: Floats) -> Floats:
-    """Least-squares slope of y against x along the last axis."""
+    """Least-squares slope of y against x along the last axis; NaN for fewer than two points."""
+    if x.size < 2:
+        return np.full(y.shape[:-1], np.nan)
     centred = x - x.mean()
     return np.asarray(np.sum(y * centred, axis=-1) / np.sum(centred * centred))
 
@@ -203,17 +226,18 @@ class _Job:
     def __post_init__(self) -> None:
         horizon = self.size.horizon
         self.eta_star = theory.tuned_base_lr(self.schedule, horizon)
-        octaves = 2 * round(math.log2(LARGEST_RHO))
-        rho = 2.0 ** (np.arange(octaves + 1) / 2)
-        critical = np.array([_critical_step(self.schedule, horizon, r * self.eta_star, r) for r in rho])
+        self.regime: Regime = regime(self.schedule, horizon, self.eta_star)
+        last = max(LARGEST_RHO, DECADE * GRID_RATIO * self.regime.smallest)
+        rho = GRID_RATIO ** np.arange(1.0 + math.floor(math.log(last * 1.001, GRID_RATIO)))
+        critical = critical_step_size(self.schedule, horizon, rho * self.eta_star)
         self.rho = rho[critical <= MEASURED_STEP]
-        self.fitted = (self.rho >= FITTED_FROM * 0.999) & (critical[critical <= MEASURED_STEP] <= FITTED_STEP)
-        if self.fitted.sum() < 2:
-            raise ValueError(
-                f"horizon: {horizon} is too short for {self.schedule.name}: fewer than two rho from {FITTED_FROM:g} "
-                "have a step size small against the set"
-            )
-        per_config = self.size.trajectories / (WINDOW * self.fitted.sum())
+        small = critical[critical <= MEASURED_STEP] <= FITTED_STEP
+        settled = small & (self.rho >= self.regime.smallest * 0.999)
+        started = self.rho >= FIRST_RHO * 0.999
+        # Where the regime is not reached, the exponent of what was measured still says something.
+        choices = (settled, small & started, started, np.ones(self.rho.size, bool))
+        self.fitted = next((fitted for fitted in choices if fitted.sum() >= 2), choices[-1])
+        per_config = self.size.trajectories / (WINDOW * max(1, self.fitted.sum()))
         self.replicates = [
             math.ceil(per_config / 4096) * 4096 if fitted else self.size.horizon_replicates for fitted in self.fitted
         ]
@@ -221,9 +245,12 @@ class _Job:
         mean = self.schedule.values(horizon).mean()
         for k in range(1, OCTAVES_OF_HORIZONS):
             shorter = round(horizon / 2**k)
-            ratio = float(mean / self.schedule.values(shorter).mean())
+            values = self.schedule.values(shorter)
+            if not values.any():
+                break
+            ratio = float(mean / values.mean())
             base_lr = RHO_OF_HORIZONS * self.eta_star * ratio * math.sqrt(horizon / shorter)
-            if _critical_step(self.schedule, shorter, base_lr, RHO_OF_HORIZONS) > FITTED_STEP:
+            if critical_step_size(self.schedule, shorter, np.array([base_lr]))[0] > FITTED_STEP:
                 break
             self.horizons.append((shorter, base_lr))
 
@@ -267,6 +294,8 @@ class _Job:
 
         def measure(horizon: int, base_lrs: Floats, replicates: Sequence[int]) -> tuple[Floats, Floats, Floats]:
             """Windows, means and relative standard errors of shape (base_lrs, WINDOW)."""
+            if not base_lrs.size:
+                return (np.empty((0, WINDOW)),) * 3
             pilot, _ = means(_pilot_grid(horizon), base_lrs, horizon, self.size.pilot_replicates)
             windows, values, errors = [], [], []
             for log_pilot, base_lr, n in zip(np.log(pilot.T), base_lrs, replicates, strict=True):
@@ -282,6 +311,8 @@ class _Job:
         resampled, _ = peak(np.log(values) + errors * rng.standard_normal((BOOTSTRAPS, *values.shape)))
         log_rho = np.log(self.rho)
         slopes = _slope(log_rho[self.fitted], resampled[:, self.fitted])
+        upper = self.fitted & (log_rho >= log_rho[self.fitted].sum() / max(1, self.fitted.sum()) - 1e-9)
+        moves = _slope(log_rho[upper], resampled[:, upper]) - slopes
         worst = np.exp(log_worst)
         parameter = windows[:, END] * WINDOW_RATIO**place
 
@@ -318,6 +349,8 @@ class _Job:
             exponent=exponent,
             ci_low=exponent - half,
             ci_high=exponent + half,
+            move=float(_slope(log_rho[upper], log_worst[upper])) - exponent,
+            move_half=1.96 * float(moves.std()),
             horizon=self.size.horizon,
             base_lr=(self.rho * self.eta_star).tolist(),
             rho=self.rho.tolist(),
@@ -334,6 +367,8 @@ class _Job:
             horizon_stderr=(np.exp(log_by_horizon) * by_horizon.std(axis=0)).tolist(),
             trajectories=WINDOW * sum(n for n, fitted in zip(self.replicates, self.fitted, strict=True) if fitted),
             trajectory_steps=self.trajectory_steps(),
+            smallest_rho=self.regime.smallest,
+            needed=self.regime.needed(),
         )
 
 
@@ -389,7 +424,7 @@ def validate_rates(
 
 def run_meta(*, preset: str, settings: Sequence[str], schedules: Sequence[Schedule], seed: int) -> dict[str, Any]:
     """Check the arguments of a run and say what is needed to repeat it; ValueError as for ``validate_rates``."""
-    size = PRESETS[_validate.choice("preset", preset, PRESETS)]
+    _validate.choice("preset", preset, PRESETS)
     if isinstance(settings, str) or not settings:
         raise ValueError(f"settings must be one or more of {', '.join(SETTINGS)}, got {_validate.shown(settings)}")
     if not isinstance(schedules, Sequence) or not schedules or not all(isinstance(s, Schedule) for s in schedules):
@@ -400,8 +435,7 @@ def run_meta(*, preset: str, settings: Sequence[str], schedules: Sequence[Schedu
         "seed": _validate.integer("seed", seed, lowest=0, highest=2**64 - 1),
         "settings": [_validate.choice("settings", setting, SETTINGS) for setting in settings],
         "schedules": [schedule.name for schedule in schedules],
-        "allowance": size.allowance,
-        "horizon_allowance": size.horizon_allowance,
+        "finite_horizon": FINITE_HORIZON,
         "dtype": "float32",
         "anneal_sgd": __version__,
         "stream_version": STREAM_VERSION,
