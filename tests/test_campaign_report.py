@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -12,11 +13,12 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 from anneal_sgd import STREAM_VERSION, cli, problems, schedules, theory
 from anneal_sgd.campaigns import Campaign, ProblemGrid, _cells, _figures, _run, robustness, write_report
 from anneal_sgd.campaigns._result import CampaignResult
-from anneal_sgd.campaigns._robustness import _Slopes, tolerated
+from anneal_sgd.campaigns._robustness import _Slopes, best_of, cost, grid_error, tolerated
 from anneal_sgd.experiments import atlas
 from campaign_cases import StopAt, noisy, small, stopping
 
@@ -238,6 +240,42 @@ def test_what_is_past_the_grid_is_infinite_and_a_divergence_is_a_wall():
     slopes = _Slopes(2.0 ** np.arange(4)).of(np.array([1.0, 2.0, 4.0, np.inf]))
     assert slopes[0] == pytest.approx(1.0)
     assert np.isnan(slopes[1])
+
+
+@pytest.mark.parametrize("power", [1.0, 0.5])
+@pytest.mark.parametrize("shift", [0.0, 0.125, 0.25, 0.375])
+def test_factors_and_costs_do_not_depend_on_where_the_grid_lies(power, shift):
+    """r^p + 1/r has its minimum at r = p^(-1/(1 + p)); half-octaves, shifted by eighths of an octave."""
+    rates = 2.0 ** (np.arange(-8, 17) / 2 + shift)
+    best = power ** (-1 / (1 + power))
+
+    def curve(r):
+        return (r**power + 1 / r) / (best**power + 1 / best)
+
+    found, least = best_of(rates, curve(rates))
+    assert found == pytest.approx(best, rel=0.01)
+    assert least == pytest.approx(1.0, rel=0.002)
+    for loss in (0.1, 0.5, 1.0):
+        exact = brentq(lambda r, loss=loss: curve(r) - 1 - loss, best, 100.0) / best
+        value = tolerated(rates, curve(rates), loss)
+        assert value == pytest.approx(exact, rel=0.04)
+        assert abs(np.log(value / exact)) <= grid_error(partial(tolerated, loss=loss), rates, curve(rates))
+    assert cost(rates, curve(rates), 100.0) == pytest.approx(curve(100.0 * best), rel=0.02)
+
+
+def test_ranks_are_by_the_cost_at_a_stated_factor_and_shared_where_intervals_overlap():
+    rho = 2.0 ** np.arange(-2, 10)
+    values = np.stack([(rho**p + 1 / rho) for p in (1.0, 1 / 3, 0.335)])
+    names = ["constant", "linear", "one_minus_sqrt"]
+    rows = robustness(made(values[None], rho, names=names, relative=0.02))
+    assert [row.rank for row in rows] == [1, 1, 3]
+    assert rows[2].schedule == "constant"
+    assert {row.ratio for row in rows} == {100.0}
+    for row in rows:
+        assert row.cost.low < row.cost.value < row.cost.high
+    short = robustness(made(values[None, :, :8], rho[:8], names=names, relative=0.02))
+    assert short[0].ratio == pytest.approx(rho[7] / max(row.best_rate for row in short))
+    assert math.isnan(cost(rho, values[0], 1e4))
 
 
 def test_a_maximum_over_a_noisy_parameter_is_not_selected_for():

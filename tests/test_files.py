@@ -251,7 +251,7 @@ WITHOUT = {
     "pandas": ["grid", *CHEAP, "--data", "{folder}/d.csv", "--target", "b"],
     "sklearn": ["grid", *CHEAP, "--data", "digits"],
     "distributed": ["sweep", "{folder}/s.toml", "--dask", "local"],
-    "plotly": ["report", "{folder}/s.db"],
+    "plotly": ["atlas", "-o", "atlas"],
     "jinja2": ["report", "{folder}/s.db"],
     "xarray": ["export", "{folder}/s.db", "-o", "r.csv"],
     "pyarrow": ["export", "{folder}/s.db", "-o", "r.parquet"],

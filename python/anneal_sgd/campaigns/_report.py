@@ -27,6 +27,7 @@ from ._robustness import LOSSES, Interval, RobustnessRow, robustness
 if TYPE_CHECKING:
     from ._store import StorePath
 
+MODULES = ("jinja2", "matplotlib", "plotly")  # of the extra "campaigns"
 _MOST_ROWS = 400  # of the table of best learning rates
 _NAV = {
     "robustness": "Costs",
@@ -42,7 +43,7 @@ def write_report(result: CampaignResult, folder: StorePath) -> Path:
 
     The page needs no network. ImportError: plotly, jinja2 or matplotlib is missing.
     """
-    jinja2 = need("campaigns", "jinja2", "matplotlib", "plotly")
+    jinja2 = need("campaigns", *MODULES)
     get_plotlyjs = need("campaigns", "plotly.offline").get_plotlyjs
     rows = robustness(result) if len(result.description.rates) > 1 else []
     drawn = plots(result, rows)
@@ -65,6 +66,7 @@ def write_report(result: CampaignResult, folder: StorePath) -> Path:
         ],
         losses=[f"{100 * loss:.0f} %" for loss in LOSSES],
         lr_name=told.lr_name,
+        ratio=" or ".join(dict.fromkeys(f"{row.ratio:.3g}" for row in rows)),
         edge=any(row.at_edge for row in rows),
         common=bool(told.options["common_random_numbers"]),
         span=span_in_words(rows),
@@ -135,7 +137,9 @@ def _missing(result: CampaignResult) -> str:
 
 def _ranked(row: RobustnessRow) -> list[str]:
     cells = [
+        str(row.rank),
         row.schedule,
+        _interval(row.cost),
         _interval(row.exponent, 3),
         _number(row.predicted_exponent, 3),
         _number(row.asymptotic_exponent, 3),

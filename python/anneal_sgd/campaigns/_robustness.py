@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Floats: TypeAlias = NDArray[np.float64]
 
 LOSSES = (0.1, 0.5, 1.0)
+COST_RATIO = 100.0
 _SPAN = 4.0  # ratio of the learning rates over which a local exponent is fitted, where they lie that close
 _REDRAWS = 400  # of the bootstrap
 _OUTER, _INNER = 100, 40  # of the bootstrap of a bootstrap,
@@ -54,12 +56,17 @@ class RobustnessRow:
     """Number of the problem of the largest mean."""
     best_rate: float
     best: float
-    """The smallest of `worst`."""
+    """The least of `worst` against `rates`: of the parabola in logarithms through the smallest and its neighbours."""
     at_edge: bool
     """Whether the best rate is the first or the last: a better one may lie beyond, and nothing below is certain."""
     tolerated: list[Interval]
     """By which factor a learning rate may exceed `best_rate` for a loss of 10, 50 and 100 %; inf past the grid, NaN
-    where everything diverged."""
+    where everything diverged. The interval holds noise and what the grid of learning rates may be off."""
+    ratio: float
+    """100, or as far above the best rates as the grids of all schedules of the horizon reach."""
+    cost: Interval
+    """The worst mean at `ratio` times `best_rate`, over `best`: what the rows are ranked by. The interval is like those
+    of `tolerated`."""
     predicted: list[float]
     """The same of the last-iterate bound; NaN where it does not apply."""
     local_rates: list[float]
@@ -75,6 +82,8 @@ class RobustnessRow:
     """1 / (2 p + 1); NaN where the bound does not apply."""
     bound: list[float]
     """The bound at `rates` for D = G = 1, where they are rho; else empty."""
+    rank: int = 1
+    """1 more than the number of schedules of the horizon whose interval of the cost lies below this one's."""
 
 
 def robustness(result: CampaignResult) -> list[RobustnessRow]:
@@ -82,9 +91,10 @@ def robustness(result: CampaignResult) -> list[RobustnessRow]:
 
     Looks at the first metric at the last recorded step; of an accuracy at its complement. Where the problems differ in
     one parameter, in equal ratios, the maximum over it is that of a cubic fitted to the logarithms around it. Rows are
-    in the order of the horizon, the worst exponent, and the tolerated factors; a schedule of which fewer than two
-    learning rates are computed has none. The bootstrap takes the errors of all means as independent, which they are
-    without common random numbers. ValueError: the campaign has fewer than two learning rates.
+    in the order of the horizon and of the cost of a learning rate 100 times the best, or as far as all grids reach; a
+    schedule of which fewer than two learning rates are computed has none. The bootstrap takes the errors of all means
+    as independent, which they are without common random numbers. ValueError: the campaign has fewer than two learning
+    rates.
 
     >>> import pathlib, tempfile
     >>> from anneal_sgd import problems
@@ -93,17 +103,19 @@ def robustness(result: CampaignResult) -> list[RobustnessRow]:
     >>> campaign = Campaign(problem, schedules.Constant(), base_lr=[0.5, 0.75, 1.5], horizon=1, replicates=2)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     (row,) = robustness(campaign.run(pathlib.Path(folder) / "store.db"))
-    >>> row.worst, row.best_rate, row.tolerated[0].value
-    ([0.125, 0.03125, 0.125], 0.75, 1.0488088481701516)
+    >>> row.worst, round(row.best_rate, 4), round(row.tolerated[0].value, 4)
+    ([0.125, 0.03125, 0.125], 0.866, 1.0358)
     """
     if len(result.description.rates) < 2:
         raise ValueError("the campaign must have two learning rates or more to say what one that is too large costs")
     data = _Worst(Curves(result))
-    found = [data.row(s, h) for s in range(len(data.curves.schedules)) for h in range(len(data.curves.horizons))]
-    rows = [row for row in found if row is not None]
-    return sorted(
-        rows, key=lambda row: (row.horizon, _last(row.exponent.value), [_last(-t.value) for t in row.tolerated[::-1]])
-    )
+    rows: list[RobustnessRow] = []
+    for h in range(len(data.curves.horizons)):
+        ratio = data.reach(h)
+        found = [data.row(s, h, ratio) for s in range(len(data.curves.schedules))]
+        own = sorted((row for row in found if row is not None), key=lambda row: _last(row.cost.value))
+        rows += [replace(row, rank=1 + sum(other.cost.high < row.cost.low for other in own)) for row in own]
+    return sorted(rows, key=lambda row: row.horizon)
 
 
 def schedule_of(name: str) -> Schedule | None:
@@ -138,7 +150,17 @@ class _Worst:
             near = np.abs(fitted - largest) <= _FIT_ERROR * largest  # else a cliff, which no cubic follows
         return np.asarray(np.where(usable & near, fitted, largest))
 
-    def row(self, s: int, h: int) -> RobustnessRow | None:
+    def reach(self, h: int) -> float:
+        """COST_RATIO, or the largest factor above the best rates that the grids of all schedules hold."""
+        found = [COST_RATIO]
+        for s, known in enumerate(self.known[:, h]):
+            if known.sum() >= 2:
+                rates = self.curves.rates[known]
+                best, _ = best_of(rates, self.over_problems(self.mean[:, s, h, known].T))
+                found.append(float(rates[-1]) / best if best > 0.0 else 1.0)
+        return min(found)
+
+    def row(self, s: int, h: int, ratio: float) -> RobustnessRow | None:
         """Of one schedule and horizon; None where less than two rates are known."""
         known = self.known[s, h]
         if known.sum() < 2:
@@ -169,7 +191,7 @@ class _Worst:
             if curves.lr_name == "rho":
                 values = theory.last_iterate_bound(schedule, horizon, misspecification=rates).value
                 bound, predicted_exponent = values.tolist(), float(slopes.largest(values))
-        best = int(worst.argmin())
+        best, (best_rate, least) = int(worst.argmin()), best_of(rates, worst)
         local = slopes.of(worst)
         return RobustnessRow(
             schedule=curves.schedules[s],
@@ -178,12 +200,12 @@ class _Worst:
             worst=worst.tolist(),
             stderr=np.where(np.isfinite(draws).all(axis=0), _std(draws), 0.0).tolist(),
             worst_problem=mean.argmax(axis=-1).tolist(),
-            best_rate=float(rates[best]),
-            best=float(worst[best]),
+            best_rate=best_rate,
+            best=least,
             at_edge=best in (0, len(rates) - 1),
-            tolerated=[
-                _interval(tolerated(rates, worst, loss), [tolerated(rates, w, loss) for w in draws]) for loss in LOSSES
-            ],
+            tolerated=[_interval(partial(tolerated, loss=loss), rates, worst, draws) for loss in LOSSES],
+            ratio=ratio,
+            cost=_interval(partial(cost, ratio=ratio), rates, worst, draws),
             predicted=predicted,
             local_rates=slopes.middles[best : best + local.size].tolist(),
             local_exponents=local.tolist(),
@@ -238,27 +260,82 @@ class _Slopes:
         return np.asarray(np.where(np.isneginf(largest), np.nan, largest))
 
 
+def best_of(rates: Floats, values: Floats) -> tuple[float, float]:
+    """The best rate and its value: least of the parabola, in logarithms, through the smallest value and its neighbours.
+
+    At an end, and where one of the three is no positive number, the smallest value itself.
+    """
+    k = int(values.argmin())
+    if not 0 < k < len(values) - 1:
+        return float(rates[k]), float(values[k])
+    near, three = rates[k - 1 : k + 2], values[k - 1 : k + 2]
+    if not np.all((three > 0.0) & np.isfinite(three) & (near > 0.0)):
+        return float(rates[k]), float(values[k])
+    left, right = np.log(near[0] / near[1]), np.log(near[2] / near[1])
+    below, above = np.log(three[0] / three[1]) / left, np.log(three[2] / three[1]) / right
+    curvature = (above - below) / (right - left)
+    if curvature <= 0.0:
+        return float(rates[k]), float(values[k])
+    slope = below - curvature * left
+    place = -slope / (2.0 * curvature)
+    return float(rates[k] * math.exp(place)), float(values[k] * math.exp(slope * place / 2.0))
+
+
 def tolerated(rates: Floats, values: Floats, loss: float) -> float:
     """The factor above the best rate up to which values stay within 1 + loss times the best; inf past the grid.
 
-    Between two rates, by a straight line in the logarithms. NaN where no value is finite.
+    The best is that of `best_of`; from it on, straight lines in the logarithms. NaN where no value is finite.
 
     >>> tolerated(np.array([1.0, 2.0, 4.0, 8.0]), np.array([2.0, 1.0, 2.0, 4.0]), 1.0)
     2.0
     """
-    best = int(values.argmin())
-    if not math.isfinite(values[best]):
+    if not math.isfinite(values.min()):
         return math.nan
-    limit = (1.0 + loss) * values[best]
-    past = np.flatnonzero(~(values[best:] <= limit * (1 + 1e-12)))
+    rate, value = best_of(rates, values)
+    later = rates > rate
+    rates, values = np.append(rate, rates[later]), np.append(value, values[later])
+    limit = (1.0 + loss) * value
+    past = np.flatnonzero(~(values <= limit * (1 + 1e-12)))
     if not past.size:
         return math.inf
-    k = best + int(past[0])
+    k = int(past[0])
     below, above = values[k - 1], values[k]
     if not math.isfinite(above) or below <= 0.0 or rates[k - 1] <= 0.0:
-        return float(rates[k - 1] / rates[best]) if rates[best] > 0.0 else math.nan
+        return float(rates[k - 1] / rate) if rate > 0.0 else math.nan
     share = math.log(limit / below) / math.log(above / below)
-    return float(rates[k - 1] / rates[best] * (rates[k] / rates[k - 1]) ** share)
+    return float(rates[k - 1] / rate * (rates[k] / rates[k - 1]) ** share)
+
+
+def cost(rates: Floats, values: Floats, ratio: float) -> float:
+    """The value at `ratio` times the best rate, over the best value; NaN past the grid.
+
+    The best is that of `best_of`; between two rates a straight line in the logarithms.
+
+    >>> cost(np.array([1.0, 2.0, 4.0, 8.0]), np.array([2.0, 1.0, 2.0, 4.0]), 3.0)
+    3.0
+    """
+    rate, value = best_of(rates, values)
+    wanted = rate * ratio
+    if not (0.0 < value < math.inf and rates[0] <= wanted <= rates[-1] * (1 + 1e-9)):
+        return math.nan
+    k = min(max(int(np.searchsorted(rates, wanted)), 1), len(rates) - 1)
+    low, high = values[k - 1], values[k]
+    if not (0.0 < low < math.inf and 0.0 < high < math.inf and rates[k - 1] > 0.0):
+        return float(max(low, high) / value)
+    share = math.log(wanted / rates[k - 1]) / math.log(rates[k] / rates[k - 1])
+    return float(low / value * (high / low) ** share)
+
+
+def grid_error(of: Callable[[Floats, Floats], float], rates: Floats, values: Floats) -> float:
+    """By how much log of(rates, values) may be off because of the grid's ratio: as far as grids of every other rate.
+
+    Lines and parabolas are off by about the square of the ratio's logarithm, those grids by four times as much: the
+    difference is about three times the error, which leaves room where the two agree by chance.
+    """
+    whole = of(rates, values)
+    others = [of(rates[i::2], values[i::2]) for i in (0, 1) if len(rates[i::2]) > 2]
+    usable = [math.log(other / whole) for other in others if 0.0 < other < math.inf and 0.0 < whole < math.inf]
+    return max(map(abs, usable), default=0.0)
 
 
 def _equal_ratios(axes: Sequence[tuple[str, Any]], problems: int) -> bool:
@@ -272,14 +349,15 @@ def _equal_ratios(axes: Sequence[tuple[str, Any]], problems: int) -> bool:
     return bool(np.all(np.abs(steps / steps.mean() - 1.0) < _EQUAL_STEPS))
 
 
-def _interval(value: float, redrawn: Sequence[float]) -> Interval:
-    """Percentiles."""
-    drawn = np.sort(np.array(redrawn))
+def _interval(of: Callable[[Floats, Floats], float], rates: Floats, values: Floats, draws: Floats) -> Interval:
+    """Percentiles over the draws, wider by the grid's error on both sides."""
+    value, wider = of(rates, values), math.exp(grid_error(of, rates, values))
+    drawn = np.sort([of(rates, redrawn) for redrawn in draws])
     drawn = drawn[~np.isnan(drawn)]
     if not drawn.size or math.isnan(value):
         return Interval(value, math.nan, math.nan)
     low, high = drawn[int(0.025 * (drawn.size - 1))], drawn[math.ceil(0.975 * (drawn.size - 1))]
-    return Interval(value, float(min(low, value)), float(max(high, value)))
+    return Interval(value, float(min(low, value) / wider), float(max(high, value) * wider))
 
 
 def _around(centre: float, redrawn: Floats) -> Interval:

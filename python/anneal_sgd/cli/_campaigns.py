@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from .._extras import need
 from . import _signals
 from ._shared import print_table, progress_bar
 
@@ -162,8 +163,10 @@ def atlas(
     misspecification, and writes a report: exponents, the factor that costs 10, 50 and 100 %, beside the bound's.
     """
     from ..campaigns import robustness, write_report
+    from ..campaigns._report import MODULES
     from ..experiments.atlas import atlas_campaign
 
+    need("campaigns", *MODULES)  # not after a quarter of an hour
     campaign = atlas_campaign(quick=quick, seed=seed)
     output.mkdir(parents=True, exist_ok=True)
     result = _run(campaign, store or output / "atlas.db", backend=backend or "auto", **running)
@@ -179,10 +182,21 @@ def _print_ranking(rows: list[RobustnessRow], console: Console) -> None:
     print_table(
         console,
         f"What too large a learning rate costs at worst, T = {rows[0].horizon:,} (in parentheses the bound's)",
-        ("schedule", "exponent", "theory", "10 % at", "50 % at", "100 % at a factor of"),
+        (
+            "rank",
+            "schedule",
+            f"cost at {rows[0].ratio:.3g}",
+            "exponent",
+            "theory",
+            "10 % at",
+            "50 % at",
+            "100 % at a factor of",
+        ),
         (
             (
+                str(row.rank),
                 row.schedule,
+                f"{row.cost.value:.3g} ({row.cost.low:.3g}–{row.cost.high:.3g})",
                 f"{row.exponent.value:.3f} ± {(row.exponent.high - row.exponent.low) / 2:.3f}",
                 f"{row.asymptotic_exponent:.3f}",
                 *(
