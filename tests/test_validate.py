@@ -141,6 +141,16 @@ def test_wrong_claims_differ(degree, claimed):
     assert row.reason.startswith("in rho by ")
 
 
+@pytest.mark.parametrize("setting", ["nonsmooth-gaussian", "smooth-gaussian"])
+@pytest.mark.usefixtures("cheap")
+def test_the_exponents_do_not_depend_on_the_noise_being_of_two_values(setting):
+    report = experiments.validate_rates(preset="quick", settings=[setting], schedules=[schedules.Polynomial(2)])
+    assert [(row.outcome, row.reason) for row in report.rows] == [("agrees", "")]
+    assert validate._family(setting, 0.3).noise == "gaussian"
+    (row,) = experiments.validate_rates(preset="quick", settings=[setting], schedules=[polynomial(2, 1.6)]).rows
+    assert row.outcome == "differs"
+
+
 @pytest.mark.usefixtures("cheap")
 def test_what_is_measured_does_not_depend_on_the_claim():
     rows = [
@@ -252,8 +262,8 @@ def make_report():
     [
         ({"preset": "slow"}, "preset must be one of .*, got 'slow'"),
         ({"settings": ["rough"]}, "settings must be one of .*, got 'rough'"),
-        ({"settings": []}, "settings must be one or more of nonsmooth, smooth, got"),
-        ({"settings": "smooth"}, "settings must be one or more of nonsmooth, smooth, got 'smooth'"),
+        ({"settings": []}, "settings must be one or more of nonsmooth, smooth, .*, got"),
+        ({"settings": "smooth"}, "settings must be one or more of nonsmooth, smooth, .*, got 'smooth'"),
         ({"schedules": []}, "schedules must be a sequence of schedules, got"),
         ({"schedules": ["linear"]}, "schedules must be a sequence of schedules, got"),
         ({"schedules": schedules.Linear()}, "schedules must be a sequence of schedules, got"),

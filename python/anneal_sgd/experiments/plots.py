@@ -174,7 +174,8 @@ def _panels(report: RateReport) -> tuple[Figure, list[Axes]]:
     for axis, setting in zip(axes, settings, strict=True):
         axis.set_xscale("log", base=2)
         axis.set_yscale("log")
-        axis.set_title(TITLES[setting], fontsize=9)
+        kind, _, noise = setting.partition("-")
+        axis.set_title(TITLES[kind] + (", Gaussian noise" if noise else ""), fontsize=9)
         axis.set_xlabel(r"misspecification $\rho$ = base_lr / $\eta^*$")
         axis.xaxis.set_major_formatter("{x:g}")
     return figure, list(axes)

@@ -7,7 +7,8 @@ final suboptimality over a family f_a on [−1, 1] with x₁ = 1:
 - ``nonsmooth``: f_a = a·|x|, g = a·sign(x) + √(1−a²)·ξ, so that E g² = 1;
 - ``smooth``: f_a = a·x²/2, g = a·x + ξ;
 
-ξ Rademacher. The exponent is the slope of log(worst suboptimality) against log ρ. docs/validate.md gives the reasons:
+ξ Rademacher, or Gaussian in ``nonsmooth-gaussian`` and ``smooth-gaussian``. The exponent is the slope of
+log(worst suboptimality) against log ρ. docs/validate.md gives the reasons:
 
 - **The maximum** is found on few replicates (a pilot over half-octaves of a) and measured on others: 7 values of a,
   quarter-octaves around the pilot's maximum, independent streams for all of them, and a cubic least-squares fit of log
@@ -41,12 +42,13 @@ from .._simulate import simulate_quietly
 from ..schedules import Schedule
 from ._regime import DECADE, FIRST_RHO, FITTED_STEP, GRID_RATIO, Regime, critical_step_size, regime
 
-Setting = Literal["nonsmooth", "smooth"]
+Setting = Literal["nonsmooth", "smooth", "nonsmooth-gaussian", "smooth-gaussian"]
 Preset = Literal["quick", "default", "full"]
 Outcome = Literal["agrees", "differs", "regime not reached"]
 Floats = NDArray[np.float64]
 
-SETTINGS: tuple[Setting, ...] = ("nonsmooth", "smooth")
+SETTINGS: tuple[Setting, ...] = ("nonsmooth", "smooth", "nonsmooth-gaussian", "smooth-gaussian")
+DEFAULT_SETTINGS = SETTINGS[:2]
 DEFAULT_SCHEDULES: tuple[Schedule, ...] = (
     schedules.Constant(),
     schedules.InverseSqrt(),
@@ -180,13 +182,15 @@ def _rounded(value: Any) -> Any:
 
 def _family(setting: str, parameter: float) -> problems.Problem:
     box = ("box", -1.0, 1.0)
-    if setting == "nonsmooth":
-        return problems.AbsoluteValue(slope=parameter, noise="rademacher", second_moment=1.0, projection=box, x0=1.0)
-    return problems.Quadratic(curvature=parameter, noise="rademacher", noise_std=1.0, projection=box, x0=1.0)
+    kind, _, gaussian = setting.partition("-")
+    noise: problems.Noise = "gaussian" if gaussian else "rademacher"
+    if kind == "nonsmooth":
+        return problems.AbsoluteValue(slope=parameter, noise=noise, second_moment=1.0, projection=box, x0=1.0)
+    return problems.Quadratic(curvature=parameter, noise=noise, noise_std=1.0, projection=box, x0=1.0)
 
 
 def _gradient_bound(setting: str, parameter: float) -> float:
-    return 1.0 if setting == "nonsmooth" else math.hypot(1.0, parameter)
+    return 1.0 if setting.startswith("nonsmooth") else math.hypot(1.0, parameter)
 
 
 def _pilot_grid(horizon: int) -> Floats:
@@ -375,7 +379,7 @@ class _Job:
 def validate_rates(
     *,
     preset: Preset = "default",
-    settings: Sequence[str] = SETTINGS,
+    settings: Sequence[str] = DEFAULT_SETTINGS,
     schedules: Sequence[Schedule] = DEFAULT_SCHEDULES,
     seed: int = 0,
     threads: int | None = None,
