@@ -41,7 +41,7 @@ def differentiated(program: Program) -> Program:
 
 def _fitted(b: Builder, share: int, operand: int, node: Node) -> int:
     """A share for one number that was taken for several is the sum of theirs."""
-    if b.shape(operand) != () or node.shape == ():
+    if b.shape(operand) != () or node.shape == () or node.op == "embed":
         return share
     if b.shape(share) == ():
         return b.node("multiply", share, b.constant(float(node.shape[0])))
