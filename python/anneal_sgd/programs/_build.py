@@ -49,6 +49,10 @@ class Builder:
             return simple
         shapes = [self.nodes[k].shape for k in operands]
         found = shape_of(op, shapes, attribute, shape, self.dimension, self.parameters)
+        if op in ("slice", "embed"):
+            attribute = _normal(op, attribute, found if op == "slice" else shapes[0])
+        elif op == "constant":
+            attribute = tuple(x + 0.0 for x in attribute)  # no negative zeros, which equal positive ones
         node = Node(op, operands, attribute, found)
         if node not in self._known:
             self._known[node] = len(self.nodes)
@@ -57,7 +61,7 @@ class Builder:
 
     def constant(self, *numbers: float) -> int:
         """One number, or several as a vector; equal ones are one number where that does."""
-        return self.node("constant", attribute=tuple(x + 0.0 for x in numbers))
+        return self.node("constant", attribute=numbers)
 
     def value_of(self, value: int) -> tuple[float, ...] | None:
         """The numbers of a constant; None of what is none."""
@@ -95,3 +99,14 @@ class Builder:
     def _inner(self, value: int) -> int | None:
         node = self.nodes[value]
         return node.operands[0] if node.op == "negative" else None
+
+
+def _normal(op: str, attribute: tuple[int, int, int], shape: Shape) -> tuple[int, int, int]:
+    """One way to write a slice that gives this shape, or an embedding that takes it, of which there are several."""
+    count = shape[0] if shape else 1
+    if op == "embed":
+        start, step, n = attribute
+        return (start, 1 if count == 1 else step, n)
+    start, _, step = attribute
+    step = 1 if count == 1 else step
+    return (start, start + (count - 1) * step + (1 if step > 0 else -1), step)

@@ -26,7 +26,10 @@ def canonical(program: Program) -> Program:
     v5 = fma v0, v3, v4
     value = v5
     """
-    return _ordered(_fused(_ordered(_expanded(program))))
+    form, before = _ordered(_expanded(program)), None
+    while form != before:  # nodes that are equal once fused may leave a product with a single use
+        before, form = form, _ordered(_fused(form))
+    return form
 
 
 def _rebuilt(program: Program) -> Builder:
