@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from .._validate import shown
+
 Shape: TypeAlias = tuple[int, ...]
 
 ELEMENTWISE = {
@@ -27,6 +29,13 @@ LEAVES = ("point", "parameter", "constant", "draw")
 DRAWS = ("gaussian", "rademacher", "uniform", "unit")
 OPERATIONS = (*LEAVES, *ELEMENTWISE, *REDUCTIONS, "first_max", "first_min", "matvec", "slice", "element", "embed")
 LARGEST = 2**24 - 1  # numbers of a value
+
+_ATTRIBUTES: dict[str, type] = {
+    **dict.fromkeys(("constant", "draw", "matvec", "slice", "embed"), tuple),
+    "parameter": str,
+    "power": float,
+    "element": int,
+}
 
 
 @dataclass(frozen=True)
@@ -64,25 +73,28 @@ class Program:
     def __post_init__(self) -> None:
         """Check everything."""
         _whole("dimension", self.dimension, 1, LARGEST)
+        for name in ("parameters", "nodes", "outputs"):
+            if not isinstance(getattr(self, name), tuple):
+                raise ValueError(f"{name} must be a tuple, got {shown(getattr(self, name))}")
         shapes = _named_shapes(self.parameters)
         for i, node in enumerate(self.nodes):
             if not isinstance(node, Node) or not isinstance(node.operands, tuple):
-                raise ValueError(f"nodes must be Node, got {node!r} as node {i}")
+                raise ValueError(f"nodes must be Node, got {shown(node)} as node {i}")
             for k in node.operands:
                 _whole(f"operands of node {i}", k, 0, i - 1)
             operands = [self.nodes[k].shape for k in node.operands]
             try:
                 shape = shape_of(node.op, operands, node.attribute, node.shape, self.dimension, shapes)
             except (TypeError, KeyError, IndexError):
-                raise ValueError(f"node {i} must be an operation on what it takes, got {node!r}") from None
-            if shape != node.shape:
-                raise ValueError(f"node {i} must have shape {shape}, got {node.shape!r}")
+                raise ValueError(f"node {i} must be an operation on what it takes, got {shown(node)}") from None
+            if node.shape != shape or not all(type(n) is int for n in node.shape):
+                raise ValueError(f"node {i} must have shape {shape}, got {shown(node.shape)}")
         if len({name for name, _ in self.outputs}) != len(self.outputs):
             raise ValueError("outputs must have names of their own")
         for name, k in self.outputs:
             if not isinstance(name, str):
-                raise ValueError(f"outputs must be named by text, got {name!r}")
-            _whole(f"output {name!r}", k, 0, len(self.nodes) - 1)
+                raise ValueError(f"outputs must be named by text, got {shown(name)}")
+            _whole(f"output {shown(name)}", k, 0, len(self.nodes) - 1)
 
     def output(self, name: str) -> int:
         """The node of an output. KeyError: there is none of that name."""
@@ -104,16 +116,26 @@ class Program:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Program:
-        """What `to_data` wrote. ValueError: anything else; nothing of it is executed."""
+        """What `to_data` wrote, to the letter. ValueError: anything else; nothing of it is executed.
+
+        >>> from anneal_sgd.programs import trace
+        >>> program = trace(lambda x: abs(x[0]), dimension=1)
+        >>> Program.from_data(program.to_data()) == program
+        True
+        """
         try:
-            return cls(
+            program = cls(
                 data["dimension"],
                 tuple((name, tuple(shape)) for name, shape in data["parameters"]),
                 tuple(Node(op, tuple(k), _attribute(op, a), tuple(shape)) for op, k, a, shape in data["nodes"]),
                 tuple((name, k) for name, k in data["outputs"]),
             )
-        except (TypeError, KeyError, AttributeError, OverflowError) as error:
+            same = json.dumps(data, sort_keys=True) == json.dumps(program.to_data(), sort_keys=True)
+        except (TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"data must be what Program.to_data gives, got {type(error).__name__}: {error}") from None
+        if not same:
+            raise ValueError("data must be what Program.to_data gives, got other words for the same program")
+        return program
 
     def __str__(self) -> str:
         """A line for every node and output."""
@@ -138,12 +160,11 @@ def shape_of(
 
     ValueError: there is no such operation, or its operands or its attribute do not fit.
     """
+    _check_attribute(op, attribute)
     if op in ELEMENTWISE:
         _count(op, operands, ELEMENTWISE[op])
         if op == "power":
-            _finite(f"the exponent of {op}", attribute)
-        elif attribute is not None:
-            raise ValueError(f"{op} must have no attribute, got {attribute!r}")
+            _finite("the exponent of power", attribute)
         return broadcast(op, operands)
     if op == "point":
         _count(op, operands, 0)
@@ -163,7 +184,7 @@ def shape_of(
         place, kind = attribute
         _whole("the place of a draw", place, -1, 2**20)
         if kind not in DRAWS:
-            raise ValueError(f"draw must be one of {', '.join(DRAWS)}, got {kind!r}")
+            raise ValueError(f"draw must be one of {', '.join(DRAWS)}, got {shown(kind)}")
         return _shape("draw", shape)
     _count(op, operands, 2 if op == "sum_product" else 1)
     if op == "embed" and operands[0] == ():
@@ -181,13 +202,17 @@ def shape_of(
         if not attribute or any(len(row) != n for row in attribute):
             raise ValueError(f"matvec must have a matrix with {n} columns")
         for row in attribute:
+            if type(row) is not tuple:
+                raise ValueError(f"matvec must have a matrix of tuples, got {shown(row)}")
             for x in row:
                 _finite("matrix", x)
         return (len(attribute),)
     if op == "slice":
         start, stop, step = attribute
+        for x in attribute:
+            _whole("the range of slice", x, -n, 2 * n)
         picked = range(start, stop, step)
-        if not picked or min(picked) < 0 or max(picked) >= n:
+        if not picked or not (0 <= picked[0] < n and 0 <= picked[-1] < n):
             raise ValueError(f"slice must pick some of {n} numbers, got {attribute}")
         return (len(picked),)
     if op == "element":
@@ -196,11 +221,19 @@ def shape_of(
     if op == "embed":
         start, step, size = attribute
         _whole("the length of embed", size, 1, LARGEST)
+        _whole("the start of embed", start, 0, size - 1)
+        _whole("the step of embed", step, -size, size)
         last = start + (n - 1) * step
         if step == 0 or not 0 <= min(start, last) <= max(start, last) < size:
             raise ValueError(f"embed must lie within {size} numbers, got {attribute} for {n}")
         return (size,)
-    raise ValueError(f"op must be one of {', '.join(OPERATIONS)}, got {op!r}")
+    raise ValueError(f"op must be one of {', '.join(OPERATIONS)}, got {shown(op)}")
+
+
+def _check_attribute(op: str, attribute: Any) -> None:
+    wanted = _ATTRIBUTES.get(op, type(None))
+    if type(attribute) is not wanted:
+        raise ValueError(f"the attribute of {shown(op)} must be of type {wanted.__name__}, got {shown(attribute)}")
 
 
 def broadcast(op: str, shapes: Sequence[Shape]) -> Shape:
@@ -218,17 +251,17 @@ def _count(op: str, operands: Sequence[Shape], count: int) -> None:
 
 def _whole(name: str, value: Any, low: int, high: int) -> None:
     if type(value) is not int or not low <= value <= high:
-        raise ValueError(f"{name} must be an integer in {low} .. {high}, got {value!r}")
+        raise ValueError(f"{name} must be an integer in {low} .. {high}, got {shown(value)}")
 
 
 def _finite(name: str, value: Any) -> None:
     if type(value) is not float or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite float, got {value!r}")
+        raise ValueError(f"{name} must be a finite float, got {shown(value)}")
 
 
 def _shape(name: str, shape: Any) -> Shape:
     if not isinstance(shape, tuple) or len(shape) > 1:
-        raise ValueError(f"the shape of {name} must be () or (n,), got {shape!r}")
+        raise ValueError(f"the shape of {name} must be () or (n,), got {shown(shape)}")
     for n in shape:
         _whole(f"the length of {name}", n, 1, LARGEST)
     return shape
@@ -238,8 +271,8 @@ def _named_shapes(parameters: Any) -> dict[str, Shape]:
     shapes = {}
     for name, shape in parameters:
         if not isinstance(name, str) or name in shapes:
-            raise ValueError(f"parameters must have names of their own, got {name!r}")
-        shapes[name] = _shape(f"parameter {name!r}", shape)
+            raise ValueError(f"parameters must have names of their own, got {shown(name)}")
+        shapes[name] = _shape(f"parameter {shown(name)}", shape)
     return shapes
 
 
