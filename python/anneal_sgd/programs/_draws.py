@@ -13,6 +13,8 @@ from ._ir import Shape
 from ._symbol import Symbol, refused
 
 _ALPHA = _validate.Interval(low=0.0, high=2.0, open_low=True)
+_MANY_DEGREES = 24.0  # of freedom, from which on u^(-2/nu) is too close to 1 in float32
+_LEAST_EXPONENTIAL = 2.0**-26  # in place of 0, which float32 draws once in 2^25; less than this has probability 2^-26
 
 
 class Draws:
@@ -58,7 +60,12 @@ class Draws:
         """Student's t with nu > 0 degrees of freedom: sqrt(nu (u^(-2/nu) - 1)) cos(2 pi v) (Bailey, 1994)."""
         n = _validate.real("nu", nu, _validate.POSITIVE)
         u, v = self._base("unit", size), self._base("unit", size)
-        return np.sqrt(n * (u ** (-2.0 / n) - 1.0)) * np.cos((2.0 * math.pi) * v)
+        if n < _MANY_DEGREES:
+            excess = u ** (-2.0 / n) - 1.0
+        else:  # the same without cancellation, e^2z - 1 = 2 tanh z / (1 - tanh z)
+            t = np.tanh(np.log(u) / -n)
+            excess = 2.0 * t / (1.0 - t)
+        return np.sqrt(n * excess) * np.cos((2.0 * math.pi) * v)
 
     def weibull(self, shape: float, size: Any = None) -> Any:
         """(-ln u)^(1 / shape), shape > 0."""
@@ -69,11 +76,21 @@ class Draws:
         return self._base("unit", size) ** (-1.0 / _validate.real("alpha", alpha, _validate.POSITIVE))
 
     def stable(self, alpha: float, size: Any = None) -> Any:
-        """Symmetric alpha-stable, 0 < alpha <= 2, characteristic function exp(-|t|^alpha) (Chambers et al., 1976)."""
+        """Symmetric alpha-stable, 0 < alpha <= 2, characteristic function exp(-|t|^alpha) (Chambers et al., 1976).
+
+        With the angle (1 - u) pi / 2, a random sign, and w = -ln v: sin(alpha angle) / cos(angle)^(1/alpha) *
+        (cos((1 - alpha) angle) / w)^((1 - alpha) / alpha). Sines and cosines are written as sines of sums of positive
+        terms in u, so that the tails, where u is small, are exact to rounding; from alpha = 0.5 on finite in float32.
+        """
         a = _validate.real("alpha", alpha, _ALPHA)
-        angle = math.pi * (self._base("unit", size) - 0.5)
+        sign, u = self.rademacher(size), self._base("unit", size)
+        quarter = math.pi / 2.0
+        cosine = np.sin(quarter * u)
+        sine = np.sin(quarter * (2.0 - a + a * u)) if a >= 1.0 else np.sin((quarter * a) * (1.0 - u))
+        scaled = sign * (sine / cosine ** (1.0 / a))
         if a == 1.0:
-            return np.sin(angle) / np.cos(angle)
-        w = self.exponential(size)
-        last = np.maximum(np.cos((1.0 - a) * angle), 0.0) / w
-        return np.sin(a * angle) / np.maximum(np.cos(angle), 0.0) ** (1.0 / a) * last ** ((1.0 - a) / a)
+            return scaled
+        w = np.maximum(self.exponential(size), _LEAST_EXPONENTIAL)
+        apart = abs(1.0 - a)
+        other = np.sin(quarter * (1.0 - apart + apart * u))
+        return scaled * (other / w) ** ((1.0 - a) / a)
