@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._ir import Node, Program
 
-_PLAIN: dict[str, Any] = {
+_PLAIN: dict[str, Callable[..., Any]] = {
     **{
         name: getattr(np, name) for name in ("negative", "absolute", "sign", "sqrt", "exp", "log", "sin", "cos", "tanh")
     },
-    **{name: getattr(np, name) for name in ("add", "subtract", "multiply", "divide", "minimum", "maximum")},
-    "less": lambda a, b: np.where(a < b, 1.0, 0.0),
+    **{name: getattr(np, name) for name in ("add", "subtract", "multiply", "divide", "minimum", "maximum", "power")},
+    "less": np.less,
     "fma": lambda a, b, c: a * b + c,
     "select": lambda c, a, b: np.where(c != 0, a, b),
+    "sum": lambda a: np.sum(a, axis=0),
+    "sum_product": lambda a, b: np.sum(a * b, axis=0),
+    "max": lambda a: np.max(a, axis=0),
+    "min": lambda a: np.min(a, axis=0),
+    "first_max": lambda a: _marked(a, np.argmax(a, axis=0)),
+    "first_min": lambda a: _marked(a, np.argmin(a, axis=0)),
+    "matvec": lambda a, matrix: np.tensordot(matrix, a, axes=1),
 }
 
 
@@ -26,59 +33,66 @@ def evaluate(
     x: ArrayLike,
     parameters: Mapping[str, ArrayLike] | None = None,
     draws: Mapping[int, ArrayLike] | None = None,
+    *,
+    operations: Mapping[str, Callable[..., Any]] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """The outputs at points x of shape (d, ...), by name: of shape (...) or (n, ...).
 
-    `draws`: by place, of the shapes of what is drawn. KeyError: a parameter or draw that an output needs is missing.
+    Everything is in the dtype of x where that is a float, in float64 else. `draws`: by place, of the shapes of what is
+    drawn. `operations`: functions in place of NumPy's, by the name of the operation, of its operands; `power` takes
+    its exponent besides, `matvec` its matrix, (m, n). KeyError: a parameter or draw of the program is missing.
 
     >>> from anneal_sgd.programs import trace
     >>> program = trace(lambda x, a: a * np.sum(x**2), dimension=2, parameters={"a": ()})
     >>> evaluate(program, np.array([[1.0, 2.0], [0.0, 1.0]]), {"a": 3.0})["value"].tolist()
     [3.0, 15.0]
     """
-    point = np.asarray(x, np.float64)
+    point = np.asarray(x)
+    if point.dtype.kind != "f":
+        point = point.astype(np.float64)
+    known = {**_PLAIN, **(operations or {})}
     values: list[NDArray[Any]] = []
     for node in program.nodes:
-        values.append(_value(node, values, point, parameters or {}, draws or {}))
-    return {name: np.asarray(values[k]) for name, k in program.outputs}
+        operands = [values[k] for k in node.operands]
+        if not operands:
+            value = _leaf(node, point, parameters or {}, draws or {})
+        elif node.op in known:
+            value = known[node.op](*operands, *_numbers(node, point.dtype))
+        else:
+            value = _moved(node, operands[0], point.ndim - 1)
+        values.append(np.asarray(value, point.dtype))
+    axes = point.shape[1:]
+    return {name: np.array(np.broadcast_to(values[k], program.nodes[k].shape + axes)) for name, k in program.outputs}
 
 
-def _value(
-    node: Node,
-    values: list[NDArray[Any]],
-    point: NDArray[Any],
-    parameters: Mapping[str, ArrayLike],
-    draws: Mapping[int, ArrayLike],
+def _leaf(
+    node: Node, point: NDArray[Any], parameters: Mapping[str, ArrayLike], draws: Mapping[int, ArrayLike]
 ) -> NDArray[Any]:
-    """Of one node: one number with the points' own axes, several with an axis before them."""
-    axes = point.ndim - 1
+    """One number with the points' own axes, several with an axis before them."""
     if node.op == "point":
         return point
-    if node.op in ("constant", "parameter"):
-        numbers = np.asarray(node.attribute if node.op == "constant" else parameters[node.attribute], np.float64)
-        return numbers.reshape(node.shape + (1,) * axes)
     if node.op == "draw":
-        return np.asarray(draws[node.attribute[0]], np.float64)
-    a, *rest = (values[k] for k in node.operands)
-    if node.op in _PLAIN:
-        return np.asarray(_PLAIN[node.op](a, *rest))
-    if node.op == "power":
-        return np.asarray(np.power(a, node.attribute))
-    if node.op in ("sum", "sum_product"):
-        return np.asarray(np.sum(a if node.op == "sum" else a * rest[0], axis=0))
-    if node.op in ("max", "min"):
-        return np.asarray((np.max if node.op == "max" else np.min)(a, axis=0))
-    if node.op in ("first_max", "first_min"):
-        where = (np.argmax if node.op == "first_max" else np.argmin)(a, axis=0)
-        return np.where(np.arange(len(a)).reshape((-1,) + (1,) * (a.ndim - 1)) == where, 1.0, 0.0)
-    if node.op == "matvec":
-        return np.asarray(np.tensordot(np.array(node.attribute), a, axes=1))
+        return np.asarray(draws[node.attribute[0]])
+    numbers = node.attribute if node.op == "constant" else parameters[node.attribute]
+    return np.asarray(numbers, np.float64).reshape(node.shape + (1,) * (point.ndim - 1))
+
+
+def _numbers(node: Node, dtype: np.dtype[Any]) -> list[NDArray[Any]]:
+    return [np.array(node.attribute, dtype)] if node.op in ("power", "matvec") else []
+
+
+def _marked(a: NDArray[Any], where: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(np.arange(len(a)).reshape((-1,) + (1,) * (a.ndim - 1)) == where)
+
+
+def _moved(node: Node, a: NDArray[Any], axes: int) -> NDArray[Any]:
+    """What takes numbers out of a value, or puts them among zeros."""
     if node.op == "element":
         return np.asarray(a[node.attribute])
     if node.op == "slice":
-        return np.asarray(a[[*range(*node.attribute)]])
+        return a[[*range(*node.attribute)]]
     start, step, n = node.attribute
     several = a if a.ndim > axes else a[None]
-    out = np.zeros((n, *several.shape[1:]))
+    out = np.zeros((n, *several.shape[1:]), a.dtype)
     out[[start + step * i for i in range(len(several))]] = several
     return out
