@@ -25,7 +25,7 @@ _RELATIVE = 1e-6  # by how much it may differ there
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Custom(Problem):
-    """A function of one's own, with its noise: f(x), or f(x, a, ...), is called once, with symbols in place of numbers.
+    """A function of one's own, with its noise: f(x), or f(x, a, ...), called with symbols for numbers.
 
     `f`: a function of the point, an array of shape (d,), and of its `parameters` by their names, which returns one
     number. It may use NumPy: operators, `np.sum`, `max`, `min`, `mean`, `dot`, `@` with a constant matrix, `where`,

@@ -36,9 +36,13 @@ def place() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def refused(what: str) -> TypeError:
+class Untraceable(TypeError, AttributeError):
+    """Something was done with a symbol that a program cannot say."""
+
+
+def refused(what: str) -> Untraceable:
     """The error for an operation that cannot be traced."""
-    return TypeError(f"{what} cannot be traced ({place()}): the function is called once, with symbols for numbers")
+    return Untraceable(f"{what} cannot be traced ({place()}): the function is called with symbols for numbers")
 
 
 def lifted(builder: Builder, value: Any, what: str = "an operand") -> int:
@@ -95,7 +99,7 @@ class Symbol(NDArrayOperatorsMixin):
 
     def __getitem__(self, index: Any) -> Symbol:
         """A number, or a slice."""
-        if self.shape == () or not isinstance(index, int | np.integer | slice):
+        if self.shape == () or isinstance(index, bool) or not isinstance(index, int | np.integer | slice):
             raise refused(f"Indexing with {type(index).__name__}")
         n = self.shape[0]
         if isinstance(index, slice):
@@ -131,6 +135,10 @@ class Symbol(NDArrayOperatorsMixin):
     def __array__(self, *_: Any, **__: Any) -> Any:
         """TypeError."""
         raise refused("Conversion to an array")
+
+    def __getattr__(self, name: str) -> Any:
+        """Untraceable, which is a TypeError and, for `hasattr`, an AttributeError."""
+        raise refused(f"Attribute {name!r}")
 
     def sum(self, axis: Any = None) -> Symbol:
         """As `np.sum`."""
@@ -169,6 +177,8 @@ class Symbol(NDArrayOperatorsMixin):
         name = ufunc.__name__
         if method != "__call__" or name not in UFUNCS:
             raise refused(f"np.{name}" if method == "__call__" else f"np.{name}.{method}")
+        if options.get("out") == (self,) and self.shape == ():  # s += a, of one number, which NumPy does not change
+            options = {}
         if any(value is not None for value in options.values()):
             raise refused(f"np.{name} with {', '.join(options)}")
         return UFUNCS[name](self, *inputs)
@@ -176,14 +186,15 @@ class Symbol(NDArrayOperatorsMixin):
     def __array_function__(self, function: Any, _: Any, arguments: Any, options: Any) -> Any:
         """NumPy's functions of arrays."""
         name = function.__name__
+        full = f"{function.__module__}.{name}".replace("numpy", "np", 1)
         if name not in FUNCTIONS:
-            raise refused(f"np.{name}")
+            raise refused(full)
         try:
             return FUNCTIONS[name](self, *arguments, **options)
-        except TypeError as error:
-            if str(error).startswith(("A ", "np.", "Ind", "Ass", "Conv", "an op", "len")):
-                raise
-            raise refused(f"np.{name} with these arguments") from None
+        except Untraceable:
+            raise
+        except TypeError:
+            raise refused(f"{full} with these arguments") from None
 
 
 def product(a: Any, b: Any) -> Symbol:

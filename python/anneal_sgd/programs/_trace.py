@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .._validate import shown
 from . import _numpy as _numpy  # what symbols know of NumPy
 from ._build import Builder
 from ._draws import Draws
@@ -25,8 +26,9 @@ def trace(
     `x` has shape (dimension,); the other arguments of f are `parameters` by their names, of shapes () or (n,), after
     `draw` where there are `draws`. The value is one number; of a function of draws, a vector as long as x.
 
-    TypeError: an operation that cannot be traced, by name and line. ValueError: shapes that do not fit, a parameter
-    that f needs and that is not given.
+    f is called twice, with symbols for numbers, and has to do the same both times. TypeError: an operation that cannot
+    be traced, by name and line. ValueError: shapes that do not fit, a parameter that f needs and that is not given,
+    another program at the second call, as of a function that draws its own random numbers.
 
     >>> import numpy as np
     >>> from anneal_sgd.programs import canonical
@@ -36,12 +38,21 @@ def trace(
     value = v1
     """
     shapes = dict(parameters or {})
+    program = _traced(f, dimension, shapes, draws)
+    if _traced(f, dimension, shapes, draws) != program:
+        raise ValueError(
+            f"f must do the same at every call, got two programs from {_named(f)}: random numbers come from draw alone"
+        )
+    return program
+
+
+def _traced(f: Callable[..., Any], dimension: int, shapes: dict[str, Shape], draws: bool) -> Program:
     builder = Builder(dimension, shapes)
     arguments: list[Any] = [Symbol(builder, builder.node("point"))]
     if draws:
         arguments.append(Draws(builder))
     named = {}
-    for name, parameter in list(inspect.signature(f).parameters.items())[len(arguments) :]:
+    for name, parameter in list(_signature(f).parameters.items())[len(arguments) :]:
         if name in shapes:
             named[name] = Symbol(builder, builder.node("parameter", attribute=name))
         elif parameter.default is parameter.empty and parameter.kind not in (
@@ -56,3 +67,15 @@ def trace(
     elif builder.shape(value) == (1,) and dimension == 1:
         value = builder.node("element", value, attribute=0)
     return builder.program(value=value)
+
+
+def _signature(f: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(f)
+    except ValueError:
+        raise TypeError(f"f must be a function whose arguments have names, got {shown(f)}") from None
+
+
+def _named(f: Callable[..., Any]) -> str:
+    code = getattr(f, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else shown(f)
