@@ -11,7 +11,8 @@ from ._canonical import canonical
 from ._derive import differentiated
 from ._evaluate import evaluate
 from ._ir import Node, Program
+from ._parse import parse
 from ._symbol import Symbol
 from ._trace import trace
 
-__all__ = ["Node", "Program", "Symbol", "canonical", "differentiated", "evaluate", "trace"]
+__all__ = ["Node", "Program", "Symbol", "canonical", "differentiated", "evaluate", "parse", "trace"]
