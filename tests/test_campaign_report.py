@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from anneal_sgd import STREAM_VERSION, cli, problems, schedules, theory
+from anneal_sgd import STREAM_VERSION, cli, problems, schedules, simulate, theory
 from anneal_sgd.campaigns import Campaign, ProblemGrid, _cells, _figures, _run, robustness, write_report
 from anneal_sgd.campaigns._result import CampaignResult
 from anneal_sgd.campaigns._robustness import _Slopes, best_of, cost, grid_error, tolerated
@@ -327,6 +327,34 @@ def test_the_atlas_shows_what_a_floor_costs(tmp_path, monkeypatch):
     assert floor.local_exponents[0] < 0.5
     assert floor.exponent.value > 0.9
     assert floor.tolerated[2].value < 0.5 * rows["cosine"].tolerated[2].value
+
+
+def test_the_atlas_takes_slopes_close_enough_for_a_cubic(tmp_path, monkeypatch):
+    """The worst mean of (1 - u)^4 against a parabola through slopes 1/16 of an octave apart; half-octaves: 3 % off."""
+    for name, value in {"SCHEDULES": ("polynomial:4",), "QUICK_HORIZON": 1000, "REPLICATES": 2**17}.items():
+        monkeypatch.setattr(atlas, name, value)
+    monkeypatch.setattr(atlas, "SMALLEST_RHO", 4.0)
+    monkeypatch.setattr(atlas, "LARGEST_RHO", 8.0)
+    (row,) = robustness(atlas.atlas_campaign(quick=True, seed=1).run(tmp_path / "s.db"))
+    for rho, worst in zip(row.rates, row.worst, strict=True):
+        about = 0.5 * atlas.SLOPE_RATIO ** -np.arange(26.0)[::-1]
+        base_lr = rho * theory.tuned_base_lr(schedules.Polynomial(4), 1000)
+        options = {"horizon": 1000, "replicates": 2**15, "common_random_numbers": False, "base_lr": base_lr}
+
+        def means(slopes, options=options):
+            family = [noisy_family(float(slope)) for slope in slopes]
+            return np.asarray(simulate(family, schedules.Polynomial(4), **options).mean)
+
+        centre = about[means(about).argmax()]
+        x = np.arange(-6, 7) / 16
+        parabola = np.polynomial.Polynomial.fit(x, np.log(means(centre * 2.0**x)), 2)
+        assert worst == pytest.approx(np.exp(parabola(np.linspace(-0.375, 0.375, 301)).max()), rel=0.01)
+
+
+def noisy_family(slope):
+    return problems.AbsoluteValue(
+        slope=slope, noise="rademacher", second_moment=1.0, projection=("box", -1.0, 1.0), x0=1.0
+    )
 
 
 def test_atlas_and_report_from_the_command_line(tmp_path, monkeypatch, capsys):
