@@ -87,6 +87,37 @@ def test_a_column_of_weights(tmp_path):
             read_spec(spec(problem=problem.replace('"times"', wrong)), folder=tmp_path)
 
 
+CUSTOM = 'kind = "custom"\nobjective = "a * sum(abs(x) ** b)"\nx0 = 1.0\ndimension = 3\nminimum = 0.0\n'
+
+
+def test_a_function_of_ones_own():
+    problem = CUSTOM.replace("** b", "** 1.5") + 'a = { values = [0.1, 0.3] }\nnoise = "x * draw.laplace()"\n'
+    campaign = read_spec(spec(problem=problem)).campaign
+    assert campaign.dims == ("a", "base_lr")
+    expected = problems.Custom(
+        "a * sum(abs(x) ** 1.5)", x0=1.0, dimension=3, minimum=0.0, parameters={"a": 0.3}, noise="x * draw.laplace()"
+    )
+    assert campaign.problems[1] == expected
+    two = 'noise = "gaussian"\nnoise_std = { values = [0.1, 0.2] }\na = 2.0\nprojection = ["box", -1, 1]\n'
+    problem = CUSTOM.replace("** b", "** 1.5") + two
+    assert read_spec(spec(problem=problem)).campaign.dims == ("noise_std", "base_lr")
+
+
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        (CUSTOM + "a = 1.0", r"line \d+: objective must have no name 'b'"),
+        (CUSTOM.replace("** b", "** 2") + "a = 1.0\nnoise_sdt = 0.1", "parameters must be taken by f, .*'noise_sdt'"),
+        (CUSTOM.replace("** b", "** 2") + "a = 1.0\nnoise = 3", r"line \d+: noise must be a text, got 3"),
+        ('kind = "custom"\nx0 = 1.0', "objective must be given for custom"),
+        (CUSTOM.replace("sum", "__import__") + "a = 1.0", "objective must have no function '__import__'"),
+    ],
+)
+def test_functions_that_are_none(problem, message):
+    with pytest.raises(ValueError, match=message):
+        read_spec(spec(problem=problem))
+
+
 def test_columns_of_text_are_encoded_where_it_is_said(tmp_path):
     lines = [f"{['red', 'blue', 'green'][i % 3]},{i},{'yes' if i % 2 else 'no'}" for i in range(24)]
     (tmp_path / "mine.csv").write_text("\n".join(["colour,a,label", *lines]))

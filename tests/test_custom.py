@@ -257,6 +257,18 @@ def example(**changes):
     return problems.Custom(lambda x, a: a * np.sum(x**2), **{**given_, **changes})
 
 
+def test_a_text_is_the_same_problem():
+    shared = {"x0": [1.0, 0.5], "parameters": {"a": 2.0}, "minimum": 0.0}
+    text = problems.Custom("a * sum(x**2)", noise="0.1 * abs(x) * draw.gaussian()", gradient="2 * a * x", **shared)
+    function = problems.Custom(
+        lambda x, a: a * np.sum(x**2),
+        noise=lambda x, draw: 0.1 * np.abs(x) * draw.gaussian(),
+        gradient=lambda x, a: 2 * a * x,
+        **shared,
+    )
+    assert text == function
+
+
 def test_equality_pickles_and_copies():
     one = example()
     assert one == example()
@@ -323,7 +335,10 @@ def test_value_is_recorded_where_the_minimum_is_not_known():
         ({"projection": ("ball", 0.1)}, ValueError, "x0 must lie in the ball"),
         ({"minimum": np.nan}, ValueError, "minimum must be one number"),
         ({"gradient": lambda x, a: a * x}, ValueError, "gradient must be the derivative of f, got"),
-        ({"gradient": 3}, TypeError, "gradient must be a function of x, got 3"),
+        ({"gradient": 3}, TypeError, "gradient must be a function of x or a text, got 3"),
+        ({"gradient": "a * y"}, ValueError, "gradient must have no name 'y', at column 5"),
+        ({"noise": "draw.cauchy()", "noise_std": None}, ValueError, "noise must have no draw.cauchy, at column 1"),
+        ({"parameters": {"a": 2.0, "b": 1.0}}, ValueError, "parameters must be taken by f, .* 'b' is by none"),
         ({"noise": lambda x, draw: draw.student_t(-1.0), "noise_std": None}, ValueError, "nu must be one number"),
         ({"noise": lambda x, draw: draw.gaussian(size=(7,)), "noise_std": None}, TypeError, "size=.7,. of a draw"),
     ],
@@ -336,8 +351,8 @@ def test_bad_arguments(changes, error, message):
 def test_it_runs_on_the_cpu_alone():
     with pytest.raises(ValueError, match="backend must be 'cpu' for problems"):
         simulate(example(), schedules.Linear(), base_lr=0.1, horizon=5, replicates=5, backend="cuda")
-    with pytest.raises(TypeError, match="f must be a function of x"):
-        problems.Custom("x", x0=1.0)
+    with pytest.raises(TypeError, match="f must be a function of x or a text, got 3"):
+        problems.Custom(3, x0=1.0)
 
 
 def test_numbers_beyond_the_dtype_are_refused():
@@ -372,4 +387,5 @@ def test_the_page_runs(capsys):
         exec(compile(code, "own_problems.md", "exec"), names)
     printed = capsys.readouterr().out.split("\n")
     assert printed[1] == "A branch on a value"
-    assert float(printed[-2]) == pytest.approx(-1.2, abs=0.1)
+    assert float(printed[-3]) == pytest.approx(-1.2, abs=0.1)
+    assert float(printed[-2]) == 4.5

@@ -85,7 +85,7 @@ def expressions(draw, depth=3):
 def objectives(draw):
     text, n = draw(expressions())
     reduction = draw(st.sampled_from(["np.sum", "np.max", "np.mean"])) if n else ""
-    return f"lambda x, a, b: {reduction}({text}) + 0 * x[0]"
+    return f"lambda x, a, b: {reduction}({text}) + 0 * (x[0] + a + b[0])"
 
 
 @settings(max_examples=150, deadline=None)

@@ -31,6 +31,7 @@ _MODELS = {
     "hinge_loss": ("hinge", problems.HingeLoss),
     "mlp": ("mlp", problems.MLP),
 }
+_CUSTOM = [name for name in inspect.signature(problems.Custom).parameters if name not in ("f", "parameters")]
 _OF_DATA = ("data", "target", "encode", "sample_weight", "test_frac")
 _NOT_IN_FILES = ("X", "y", "sample_weight", "test", "x0")  # as arrays
 _TABLES = ("values", "at", "file")  # of a schedule
@@ -70,6 +71,16 @@ noise = "rademacher"         # "gaussian", "uniform", "none"
 second_moment = 1.0          # or noise_std
 projection = ["box", -1.0, 1.0]   # ["ball", radius]
 x0 = 1.0
+
+# Or a function of your own, in the words of NumPy; every other name in it is a key, a number or a grid:
+# [problem]
+# kind = "custom"
+# objective = "a * sum(abs(x) ** 1.5)"
+# a = { geomspace = [0.1, 10.0, 5] }
+# noise = "0.5 * (1 + abs(x)) * draw.student_t(3.0)"   # or "gaussian", with noise_std
+# x0 = 1.0
+# dimension = 10
+# minimum = 0.0
 
 # Or a model on data:
 # [problem]
@@ -238,11 +249,14 @@ def _schedule(given: str | dict[str, Any], folder: Path) -> schedules.Schedule:
 
 
 def _problem(given: dict[str, Any], folder: Path) -> Any:
-    kind = _validate.choice("kind", given.get("kind"), (*_SEPARABLE, *_MODELS))
+    kind = _validate.choice("kind", given.get("kind"), (*_SEPARABLE, "custom", *_MODELS))
     rest = {key: value for key, value in given.items() if key != "kind"}
     if kind in _SEPARABLE:
         make: Callable[..., Any] = _SEPARABLE[kind]
         known = tuple(inspect.signature(make).parameters)
+    elif kind == "custom":
+        known = ("objective", *_CUSTOM, *(name for name in rest if name.isidentifier()))
+        make = _custom
     else:
         model, cls = _MODELS[kind]
         known = (*_OF_DATA, *(n for n in inspect.signature(cls).parameters if n not in _NOT_IN_FILES))
@@ -250,7 +264,7 @@ def _problem(given: dict[str, Any], folder: Path) -> Any:
     for key in rest:
         if key not in known:
             raise ValueError(f"{key} must be a parameter of {kind}, which are {', '.join(known)}")
-    if kind in _SEPARABLE and known[0] not in rest:
+    if kind not in _MODELS and known[0] not in rest:
         raise ValueError(f"{known[0]} must be given for {kind}")
     fixed, axes = {}, {}
     for key, value in rest.items():
@@ -268,6 +282,20 @@ def _problem(given: dict[str, Any], folder: Path) -> Any:
     if not axes:
         return make(**fixed)
     return ProblemGrid(partial(make, **fixed), **axes)
+
+
+def _custom(objective: Any, **values: Any) -> problems.Custom:
+    """From texts; what is no argument of a custom problem is a parameter of its texts."""
+    for name in ("objective", "gradient", "noise", "oracle"):
+        text = objective if name == "objective" else values.get(name, "")
+        if not isinstance(text, str):
+            raise ValueError(f"{name} must be a text, got {_validate.shown(text)}")
+    own = {name: value for name, value in values.items() if name not in _CUSTOM}
+    rest = {name: value for name, value in values.items() if name in _CUSTOM}
+    try:
+        return problems.Custom(objective, parameters=own, **rest)
+    except ValueError as error:
+        raise ValueError(re.sub("^f ", "objective ", str(error))) from None
 
 
 def _on_data(given: dict[str, Any], model: str, folder: Path, **parameters: Any) -> Any:

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 from .. import _core, _validate
 from .._arrays import FloatArray, frozen, short
 from .._validate import FINITE, NON_NEGATIVE, shown
-from ..programs import Program, canonical, differentiated, evaluate, trace
+from ..programs import Program, canonical, differentiated, evaluate, parse, trace
 from ..programs._combine import combined, noisy, summed
+from ..programs._ir import Shape
 from ..programs._lower import lowered
 from ._base import LARGEST_DIMENSION, Problem, Projection
 from ._sets import check_set, numbers_of, parsed_set
@@ -31,8 +32,9 @@ class Custom(Problem):
     number. It may use NumPy: operators, `np.sum`, `max`, `min`, `mean`, `dot`, `@` with a constant matrix, `where`,
     `abs`, `sqrt`, `exp`, `log`, `sin`, `cos`, `tanh`, `maximum`, `minimum`, `clip`, powers with a constant exponent,
     slices. Arrays that it refers to are constants. What cannot be traced, such as a branch on a value, is a TypeError
-    that names the operation and the line. The gradient is derived; at kinks it is the subgradient of docs/stream.md,
-    "Programs".
+    that names the operation and the line. Or a text in a small language of such names, `"a * sum(abs(x) ** 1.5)"`
+    (`programs.parse`), which is read and never executed as code; so may be `gradient`, `noise` and `oracle`. The
+    gradient is derived; at kinks it is the subgradient of docs/stream.md, "Programs".
 
     - `x0`: the start, a number or (d,), inside the set. `dimension`: d, where x0 is a number (1 by default).
     - `parameters`: a dictionary of numbers and arrays of shape (n,), which problems of one call may differ in.
@@ -83,14 +85,14 @@ class Custom(Problem):
 
     def __init__(
         self,
-        f: Callable[..., Any],
+        f: Callable[..., Any] | str,
         *,
         x0: ArrayLike,
         parameters: Mapping[str, ArrayLike] | None = None,
-        gradient: Callable[..., Any] | None = None,
-        noise: str | Callable[..., Any] = "none",
+        gradient: Callable[..., Any] | str | None = None,
+        noise: Callable[..., Any] | str = "none",
         noise_std: ArrayLike | None = None,
-        oracle: Callable[..., Any] | None = None,
+        oracle: Callable[..., Any] | str | None = None,
         projection: Projection = None,
         minimum: float | None = None,
         dimension: int | None = None,
@@ -102,22 +104,20 @@ class Custom(Problem):
         ends = [np.broadcast_to(_of_dimension(name, end, d), d) for name, end in (("lower", lower), ("upper", upper))]
         check_set(ends[0], ends[1], radius, start)
         shapes = {name: value.shape for name, value in given.items()}
-        value = trace(_callable("f", f), dimension=d, parameters=shapes)
-        derived = canonical(differentiated(value))
-        exact = derived
+        value = _program("f", f, d, shapes)
+        derived = exact = canonical(differentiated(value))
         if gradient is not None:
-            own = trace(_callable("gradient", gradient), dimension=d, parameters=shapes)
+            own = _program("gradient", gradient, d, shapes)
             exact = canonical(combined(value=(value, "value"), gradient=(own, "value")))
             _compare(exact, derived, given, start, ends[0], ends[1])
-        program = exact
+        program, named = exact, isinstance(noise, str) and (noise in _NOISES or noise.isidentifier())
         if oracle is not None:
             if noise != "none":
                 raise ValueError(f"noise must be left out where an oracle is given, got {shown(noise)}")
-            own = trace(_callable("oracle", oracle), dimension=d, parameters=shapes, draws=True)
+            own = _program("oracle", oracle, d, shapes, draws=True)
             program = canonical(combined(value=(value, "value"), gradient=(own, "value")))
-        elif callable(noise):
-            own = trace(noise, dimension=d, parameters=shapes, draws=True)
-            program = canonical(summed(exact, own))
+        elif not named:
+            program = canonical(summed(exact, _program("noise", noise, d, shapes, draws=True)))
         elif _validate.choice("noise", noise, _NOISES) != "none":
             if noise_std is None:
                 raise ValueError(f"noise_std must be given where noise is {noise!r}")
@@ -125,9 +125,13 @@ class Custom(Problem):
                 raise ValueError("parameters must not be named 'noise_std', which is a parameter already")
             std = _of_dimension("noise_std", numbers_of("noise_std", noise_std, NON_NEGATIVE), d)
             given["noise_std"] = std
-            program = canonical(noisy(exact, noise, std.shape))
-        if noise_std is not None and (callable(noise) or noise == "none"):
+            program = canonical(noisy(exact, str(noise), std.shape))
+        if noise_std is not None and (noise == "none" or not named):
             raise ValueError(f"noise_std must be left out where noise is no name of one, got {shown(noise_std)}")
+        taken = {node.attribute for part in (exact, program) for node in part.nodes if node.op == "parameter"}
+        for name in given:
+            if name not in taken:
+                raise ValueError(f"parameters must be taken by f, its gradient or its noise, {name!r} is by none")
         known = None if minimum is None else _validate.real("minimum", minimum, FINITE)
         self._adopt(exact, program, given, kind, ends, radius, start, known)
 
@@ -275,10 +279,16 @@ def _rebuilt(exact: Any, program: Any, parameters: Mapping[str, FloatArray], *re
     return problem
 
 
-def _callable(name: str, value: object) -> Callable[..., Any]:
-    if not callable(value):
-        raise TypeError(f"{name} must be a function of x, got {shown(value)}")
-    return value
+def _program(name: str, f: object, dimension: int, shapes: Mapping[str, Shape], *, draws: bool = False) -> Program:
+    """Of a function or a text."""
+    if isinstance(f, str):
+        try:
+            return parse(f, dimension=dimension, parameters=shapes, draws=draws)
+        except ValueError as error:
+            raise ValueError(f"{name}{str(error).removeprefix('text')}") from None
+    if not callable(f):
+        raise TypeError(f"{name} must be a function of x or a text, got {shown(f)}")
+    return trace(f, dimension=dimension, parameters=shapes, draws=draws)
 
 
 def _start(x0: ArrayLike, dimension: int | None) -> tuple[FloatArray, int]:
