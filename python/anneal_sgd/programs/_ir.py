@@ -164,7 +164,7 @@ def shape_of(
     if op in ELEMENTWISE:
         _count(op, operands, ELEMENTWISE[op])
         if op == "power":
-            _finite("the exponent of power", attribute)
+            _finite("the exponent of power", (attribute,))
         return broadcast(op, operands)
     if op == "point":
         _count(op, operands, 0)
@@ -174,8 +174,7 @@ def shape_of(
         return parameters[attribute]
     if op == "constant":
         _count(op, operands, 0)
-        for x in attribute:
-            _finite("constant", x)
+        _finite("constant", attribute)
         if not 1 <= len(attribute) <= LARGEST:
             raise ValueError(f"constant must have numbers, got {len(attribute)}")
         return () if len(attribute) == 1 else (len(attribute),)
@@ -204,8 +203,7 @@ def shape_of(
         for row in attribute:
             if type(row) is not tuple:
                 raise ValueError(f"matvec must have a matrix of tuples, got {shown(row)}")
-            for x in row:
-                _finite("matrix", x)
+            _finite("matrix", row)
         return (len(attribute),)
     if op == "slice":
         start, stop, step = attribute
@@ -254,9 +252,10 @@ def _whole(name: str, value: Any, low: int, high: int) -> None:
         raise ValueError(f"{name} must be an integer in {low} .. {high}, got {shown(value)}")
 
 
-def _finite(name: str, value: Any) -> None:
-    if type(value) is not float or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite float, got {shown(value)}")
+def _finite(name: str, values: tuple[Any, ...]) -> None:
+    if set(map(type, values)) - {float} or not all(map(math.isfinite, values)):  # a matrix may have millions
+        wrong = next(x for x in values if type(x) is not float or not math.isfinite(x))
+        raise ValueError(f"{name} must be a finite float, got {shown(wrong)}")
 
 
 def _shape(name: str, shape: Any) -> Shape:
