@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from anneal_sgd import cli, datasets, problems, schedules
+from anneal_sgd import cli, datasets, problems, schedules, theory
 from anneal_sgd.experiments import grid
 from anneal_sgd.experiments.grid import grid_robustness, recommend_grid
 
@@ -38,6 +38,42 @@ def test_excess_of_a_power_law():
     f = np.where(lr < 1, lr**-2.0, lr**0.2)
     worst, _ = grid._excess(f[None], np.array([100]))  # r = 100: two decades of 50 points
     assert worst[0, 0] == pytest.approx(100 ** (0.2 * 2 / 2.2) - 1, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "degree", "end"),
+    [(schedules.Linear(), 1, 1.0), (schedules.Cosine(), 2, (math.pi / 2) ** 2), (schedules.Polynomial(3), 3, 1.0)],
+    ids=["linear", "cosine", "cubic"],
+)
+def test_law_of_a_fixed_problem(schedule, degree, end):
+    """The closed form of docs/grid.md against exact moments; its slopes, also where the curvature moves."""
+    rho, horizon = np.geomspace(10, 1000, 9), 100_000
+
+    def exact(base_lr, curvature):
+        moments = theory.quadratic_moments(
+            schedule, base_lr=base_lr, curvature=curvature, x0=1.0, noise_std=1.0, horizon=horizon
+        )
+        return moments.suboptimality[-1]
+
+    fixed = np.array([exact(1e-4 * r, 1.0) for r in rho])
+    s = (2 * degree + 1) / (degree + 1)
+    factor = math.gamma(s) * ((degree + 1) / 2) ** s / (2 * (degree + 1))
+    formula = factor * (end * 1e-4 * rho) ** (1 / (degree + 1)) * horizon ** (-degree / (degree + 1))
+    np.testing.assert_allclose(fixed, formula, rtol=0.025 if degree == 2 else 5e-4)
+    slopes = {1: 0.500, 2: 0.337, 3: 0.250}
+    assert grid._right_slope(fixed[None], rho * 1e-4, 0)[0] == pytest.approx(slopes[degree], abs=0.006)
+    assert np.polyfit(np.log(rho), np.log(fixed), 1)[0] == pytest.approx(slopes[degree], abs=0.001)
+    worst = [exact(6e-5 * r, (r / 10) ** (1 / (2 * degree + 1))) for r in rho]
+    assert np.polyfit(np.log(rho), np.log(worst), 1)[0] == pytest.approx(1 / (2 * degree + 1), abs=0.006)
+    flat = [exact(1e-3 * r, 10 / r) for r in rho]  # base_lr times curvature constant: no annealing helps
+    assert np.polyfit(np.log(rho), np.log(flat), 1)[0] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_slope_to_the_right_needs_the_whole_range():
+    lr = grid.fine_grid((1e-3, 1e2), 10, 100.0)
+    assert grid._right_slope(lr[None] ** 0.4, lr, 10)[0] == pytest.approx(0.4)
+    assert math.isnan(grid._right_slope(lr[None] ** 0.4, lr, 31)[0])  # ends at 79 times
+    assert math.isnan(grid._right_slope(np.where(lr > 1, np.inf, lr)[None], lr, 15)[0])
 
 
 def test_infinite_and_zero_metrics():
@@ -444,6 +480,8 @@ def test_command(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "LogisticRegression X: 569 x 30" in printed
     assert "constant stays within 50 % of its best with" in printed
+    assert "a point on the left of the best, where no schedule helps" in printed
+    assert "linear: slope of suboptimality from 10 to 100 times its best learning rate" in printed
     names = {p.name for p in (tmp_path / "out").iterdir()}
     assert names == {"grid.json", "grid.txt", *(f"grid_{n}.{s}" for n in ("loss", "excess") for s in ("png", "svg"))}
     saved = json.loads((tmp_path / "out" / "grid.json").read_text())

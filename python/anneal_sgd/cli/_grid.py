@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -200,6 +201,11 @@ def _print_grid(report: GridReport, console: Console) -> None:
                 _percent(row.mean_excess[k], row.mean_low[k], row.mean_high[k]),
             )
     console.print(table)
+    console.print(
+        "At the worst offset a point on the left of the best, where no schedule helps, and one on the right decide.",
+        soft_wrap=True,
+    )
+    _print_slopes(report, console)
     for sentence in report.answer():
         console.print(sentence, highlight=False)
     for row in report.rows:
@@ -208,6 +214,19 @@ def _print_grid(report: GridReport, console: Console) -> None:
                 f"[yellow]{row.schedule}: its best learning rate is an end of the grid; widen --lr-min, --lr-max[/]",
                 highlight=False,
             )
+
+
+def _print_slopes(report: GridReport, console: Console) -> None:
+    """How the metric grows to the right of the best, and for suboptimality what a fixed quadratic would do."""
+    metric = report.meta["metric"]
+    for row in report.rows:
+        if math.isnan(row.right_slope):
+            text = f"{row.schedule}: the grid ends, or diverges, within 100 times the best learning rate"
+        else:
+            interval = f"{row.right_slope:.3f} ({row.right_low:.3f}–{row.right_high:.3f})"
+            law = f"; 1/(p+1) = {1 / (row.tail_degree + 1):.3f}" if metric == "suboptimality" else ""
+            text = f"{row.schedule}: slope of {metric} from 10 to 100 times its best learning rate {interval}{law}"
+        console.print(text, highlight=False, soft_wrap=True)
 
 
 def _percent(value: float, low: float, high: float) -> str:
