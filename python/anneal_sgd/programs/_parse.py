@@ -69,10 +69,10 @@ def parse(text: str, *, dimension: int, parameters: Mapping[str, Shape] | None =
     v4 = sum v3
     v5 = multiply v1, v4
     value = v5
-    >>> parse("open('x')", dimension=1)
+    >>> parse("open('file')", dimension=1)
     Traceback (most recent call last):
     ...
-    ValueError: text must have no function 'open', at column 1 of "open('x')"
+    ValueError: text must have no function 'open', at column 1 of "open('file')"
     """
     if not isinstance(text, str) or not 0 < len(text.strip()) <= _LONGEST:
         raise ValueError(f"text must be an expression of 1 to {_LONGEST} characters, got {shown(text)}")
