@@ -144,10 +144,11 @@ class Store:
         if found != "ok":
             raise self._damaged(found)
         meta = {}
-        for name, value, check in self._db.execute("SELECT * FROM meta"):
-            if check != _checksum(name, value):
-                raise self._damaged(f"its {name} has changed")
-            meta[name] = value
+        with contextlib.closing(self._db.execute("SELECT * FROM meta")) as rows:
+            for name, value, check in rows:
+                if check != _checksum(name, value):
+                    raise self._damaged(f"its {name} has changed")
+                meta[name] = value
         if meta.get("stream_version") != str(STREAM_VERSION):
             raise StoreError(
                 f"store '{self.path}' holds trajectories of stream version {meta.get('stream_version')}, this version "
@@ -199,10 +200,11 @@ class Store:
 
     def _minima(self) -> dict[str, float]:
         known = {}
-        for digest, text, value, check in self._db.execute("SELECT digest, text, minimum, checksum FROM problem"):
-            if check != _checksum(digest, text, value):
-                raise self._damaged(f"the minimum of problem {digest[:12]} has changed")
-            known[digest] = value
+        with contextlib.closing(self._db.execute("SELECT digest, text, minimum, checksum FROM problem")) as rows:
+            for digest, text, value, check in rows:
+                if check != _checksum(digest, text, value):
+                    raise self._damaged(f"the minimum of problem {digest[:12]} has changed")
+                known[digest] = value
         return known
 
     def begin_run(self, campaign: int, environment: dict[str, Any]) -> int:
@@ -229,10 +231,11 @@ class Store:
 
     def _runs(self, condition: str = "", *values: Any) -> Iterator[tuple[Any, ...]]:
         """All columns of runs but the checksum, which is right."""
-        for *row, check in self._db.execute(f"SELECT * FROM run {condition} ORDER BY id", values):
-            if check != _checksum(*row):
-                raise self._damaged(f"the description of run {row[0]} has changed")
-            yield tuple(row)
+        with contextlib.closing(self._db.execute(f"SELECT * FROM run {condition} ORDER BY id", values)) as rows:
+            for *row, check in rows:
+                if check != _checksum(*row):
+                    raise self._damaged(f"the description of run {row[0]} has changed")
+                yield tuple(row)
 
     def _put_run(self, *row: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, _checksum(*row)))
@@ -346,17 +349,23 @@ class Store:
             marks = ",".join("?" * len(some))
             held = dict.fromkeys(some, 0)
             query = f"SELECT * FROM statistic WHERE config IN ({marks})"
-            for id_, first, stop, blob, check in self._db.execute(query, some):
-                if check != self._statistic_checksum(id_, first, stop, blob) or len(blob) % CELL.itemsize:
-                    raise self._damaged(f"the statistics of config {id_}, replicates {first} to {stop}, have changed")
-                held[id_] += stop - first
-                yield id_, (first, stop), blob
+            with contextlib.closing(self._db.execute(query, some)) as rows:
+                for id_, first, stop, blob, check in rows:
+                    if check != self._statistic_checksum(id_, first, stop, blob) or len(blob) % CELL.itemsize:
+                        raise self._damaged(
+                            f"the statistics of config {id_}, replicates {first} to {stop}, have changed"
+                        )
+                    held[id_] += stop - first
+                    yield id_, (first, stop), blob
             query = f"SELECT id, replicates, checksum FROM config WHERE id IN ({marks})"
-            for id_, replicates, check in self._db.execute(query, some):
-                if check != _checksum(self._hashes[id_], replicates):
-                    raise self._damaged(f"the number of replicates of config {id_} has changed")
-                if held[id_] != replicates:
-                    raise self._damaged(f"{replicates} replicates of config {id_} were stored, {held[id_]} are there")
+            with contextlib.closing(self._db.execute(query, some)) as rows:
+                for id_, replicates, check in rows:
+                    if check != _checksum(self._hashes[id_], replicates):
+                        raise self._damaged(f"the number of replicates of config {id_} has changed")
+                    if held[id_] != replicates:
+                        raise self._damaged(
+                            f"{replicates} replicates of config {id_} were stored, {held[id_]} are there"
+                        )
 
     def held(self, identities: Sequence[tuple[bytes, str]]) -> list[list[Range]]:
         """The nodes that are stored of every config, in order; nothing is written."""
@@ -371,10 +380,11 @@ class Store:
         with self._explained():
             names = {}
             query = "SELECT id, description, configs, checksum FROM campaign ORDER BY id"
-            for number, text, blob, check in self._db.execute(query):
-                if check != _checksum(text, blob) or len(blob) % 32:
-                    raise self._damaged("the description of the campaign has changed")
-                names[number] = json.loads(text)["name"]
+            with contextlib.closing(self._db.execute(query)) as rows:
+                for number, text, blob, check in rows:
+                    if check != _checksum(text, blob) or len(blob) % 32:
+                        raise self._damaged("the description of the campaign has changed")
+                    names[number] = json.loads(text)["name"]
             return names
 
     def campaign(self, wanted: int | str | None = None) -> tuple[int, Description, list[int]]:
@@ -413,10 +423,11 @@ class Store:
 
     def _known(self) -> dict[bytes, int]:
         known = {}
-        for id_, hash_, text in self._db.execute("SELECT id, hash, description FROM config"):
-            if hashlib.sha256(text.encode()).digest() != hash_:
-                raise self._damaged(f"the description of config {id_} has changed")
-            known[hash_] = id_
+        with contextlib.closing(self._db.execute("SELECT id, hash, description FROM config")) as rows:
+            for id_, hash_, text in rows:
+                if hashlib.sha256(text.encode()).digest() != hash_:
+                    raise self._damaged(f"the description of config {id_} has changed")
+                known[hash_] = id_
         self._hashes = {id_: hash_ for hash_, id_ in known.items()}
         return known
 
