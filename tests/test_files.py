@@ -14,6 +14,7 @@ import pytest
 
 import anneal_sgd
 from anneal_sgd import _files, cli, schedules
+from anneal_sgd._tables import exact_numbers
 from anneal_sgd.campaigns import EXAMPLE, Campaign
 from campaign_cases import noisy, small
 
@@ -174,7 +175,7 @@ def test_an_export_neutralises_names_and_leaves_numbers(tmp_path):
     text = (tmp_path / "r.csv").read_bytes().decode()
     assert not re.search(r"[^\n -~]", text)
     assert "# campaign: =1\\r=2\n" in text
-    read = pandas.read_csv(tmp_path / "r.csv", comment="#")
+    read = pandas.read_csv(tmp_path / "r.csv", comment="#", **exact_numbers(pandas))
     assert sorted(set(read["schedule"])) == ["'=HYPERLINK(1)", "a\\rb", "plain"]
     told = result.to_pandas()
     numeric = told.select_dtypes("number").columns
