@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,7 +36,7 @@ class Program(Protocol):
         """The node of an output."""
 
 
-_ON_ONE = {
+_ON_ONE: dict[str, Callable[..., Any]] = {
     "negative": lambda a: -a,
     "absolute": np.abs,
     "sign": functions.sign,
@@ -47,7 +47,7 @@ _ON_ONE = {
     "cos": functions.cosine,
     "tanh": functions.hyperbolic_tangent,
 }
-_ON_SEVERAL = {
+_ON_SEVERAL: dict[str, Callable[..., Any]] = {
     "add": lambda a, b: a + b,
     "subtract": lambda a, b: a - b,
     "multiply": lambda a, b: a * b,
@@ -87,9 +87,9 @@ def _value(node: Node, operands: Sequence[FloatArray], dtype: Any) -> FloatArray
     """One operation on values of shape (numbers, replicates); one number stands for several."""
     op, attribute = node.op, node.attribute
     if op in _ON_ONE:
-        return np.asarray(_ON_ONE[op](operands[0]))  # type: ignore[operator]
+        return np.asarray(_ON_ONE[op](operands[0]))
     if op in _ON_SEVERAL:
-        return np.asarray(_ON_SEVERAL[op](*np.broadcast_arrays(*operands)))  # type: ignore[operator]
+        return np.asarray(_ON_SEVERAL[op](*np.broadcast_arrays(*operands)))
     a = operands[0]
     if op == "power":
         return functions.real_power(a, dtype.type(attribute))
