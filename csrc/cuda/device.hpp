@@ -1,5 +1,5 @@
 // What the driver asks of a device: a GPU (backend_cuda.cpp), or the emulation that tests run (device_emulated.cpp).
-// Included by those, the driver and its programs.
+// Included by those, the driver and its launchers.
 #pragma once
 
 #include <cstdint>

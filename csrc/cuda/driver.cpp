@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "../core/lanes_plain.hpp"
-#include "program.hpp"
+#include "launcher.hpp"
 //
 #include "../core/trajectory.hpp"  // after the lane types
 
@@ -35,8 +35,8 @@ constexpr auto poll_interval = std::chrono::milliseconds(100);
 
 using Clock = std::chrono::steady_clock;
 
-std::unique_ptr<Program> make_program(Device& device, const EnsembleSpec& e) {
-    return e.problems.network != nullptr ? data_program(device, e) : ensemble_program(device, e);
+std::unique_ptr<Launcher> make_launcher(Device& device, const EnsembleSpec& e) {
+    return e.problems.network != nullptr ? data_launcher(device, e) : ensemble_launcher(device, e);
 }
 
 void check_numbers(const EnsembleSpec& e) {
@@ -49,9 +49,9 @@ void check_numbers(const EnsembleSpec& e) {
 class Runner : private Pace {
 public:
     Runner(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Plan& plan)
-        : device_(device), e_(e), o_(o), plan_(plan), program_(make_program(device, e)) {
-        program_->upload();
-        total_ = program_->work(config_count(e), o.replicates);
+        : device_(device), e_(e), o_(o), plan_(plan), launcher_(make_launcher(device, e)) {
+        launcher_->upload();
+        total_ = launcher_->work(config_count(e), o.replicates);
     }
 
     void group(const Rectangle& all, void* values, std::int64_t value_stride) {
@@ -77,18 +77,18 @@ private:
     }
 
     void run_chunk(const Chunk& chunk) {
-        const auto bytes = std::int64_t(program_->footprint(chunk.configs(), chunk.replicates()).bytes);
+        const auto bytes = std::int64_t(launcher_->footprint(chunk.configs(), chunk.replicates()).bytes);
         if (state_ == nullptr || state_bytes_ < bytes) {
             state_.reset();
             state_ = std::make_unique<DeviceMemory>(device_, bytes);
             state_bytes_ = bytes;
         }
-        program_->begin(chunk, state_->as<void>());
+        launcher_->begin(chunk, state_->as<void>());
         // One short launch, or a few, that nobody needs to watch.
         const bool brief =
-            total_ <= brief_work && program_->thread_work(chunk.configs(), chunk.replicates()) <= first_launch_steps;
+            total_ <= brief_work && launcher_->thread_work(chunk.configs(), chunk.replicates()) <= first_launch_steps;
         Launched launched{};
-        for (auto start = Clock::now(); program_->launch_next(*this, launched); start = Clock::now()) {
+        for (auto start = Clock::now(); launcher_->launch_next(*this, launched); start = Clock::now()) {
             done_ += launched.work;
             if (brief) continue;
             wait();
@@ -114,7 +114,7 @@ private:
     const EnsembleSpec& e_;
     const DriverOptions& o_;
     const Plan& plan_;
-    const std::unique_ptr<Program> program_;
+    const std::unique_ptr<Launcher> launcher_;
     double total_, done_ = 0;  // work
     struct Speed {
         double per_second = 0, unit_work = 0;  // work, and that of a unit in the chunk that showed it
@@ -149,9 +149,9 @@ std::int64_t whole_tiles(double steps) {
 
 Plan make_plan(Device& device, const EnsembleSpec& e, const DriverOptions& o) {
     check_numbers(e);
-    const std::unique_ptr<Program> program = make_program(device, e);
+    const std::unique_ptr<Launcher> launcher = make_launcher(device, e);
     Plan plan{config_count(e), o.replicates, o.replicates};
-    const auto bytes_of_state = [&] { return program->footprint(plan.configs, plan.chunk_replicates).bytes; };
+    const auto bytes_of_state = [&] { return launcher->footprint(plan.configs, plan.chunk_replicates).bytes; };
     const auto bytes_of_values = [&] {
         const double per_replicate = o.device_samples != nullptr ? 0 : double(real_bytes(e));
         return double(plan.configs) * double(values_recorded(e)) *
@@ -159,7 +159,7 @@ Plan make_plan(Device& device, const EnsembleSpec& e, const DriverOptions& o) {
                 double(plan.group_replicates / block_replicates + 2) * sizeof(Moment));
     };
     // Asking for the free memory takes longer than a small run.
-    const double data = program->data_bytes();
+    const double data = launcher->data_bytes();
     if (std::max({data, bytes_of_state(), bytes_of_values()}) <= unasked_bytes) return plan;
 
     const double all_free = double(device.free_bytes()), free = all_free - data;
@@ -180,7 +180,7 @@ Plan make_plan(Device& device, const EnsembleSpec& e, const DriverOptions& o) {
                bytes_of_values(), free);
     plan.chunk_replicates = plan.group_replicates;
     const auto too_large = [&] {
-        const auto [bytes, blocks] = program->footprint(plan.configs, plan.chunk_replicates);
+        const auto [bytes, blocks] = launcher->footprint(plan.configs, plan.chunk_replicates);
         const double coordinates = double(plan.configs) * double(plan.chunk_replicates) * double(e.problems.dimension);
         return bytes > free / 2 || (blocks > many_blocks && (bytes > state_limit || coordinates > chunk_coordinates));
     };

@@ -5,7 +5,7 @@
 #include <map>
 
 #include "../core/network.hpp"
-#include "program.hpp"
+#include "launcher.hpp"
 
 namespace anneal_sgd::cuda {
 namespace {

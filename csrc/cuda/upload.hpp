@@ -1,5 +1,5 @@
 // The ensemble in a device's memory: parameters packed into one copy, rows of data as they lie. Included by the
-// programs.
+// launchers.
 #pragma once
 
 #include <memory>

@@ -2,7 +2,7 @@
 #define ASGD_ISA host
 #include <algorithm>
 
-#include "program.hpp"
+#include "launcher.hpp"
 #include "upload.hpp"
 //
 #include "../core/lanes_plain.hpp"
@@ -33,9 +33,9 @@ double block_count(const Layout& l, std::int64_t configs, std::int64_t replicate
     return double(ceil_div(configs, l.configs)) * double(ceil_div(replicates, std::int64_t(1) << l.log2_replicates));
 }
 
-class EnsembleProgram final : public Program {
+class EnsembleLauncher final : public Launcher {
 public:
-    EnsembleProgram(Device& device, const EnsembleSpec& e)
+    EnsembleLauncher(Device& device, const EnsembleSpec& e)
         : device_(device),
           e_(e),
           kind_{e.precision, e.problems.kind, e.problems.noise, couples_coordinates(e.problems.projection)},
@@ -128,8 +128,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Program> ensemble_program(Device& device, const EnsembleSpec& ensemble) {
-    return std::make_unique<EnsembleProgram>(device, ensemble);
+std::unique_ptr<Launcher> ensemble_launcher(Device& device, const EnsembleSpec& ensemble) {
+    return std::make_unique<EnsembleLauncher>(device, ensemble);
 }
 
 }  // namespace anneal_sgd::cuda

@@ -1,5 +1,5 @@
-// What the driver runs: a family of kernels and its way to take a chunk of trajectories through the horizon. Included
-// by the driver and by the programs.
+// A launcher: what the driver runs, a family of kernels and its way to take a chunk of trajectories through the
+// horizon. Included by the driver and by the launchers.
 #pragma once
 
 #include <cmath>
@@ -38,9 +38,9 @@ struct Launched {
     double work, unit_work;  // of the launch, and of one of its units
 };
 
-class Program {
+class Launcher {
 public:
-    virtual ~Program() = default;
+    virtual ~Launcher() = default;
     virtual Footprint footprint(std::int64_t configs, std::int64_t replicates) const = 0;
     virtual double data_bytes() const = 0;  // on the device throughout
     // Of all launches of a chunk, and of one of its threads.
@@ -52,10 +52,10 @@ public:
     virtual bool launch_next(const Pace& pace, Launched& launched) = 0;
 };
 
-std::unique_ptr<Program> ensemble_program(Device& device, const EnsembleSpec& ensemble);
-std::unique_ptr<Program> data_program(Device& device, const EnsembleSpec& ensemble);
+std::unique_ptr<Launcher> ensemble_launcher(Device& device, const EnsembleSpec& ensemble);
+std::unique_ptr<Launcher> data_launcher(Device& device, const EnsembleSpec& ensemble);
 
-// --- for the programs
+// --- for the launchers
 
 inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 inline int log2_ceil(std::int64_t n) {

@@ -2,7 +2,7 @@
 #define ASGD_ISA host
 #include <algorithm>
 
-#include "program.hpp"
+#include "launcher.hpp"
 #include "upload.hpp"
 //
 #include "../core/lanes_plain.hpp"
@@ -44,9 +44,9 @@ DataLayout make_layout(const EnsembleSpec& e, const NetworkLayout& net, std::int
     return l;
 }
 
-class DataProgram final : public Program {
+class DataLauncher final : public Launcher {
 public:
-    DataProgram(Device& device, const EnsembleSpec& e)
+    DataLauncher(Device& device, const EnsembleSpec& e)
         : device_(device),
           e_(e),
           network_(*e.problems.network),
@@ -270,8 +270,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Program> data_program(Device& device, const EnsembleSpec& ensemble) {
-    return std::make_unique<DataProgram>(device, ensemble);
+std::unique_ptr<Launcher> data_launcher(Device& device, const EnsembleSpec& ensemble) {
+    return std::make_unique<DataLauncher>(device, ensemble);
 }
 
 }  // namespace anneal_sgd::cuda
