@@ -120,6 +120,19 @@ def test_many_coordinates_have_the_bits_of_the_reference():
         assert np.array_equal(core, slow)
 
 
+@pytest.mark.parametrize("isa", _core.supported_isas())
+def test_a_gradient_may_be_the_point_in_another_order(isa):
+    """Each step needs all old coordinates: (x, y, z)' = (x, y, z) - lr (z, y, x)."""
+    problem = problems.Custom(lambda x: np.dot(x, x[::-1]) / 2, x0=[1.0, 0.5, 0.2], gradient=lambda x: x[::-1])
+    x = np.array([1.0, 0.5, 0.2])
+    for _ in range(10):
+        x = x - 0.1 * x[::-1]
+    result = simulate(
+        problem, schedules.Constant(), base_lr=0.1, horizon=10, replicates=1, dtype="float64", metric="value", isa=isa
+    )
+    assert result.mean == pytest.approx(x @ x[::-1] / 2, rel=1e-13)
+
+
 def test_neither_threads_nor_splits_nor_neighbours_show():
     problem = problems.Custom(
         lambda x, a: a * np.sum(x**4), parameters={"a": 0.5}, x0=np.ones(3),

@@ -170,6 +170,12 @@ std::shared_ptr<Program> make_program(std::int64_t dimension, std::int64_t regis
     spec.gradient_result = result_operand(gradient_result, "gradient_result");
     spec.value_result = result_operand(value_result, "value_result");
     Checked(spec, dimension, "gradient_result").rows(spec.gradient_result, dimension);
+    // Steps write the point coordinate by coordinate.
+    const Operand& g = spec.gradient_result;
+    const std::int64_t last = g.row + (dimension - 1) * g.step;
+    require(
+        g.drawn || std::min<std::int64_t>(g.row, last) >= dimension || (g.row == 0 && (g.step == 1 || dimension == 1)),
+        "gradient_result: is the point in another order");
     Checked(spec, dimension, "value_result").rows(spec.value_result, 1);
     return p;
 }

@@ -103,8 +103,12 @@ class _Lowering:
             self.views = dict(views)
             self.registers = shared
             code[name] = self._code(outputs[name])
+            view = self.views[outputs[name]]
+            if name == "gradient" and self._is_point_in_another_order(view):
+                view, copy = self._copied(view)
+                code[name].append(copy)
             most = max(most, self.registers)
-            results[name] = [int(part) for part in self.views[outputs[name]]]
+            results[name] = [int(part) for part in view]
         return _core.Program(
             dimension=self.program.dimension,
             registers=most,
@@ -118,6 +122,19 @@ class _Lowering:
             gradient_result=results["gradient"],
             value_result=results["value"],
         )
+
+    def _is_point_in_another_order(self, view: _View) -> bool:
+        """A step would overwrite numbers of such a gradient before it has used them."""
+        dimension = self.program.dimension
+        return not view.drawn and view.row < dimension and view[1:] != (0, 1) and dimension > 1
+
+    def _copied(self, view: _View) -> tuple[_View, list[int]]:
+        """Registers of their own for a vector as long as the point, and the instruction that fills them."""
+        dimension = self.program.dimension
+        first = self._take(dimension)
+        operands = [int(x) for x in view] * 3
+        copy = [_core.Operation["embed"].value, first, dimension, *operands, 0, 1, dimension]
+        return _View(False, first, 1), copy
 
     def _code(self, output: int) -> list[list[int]]:
         """What computes an output from what has a place already."""
