@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import io
 import json
 import math
 import subprocess
@@ -486,6 +487,25 @@ def test_command(tmp_path, capsys):
     assert names == {"grid.json", "grid.txt", *(f"grid_{n}.{s}" for n in ("loss", "excess") for s in ("png", "svg"))}
     saved = json.loads((tmp_path / "out" / "grid.json").read_text())
     assert [row["schedule"] for row in saved["rows"]][:2] == ["constant", "inverse_sqrt"]
+
+
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipe"])
+def test_no_column_is_lost_on_a_narrow_console(terminal):
+    from rich.console import Console
+
+    from anneal_sgd.cli import _grid
+
+    report = grid_robustness(NOISY, schedules=[schedules.Cosine()], **SMALL)
+    shown = {}
+    for width in (30, 500):
+        shown[width] = io.StringIO()
+        _grid._print_grid(report, Console(file=shown[width], width=width, force_terminal=terminal, color_system=None))
+    narrow, wide = shown[30].getvalue(), shown[500].getvalue()
+    assert (narrow == wide) is not terminal
+    assert narrow.split() == wide.split()  # a terminal wraps sentences; nothing is cut
+    assert "…" not in narrow
+    row = report.rows[0]
+    assert wide.count(_grid._percent(row.mean_excess[-1], row.mean_low[-1], row.mean_high[-1])) == 1
 
 
 def test_command_on_a_file(tmp_path, capsys):

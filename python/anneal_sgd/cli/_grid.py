@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from .. import schedules
 from . import _signals
-from ._shared import check_files, progress_bar, write
+from ._shared import check_files, print_lines, print_table, progress_bar, write
 
 if TYPE_CHECKING:
     from ..datasets import Model
@@ -179,54 +178,48 @@ def _plot(report: GridReport, output: Path) -> None:
 
 def _print_grid(report: GridReport, console: Console) -> None:
     meta = report.meta
-    text = f"{meta['problem']}, T = {meta['horizon']:,}, {meta['replicates']} replicates"
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-    table = Table(
-        title=f"Excess of {meta['metric']} on grids of ratio r, % (95 % intervals)",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        padding=(0, 2, 0, 0),
-        pad_edge=False,
+    print_lines(console, f"{meta['problem']}, T = {meta['horizon']:,}, {meta['replicates']} replicates")
+    print_table(
+        console,
+        f"Excess of {meta['metric']} on grids of ratio r, % (95 % intervals)",
+        ("schedule", "best lr", "r", "worst over offsets", "mean over offsets"),
+        (cells for row in report.rows for cells in _cells(row)),
     )
-    for heading in ("schedule", "best lr", "r", "worst over offsets", "mean over offsets"):
-        table.add_column(heading, no_wrap=True)
-    for row in report.rows:
-        for i, k in enumerate(dict.fromkeys(_nearest(row.resolution, r) for r in (2.0, 5.0, 10.0, 30.0, 100.0))):
-            table.add_row(
-                row.schedule if i == 0 else "",
-                f"{row.best_base_lr:.3g}" if i == 0 else "",
-                f"{row.resolution[k]:.2g}" if row.resolution[k] < 10 else f"{row.resolution[k]:.0f}",
-                _percent(row.worst_excess[k], row.worst_low[k], row.worst_high[k]),
-                _percent(row.mean_excess[k], row.mean_low[k], row.mean_high[k]),
-            )
-    console.print(table)
-    console.print(
+    print_lines(
+        console,
         "At the worst offset a point on the left of the best, where no schedule helps, and one on the right decide.",
-        soft_wrap=True,
+        *(_slope(row, meta["metric"]) for row in report.rows),
+        *report.answer(),
+        *(
+            f"{row.schedule}: its best learning rate is an end of the grid; widen --lr-min, --lr-max"
+            for row in report.rows
+            if row.at_end()
+        ),
     )
-    _print_slopes(report, console)
-    for sentence in report.answer():
-        console.print(sentence, highlight=False)
-    for row in report.rows:
-        if row.at_end():
-            console.print(
-                f"[yellow]{row.schedule}: its best learning rate is an end of the grid; widen --lr-min, --lr-max[/]",
-                highlight=False,
-            )
 
 
-def _print_slopes(report: GridReport, console: Console) -> None:
+def _cells(row: GridRow) -> list[list[str]]:
+    """Lines of the table: a few resolutions."""
+    shown = dict.fromkeys(_nearest(row.resolution, r) for r in (2.0, 5.0, 10.0, 30.0, 100.0))
+    return [
+        [
+            row.schedule if i == 0 else "",
+            f"{row.best_base_lr:.3g}" if i == 0 else "",
+            f"{row.resolution[k]:.2g}" if row.resolution[k] < 10 else f"{row.resolution[k]:.0f}",
+            _percent(row.worst_excess[k], row.worst_low[k], row.worst_high[k]),
+            _percent(row.mean_excess[k], row.mean_low[k], row.mean_high[k]),
+        ]
+        for i, k in enumerate(shown)
+    ]
+
+
+def _slope(row: GridRow, metric: str) -> str:
     """How the metric grows to the right of the best, and for suboptimality what a fixed quadratic would do."""
-    metric = report.meta["metric"]
-    for row in report.rows:
-        if math.isnan(row.right_slope):
-            text = f"{row.schedule}: the grid ends, or diverges, within 100 times the best learning rate"
-        else:
-            interval = f"{row.right_slope:.3f} ({row.right_low:.3f}–{row.right_high:.3f})"
-            law = f"; 1/(p+1) = {1 / (row.tail_degree + 1):.3f}" if metric == "suboptimality" else ""
-            text = f"{row.schedule}: slope of {metric} from 10 to 100 times its best learning rate {interval}{law}"
-        console.print(text, highlight=False, soft_wrap=True)
+    if math.isnan(row.right_slope):
+        return f"{row.schedule}: the grid ends, or diverges, within 100 times the best learning rate"
+    interval = f"{row.right_slope:.3f} ({row.right_low:.3f}–{row.right_high:.3f})"
+    law = f"; 1/(p+1) = {1 / (row.tail_degree + 1):.3f}" if metric == "suboptimality" else ""
+    return f"{row.schedule}: slope of {metric} from 10 to 100 times its best learning rate {interval}{law}"
 
 
 def _percent(value: float, low: float, high: float) -> str:
