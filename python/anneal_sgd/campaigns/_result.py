@@ -204,7 +204,7 @@ class CampaignResult(Statistics):
         store = need("export", "xarray.backends").H5NetCDFStore(netcdf.File(written, "w"))
         data.dump_to_store(store)
         store.close()
-        file.write_bytes(written.getbuffer())
+        file.write_bytes(written.getvalue())  # a view in a traceback crashes CPython 3.12 at exit
 
     def _moment(self, name: str) -> NDArray[Any]:
         return np.asarray(self._cells[name]).reshape(self.shape)
