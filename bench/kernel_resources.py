@@ -22,7 +22,11 @@ from anneal_sgd import _core
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "bench" / "KERNEL_RESOURCES.md"
-SOURCES = ("kernels_float32.cu", "kernels_float64.cu", "data_kernels_float32.cu", "data_kernels_float64.cu")
+SOURCES = tuple(
+    f"{family}_{dtype}.cu"
+    for family in ("kernels", "program_kernels", "data_kernels")
+    for dtype in ("float32", "float64")
+)
 # As in CMakeLists.txt, where they decide about bits.
 OPTIONS = ("--fmad=false", "--expt-relaxed-constexpr")
 PROBLEMS = [kind.name for kind in _core.ProblemKind]  # in the order of their numbers in a kernel's name
@@ -76,8 +80,8 @@ def parse(text: str) -> list[Resources]:
             problem, noise = PROBLEMS[int(kinds[1])], NOISES[int(kinds[2])]
             kernel = f"{problem}, {noise}" + (", ball" if kinds[3] == "1" else "")
         else:
-            kernel = next(word for word in ("moments", "step", "record") if f"{word}_kernel" in name)
-            kernel = kernel if kernel == "moments" else f"data, {kernel}"
+            kernel = next(word for word in ("moments", "program", "step", "record") if f"{word}_kernel" in name)
+            kernel = f"data, {kernel}" if kernel in ("step", "record") else kernel
         spills = numbers["stores"] + numbers["loads"]
         found.append(Resources(dtype, kernel, numbers["registers"], numbers["stack"], spills, numbers["shared"]))
     return found

@@ -4,6 +4,7 @@ import copy
 import pickle
 import re
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from anneal_sgd.campaigns import Campaign
 from anneal_sgd.programs._lower import lowered
 from anneal_sgd.reference import Schedule
 from anneal_sgd.reference import programs as reference
+from bit_cases import on
 from core_cases import NOISES, SEED
 from test_programs import FUNCTIONS, objectives
 
@@ -56,12 +58,24 @@ def test_a_built_in_problem_as_a_program_has_its_bits(kind, projection, noise):
             assert np.array_equal(a.mean, b.mean)
 
 
-def compared(problem, *, dtype, isa, metric="value", iterate="last", **call):
+PLACES = [*_core.supported_isas(), "emulated CUDA"]
+
+
+def at(place):
+    """Where calls of `simulate` run, of which the CPU's instruction sets are named by isa."""
+    return on(_core.testing.emulated_device(), steps_per_launch=6) if place == PLACES[-1] else nullcontext()
+
+
+def compared(problem, *, dtype, place, metric="value", iterate="last"):
     """Samples of the core and of the reference."""
     options = {"base_lr": 0.05, "horizon": 20, "record_at": [0, 7, 20], "dtype": dtype, "iterate": iterate, "seed": 7}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # diverged ones are compared too
-        core = simulate(problem, schedules.Linear(), replicates=5, keep_samples=True, isa=isa, metric=metric, **options)
+        isa = {} if place == PLACES[-1] else {"isa": place}
+        with at(place):
+            core = simulate(
+                problem, schedules.Linear(), replicates=5, keep_samples=True, metric=metric, **isa, **options
+            )
     kind = problem._common[3]
     ends = problem.projection[1:] if kind == "box" else (-np.inf, np.inf)
     slow = reference.simulate(
@@ -77,11 +91,12 @@ def compared(problem, *, dtype, isa, metric="value", iterate="last", **call):
     text=objectives(),
     seed=st.integers(0, 2**32 - 1),
     dtype=st.sampled_from(DTYPES),
-    isa=st.sampled_from(_core.supported_isas()),
+    place=st.sampled_from(PLACES),
+    iterate=st.sampled_from(["last", "average", "tail_average"]),
     noise=st.sampled_from(["none", "gaussian", "rademacher", "uniform", "student_t", "laplace"]),
     projection=st.sampled_from([None, ("box", -1.5, 1.0), ("ball", 2.0)]),
 )
-def test_random_programs_have_the_bits_of_the_reference(text, seed, dtype, isa, noise, projection):
+def test_random_programs_have_the_bits_of_the_reference(text, seed, dtype, place, iterate, noise, projection):
     rng = np.random.default_rng(seed)
     own = {
         "student_t": lambda x, draw: 0.5 * draw.student_t(3.0) * np.abs(x),
@@ -97,16 +112,16 @@ def test_random_programs_have_the_bits_of_the_reference(text, seed, dtype, isa, 
         projection=projection,
         **level,
     )
-    core, slow = compared(problem, dtype=dtype, isa=isa)
+    core, slow = compared(problem, dtype=dtype, place=place, iterate=iterate)
     assert np.array_equal(core, slow, equal_nan=True)
 
 
-@pytest.mark.parametrize("isa", _core.supported_isas())
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_named_functions_have_the_bits_of_the_reference(name, dtype, isa):
+def test_named_functions_have_the_bits_of_the_reference(name, dtype, place):
     problem = problems.Custom(FUNCTIONS[name], x0=[0.3, -0.2, 0.4, 0.1], noise="gaussian", noise_std=0.1)
-    core, slow = compared(problem, dtype=dtype, isa=isa, iterate="average")
+    core, slow = compared(problem, dtype=dtype, place=place, iterate="average")
     assert np.array_equal(core, slow, equal_nan=True)
     assert np.isfinite(core).any()
 
@@ -115,8 +130,8 @@ def test_many_coordinates_have_the_bits_of_the_reference():
     problem = problems.Custom(
         lambda x: np.sum(np.abs(x) ** 1.5) + np.max(x), x0=np.ones(200), noise=lambda x, draw: draw.student_t(4.0)
     )
-    for isa in _core.supported_isas():
-        core, slow = compared(problem, dtype="float32", isa=isa)
+    for place in PLACES:
+        core, slow = compared(problem, dtype="float32", place=place)
         assert np.array_equal(core, slow)
 
 
@@ -360,9 +375,7 @@ def test_bad_arguments(changes, error, message):
         example(**changes)
 
 
-def test_it_runs_on_the_cpu_alone():
-    with pytest.raises(ValueError, match="backend must be 'cpu' for problems"):
-        simulate(example(), schedules.Linear(), base_lr=0.1, horizon=5, replicates=5, backend="cuda")
+def test_f_must_be_a_function_or_a_text():
     with pytest.raises(TypeError, match="f must be a function of x or a text, got 3"):
         problems.Custom(3, x0=1.0)
 

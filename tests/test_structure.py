@@ -61,7 +61,7 @@ def test_includes_point_down():
         (r"std::thread|std::atomic|std::mutex", r"cpu/backend_cpu|engine/(simulate|moment_tree)|cuda/backend_cuda"),
         (
             r"#include <(vector|string|map|functional)>",
-            r"cpu/backend_cpu|engine/|bindings/|cuda/(backend_cuda|block|data_kernels_emulated|device|driver|ensemble_emulated|upload)",
+            r"cpu/backend_cpu|engine/|bindings/|cuda/(backend_cuda|block|data_kernels_emulated|program_kernels_emulated|device|driver|ensemble_emulated|upload)",
         ),
     ],
 )

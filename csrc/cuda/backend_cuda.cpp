@@ -18,6 +18,8 @@ const void* ensemble_kernel_of(const KernelKind& kind);
 template <class Real>
 const void* moments_kernel_of();
 template <class Real>
+const void* program_kernel_of();
+template <class Real>
 const void* data_kernel_of(bool recording);
 
 namespace {
@@ -166,6 +168,11 @@ public:
             with_real(kind.precision, [&](auto real) { return ensemble_kernel_of<decltype(real)>(kind); });
         const CurrentDevice current(number_);
         start(kernel, launch, launch.blocks, shared_bytes);
+    }
+    void launch(Precision precision, const ProgramLaunch& launch) override {
+        const void* kernel = with_real(precision, [](auto real) { return program_kernel_of<decltype(real)>(); });
+        const CurrentDevice current(number_);
+        start(kernel, launch, launch.blocks, launch.rows.shared_bytes);
     }
     void launch(Precision precision, const DataLaunch& launch) override {
         const void* kernel =

@@ -41,6 +41,13 @@ struct Values {
 // team_threads / n neighbours hold it too.
 ASGD_CONSTEXPR int thread_of_product(int i, int n) { return i * (team_threads / n); }
 
+struct Added {
+    template <class T>
+    ASGD_MEMBER T operator()(T a, T b) const {
+        return a + b;
+    }
+};
+
 #if ASGD_CUDA_COMPILER
 
 struct Block {
@@ -64,15 +71,18 @@ struct Block {
         work(int(threadIdx.x));
     }
 
-    // Sums over teams of `team` neighbouring threads, v[k] += v[k + w] for w = team / 2 .. 1; every thread of a
-    // group gets the sum.
-    template <class T>
-    __device__ __forceinline__ static void fold(PerThread<PerReplicate<T>>& values, int team) {
+    // Stores of a team's threads before it are seen by all of the team after it.
+    __device__ __forceinline__ static void team_barrier() { __syncwarp(); }
+
+    // Over teams of `team` neighbouring threads, v[k] = combine(v[k], v[k + w]) for w = team / 2 .. 1; every thread of
+    // a team gets the result.
+    template <class T, class Combine>
+    __device__ __forceinline__ static void fold(PerThread<PerReplicate<T>>& values, int team, Combine combine) {
         for (int w = team / 2; w > 0; w /= 2) {
             ASGD_UNROLL
             for (int k = 0; k < abreast; ++k) {
                 T& v = values.value.v[k];
-                v = v + __shfl_down_sync(~0u, v, unsigned(w), team);
+                v = combine(v, __shfl_down_sync(~0u, v, unsigned(w), team));
             }
         }
         ASGD_UNROLL
@@ -170,12 +180,14 @@ public:
         forwards_ = !forwards_;
         for (int i = 0; i < block_threads; ++i) work(forwards_ ? i : block_threads - 1 - i);
     }
-    template <class T>
-    static void fold(PerThread<PerReplicate<T>>& values, int team) {
+    static void team_barrier() {}
+    template <class T, class Combine>
+    static void fold(PerThread<PerReplicate<T>>& values, int team, Combine combine) {
         for (int first = 0; first < block_threads; first += team)
             for (int k = 0; k < abreast; ++k) {
                 for (int w = team / 2; w > 0; w /= 2)
-                    for (int a = 0; a < w; ++a) values[first + a][k] = values[first + a][k] + values[first + a + w][k];
+                    for (int a = 0; a < w; ++a)
+                        values[first + a][k] = combine(values[first + a][k], values[first + a + w][k]);
                 for (int a = 1; a < team; ++a) values[first + a][k] = values[first][k];
             }
     }

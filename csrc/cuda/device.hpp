@@ -29,6 +29,7 @@ public:
     virtual void download(void* to, std::int64_t to_pitch, const void* from, std::int64_t from_pitch,
                           std::int64_t row_bytes, std::int64_t rows) = 0;
     virtual void launch(const KernelKind& kind, const EnsembleLaunch& launch, std::int64_t shared_bytes) = 0;
+    virtual void launch(Precision precision, const ProgramLaunch& launch) = 0;
     virtual void launch(Precision precision, const DataLaunch& launch) = 0;
     virtual void launch(Precision precision, const MomentsLaunch& launch) = 0;
     virtual bool idle() = 0;                         // all work enqueued is done

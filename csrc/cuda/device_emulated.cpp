@@ -44,6 +44,10 @@ public:
         count_launch();
         with_real(kind.precision, [&](auto real) { emulate_ensemble<decltype(real)>(kind, launch, shared_bytes); });
     }
+    void launch(Precision precision, const ProgramLaunch& launch) override {
+        count_launch();
+        with_real(precision, [&](auto real) { emulate_program<decltype(real)>(launch); });
+    }
     void launch(Precision precision, const DataLaunch& launch) override {
         count_launch();
         with_real(precision, [&](auto real) { emulate_data<decltype(real)>(launch); });

@@ -36,7 +36,8 @@ constexpr auto poll_interval = std::chrono::milliseconds(100);
 using Clock = std::chrono::steady_clock;
 
 std::unique_ptr<Launcher> make_launcher(Device& device, const EnsembleSpec& e) {
-    return e.problems.network != nullptr ? data_launcher(device, e) : ensemble_launcher(device, e);
+    if (e.problems.network != nullptr) return data_launcher(device, e);
+    return e.problems.program != nullptr ? program_launcher(device, e) : ensemble_launcher(device, e);
 }
 
 void check_numbers(const EnsembleSpec& e) {

@@ -21,7 +21,7 @@ static void run_blocks(const EnsembleLaunch& launch, std::int64_t shared_bytes) 
         emulated::Block block(b);
         const auto shared = std::make_unique<emulated::EnsembleShared<Real>>();
         const std::unique_ptr<Kernel> kernel(
-            new Kernel{launch, block, *shared, launch.shared_state ? dynamic.data() : nullptr});
+            new Kernel{{launch, block}, *shared, launch.shared_state ? dynamic.data() : nullptr});
         kernel->run();
     }
 }

@@ -7,11 +7,7 @@
 // projection, where groups of neighbouring threads fold their sums.
 #pragma once
 
-#include "block.hpp"
-#include "launch.hpp"
-//
-#include "../core/trajectory.hpp"  // after the lane types, which block.hpp brings
-#include "learning_rates.hpp"
+#include "places.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
 
@@ -19,55 +15,34 @@ template <class Real>
 using EnsembleShared = LearningRates<Real, cuda::most_learning_rates>;
 
 template <class Real, ProblemKind kind, NoiseKind noise, bool ball>
-struct EnsembleKernel {
+struct EnsembleKernel : Places<Real, cuda::EnsembleLaunch> {
     using Four = PerReplicate<Real>;
     using Bits = typename Lane<Real>::Bits;
     static constexpr NoiseForm form = noise_form(noise);
     static constexpr int draws = value_draws_per_call<Real>;
 
-    const cuda::EnsembleLaunch& p;
-    Block& block;
+    using Base = Places<Real, cuda::EnsembleLaunch>;
+    using Base::averaging;
+    using Base::block;
+    using Base::config_in_block;
+    using Base::configs;
+    using Base::element;
+    using Base::elements;
+    using Base::for_coordinates;
+    using Base::keys;
+    using Base::learning_rate_row;
+    using Base::p;
+    using Base::philox_of;
+    using Base::places;
+    using Base::radius;
+    using Base::rank;
+    using Base::stream;
+    using Base::word;
+    using Base::words;
+
     EnsembleShared<Real>& shared;
     Real* shared_state;  // dynamic shared memory, or null
 
-    // --- where a thread stands
-
-    // Worked out once per launch: divisions are slow on a GPU.
-    struct Place {
-        bool active;
-        std::int32_t problem;
-        std::uint32_t replicate;  // of the first of its replicates; the others follow
-    };
-    typename Block::template PerThread<Place> places{};
-    BlockConfigs configs{};
-
-    ASGD_KERNEL_MEMBER int rank(int thread) const { return thread & ((1 << p.layout.log2_team) - 1); }
-    ASGD_KERNEL_MEMBER int trajectory(int thread) const { return (thread >> p.layout.log2_team) * abreast; }
-    ASGD_KERNEL_MEMBER int config_in_block(int thread) const { return trajectory(thread) >> p.layout.log2_replicates; }
-
-    ASGD_KERNEL_MEMBER void find_places() {
-        const std::int64_t group = block.index() % p.config_groups, set = block.index() / p.config_groups;
-        const std::int64_t first = p.first_config + group * p.layout.configs;
-        configs = block_configs(p.ensemble, first, smaller(first + p.layout.configs, p.stop_config));
-        block.each([&](int thread) {
-            const int in_set = trajectory(thread) & ((1 << p.layout.log2_replicates) - 1);
-            const std::int64_t replicate = p.first_replicate + (set << p.layout.log2_replicates) + in_set;
-            const int c = config_in_block(thread);
-            places[thread] = {c < configs.count && replicate < p.stop_replicate,
-                              std::int32_t((configs.first_pair + configs.pair(c)) / p.ensemble.schedule_count),
-                              std::uint32_t(replicate)};
-        });
-    }
-    ASGD_KERNEL_MEMBER std::uint32_t stream(int thread) const {
-        return p.ensemble.common_random_numbers ? 0 : std::uint32_t(configs.first + config_in_block(thread));
-    }
-    ASGD_KERNEL_MEMBER std::int64_t element(int thread, int m, int k) const {
-        return ((block.index() * p.layout.coordinates_per_thread + m) * abreast + k) * block_threads + thread;
-    }
-    ASGD_KERNEL_MEMBER std::int64_t elements() const {
-        return p.blocks * p.layout.coordinates_per_thread * abreast * block_threads;
-    }
-    ASGD_KERNEL_MEMBER bool averaging() const { return p.ensemble.iterate != Iterate::last; }
     ASGD_KERNEL_MEMBER Real& x(int thread, int m, int k) {
         if (ball && shared_state != nullptr) return shared_state[(m * abreast + k) * block_threads + thread];
         return static_cast<Real*>(p.x)[element(thread, m, k)];
@@ -76,16 +51,6 @@ struct EnsembleKernel {
     ASGD_KERNEL_MEMBER Real& segment(int thread, int m, int k) {
         return static_cast<Real*>(p.segment)[element(thread, m, k)];
     }
-    // f(m, i) for the coordinates of an active thread: i, its m-th.
-    template <class F>
-    ASGD_KERNEL_MEMBER void for_coordinates(int thread, F f) {
-        if (!places[thread].active) return;
-        std::int64_t i = rank(thread);
-        for (int m = 0; m < p.layout.coordinates_per_thread && i < p.ensemble.problems.dimension; ++m) {
-            f(m, i);
-            i += std::int64_t(1) << p.layout.log2_team;
-        }
-    }
     ASGD_KERNEL_MEMBER Coordinate<Real> parameters(int thread, std::int64_t i) {
         return coordinate_parameters<Real>(p.ensemble.problems, places[thread].problem, i);
     }
@@ -93,25 +58,9 @@ struct EnsembleKernel {
     // --- time
 
     ASGD_KERNEL_MEMBER void run() {
-        find_places();
+        this->find_places();
         begin();
-        std::int64_t t = p.first_step, record = p.first_record, window = p.first_window;
-        for (;;) {
-            for (; window < p.ensemble.record_count && window_start(p.ensemble, window) <= t; ++window)
-                save_window_start(window);
-            for (; record < p.ensemble.record_count && p.ensemble.record_at[record] == t; ++record) report(record, t);
-            if (t == p.stop_step || record == p.ensemble.record_count) break;
-            std::int64_t stop = smaller(t - t % p.layout.tile_steps + p.layout.tile_steps, p.stop_step);
-            stop = smaller(stop, p.ensemble.record_at[record]);
-            if (window < p.ensemble.record_count) stop = smaller(stop, window_start(p.ensemble, window));
-            shared.compute(block, p.ensemble, configs, p.layout.tile_steps, t, int(stop - t));
-            if constexpr (ball)
-                advance_ball(t, int(stop - t));
-            else
-                advance(t, int(stop - t));
-            t = stop;
-            if (averaging() && t % segment_steps == 0) close_segments();
-        }
+        this->take_tiles(shared, *this);
         end();
     }
 
@@ -119,8 +68,7 @@ struct EnsembleKernel {
     ASGD_KERNEL_MEMBER void begin() {
         block.each([&](int thread) {
             for_coordinates(thread, [&](int m, std::int64_t i) {
-                const MatrixView& x0 = p.ensemble.problems.x0;
-                const Real start = Real(x0.data[places[thread].problem * x0.row_stride + i * x0.column_stride]);
+                const Real start = this->start(thread, i);
                 for (int k = 0; k < abreast; ++k) {
                     if (p.first_step == 0) {
                         x(thread, m, k) = start;
@@ -147,27 +95,9 @@ struct EnsembleKernel {
     }
 
     ASGD_KERNEL_MEMBER Real minus_lr(int thread, int row, int j) { return shared.minus_lr.get(thread, row + j); }
-    ASGD_KERNEL_MEMBER int learning_rate_row(int thread) { return config_in_block(thread) * p.layout.tile_steps; }
 
     // --- noise
 
-    ASGD_KERNEL_MEMBER PhiloxKeys keys() const { return keys_of(p); }
-    // What the four replicates of a thread share with every call of one coordinate.
-    ASGD_KERNEL_MEMBER PerReplicate<PhiloxLanes<std::uint32_t>> philox_of(int thread, std::int64_t i) {
-        PerReplicate<PhiloxLanes<std::uint32_t>> lanes;
-        ASGD_UNROLL
-        for (int k = 0; k < abreast; ++k)
-            lanes[k] = philox_lanes(places[thread].replicate + std::uint32_t(k), std::uint32_t(i), keys());
-        return lanes;
-    }
-    ASGD_KERNEL_MEMBER PerReplicate<PerReplicate<std::uint32_t>> words(
-        const PerReplicate<PhiloxLanes<std::uint32_t>>& lanes, std::uint32_t stream, std::int64_t call) {
-        const PhiloxCall shared_by_all = philox_call(stream, std::uint32_t(call), keys());
-        PerReplicate<PerReplicate<std::uint32_t>> words;
-        ASGD_UNROLL
-        for (int k = 0; k < abreast; ++k) philox_words(lanes[k], shared_by_all, keys(), words[k].v);
-        return words;
-    }
     // z[k].v[j]: draw j of the call for replicate k of the thread.
     struct Draws {
         Real v[draws];
@@ -184,12 +114,6 @@ struct EnsembleKernel {
         }
         return z;
     }
-    // Word `index` of a call: selected, not indexed, so that the words stay in registers.
-    ASGD_KERNEL_MEMBER static std::uint32_t word(const PerReplicate<std::uint32_t>& words, int index) {
-        const std::uint32_t low = index == 0 ? words[0] : words[1], high = index == 2 ? words[2] : words[3];
-        return index < 2 ? low : high;
-    }
-
     // --- steps
 
     // One coordinate of a thread's replicates; the sum of iterates only where they are averaged.
@@ -203,8 +127,15 @@ struct EnsembleKernel {
         if constexpr (summing) state.sum[k] = state.sum[k] + state.x[k];
     }
 
-    // Without a ball: a coordinate takes the tile on its own. "No projection" is the box of all numbers.
     ASGD_KERNEL_MEMBER void advance(std::int64_t t, int n) {
+        if constexpr (ball)
+            advance_ball(t, n);
+        else
+            advance_apart(t, n);
+    }
+
+    // Without a ball: a coordinate takes the tile on its own. "No projection" is the box of all numbers.
+    ASGD_KERNEL_MEMBER void advance_apart(std::int64_t t, int n) {
         block.each([&](int thread) {
             for_coordinates(thread, [&](int m, std::int64_t i) {
                 const Coordinate<Real> c = parameters(thread, i);
@@ -243,7 +174,7 @@ struct EnsembleKernel {
                 for (int k = 0; k < abreast; ++k) step_to<summing>(c, lr, 0, state, k);
             }
         } else if constexpr (form == NoiseForm::values) {
-            const auto lanes = philox_of(thread, i);
+            const auto lanes = philox_of(thread, std::uint32_t(i));
             const std::uint32_t stream_number = stream(thread);
             for (int j = 0; j < n;) {
                 const int first = int((t + j) % draws), stop = n - j < draws - first ? first + n - j : draws;
@@ -268,7 +199,7 @@ struct EnsembleKernel {
             }
         } else {
             const PerReplicate<PerReplicate<std::uint32_t>> call =
-                words(philox_of(thread, i), stream(thread), t / rademacher_draws_per_call);
+                words(philox_of(thread, std::uint32_t(i)), stream(thread), t / rademacher_draws_per_call);
             const int place = int(t % rademacher_draws_per_call);
             for (int j = 0; j < n;) {
                 const int skip = (place + j) % 32, stop = n - j < 32 - skip ? n : j + 32 - skip;
@@ -300,11 +231,6 @@ struct EnsembleKernel {
             advance_ball_in_memory(t, n);
     }
 
-    ASGD_KERNEL_MEMBER double radius(int thread) {
-        const VectorView& view = p.ensemble.problems.radius;
-        return view.data[places[thread].problem * view.stride];
-    }
-
     struct RegisterState {
         Coordinate<Real> c;
         Real radius, radius_squared;
@@ -332,7 +258,7 @@ struct EnsembleKernel {
                 own.state.low[k] = low(thread, 0, k);
                 if (averaging()) own.state.sum[k] = segment(thread, 0, k);
             }
-            if constexpr (form != NoiseForm::none) own.lanes = philox_of(thread, rank(thread));
+            if constexpr (form != NoiseForm::none) own.lanes = philox_of(thread, std::uint32_t(rank(thread)));
             if constexpr (form == NoiseForm::bits)
                 own.words = words(own.lanes, stream(thread), t / rademacher_draws_per_call);
         });
@@ -353,7 +279,7 @@ struct EnsembleKernel {
                     norm[k] = fma(y, y, Real(0));
                 }
             });
-            block.fold(norms, 1 << p.layout.log2_team);
+            block.fold(norms, 1 << p.layout.log2_team, Added());
             block.each([&](int thread) {
                 if (!busy(thread)) return;
                 RegisterState& own = states[thread];
@@ -411,7 +337,8 @@ struct EnsembleKernel {
         if constexpr (form == NoiseForm::bits)
             block.each([&](int thread) {
                 for_coordinates(thread, [&](int m, std::int64_t i) {
-                    const auto call = words(philox_of(thread, i), stream(thread), t / rademacher_draws_per_call);
+                    const auto call =
+                        words(philox_of(thread, std::uint32_t(i)), stream(thread), t / rademacher_draws_per_call);
                     ASGD_UNROLL
                     for (int k = 0; k < abreast; ++k)
                         for (int row = 0; row < 4; ++row) noise_word(thread, m, k, row) = word(call[k], row);
@@ -423,7 +350,8 @@ struct EnsembleKernel {
                 if (row == 0 || j == 0)
                     block.each([&](int thread) {
                         for_coordinates(thread, [&](int m, std::int64_t i) {
-                            const PerReplicate<Draws> z = values(philox_of(thread, i), stream(thread), (t + j) / draws);
+                            const PerReplicate<Draws> z =
+                                values(philox_of(thread, std::uint32_t(i)), stream(thread), (t + j) / draws);
                             ASGD_UNROLL
                             for (int k = 0; k < abreast; ++k) {
                                 ASGD_UNROLL
@@ -454,7 +382,7 @@ struct EnsembleKernel {
                     }
                 });
             });
-            block.fold(norms, 1 << p.layout.log2_team);
+            block.fold(norms, 1 << p.layout.log2_team, Added());
             block.each([&](int thread) {
                 if (!places[thread].active) return;
                 const double R = radius(thread);
@@ -473,37 +401,10 @@ struct EnsembleKernel {
         }
     }
 
-    // --- averages and records
-
-    ASGD_KERNEL_MEMBER void close_segments() {
-        block.each([&](int thread) {
-            for_coordinates(thread, [&](int m, std::int64_t) {
-                for (int k = 0; k < abreast; ++k) {
-                    p.total[element(thread, m, k)] += double(segment(thread, m, k));
-                    segment(thread, m, k) = Real(0);
-                }
-            });
-        });
-    }
-
-    ASGD_KERNEL_MEMBER double sum_of_iterates(int thread, int m, int k) {
-        return p.total[element(thread, m, k)] + double(segment(thread, m, k));
-    }
-
-    ASGD_KERNEL_MEMBER void save_window_start(std::int64_t record) {
-        if (p.ensemble.iterate != Iterate::tail_average) return;
-        double* const start = p.window_start + record % p.open_windows * elements();
-        block.each([&](int thread) {
-            for_coordinates(thread, [&](int m, std::int64_t) {
-                for (int k = 0; k < abreast; ++k) start[element(thread, m, k)] = sum_of_iterates(thread, m, k);
-            });
-        });
-    }
+    // --- records
 
     ASGD_KERNEL_MEMBER void report(std::int64_t record, std::int64_t k_steps) {
-        const bool tail = p.ensemble.iterate == Iterate::tail_average, average = averaging() && k_steps > 0;
-        const double* const before = tail ? p.window_start + record % p.open_windows * elements() : nullptr;
-        const double window = average ? double(window_length(p.ensemble, k_steps)) : 1;
+        const auto a = this->averaging_at(record, k_steps);
         typename Block::template PerThread<Four> sums;
         block.each([&](int thread) {
             Four& sum = sums[thread];
@@ -513,26 +414,16 @@ struct EnsembleKernel {
                 const Coordinate<Real> c = parameters(thread, i);
                 ASGD_UNROLL
                 for (int k = 0; k < abreast; ++k) {
-                    Real point = x(thread, m, k);
-                    if (average) {
-                        const double all = sum_of_iterates(thread, m, k);
-                        point = Real((tail ? all - before[element(thread, m, k)] : all) / window);
-                    }
+                    const Real point = a.average ? this->average(a, *this, thread, m, k) : x(thread, m, k);
                     sum[k] = add_objective_term<kind>(c, point, sum[k]);
                 }
             });
         });
-        block.fold(sums, 1 << p.layout.log2_team);
+        block.fold(sums, 1 << p.layout.log2_team, Added());
         block.each([&](int thread) {
-            if (!places[thread].active || rank(thread) != 0) return;
-            const VectorView& minimum = p.ensemble.problems.minimum;
-            const Real smallest = Real(minimum.data[places[thread].problem * minimum.stride]);
-            const std::int64_t cell =
-                (configs.first + config_in_block(thread) - p.first_config) * p.ensemble.record_count + record;
-            const std::int64_t at = places[thread].replicate - p.first_replicate;
-            for (int k = 0; k < abreast && p.first_replicate + at + k < p.stop_replicate; ++k)
-                static_cast<Real*>(p.values)[cell * p.value_stride + at + k] =
-                    suboptimality<kind>(sums[thread][k], smallest);
+            this->for_recorded(thread, record, [&](int k, Real& value) {
+                value = suboptimality<kind>(sums[thread][k], this->minimum(thread));
+            });
         });
     }
 };

@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(gpu::block_threads, blocks_per_multiprocessor<
     extern __shared__ double dynamic[];
     gpu::Block block;
     gpu::EnsembleKernel<Real, problem, noise, ball> kernel{
-        launch, block, shared, launch.shared_state ? reinterpret_cast<Real*>(dynamic) : nullptr};
+        {launch, block}, shared, launch.shared_state ? reinterpret_cast<Real*>(dynamic) : nullptr};
     kernel.run();
 }
 

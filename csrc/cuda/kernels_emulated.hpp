@@ -10,6 +10,8 @@ void emulate_ensemble(const KernelKind& kind, const EnsembleLaunch& launch, std:
 template <class Real>
 void emulate_moments(const MomentsLaunch& launch);
 template <class Real>
+void emulate_program(const ProgramLaunch& launch);
+template <class Real>
 void emulate_data(const DataLaunch& launch);
 
 }  // namespace anneal_sgd::cuda

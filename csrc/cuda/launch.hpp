@@ -64,6 +64,27 @@ struct KernelKind {
     bool ball;
 };
 
+// --- programs
+
+// Rows of a block's trajectories, each a number for all of them: registers; draws of a call's steps, [draw, step]; what
+// the point could not take of its last increment; with averages, the sum of iterates in the open segment.
+struct ProgramRows {
+    std::int64_t count, draws, low, sum;                     // rows in all, and where they begin
+    std::int64_t apart, replicates_apart, quadruples_apart;  // Reals between two rows, replicates, threads' replicates
+    std::int64_t block_size;                                 // Reals of a block
+    std::int64_t shared_bytes;                               // where they are in dynamic shared memory
+    void* memory;                                            // Real: [block, ..], where they are not
+};
+
+// Layout as above, a team's threads sharing out the numbers of each value.
+struct ProgramLaunch : Launch {
+    Layout layout;
+    ProgramSpec program;  // all pointers point into device memory
+    const void* numbers;  // Real: in place of the program's, matrices column by column
+    ProgramRows rows;
+    void *x, *low;  // Real: between launches, as in EnsembleLaunch; x also while averages are recorded
+};
+
 // --- problems on data
 
 // A block has 16 trajectories, configs x replicates, of 16 neighbouring threads each: the 16 accumulators of a product.

@@ -53,6 +53,7 @@ public:
 };
 
 std::unique_ptr<Launcher> ensemble_launcher(Device& device, const EnsembleSpec& ensemble);
+std::unique_ptr<Launcher> program_launcher(Device& device, const EnsembleSpec& ensemble);
 std::unique_ptr<Launcher> data_launcher(Device& device, const EnsembleSpec& ensemble);
 
 // --- for the launchers

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <limits>
 #include <map>
+#include <tuple>
 
 #include "../core/network.hpp"
 #include "launcher.hpp"
@@ -40,18 +41,24 @@ double Upload::data_bytes(const EnsembleSpec& e) {
 Upload::Upload(Device& device, const EnsembleSpec& e) {
     EnsembleSpec spec = e;
     ProblemSpec& p = spec.problems;
-    const bool separable = p.network == nullptr;
+    const bool on_data = p.network != nullptr;
     static const double lowest = -std::numeric_limits<double>::infinity();
     static const double highest = std::numeric_limits<double>::infinity();
-    if (separable && !clamps(p.projection)) {  // the kernels clamp always
+    if (!on_data && !clamps(p.projection)) {  // the kernels clamp always
         p.lower = {&lowest, 0, 0};
         p.upper = {&highest, 0, 0};
     }
     std::vector<MatrixView*> matrices;
     std::vector<VectorView*> vectors;
-    if (separable) {
-        matrices = {&p.weight, &p.noise_std, &p.lower, &p.upper, &p.x0};
-        vectors = {&p.shape_parameter, &p.radius, &p.minimum};
+    if (!on_data) {
+        matrices = {&p.lower, &p.upper, &p.x0};
+        vectors = {&p.radius, &p.minimum};
+    }
+    if (p.program != nullptr) {
+        pack(program, e);
+    } else if (!on_data) {
+        matrices.insert(matrices.end(), {&p.weight, &p.noise_std});
+        vectors.push_back(&p.shape_parameter);
     }
     for (MatrixView* m : matrices) pack(*m, p.count, p.dimension);
     for (VectorView* v : vectors) pack(*v, p.count);
@@ -64,7 +71,7 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
         device.upload(arrays[data], data, bytes);
     });
     std::vector<DataProblem> problems;
-    if (!separable) problems.assign(e.problems.data, e.problems.data + p.count);
+    if (on_data) problems.assign(e.problems.data, e.problems.data + p.count);
     std::vector<bool> given(problems.size());
     for (std::size_t i = 0; i < problems.size(); ++i) {
         DataProblem& problem = problems[i];
@@ -116,8 +123,18 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
         schedules[i].pieces = put(pieces_at[i], pieces[i]);
     }
     spec.schedules = put(schedules_at, schedules);
-    p.data = separable ? nullptr : put(problems_at, problems);
-    p.network = nullptr;  // launches have it
+    p.data = on_data ? put(problems_at, problems) : nullptr;
+    p.network = nullptr;  // launches have it, and the program
+    if (p.program != nullptr) {
+        move(program.constants);
+        move(program.parameters.data);
+        move(program.prologue);
+        move(program.gradient);
+        move(program.value);
+        move(program.draws);
+        move(numbers);
+        p.program = nullptr;
+    }
     device.upload(memory_->as<void>(), bytes_.data(), std::int64_t(bytes_.size()));
     ensemble = spec;
 }
@@ -132,6 +149,40 @@ std::size_t Upload::offset_of(const void* data, std::size_t n) {
 template <class T>
 const T* Upload::pack(const T* data, std::int64_t n) {
     return reinterpret_cast<const T*>(offset_of(data, std::size_t(n) * sizeof(T)));
+}
+
+void Upload::pack(ProgramSpec& on_device, const EnsembleSpec& e) {
+    ProgramSpec p = *e.problems.program;
+    pack(p.parameters, e.problems.count, p.parameter_count);
+    p.constants = pack(p.constants, p.constant_count);
+    p.draws = pack(p.draws, p.draw_count);
+    std::vector<double> all;
+    std::map<std::tuple<std::int32_t, std::int32_t, std::int32_t>, std::int32_t> matrices;  // where each begins
+    const auto code = [&](const Instruction* instructions, std::int64_t count) {
+        std::vector<Instruction> own(instructions, instructions + count);
+        for (Instruction& i : own) {
+            const double* const given = p.numbers + i.first;
+            if (i.operation == Operation::power) {
+                i.first = std::int32_t(all.size());
+                all.push_back(*given);
+            } else if (i.operation == Operation::matvec) {
+                const auto [at, is_new] = matrices.try_emplace({i.first, i.length, i.count}, std::int32_t(all.size()));
+                i.first = at->second;
+                if (!is_new) continue;
+                for (std::int64_t column = 0; column < i.count; ++column)
+                    for (std::int64_t row = 0; row < i.length; ++row) all.push_back(given[row * i.count + column]);
+            }
+        }
+        return pack(own.data(), count);
+    };
+    p.prologue = code(p.prologue, p.prologue_count);
+    p.gradient = code(p.gradient, p.gradient_count);
+    p.value = code(p.value, p.value_count);
+    numbers = with_real(e.precision, [&](auto real) -> const void* {
+        const std::vector<decltype(real)> rounded(all.begin(), all.end());
+        return pack(rounded.data(), std::int64_t(rounded.size()));
+    });
+    on_device = p;
 }
 
 // Broadcast axes stay broadcast.

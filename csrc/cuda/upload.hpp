@@ -14,6 +14,8 @@ public:
     Upload(Device& device, const EnsembleSpec& ensemble);
 
     EnsembleSpec ensemble{};  // all pointers point into device memory
+    ProgramSpec program{};    // the same, of problems that are a program
+    const void* numbers{};    // Real: of the program, matrices column by column, where its instructions say
 
     // What the rows of problems on data take.
     static double data_bytes(const EnsembleSpec& ensemble);
@@ -22,6 +24,7 @@ private:
     std::size_t offset_of(const void* data, std::size_t n);
     template <class T>
     const T* pack(const T* data, std::int64_t n);
+    void pack(ProgramSpec& program, const EnsembleSpec& ensemble);
     void pack(MatrixView& m, std::int64_t rows, std::int64_t columns);
     void pack(VectorView& v, std::int64_t n);
 

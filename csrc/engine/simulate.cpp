@@ -234,8 +234,6 @@ double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
 }
 
 MomentTree simulate(const EnsembleSpec& ensemble, const RunOptions& options) {
-    if (options.device != nullptr && ensemble.problems.program != nullptr)
-        throw std::invalid_argument("backend must be 'cpu' for a problem that is a program");
     if (options.device != nullptr) return simulate_on(*options.device, ensemble, options);
     const Kernels& kernels = cpu::kernels(options.isa);
     Collector collector(ensemble, options, kernels, choose_shape(ensemble, options, kernels));

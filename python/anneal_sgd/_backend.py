@@ -18,20 +18,14 @@ _BACKENDS = ("auto", "cpu", "cuda")
 _REPLICATES = 40  # of the small run that shows whether a GPU has the bits of the CPU
 
 
-def choose_backend(
-    backend: object, *, kind: type[problems.Problem], threads: object, isa: str | None, on_gpu: bool
-) -> str:
+def choose_backend(backend: object, *, threads: object, isa: str | None, on_gpu: bool) -> str:
     """ "cpu" or "cuda". An argument that only one of them knows chooses it, and contradicts the other.
 
-    `kind`: of the problems. `on_gpu`: whether there is an argument for GPUs. ValueError: a contradiction. RuntimeError:
+    `on_gpu`: whether there is an argument for GPUs. ValueError: a contradiction. RuntimeError:
     "cuda" is not available.
     """
     name = _validate.choice("backend", backend, _BACKENDS)
     of_cpu = "threads" if threads is not None else "isa" if isa is not None else ""
-    if not kind._RUNS_ON_GPU:
-        if name == "cuda" or on_gpu:
-            raise ValueError(f"backend must be 'cpu' for problems.{kind.__name__}, which has no kernel for GPUs")
-        return "cpu"
     if on_gpu and (name == "cpu" or of_cpu):
         given = "backend is 'cpu'" if name == "cpu" else f"{of_cpu} is given"
         raise ValueError(f"device, stream, device_output and an out on a GPU must be left out where {given}")
@@ -72,6 +66,7 @@ def _trouble(number: int) -> str:
         ("float32", noisy(noise="gaussian", projection=box), {}),
         ("float32", noisy(noise="rademacher", projection=ball), {}),
         ("float64", noisy(noise="gaussian", projection=box), {}),
+        ("float32", problems.Custom("sum(abs(x) ** 1.5)", x0=[0.5, -0.2], noise="draw.laplace()", minimum=0.0), {}),
         ("float32", problems.MLP(X, y, hidden=(5,), batch_size=6), {"metric": "loss", "momentum": 0.9}),
         ("float64", problems.LogisticRegression(X, y, sampling="reshuffling"), {"metric": "loss"}),
     )

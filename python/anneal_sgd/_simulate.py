@@ -171,7 +171,6 @@ class Simulator:
         on_gpu = _validate.flag("device_output", device_output) or is_device_array(out)
         used_backend = choose_backend(
             backend,
-            kind=type(self._ensemble.problems[0]),
             threads=threads,
             isa=isa,
             on_gpu=on_gpu or device is not None or stream is not None,

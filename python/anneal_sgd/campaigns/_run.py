@@ -168,8 +168,7 @@ def run(
         threads = 1
     used = backend
     if executor is None:
-        kind = type(plan.problems[0])
-        used = choose_backend(backend, kind=kind, threads=threads, isa=None, on_gpu=False)
+        used = choose_backend(backend, threads=threads, isa=None, on_gpu=False)
     else:
         _validate.choice("backend", backend, ("auto", "cpu", "cuda"))
         if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):

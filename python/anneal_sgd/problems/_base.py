@@ -36,7 +36,6 @@ class Problem(ABC):
     _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality",)
     """What can be recorded; the first is the default."""
     _TAKES_MOMENTUM: ClassVar[bool] = False
-    _RUNS_ON_GPU: ClassVar[bool] = True
     _SOLVES_FOR_MINIMUM: ClassVar[bool] = False
     """Whether f* comes from a solver, whose last bits depend on its version."""
 

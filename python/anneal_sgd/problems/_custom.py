@@ -81,7 +81,6 @@ class Custom(Problem):
         "have one kind of projection",
     )
     _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality", "value")
-    _RUNS_ON_GPU: ClassVar[bool] = False
 
     def __init__(
         self,

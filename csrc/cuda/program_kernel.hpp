@@ -1,0 +1,466 @@
+// The kernel that advances trajectories of a program: one body for GPUs and for the emulation of block.hpp. Included by
+// program_kernels.cuh and program_kernels_emulated.cpp.
+//
+// Teams, places and time are those of places.hpp. All threads of a block run an instruction together; those of a team
+// share out its numbers, number r to rank r mod team, so the ranks of a team of 32 are the accumulators of a sum, and a
+// smaller team has at most one number to a thread. Registers lie in shared memory where they fit, where the whole team
+// sees them after a barrier of its warp.
+#pragma once
+
+#include "places.hpp"
+//
+#include "../core/program.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+template <class Real>
+using ProgramShared = LearningRates<Real, cuda::most_learning_rates>;
+
+template <class Real>
+struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
+    using Four = PerReplicate<Real>;
+    static constexpr int draws = value_draws_per_call<Real>;
+
+    using Base = Places<Real, cuda::ProgramLaunch>;
+    using Base::averaging;
+    using Base::block;
+    using Base::element;
+    using Base::for_coordinates;
+    using Base::keys;
+    using Base::learning_rate_row;
+    using Base::p;
+    using Base::philox_of;
+    using Base::places;
+    using Base::radius;
+    using Base::rank;
+    using Base::stream;
+    using Base::word;
+    using Base::words;
+
+    ProgramShared<Real>& shared;
+    Real* rows;          // of the block
+    int step_of_call{};  // whose draws instructions see
+
+    // --- rows
+
+    ASGD_KERNEL_MEMBER int team() const { return 1 << p.layout.log2_team; }
+    ASGD_KERNEL_MEMBER Real* row(int thread, std::int64_t number) const {
+        return rows + (thread >> p.layout.log2_team) * p.rows.quadruples_apart + number * p.rows.apart;
+    }
+    ASGD_KERNEL_MEMBER Real& at(int thread, std::int64_t number, int k) const {
+        return row(thread, number)[k * p.rows.replicates_apart];
+    }
+    ASGD_KERNEL_MEMBER std::int64_t coordinate(int thread, int m) const {
+        return rank(thread) + (std::int64_t(m) << p.layout.log2_team);
+    }
+    ASGD_KERNEL_MEMBER Real& segment(int thread, int m, int k) const {
+        return at(thread, p.rows.sum + coordinate(thread, m), k);
+    }
+    ASGD_KERNEL_MEMBER Real& saved_x(int thread, int m, int k) const {
+        return static_cast<Real*>(p.x)[element(thread, m, k)];
+    }
+
+    // The numbers of an operand for a thread's replicates.
+    struct Source {
+        const Real* first;
+        std::int64_t apart, replicates_apart;
+        ASGD_KERNEL_MEMBER Real get(std::int64_t r, int k) const { return first[r * apart + k * replicates_apart]; }
+        ASGD_KERNEL_MEMBER Four get(std::int64_t r) const {
+            Four values;
+            ASGD_UNROLL
+            for (int k = 0; k < abreast; ++k) values[k] = get(r, k);
+            return values;
+        }
+    };
+    ASGD_KERNEL_MEMBER Source source(int thread, const Operand& o) const {
+        const std::int64_t first = o.drawn ? p.rows.draws + std::int64_t(o.row) * draws + step_of_call : o.row;
+        const std::int64_t step = o.drawn ? std::int64_t(o.step) * draws : o.step;
+        return {row(thread, first), step * p.rows.apart, p.rows.replicates_apart};
+    }
+    ASGD_KERNEL_MEMBER void put(Real* out, std::int64_t r, const Four& values) const {
+        ASGD_UNROLL
+        for (int k = 0; k < abreast; ++k) out[r * p.rows.apart + k * p.rows.replicates_apart] = values[k];
+    }
+
+    // f(r) for those of a value's numbers that a thread of an active team takes.
+    template <class F>
+    ASGD_KERNEL_MEMBER void for_numbers(int thread, std::int64_t count, F f) {
+        if (!places[thread].active) return;
+        for (std::int64_t r = rank(thread); r < count; r += team()) f(r);
+    }
+
+    // --- instructions
+
+    ASGD_KERNEL_MEMBER void run_code(const Instruction* code, std::int64_t count) {
+        for (std::int64_t n = 0; n < count; ++n) {
+            const Instruction i = code[n];
+            with_kind(i.operation, [&](auto operation) { execute<operation.value>(i); });
+            block.team_barrier();
+        }
+    }
+
+    template <Operation operation>
+    ASGD_KERNEL_MEMBER void execute(const Instruction& i) {
+        constexpr int operands = elementwise_operands(operation);
+        if constexpr (operands > 0) {
+            block.each([&](int thread) {
+                Real* const out = row(thread, i.result);
+                const Source a = source(thread, i.a), b = source(thread, i.b), c = source(thread, i.c);
+                const Real number = operation == Operation::power ? static_cast<const Real*>(p.numbers)[i.first] : 0;
+                for_numbers(thread, i.length, [&](std::int64_t r) {
+                    Four result, x = a.get(r);
+                    if constexpr (operands == 1) {
+                        ASGD_UNROLL
+                        for (int k = 0; k < abreast; ++k) result[k] = result_of_one<operation>(x[k], number);
+                    } else if constexpr (operands == 2) {
+                        const Four y = b.get(r);
+                        ASGD_UNROLL
+                        for (int k = 0; k < abreast; ++k) result[k] = result_of_two<operation>(x[k], y[k]);
+                    } else {
+                        const Four y = b.get(r), z = c.get(r);
+                        ASGD_UNROLL
+                        for (int k = 0; k < abreast; ++k) result[k] = result_of_three<operation>(x[k], y[k], z[k]);
+                    }
+                    put(out, r, result);
+                });
+            });
+        } else if constexpr (operation == Operation::sum || operation == Operation::sum_product) {
+            typename Block::template PerThread<Four> sums;
+            block.each([&](int thread) {
+                const Source a = source(thread, i.a), b = source(thread, i.b);
+                Four& sum = sums[thread];
+                ASGD_UNROLL
+                for (int k = 0; k < abreast; ++k) sum[k] = Real(0);
+                for_numbers(thread, i.count, [&](std::int64_t r) {
+                    const Four x = a.get(r);
+                    if constexpr (operation == Operation::sum) {
+                        ASGD_UNROLL
+                        for (int k = 0; k < abreast; ++k) sum[k] = sum[k] + x[k];
+                    } else {
+                        const Four y = b.get(r);
+                        ASGD_UNROLL
+                        for (int k = 0; k < abreast; ++k) sum[k] = fma(x[k], y[k], sum[k]);
+                    }
+                });
+            });
+            block.fold(sums, team(), Added());
+            put_by_first(i.result, sums);
+        } else if constexpr (operation == Operation::max || operation == Operation::min) {
+            typename Block::template PerThread<Four> extremes;
+            find_extremes<operation>(i, extremes);
+            put_by_first(i.result, extremes);
+        } else if constexpr (operation == Operation::first_max || operation == Operation::first_min) {
+            mark_first<operation>(i);
+        } else if constexpr (operation == Operation::matvec) {
+            block.each([&](int thread) {
+                Real* const out = row(thread, i.result);
+                const Source a = source(thread, i.a);
+                for_numbers(thread, i.length, [&](std::int64_t r) {
+                    const Real* factor = static_cast<const Real*>(p.numbers) + i.first + r;
+                    Four sum{};
+                    for (std::int32_t j = 0; j < i.count; ++j, factor += i.length) {
+                        const Real of_all = *factor;
+                        ASGD_UNROLL
+                        for (int k = 0; k < abreast; ++k) sum[k] = fma(of_all, a.get(j, k), sum[k]);
+                    }
+                    put(out, r, sum);
+                });
+            });
+        } else if constexpr (operation == Operation::embed) {
+            block.each([&](int thread) {
+                Real* const out = row(thread, i.result);
+                for_numbers(thread, i.length, [&](std::int64_t r) { put(out, r, Four{}); });
+            });
+            block.team_barrier();
+            block.each([&](int thread) {
+                Real* const out = row(thread, i.result);
+                const Source a = source(thread, i.a);
+                for_numbers(thread, i.count, [&](std::int64_t r) { put(out, i.first + r * i.step, a.get(r)); });
+            });
+        } else {
+            static_assert(known<operation>, "execute: no code for this operation");
+        }
+    }
+
+    ASGD_KERNEL_MEMBER void put_by_first(std::int64_t number, typename Block::template PerThread<Four>& values) {
+        block.each([&](int thread) {
+            if (places[thread].active && rank(thread) == 0) put(row(thread, number), 0, values[thread]);
+        });
+    }
+
+    // Of i.count numbers, for every thread of a team. Their order does not matter: the extreme of two numbers is the
+    // same either way round, and itself with itself. That of one is left as it is, which may be -0.
+    template <Operation operation>
+    ASGD_KERNEL_MEMBER void find_extremes(const Instruction& i, typename Block::template PerThread<Four>& extremes) {
+        block.each([&](int thread) {
+            const Source a = source(thread, i.a);
+            Four& extreme = extremes[thread];
+            extreme = Four{};
+            if (!places[thread].active) return;
+            extreme = a.get(rank(thread) < i.count ? rank(thread) : 0);
+            for_numbers(thread, i.count, [&](std::int64_t r) {
+                if (r < team()) return;
+                const Four x = a.get(r);
+                ASGD_UNROLL
+                for (int k = 0; k < abreast; ++k) extreme[k] = extreme_of<operation>(extreme[k], x[k]);
+            });
+        });
+        if (i.count > 1) block.fold(extremes, team(), [](Real a, Real b) { return extreme_of<operation>(a, b); });
+    }
+
+    // Each thread finds the first of its own numbers that is the extreme; the lowest of those is marked.
+    template <Operation operation>
+    ASGD_KERNEL_MEMBER void mark_first(const Instruction& i) {
+        typename Block::template PerThread<Four> extremes;
+        typename Block::template PerThread<PerReplicate<std::int32_t>> firsts;
+        find_extremes<operation>(i, extremes);
+        if (i.count == 1) {  // not folded: the other threads of a team do not have it
+            block.each([&](int thread) { for_numbers(thread, 1, [&](std::int64_t) { put_one(thread, i.result); }); });
+            return;
+        }
+        block.each([&](int thread) {
+            const Source a = source(thread, i.a);
+            PerReplicate<std::int32_t>& first = firsts[thread];
+            ASGD_UNROLL
+            for (int k = 0; k < abreast; ++k) {
+                first[k] = i.count;
+                Real found = 0;
+                for_numbers(thread, i.count, [&](std::int64_t r) {
+                    if (marked_once(a.get(r, k), extremes[thread][k], found) > 0) first[k] = std::int32_t(r);
+                });
+            }
+        });
+        block.fold(firsts, team(), [](std::int32_t a, std::int32_t b) { return lesser(a, b); });
+        block.each([&](int thread) {
+            Real* const out = row(thread, i.result);
+            for_numbers(thread, i.count, [&](std::int64_t r) {
+                Four mark;
+                ASGD_UNROLL
+                for (int k = 0; k < abreast; ++k) mark[k] = r == firsts[thread][k] ? Real(1) : Real(0);
+                put(out, r, mark);
+            });
+        });
+    }
+    ASGD_KERNEL_MEMBER void put_one(int thread, std::int64_t number) const {
+        Four one;
+        ASGD_UNROLL
+        for (int k = 0; k < abreast; ++k) one[k] = Real(1);
+        put(row(thread, number), 0, one);
+    }
+
+    // --- time
+
+    ASGD_KERNEL_MEMBER void run() {
+        this->find_places();
+        take_problem();
+        begin();
+        this->take_tiles(shared, *this);
+        end();
+    }
+
+    // What a config's problem has of its own: parameters, and what follows from them and from constants.
+    ASGD_KERNEL_MEMBER void take_problem() {
+        const ProgramSpec& program = p.program;
+        block.each([&](int thread) {
+            const std::int64_t first = p.ensemble.problems.dimension;
+            const auto fill = [&](std::int64_t number, double value) {
+                ASGD_UNROLL
+                for (int k = 0; k < abreast; ++k) at(thread, number, k) = Real(value);
+            };
+            for_numbers(thread, program.constant_count, [&](std::int64_t n) { fill(first + n, program.constants[n]); });
+            for_numbers(thread, program.parameter_count, [&](std::int64_t n) {
+                const MatrixView& view = program.parameters;
+                fill(first + program.constant_count + n,
+                     view.data[places[thread].problem * view.row_stride + n * view.column_stride]);
+            });
+        });
+        block.team_barrier();
+        run_code(program.prologue, program.prologue_count);
+    }
+
+    // At step 0 the start, later what the last launch left.
+    ASGD_KERNEL_MEMBER void begin() {
+        block.each([&](int thread) {
+            for_coordinates(thread, [&](int m, std::int64_t i) {
+                for (int k = 0; k < abreast; ++k) {
+                    const bool first = p.first_step == 0;
+                    const std::int64_t e = element(thread, m, k);
+                    at(thread, i, k) = first ? this->start(thread, i) : saved_x(thread, m, k);
+                    at(thread, p.rows.low + i, k) = first ? Real(0) : static_cast<const Real*>(p.low)[e];
+                    if (!averaging()) continue;
+                    segment(thread, m, k) = first ? Real(0) : static_cast<const Real*>(p.segment)[e];
+                    if (first) p.total[e] = 0;
+                }
+            });
+        });
+        block.team_barrier();
+    }
+
+    ASGD_KERNEL_MEMBER void end() {
+        block.each([&](int thread) {
+            for_coordinates(thread, [&](int m, std::int64_t i) {
+                for (int k = 0; k < abreast; ++k) {
+                    saved_x(thread, m, k) = at(thread, i, k);
+                    static_cast<Real*>(p.low)[element(thread, m, k)] = at(thread, p.rows.low + i, k);
+                    if (averaging()) static_cast<Real*>(p.segment)[element(thread, m, k)] = segment(thread, m, k);
+                }
+            });
+        });
+    }
+
+    // --- steps
+
+    ASGD_KERNEL_MEMBER void advance(std::int64_t t, int n) {
+        for (int j = 0; j < n; ++j) {
+            step_of_call = int((t + j) % draws);
+            if (step_of_call == 0 || j == 0) draw(t + j - step_of_call);
+            run_code(p.program.gradient, p.program.gradient_count);
+            move(j);
+        }
+    }
+
+    // Of the steps from t on, a multiple of `draws`.
+    ASGD_KERNEL_MEMBER void draw(std::int64_t t) {
+        for (std::int64_t d = 0; d < p.program.draw_count; ++d) {
+            const DrawSpec spec = p.program.draws[d];
+            with_kind(spec.kind, [&](auto kind) {
+                block.each([&](int thread) {
+                    for_numbers(thread, spec.count, [&](std::int64_t i) {
+                        draw_number<kind.value>(thread, spec.substream + std::uint32_t(i), t,
+                                                row(thread, p.rows.draws + (spec.row + i) * draws));
+                    });
+                });
+            });
+        }
+        block.team_barrier();
+    }
+
+    template <DrawKind kind>
+    ASGD_KERNEL_MEMBER void draw_number(int thread, std::uint32_t substream, std::int64_t t, Real* out) {
+        const auto lanes = philox_of(thread, substream);
+        if constexpr (kind == DrawKind::rademacher) {
+            const auto call = words(lanes, stream(thread), t / rademacher_draws_per_call);
+            const int bit = int(t % rademacher_draws_per_call);
+            ASGD_UNROLL
+            for (int s = 0; s < draws; ++s) {
+                Four sign;
+                ASGD_UNROLL
+                for (int k = 0; k < abreast; ++k)
+                    sign[k] =
+                        signed_by_top_bit(top_aligned(word(call[k], bit / 32), Real()) << (bit % 32 + s), Real(1));
+                put(out, s, sign);
+            }
+        } else {
+            const PhiloxCall call = philox_call(stream(thread), std::uint32_t(t / draws), keys());
+            ASGD_UNROLL
+            for (int k = 0; k < abreast; ++k) {
+                typename Lane<Real>::Bits bits[draws];
+                philox_bits<Real>(lanes[k], call, keys(), bits);
+                Real z[draws];
+                if constexpr (kind == DrawKind::gaussian) {
+                    draw_values<Real, NoiseKind::gaussian>(bits, z);
+                } else if constexpr (kind == DrawKind::uniform) {
+                    draw_values<Real, NoiseKind::uniform>(bits, z);
+                } else if constexpr (kind == DrawKind::unit) {
+                    ASGD_UNROLL
+                    for (int s = 0; s < draws; ++s) z[s] = unit_variate<Real>(bits[s]);
+                } else {
+                    static_assert(known<kind>, "draw_number: no formula for this kind of draw");
+                }
+                ASGD_UNROLL
+                for (int s = 0; s < draws; ++s) out[s * p.rows.apart + k * p.rows.replicates_apart] = z[s];
+            }
+        }
+    }
+
+    // x - lr g, the projection, and the sum of iterates.
+    ASGD_KERNEL_MEMBER void move(int j) {
+        const bool box = clamps(p.ensemble.problems.projection);
+        const bool ball = couples_coordinates(p.ensemble.problems.projection);
+        typename Block::template PerThread<Four> norms;
+        block.each([&](int thread) {
+            Four& norm = norms[thread];
+            norm = Four{};
+            const Source g = source(thread, p.program.gradient_result);
+            const Real lr =
+                places[thread].active ? shared.minus_lr.get(thread, learning_rate_row(thread) + j) : Real(0);
+            for_coordinates(thread, [&](int m, std::int64_t i) {
+                Real lower = 0, upper = 0;
+                if (box) {
+                    lower = end_of_box(p.ensemble.problems.lower, thread, i);
+                    upper = end_of_box(p.ensemble.problems.upper, thread, i);
+                }
+                const Four gradient = g.get(i);
+                ASGD_UNROLL
+                for (int k = 0; k < abreast; ++k) {
+                    Real &x = at(thread, i, k), low = at(thread, p.rows.low + i, k);
+                    Real y = moved(x, fma(lr, gradient[k], low), low);
+                    if (box) y = min_keep_nan(upper, max_keep_nan(lower, y));
+                    at(thread, p.rows.low + i, k) = low;
+                    x = y;
+                    if (ball)
+                        norm[k] = fma(y, y, norm[k]);
+                    else if (averaging())
+                        segment(thread, m, k) = segment(thread, m, k) + y;
+                }
+            });
+        });
+        if (ball) {
+            block.fold(norms, team(), Added());
+            block.each([&](int thread) {
+                if (!places[thread].active) return;
+                const double R = radius(thread);
+                for_coordinates(thread, [&](int m, std::int64_t i) {
+                    ASGD_UNROLL
+                    for (int k = 0; k < abreast; ++k) {
+                        Real& x = at(thread, i, k);
+                        x = x * ball_factor(Real(R), Real(R * R), norms[thread][k]);
+                        if (averaging()) segment(thread, m, k) = segment(thread, m, k) + x;
+                    }
+                });
+            });
+        }
+        block.team_barrier();
+    }
+    ASGD_KERNEL_MEMBER Real end_of_box(const MatrixView& view, int thread, std::int64_t i) {
+        return Real(view.data[places[thread].problem * view.row_stride + i * view.column_stride]);
+    }
+
+    // --- records
+
+    ASGD_KERNEL_MEMBER void report(std::int64_t record, std::int64_t k_steps) {
+        const auto a = this->averaging_at(record, k_steps);
+        if (a.average) {
+            block.each([&](int thread) {
+                for_coordinates(thread, [&](int m, std::int64_t i) {
+                    for (int k = 0; k < abreast; ++k) {
+                        saved_x(thread, m, k) = at(thread, i, k);
+                        at(thread, i, k) = this->average(a, *this, thread, m, k);
+                    }
+                });
+            });
+            block.team_barrier();
+        }
+        run_code(p.program.value, p.program.value_count);
+        for (std::int64_t n = 0; n < p.ensemble.metric_count; ++n)
+            block.each([&](int thread) {
+                const Source f = source(thread, p.program.value_result);
+                this->for_recorded(thread, record * p.ensemble.metric_count + n, [&](int k, Real& recorded) {
+                    const Real value = f.get(0, k);
+                    recorded = p.ensemble.metrics[n] == Metric::value
+                                   ? value
+                                   : max_keep_nan(Real(0), value - this->minimum(thread));
+                });
+            });
+        block.team_barrier();
+        if (!a.average) return;
+        block.each([&](int thread) {
+            for_coordinates(thread, [&](int m, std::int64_t i) {
+                for (int k = 0; k < abreast; ++k) at(thread, i, k) = saved_x(thread, m, k);
+            });
+        });
+        block.team_barrier();
+    }
+};
+
+ASGD_ISA_NAMESPACE_END

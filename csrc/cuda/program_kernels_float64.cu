@@ -1,0 +1,9 @@
+#include "program_kernels.cuh"
+
+namespace anneal_sgd {
+namespace cuda {
+
+template const void* program_kernel_of<double>();
+
+}  // namespace cuda
+}  // namespace anneal_sgd
