@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 
@@ -44,6 +45,12 @@ def backend(request: pytest.FixtureRequest) -> str:
     name = str(request.param)
     need(name, request)
     return name
+
+
+@pytest.fixture
+def stats() -> ModuleType:
+    """SciPy's tests of distributions; without it the test is skipped."""
+    return pytest.importorskip("scipy.stats")
 
 
 @pytest.fixture

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
+import pytest
 from numpy.typing import NDArray
 
 from anneal_sgd import Result, problems, reference, schedules, simulate
+
+hypothesis = pytest.importorskip("hypothesis")
+st = hypothesis.strategies
 
 FAMILIES = {
     "separable": ("AbsoluteValue", "Quadratic", "Huber"),

@@ -14,11 +14,12 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from anneal_sgd import Simulator, estimate, problems, runtime, schedules, simulate, theory
 from anneal_sgd.campaigns import Campaign, ProblemGrid
+
+hypothesis = pytest.importorskip("hypothesis")
+HealthCheck, given, settings, st = hypothesis.HealthCheck, hypothesis.given, hypothesis.settings, hypothesis.strategies
 
 DOCUMENTED = (ValueError, TypeError, MemoryError)
 

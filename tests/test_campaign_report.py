@@ -13,7 +13,6 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from scipy.optimize import brentq
 
 from anneal_sgd import STREAM_VERSION, cli, problems, schedules, simulate, theory
 from anneal_sgd.campaigns import Campaign, ProblemGrid, _cells, _figures, _run, robustness, write_report
@@ -246,6 +245,7 @@ def test_what_is_past_the_grid_is_infinite_and_a_divergence_is_a_wall():
 @pytest.mark.parametrize("shift", [0.0, 0.125, 0.25, 0.375])
 def test_factors_and_costs_do_not_depend_on_where_the_grid_lies(power, shift):
     """r^p + 1/r has its minimum at r = p^(-1/(1 + p)); half-octaves, shifted by eighths of an octave."""
+    optimize = pytest.importorskip("scipy.optimize")
     rates = 2.0 ** (np.arange(-8, 17) / 2 + shift)
     best = power ** (-1 / (1 + power))
 
@@ -256,7 +256,7 @@ def test_factors_and_costs_do_not_depend_on_where_the_grid_lies(power, shift):
     assert found == pytest.approx(best, rel=0.01)
     assert least == pytest.approx(1.0, rel=0.002)
     for loss in (0.1, 0.5, 1.0):
-        exact = brentq(lambda r, loss=loss: curve(r) - 1 - loss, best, 100.0) / best
+        exact = optimize.brentq(lambda r, loss=loss: curve(r) - 1 - loss, best, 100.0) / best
         value = tolerated(rates, curve(rates), loss)
         assert value == pytest.approx(exact, rel=0.04)
         assert abs(np.log(value / exact)) <= grid_error(partial(tolerated, loss=loss), rates, curve(rates))

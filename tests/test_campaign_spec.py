@@ -7,11 +7,12 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from anneal_sgd import cli, problems, schedules, theory
 from anneal_sgd.campaigns import EXAMPLE, Campaign, read_spec
+
+hypothesis = pytest.importorskip("hypothesis")
+given, settings, st = hypothesis.given, hypothesis.settings, hypothesis.strategies
 
 
 def test_the_example_means_what_it_says():

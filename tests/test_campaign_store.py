@@ -12,12 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from anneal_sgd import cli, schedules
 from anneal_sgd.campaigns import Campaign, ProblemGrid, StoreError, _store, estimate
 from campaign_cases import arrays, noisy, small
+
+hypothesis = pytest.importorskip("hypothesis")
+given, settings, st = hypothesis.given, hypothesis.settings, hypothesis.strategies
 
 HERE = Path(__file__).parent
 

@@ -13,13 +13,14 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import anneal_sgd
 from anneal_sgd import problems, schedules, simulate, theory
 from anneal_sgd.campaigns import Campaign, CampaignResult, ProblemGrid, StoreError, _cells, _run, estimate
 from campaign_cases import StopAt, arrays, noisy, small, stopping
+
+hypothesis = pytest.importorskip("hypothesis")
+given, st = hypothesis.given, hypothesis.strategies
 
 BLOCK = _cells.BLOCK
 

@@ -11,14 +11,15 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import click
 import pytest
 
 from anneal_sgd import cli
 from anneal_sgd.campaigns import EXAMPLE, _figures
-from anneal_sgd.cli._group import group
 from anneal_sgd.experiments import atlas, validate
 from campaign_cases import small
+
+click = pytest.importorskip("click")
+group = pytest.importorskip("anneal_sgd.cli._group").group  # of rich too
 
 LONGEST = 120  # seconds of one command line
 

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from anneal_sgd import _core, problems, schedules, simulate
 from anneal_sgd.campaigns import Campaign
@@ -20,6 +18,9 @@ from anneal_sgd.reference import programs as reference
 from bit_cases import on
 from core_cases import NOISES, SEED
 from test_programs import FUNCTIONS, objectives
+
+hypothesis = pytest.importorskip("hypothesis")
+given, settings, st = hypothesis.given, hypothesis.settings, hypothesis.strategies
 
 DTYPES = ("float32", "float64")
 SETS = {"none": None, "box": ("box", [-0.8, -0.5, -1.0], [0.5, 0.9, 1.0]), "ball": ("ball", 0.9)}

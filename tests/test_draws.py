@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.special
-import scipy.stats
 
 from anneal_sgd import _core
 from anneal_sgd._core import NoiseKind, Precision, testing
@@ -134,6 +132,7 @@ VARIANCE = {"rademacher": (1, 0, 1, 0), "uniform": (1, 0.8, 27 / 7, 81 / 9 - 1.8
 
 def check_distribution(isa, dtype, noise, n):
     """Moments to order 4, Kolmogorov-Smirnov, tails beyond 4 sigma, lag and cross-stream correlation, |z| < 5 each."""
+    special = pytest.importorskip("scipy.special")
     steps, replicates = 512, n // 512
     chunk = min(replicates, 8192)
     edges = np.linspace(-7, 7, 2**16 + 1)
@@ -165,17 +164,17 @@ def check_distribution(isa, dtype, noise, n):
         cdf = np.clip((edges / math.sqrt(3) + 1) / 2, 0, 1)
     else:
         assert largest <= LARGEST[noise, dtype]
-        cdf = scipy.special.ndtr(edges)
+        cdf = special.ndtr(edges)
         for threshold in (4.0, 4.5, 5.0):
             k = int(np.searchsorted(edges, threshold))
-            probability = scipy.special.ndtr(-edges[k])
+            probability = special.ndtr(-edges[k])
             seen = counts[k + 1 :].sum()
             assert abs(seen - done * probability) < 5 * math.sqrt(done * probability) + 1
             k = int(np.searchsorted(edges, -threshold))
             seen = counts[: k + 1].sum()
-            assert abs(seen - done * scipy.special.ndtr(edges[k])) < 5 * math.sqrt(done * probability) + 1
+            assert abs(seen - done * special.ndtr(edges[k])) < 5 * math.sqrt(done * probability) + 1
     distance = np.max(np.abs(np.cumsum(counts)[:-1] / done - cdf))
-    assert scipy.special.kolmogorov(distance * math.sqrt(done)) > 1e-6  # the distance on a grid is at most the true one
+    assert special.kolmogorov(distance * math.sqrt(done)) > 1e-6  # the distance on a grid is at most the true one
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import scipy.stats
 
 from anneal_sgd import problems, runtime, schedules, simulate, theory
 
@@ -69,18 +68,18 @@ def test_quadratic_variance_is_exact(isa, dimension, dtype):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: s.name)
-def test_final_iterate_is_gaussian(schedule):
+def test_final_iterate_is_gaussian(schedule, stats):
     """With Gaussian noise x_T is N(m, v) exactly: Kolmogorov-Smirnov on f = λx²/2, p > 10⁻⁶."""
     problem = problems.Quadratic(curvature=0.8, noise="gaussian", noise_std=0.6, x0=2.0)
     result = simulate(problem, schedule, base_lr=0.3, horizon=40, replicates=100_000, seed=2, keep_samples=True)
     exact = theory.quadratic_moments(schedule, curvature=[0.8], x0=[2.0], noise_std=0.6, base_lr=0.3, horizon=40)
-    law = scipy.stats.norm(exact.mean.item(), np.sqrt(exact.variance.item()))
+    law = stats.norm(exact.mean.item(), np.sqrt(exact.variance.item()))
 
     def cdf(f):
         size = np.sqrt(2 * f / 0.8)
         return law.cdf(size) - law.cdf(-size)
 
-    assert scipy.stats.kstest(result.samples, cdf).pvalue > 1e-6
+    assert stats.kstest(result.samples, cdf).pvalue > 1e-6
 
 
 @pytest.mark.parametrize("projection", [None, ("box", -0.7, 0.9), ("ball", 0.8)], ids=["none", "box", "ball"])
@@ -125,7 +124,7 @@ def independent(gradient, project, h, draws, x0, base_lr, steps, n, rng):
 
 @pytest.mark.parametrize("noise", ["rademacher", "gaussian", "uniform"])
 @pytest.mark.parametrize("kind", ["absolute", "quadratic", "huber"])
-def test_final_distribution_of_an_independent_implementation(kind, noise):
+def test_final_distribution_of_an_independent_implementation(kind, noise, stats):
     """Two-sample Kolmogorov-Smirnov against a NumPy loop with PCG64, p > 10⁻⁶."""
     draws = {
         "rademacher": lambda rng, n: rng.choice([-0.8, 0.8], n),
@@ -143,7 +142,7 @@ def test_final_distribution_of_an_independent_implementation(kind, noise):
         np.random.default_rng(9),
     )  # fmt: skip
     ours = simulate(problem, schedules.Cosine(), base_lr=0.25, horizon=80, replicates=40_000, seed=4, keep_samples=True)
-    assert scipy.stats.ks_2samp(ours.samples.astype(np.float64), problem.value(x[:, None])).pvalue > 1e-6
+    assert stats.ks_2samp(ours.samples.astype(np.float64), problem.value(x[:, None])).pvalue > 1e-6
 
 
 @pytest.mark.parametrize("setting", ["nonsmooth", "smooth"])

@@ -13,7 +13,6 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy import optimize
 
 from anneal_sgd import schedules, simulate
 from anneal_sgd.problems import MLP, HingeLoss, LeastSquares, LogisticRegression, SoftmaxRegression, _minimum
@@ -53,6 +52,7 @@ def scikit_learn(problem):
 
 def slsqp(problem):
     """The minimum by SciPy's SLSQP; of the hinge loss by slack variables s >= 0, s >= 1 - y z."""
+    optimize = pytest.importorskip("scipy.optimize")
     d, n = problem.dimension, len(problem.y)
     start, slope, value, bounds, limits = np.zeros(d), problem.gradient, problem.value, None, []
     if problem.projection:
@@ -73,6 +73,7 @@ def slsqp(problem):
 
 def programme(X, signs, *, intercept):
     """The minimum of the hinge loss without a penalty, by HiGHS, and its weights."""
+    optimize = pytest.importorskip("scipy.optimize")
     A = np.column_stack([X, np.ones(len(X))][: 1 + intercept]) * signs[:, None]
     n, d = A.shape
     found = optimize.linprog(

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.optimize
 from numpy.typing import NDArray
 
 from anneal_sgd import schedules, theory
@@ -189,6 +188,7 @@ def test_nothing_is_better_with_two_phases(ratio: float) -> None:
 @pytest.mark.parametrize("ratio", [1.0, 1.2, 1.5, PHI])
 def test_nothing_is_better_than_linear_decay_without_doubt(ratio: float) -> None:
     """Masses R m and m, and both ends touched at the start: min over y2 <= y1 of what the multipliers leave."""
+    optimize = pytest.importorskip("scipy.optimize")
 
     def left(masses: tuple[float, float]) -> float:
         a, b = math.sqrt(masses[0]), math.sqrt(masses[0] + ratio**2 * masses[1])
@@ -197,13 +197,14 @@ def test_nothing_is_better_than_linear_decay_without_doubt(ratio: float) -> None
         y = (sum(masses) / (2 * b)) ** (1 / 3)
         return 4 * b * y + sum(masses) / y**2 - 2 * masses[0] - 2 * ratio * masses[1]
 
-    found = scipy.optimize.minimize_scalar(lambda m: -left((ratio * m, m)), bounds=(1e-3, 10), method="bounded")
+    found = optimize.minimize_scalar(lambda m: -left((ratio * m, m)), bounds=(1e-3, 10), method="bounded")
     assert -found.fun == pytest.approx((1 + ratio) ** 2 / ratio, rel=1e-8)
 
 
 @pytest.mark.parametrize("ratio", [2.0, 10.0, 100.0])
 def test_direct_optimisation_finds_nothing_better(ratio: float) -> None:
     """All 24 steps free: once every rho has its start the theorem is convex in q (SLSQP, with starts chosen anew)."""
+    optimize = pytest.importorskip("scipy.optimize")
     n = 25
     rho = np.geomspace(1.0, ratio, 61)
 
@@ -222,7 +223,7 @@ def test_direct_optimisation_finds_nothing_better(ratio: float) -> None:
         def margin(x: FloatArray, starts: NDArray[np.int64] = starts) -> FloatArray:
             return np.asarray(x[-1] - values(x[:-1])[np.arange(rho.size), starts])
 
-        found = scipy.optimize.minimize(
+        found = optimize.minimize(
             lambda x: x[-1],
             np.append(q, values(q).min(axis=1).max()),
             jac=lambda x: np.append(np.zeros(x.size - 1), 1.0),

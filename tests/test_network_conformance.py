@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-import scipy.stats
 
 import anneal_sgd
 from anneal_sgd import Simulator, problems, reference, schedules
@@ -222,36 +221,36 @@ def test_every_epoch_is_a_permutation(n):
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5])
-def test_all_orders_of_a_few_rows_are_as_frequent(n):
+def test_all_orders_of_a_few_rows_are_as_frequent(n, stats):
     orders = [tuple(order) for order in shuffled(n, 6000).tolist()]
     counts = [orders.count(order) for order in itertools.permutations(range(n))]
-    assert scipy.stats.chisquare(counts).pvalue > 1e-5
+    assert stats.chisquare(counts).pvalue > 1e-5
 
 
-def test_places_and_neighbours_are_uniform():
+def test_places_and_neighbours_are_uniform(stats):
     """Where a row goes, and by which row another is followed, as a random permutation has it."""
     n, epochs = 50, 4000
     order = shuffled(n, epochs)
     for position in (0, 1, 24, 49):
-        assert scipy.stats.chisquare(np.bincount(order[:, position], minlength=n)).pvalue > 1e-5
+        assert stats.chisquare(np.bincount(order[:, position], minlength=n)).pvalue > 1e-5
     place = np.argsort(order, axis=1)
     for a, b in ((0, 1), (7, 8), (0, 8), (10, 40)):
         distance = (place[:, a] - place[:, b]) % n
-        assert scipy.stats.chisquare(np.bincount(distance, minlength=n)[1:]).pvalue > 1e-5
+        assert stats.chisquare(np.bincount(distance, minlength=n)[1:]).pvalue > 1e-5
     rising = (order[:, 1:] > order[:, :-1]).sum(axis=1)  # ascents: mean (n - 1) / 2, variance (n + 1) / 12
     assert abs(rising.mean() - (n - 1) / 2) < 5 * np.sqrt((n + 1) / 12 / epochs)
     assert abs(rising.var() / ((n + 1) / 12) - 1) < 5 * np.sqrt(2 / epochs)
 
 
-def test_rows_with_replacement_are_uniform():
+def test_rows_with_replacement_are_uniform(stats):
     rows = reference.rows(10, seed=2, replicates=np.arange(50), first=0, count=400)
-    assert scipy.stats.chisquare(np.bincount(rows.ravel(), minlength=10)).pvalue > 1e-5
+    assert stats.chisquare(np.bincount(rows.ravel(), minlength=10)).pvalue > 1e-5
     pairs = rows[:, :-1] * 10 + rows[:, 1:]
-    assert scipy.stats.chisquare(np.bincount(pairs[:, ::2].ravel(), minlength=100)).pvalue > 1e-5
+    assert stats.chisquare(np.bincount(pairs[:, ::2].ravel(), minlength=100)).pvalue > 1e-5
 
 
 @pytest.mark.parametrize("sampling", ["with_replacement", "reshuffling"])
-def test_final_losses_are_distributed_as_those_of_plain_numpy(sampling):
+def test_final_losses_are_distributed_as_those_of_plain_numpy(sampling, stats):
     """Two-sample Kolmogorov-Smirnov test against SGD written with NumPy's own generator, p > 1e-5."""
     X, y = data(1, n=60, d=4, seed=8)
     T, R, B, base_lr = 200, 2000, 2, 1.0
@@ -266,10 +265,10 @@ def test_final_losses_are_distributed_as_those_of_plain_numpy(sampling):
         margin = y[rows] * np.einsum("rbd,rd->rb", X[rows], w)
         gradient = -np.einsum("rb,rbd->rd", y[rows] / (1 + np.exp(margin)), X[rows]) / B + 0.05 * w
         w -= base_lr * (1 - t / T) * gradient
-    assert scipy.stats.ks_2samp(result.samples, problem.suboptimality(w)).pvalue > 1e-5
+    assert stats.ks_2samp(result.samples, problem.suboptimality(w)).pvalue > 1e-5
 
 
-def test_drawn_starts_have_the_stated_variance():
+def test_drawn_starts_have_the_stated_variance(stats):
     """x0 of an MLP: variance 2 / inputs before a relu, 1 / inputs before the outputs, through the recorded loss."""
     X, y = data(2, n=40, d=6)
     problem = problems.MLP(X, y, hidden=(8,), intercept=False)
@@ -283,4 +282,4 @@ def test_drawn_starts_have_the_stated_variance():
         np.logaddexp(z[..., 0], z[..., 1])
         - np.take_along_axis(z, np.broadcast_to(y.astype(int)[None, :, None], (4000, 40, 1)), axis=2)[..., 0]
     )
-    assert scipy.stats.ks_2samp(samples, losses.mean(axis=1)).pvalue > 1e-5
+    assert stats.ks_2samp(samples, losses.mean(axis=1)).pvalue > 1e-5

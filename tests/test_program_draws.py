@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy import special, stats
 
 from anneal_sgd.programs import evaluate, parse, trace
+
+special, stats = pytest.importorskip("scipy.special"), pytest.importorskip("scipy.stats")
 
 N = 200_000
 KOLMOGOROV = 2.2  # sqrt(N) times the largest distance is above that with probability 1.3e-4

@@ -6,12 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from anneal_sgd.programs import Node, Program, canonical, differentiated, evaluate, trace
 from anneal_sgd.programs._build import Builder
 from anneal_sgd.programs._ir import ELEMENTWISE, OPERATIONS, REDUCTIONS
+
+hypothesis = pytest.importorskip("hypothesis")
+given, settings, st = hypothesis.given, hypothesis.settings, hypothesis.strategies
 
 D = 4
 NUMBERS = st.sampled_from([-1.5, -1.0, 0.0, 0.25, 1.0, 2.0])

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from anneal_sgd import _core
 from anneal_sgd.programs import Node, Program, canonical, differentiated, evaluate, trace
+
+hypothesis = pytest.importorskip("hypothesis")
+given, settings, st = hypothesis.given, hypothesis.settings, hypothesis.strategies
 
 A = np.random.default_rng(0).standard_normal((5, 4))
 OFFSET = np.arange(5.0)

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from anneal_sgd import problems, schedules, simulate, theory
@@ -19,6 +17,9 @@ from anneal_sgd.schedules import Schedule
 from anneal_sgd.theory import _steps
 from pepit_cases import Case, cases, recorded
 from test_theory import ALL, Steps, name
+
+hypothesis = pytest.importorskip("hypothesis")
+given, settings, st = hypothesis.given, hypothesis.settings, hypothesis.strategies
 
 pytestmark = pytest.mark.filterwarnings("error")
 
