@@ -138,6 +138,52 @@ def network() -> problems.MLP:
     return problems.MLP((digits.data / 16).astype(np.float32), digits.target, hidden=32, batch_size=32)
 
 
+NU = 3.0  # degrees of freedom of Student's t
+
+
+def linear_functions() -> np.ndarray[Any, Any]:
+    """Fifty rows of 100 numbers, and their negatives."""
+    rows = np.random.default_rng(0).standard_normal((50, 100)) / 10
+    return np.concatenate([rows, -rows])
+
+
+@lru_cache
+def rosenbrock() -> problems.Custom:
+    """In ten dimensions, Gaussian noise."""
+    return problems.Custom(
+        lambda x: np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2),
+        x0=np.full(10, 0.5), minimum=0.0, noise="gaussian", noise_std=0.1,
+    )  # fmt: skip
+
+
+@lru_cache
+def power() -> problems.Custom:
+    """|x|^1.5 in a hundred dimensions, heavy-tailed noise."""
+    return problems.Custom(
+        lambda x: np.sum(np.abs(x) ** 1.5), x0=np.full(100, 0.5), minimum=0.0,
+        noise=lambda x, draw: 0.1 * draw.student_t(NU),
+    )  # fmt: skip
+
+
+@lru_cache
+def largest() -> problems.Custom:
+    """The largest of a hundred linear functions in a hundred dimensions, Gaussian noise."""
+    rows = linear_functions()
+    return problems.Custom(
+        lambda x: np.max(rows @ x), x0=np.full(100, 0.5), minimum=0.0, noise="gaussian", noise_std=0.1
+    )
+
+
+@lru_cache
+def absolute_value_program() -> problems.Custom:
+    """`absolute_value` with Gaussian noise as a program."""
+    builtin = absolute_value("gaussian")
+    return problems.Custom(
+        "a * sum(abs(x))", parameters={"a": 0.1}, x0=1.0, minimum=0.0, projection=_BOX, noise="gaussian",
+        noise_std=builtin.noise_std,
+    )  # fmt: skip
+
+
 def _gaussian() -> Problem:
     return absolute_value("gaussian")
 
@@ -183,6 +229,13 @@ CASES = (
          base_lr=_LRS, common_random_numbers=True, work_per_step=3200, unit="multiply-adds"),
     Case("mlp-digits-32", network, schedules.Linear(), 1, 256, 1_000, ("JAX", "NumPy"), base_lr=0.1,
          work_per_step=32 * (2 * 64 * 32 + 3 * 32 * 10), unit="multiply-adds", layers=(64, 32, 10)),
+    Case("abs-gaussian-program", absolute_value_program, _POLYNOMIAL, 1, _MILLION, 1_000, beside=_GAUSSIAN),
+    Case("rosenbrock-10", rosenbrock, schedules.Linear(), 1, 65536, 300, ("JAX", "Numba"), base_lr=2e-4,
+         work_per_step=10),
+    Case("power-student-t-100", power, schedules.Linear(), 1, 8192, 200, ("JAX", "Numba"), base_lr=0.02,
+         work_per_step=100),
+    Case("max-linear-100", largest, schedules.Linear(), 1, 8192, 100, ("JAX", "Numba"), base_lr=0.02,
+         work_per_step=100),
 )  # fmt: skip
 
 

@@ -20,8 +20,8 @@ import numpy as np
 from .. import runtime, schedules
 from .._core import STREAM_VERSION, __version__, testing
 from .._simulate import Simulator
-from ..problems import DataProblem
-from . import _data_peers, _separable_peers
+from ..problems import Custom, DataProblem, Problem
+from . import _data_peers, _program_peers, _separable_peers
 from ._cases import Case, Peer, absolute_value
 
 OURS = "anneal_sgd"
@@ -243,8 +243,7 @@ def _timing(case: Case, what: str, threads: int, steps: int) -> Timing:
 
 def _prepared(case: Case, name: str, run: Any, threads: int) -> tuple[Timing, Peer | None]:
     """A peer that takes about ROUND_SECONDS, compiled and compared with ours."""
-    separable = {**_separable_peers.PEERS, **_separable_peers.GPU_PEERS}
-    make = (_data_peers.PEERS if isinstance(case.problem(), DataProblem) else separable)[name]
+    make = _peers_of(case.problem())[name]
     steps = min(8, case.horizon)
     while True:
         began = time.perf_counter()
@@ -259,6 +258,14 @@ def _prepared(case: Case, name: str, run: Any, threads: int) -> tuple[Timing, Pe
     timing.compile_seconds = compiled
     timing.disagreement = _disagreement(case, peer, run, steps)
     return timing, peer
+
+
+def _peers_of(problem: Problem) -> dict[str, Callable[[Case, int], Peer]]:
+    if isinstance(problem, DataProblem):
+        return _data_peers.PEERS
+    if isinstance(problem, Custom):
+        return _program_peers.PEERS
+    return {**_separable_peers.PEERS, **_separable_peers.GPU_PEERS}
 
 
 def _disagreement(case: Case, peer: Peer, run: Any, steps: int) -> str:
