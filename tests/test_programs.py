@@ -53,6 +53,17 @@ def test_value_and_gradient_are_those_of_the_function(name):
         assert found["gradient"] == pytest.approx(differences(f, x), rel=1e-7, abs=1e-7)
 
 
+def test_a_norm_has_the_derivative_0_at_0_and_keeps_a_nan():
+    program = canonical(differentiated(trace(lambda x: np.linalg.norm(x), dimension=3)))
+    at_zero, beside, lost = (evaluate(program, np.array(x)) for x in ([0.0, 0, 0], [0.0, 3, -4], [0.0, np.nan, 1]))
+    assert at_zero["value"] == 0.0
+    assert at_zero["gradient"].tolist() == [0.0, 0.0, 0.0]
+    assert beside["value"] == 5.0
+    assert beside["gradient"] == pytest.approx([0.0, 0.6, -0.8], rel=1e-15)
+    assert np.isnan(lost["value"])
+    assert np.isnan(lost["gradient"]).any()
+
+
 OF_JAX = """
 import json, sys
 import jax, numpy as np

@@ -88,8 +88,10 @@ def _clip(s: Symbol, a: Any, a_min: Any = None, a_max: Any = None, **names: Any)
 
 
 def _norm(s: Symbol, x: Any, ord: Any = None) -> Symbol:
-    if ord in (None, 2):
-        return s._made("sqrt", product(x, x))
+    if ord in (None, 2):  # derivative 0 at 0; a NaN stays one
+        square = product(x, x)
+        positive = s._made("less", 0.0, square)
+        return s._made("select", positive, s._made("sqrt", s._made("select", positive, square, 1.0)), square)
     if ord == 1:
         return s._made("absolute", x).sum()
     if ord == np.inf:
