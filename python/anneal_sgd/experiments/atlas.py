@@ -12,8 +12,9 @@ from functools import partial
 
 import numpy as np
 
-from .. import problems, schedules
+from .. import schedules
 from ..campaigns import Campaign, ProblemGrid
+from ._families import LARGEST_PARAMETER, nonsmooth
 
 SCHEDULES = (
     "constant",
@@ -42,7 +43,7 @@ SCHEDULES = (
 QUICK_HORIZON, HORIZON = 10_000, 100_000
 REPLICATES = 8192
 SMALLEST_RHO, LARGEST_RHO, RHO_RATIO = 0.25, 1024.0, 2**0.5
-LARGEST_SLOPE, SLOPE_RATIO = 0.5, 2**0.25  # with a slope near 1 the family would lose its noise
+SLOPE_RATIO = 2**0.25
 
 
 def atlas_campaign(*, quick: bool = False, seed: int = 0) -> Campaign:
@@ -54,14 +55,11 @@ def atlas_campaign(*, quick: bool = False, seed: int = 0) -> Campaign:
     <Campaign slope: 27 x schedule: 22 x rho: 25; 8192 replicates>
     """
     horizon = QUICK_HORIZON if quick else HORIZON
-    points = int(math.log(LARGEST_SLOPE * 2 * math.sqrt(horizon), SLOPE_RATIO))
-    slopes = LARGEST_SLOPE * SLOPE_RATIO ** -np.arange(points, -1.0, -1.0)
+    points = int(math.log(LARGEST_PARAMETER * 2 * math.sqrt(horizon), SLOPE_RATIO))
+    slopes = LARGEST_PARAMETER * SLOPE_RATIO ** -np.arange(points, -1.0, -1.0)
     rho = SMALLEST_RHO * RHO_RATIO ** np.arange(1 + round(math.log(LARGEST_RHO / SMALLEST_RHO, RHO_RATIO)))
-    family = partial(
-        problems.AbsoluteValue, noise="rademacher", second_moment=1.0, projection=("box", -1.0, 1.0), x0=1.0
-    )
     return Campaign(
-        ProblemGrid(family, slope=slopes),
+        ProblemGrid(partial(nonsmooth, noise="rademacher"), slope=slopes),
         [schedules.by_name(name) for name in SCHEDULES],
         rho=rho,
         horizon=horizon,

@@ -24,11 +24,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _validate, problems, theory
+from .. import _validate, theory
 from .._core import STREAM_VERSION, __version__
 from .._simulate import simulate_quietly
 from .._validate import Interval
 from ..schedules import Cosine, Linear, Minimax, Polynomial, Schedule
+from ._families import LARGEST_PARAMETER, nonsmooth, smooth
 
 Setting = Literal["nonsmooth", "smooth"]
 Noise = Literal["rademacher", "gaussian"]
@@ -39,7 +40,6 @@ NOISES: tuple[Noise, ...] = ("rademacher", "gaussian")
 BESIDE: tuple[Schedule, ...] = (Cosine(), Linear())
 RHO_RATIO, SLOPE_RATIO = 2**0.5, 2**0.25  # about
 WIDER = 16.0  # how far around the base_lr of theory that of simulations is looked for, either way
-LARGEST_SLOPE = 0.5  # with a near 1 the non-smooth family would lose its noise
 
 
 @dataclass(frozen=True)
@@ -177,8 +177,10 @@ def _row(
     base_lr = theory.hedged_base_lr(schedule, horizon, ratio=ratio)
     rho = np.geomspace(1.0, ratio, 1 + math.ceil(math.log(ratio, RHO_RATIO)))
     smallest = 0.5 / math.sqrt(horizon)
-    slopes = np.geomspace(smallest, LARGEST_SLOPE, 1 + math.ceil(math.log(LARGEST_SLOPE / smallest, SLOPE_RATIO)))
-    family = [_problem(setting, meta["noise"], slope) for slope in slopes.tolist()]
+    count = 1 + math.ceil(math.log(LARGEST_PARAMETER / smallest, SLOPE_RATIO))
+    slopes = np.geomspace(smallest, LARGEST_PARAMETER, count)
+    make = nonsmooth if setting == "nonsmooth" else smooth
+    family = [make(slope, meta["noise"]) for slope in slopes.tolist()]
 
     def simulated(rates: Floats, first: int, replicates: int, begun: float, share: float) -> tuple[Floats, Floats]:
         """Means and their errors, of shape (slopes, rates)."""
@@ -225,10 +227,3 @@ def _best_window(rates: Floats, worst: Floats, rho: Floats) -> float:
     candidates = np.geomspace(rates[0], rates[-1] / rho[-1], 1 + 40 * math.ceil(math.log2(WIDER)))
     curves = np.interp(np.log(np.outer(candidates, rho)), np.log(rates), np.log(worst))
     return float(candidates[curves.max(axis=1).argmin()])
-
-
-def _problem(setting: str, noise: Noise, slope: float) -> problems.Problem:
-    box = ("box", -1.0, 1.0)
-    if setting == "nonsmooth":
-        return problems.AbsoluteValue(slope=slope, noise=noise, second_moment=1.0, projection=box, x0=1.0)
-    return problems.Quadratic(curvature=slope, noise=noise, noise_std=1.0, projection=box, x0=1.0)

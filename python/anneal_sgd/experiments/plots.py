@@ -24,6 +24,8 @@ MARKERS = "osD^vPX*"
 TITLES = {
     "nonsmooth": r"non-smooth: $f_a(x)=a\,|x|$, $\mathbb{E}g^2=1$",
     "smooth": r"smooth: $f_a(x)=a\,x^2/2$, $\sigma^2=1$",
+    "spread": r"spread: $f_a(x)=a\,\sum_i 10^{-i/3}|x_i|$",
+    "norm": r"norm: $f_a(x)=a\,\Vert x\Vert_2$",
 }
 
 
@@ -169,8 +171,12 @@ def _looks(report: RateReport) -> dict[str, tuple[str, str]]:
 
 def _panels(report: RateReport) -> tuple[Figure, list[Axes]]:
     settings = _settings(report)
-    figure = Figure(figsize=(4.6 * len(settings) + 1.2, 4.2), layout="constrained")
-    axes = figure.subplots(1, len(settings), squeeze=False, sharey=True)[0]
+    columns, rows = min(2, len(settings)), (len(settings) + 1) // 2
+    figure = Figure(figsize=(4.6 * columns + 1.2, 4.2 * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
+    for axis in axes[len(settings) :]:
+        axis.remove()
+    axes = axes[: len(settings)]
     for axis, setting in zip(axes, settings, strict=True):
         axis.set_xscale("log", base=2)
         axis.set_yscale("log")
@@ -178,7 +184,7 @@ def _panels(report: RateReport) -> tuple[Figure, list[Axes]]:
         axis.set_title(TITLES[kind] + (", Gaussian noise" if noise else ""), fontsize=9)
         axis.set_xlabel(r"misspecification $\rho$ = base_lr / $\eta^*$")
         axis.xaxis.set_major_formatter("{x:g}")
-    return figure, list(axes)
+    return figure, axes
 
 
 def _theory_line(axis: Axes, row: RateRow, y: np.ndarray, colour: str) -> None:
@@ -214,11 +220,12 @@ def _robustness(report: RateReport) -> Figure:
             axis.plot([], [], marker=marker, color=colour, label=label, linewidth=0.7)
         axis.plot([], [], "--", color="#555555", linewidth=1.1, label=r"theory: slope $1/(2p+1)$")
         axis.legend(fontsize=6.5, loc="upper left", title="measured exponent", title_fontsize=7)
-    axes[0].set_ylabel(r"worst mean suboptimality $\times\sqrt{T}$")
-    preset, horizon = report.meta["preset"], report.rows[0].horizon
+    for axis in axes[::2]:
+        axis.set_ylabel(r"worst mean suboptimality $\times\sqrt{T}$")
+    preset, horizons = report.meta["preset"], dict.fromkeys(f"{row.horizon:,}" for row in report.rows)
     trajectories = min(row.trajectories for row in report.rows)
     figure.supxlabel(
-        f"last iterate after T = {horizon:,} steps; at least {trajectories:,} trajectories per curve; "
+        f"last iterate after T = {' or '.join(horizons)} steps; at least {trajectories:,} trajectories per curve; "
         f"filled points are fitted ({preset})",
         fontsize=7,
         color="#555555",
@@ -243,5 +250,6 @@ def _worst_parameter(report: RateReport) -> Figure:
         axis.yaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_minor_formatter("{x:g}")
         axis.tick_params(axis="y", which="minor", labelsize=6)
-    axes[0].set_ylabel(r"worst parameter $a^*\times\sqrt{T}$")
+    for axis in axes[::2]:
+        axis.set_ylabel(r"worst parameter $a^*\times\sqrt{T}$")
     return figure

@@ -7,8 +7,12 @@ final suboptimality over a family f_a on [−1, 1] with x₁ = 1:
 - ``nonsmooth``: f_a = a·|x|, g = a·sign(x) + √(1−a²)·ξ, so that E g² = 1;
 - ``smooth``: f_a = a·x²/2, g = a·x + ξ;
 
-ξ Rademacher, or Gaussian in ``nonsmooth-gaussian`` and ``smooth-gaussian``. The exponent is the slope of
-log(worst suboptimality) against log ρ. docs/validate.md gives the reasons:
+ξ Rademacher, or Gaussian in ``nonsmooth-gaussian`` and ``smooth-gaussian``. In several dimensions, with Gaussian noise:
+
+- ``spread``: f_a = a·Σ 10^(−i/3)·|x_i|, ten slopes over three decades, in a box;
+- ``norm``: f_a = a·‖x‖₂ in the unit disk, which is not separable; E‖g‖² = 1 and x₁ at distance 1 in both.
+
+The exponent is the slope of log(worst suboptimality) against log ρ. docs/validate.md gives the reasons:
 
 - **The maximum** is found on few replicates (a pilot over half-octaves of a) and measured on others: 7 values of a,
   quarter-octaves around the pilot's maximum, independent streams for all of them, and a cubic least-squares fit of log
@@ -26,6 +30,7 @@ log(worst suboptimality) against log ρ. docs/validate.md gives the reasons:
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -35,19 +40,18 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _validate, problems, schedules, theory
+from .. import _validate, schedules, theory
 from .._core import STREAM_VERSION, __version__
 from .._peak import END, WINDOW, peak
 from .._simulate import simulate_quietly
 from ..schedules import Schedule
+from ._families import LARGEST_PARAMETER, SETTINGS, SEVERAL_DIMENSIONS, gradient_bound, problem
 from ._regime import DECADE, FIRST_RHO, FITTED_STEP, GRID_RATIO, Regime, critical_step_size, regime
 
-Setting = Literal["nonsmooth", "smooth", "nonsmooth-gaussian", "smooth-gaussian"]
 Preset = Literal["quick", "default", "full"]
 Outcome = Literal["agrees", "differs", "regime not reached"]
 Floats = NDArray[np.float64]
 
-SETTINGS: tuple[Setting, ...] = ("nonsmooth", "smooth", "nonsmooth-gaussian", "smooth-gaussian")
 DEFAULT_SETTINGS = SETTINGS[:2]
 DEFAULT_SCHEDULES: tuple[Schedule, ...] = (
     schedules.Constant(),
@@ -58,12 +62,12 @@ DEFAULT_SCHEDULES: tuple[Schedule, ...] = (
     schedules.Cosine(),
     schedules.Polynomial(3),
 )
+ALSO_FULL = tuple((setting, schedules.Linear()) for setting in SEVERAL_DIMENSIONS)
 
 LARGEST_RHO = 1024.0  # more where the regime begins late
 MEASURED_STEP = 0.3  # step size at the critical step, in units of D
 FINITE_HORIZON = 0.01  # what finite T may leave of |exponent - theory|, beside the interval
 WIDEST = 0.04  # half an interval that a verdict may rest on
-LARGEST_PARAMETER = 0.5  # of a: with a near 1 the non-smooth family would lose its noise
 PILOT_RATIO, WINDOW_RATIO = 2**0.5, 2**0.25
 RHO_OF_HORIZONS = 16.0
 OCTAVES_OF_HORIZONS = 5
@@ -180,19 +184,6 @@ def _rounded(value: Any) -> Any:
     return value
 
 
-def _family(setting: str, parameter: float) -> problems.Problem:
-    box = ("box", -1.0, 1.0)
-    kind, _, gaussian = setting.partition("-")
-    noise: problems.Noise = "gaussian" if gaussian else "rademacher"
-    if kind == "nonsmooth":
-        return problems.AbsoluteValue(slope=parameter, noise=noise, second_moment=1.0, projection=box, x0=1.0)
-    return problems.Quadratic(curvature=parameter, noise=noise, noise_std=1.0, projection=box, x0=1.0)
-
-
-def _gradient_bound(setting: str, parameter: float) -> float:
-    return 1.0 if setting.startswith("nonsmooth") else math.hypot(1.0, parameter)
-
-
 def _pilot_grid(horizon: int) -> Floats:
     n = int(math.log(LARGEST_PARAMETER * 2 * math.sqrt(horizon), PILOT_RATIO))
     return LARGEST_PARAMETER * PILOT_RATIO ** -np.arange(n, -1.0, -1.0)
@@ -283,7 +274,7 @@ class _Job:
                 done = fraction
 
             result = simulate_quietly(
-                [_family(self.setting, float(a)) for a in parameters],
+                [problem(self.setting, float(a)) for a in parameters],
                 self.schedule,
                 base_lr=base_lr,
                 horizon=horizon,
@@ -338,7 +329,7 @@ class _Job:
                     self.schedule,
                     self.size.horizon,
                     base_lr=float(rho * self.eta_star),
-                    gradient_bound=_gradient_bound(self.setting, float(a)),
+                    gradient_bound=gradient_bound(self.setting, float(a)),
                 ).value
             )
             for rho, a in zip(self.rho, parameter, strict=True)
@@ -379,8 +370,8 @@ class _Job:
 def validate_rates(
     *,
     preset: Preset = "default",
-    settings: Sequence[str] = DEFAULT_SETTINGS,
-    schedules: Sequence[Schedule] = DEFAULT_SCHEDULES,
+    settings: Sequence[str] | None = None,
+    schedules: Sequence[Schedule] | None = None,
     seed: int = 0,
     threads: int | None = None,
     progress: Callable[[str, float, float], None] | None = None,
@@ -389,9 +380,12 @@ def validate_rates(
     r"""Measure the exponents of the worst-case suboptimality in ρ and in T for each setting and schedule.
 
     Args:
-        preset: ``"quick"`` (T = 10^4), ``"default"`` (T = 10^5, at least 10^6 trajectories per row), ``"full"`` (10^6).
-        settings: any of ``"nonsmooth"``, ``"smooth"``.
-        schedules: schedules to measure; theory is 1/(2p+1) with p their ``tail_degree``.
+        preset: ``"quick"`` (T = 10^5), ``"default"`` (with at least 10^6 trajectories per row), ``"full"`` (T = 10^6);
+            families of several dimensions have the size of ``"quick"`` in all.
+        settings: any of ``"nonsmooth"``, ``"smooth"``, the same with ``"-gaussian"``, ``"spread"`` and ``"norm"``; by
+            default the first two.
+        schedules: schedules to measure; theory is 1/(2p+1) with p their ``tail_degree``. By default the seven of the
+            theorem. Without settings and schedules, ``"full"`` has linear decay on ``"spread"`` and ``"norm"`` too.
         seed: the same seed gives the same report, to the bit, whatever the threads and the instruction set.
         threads: worker threads; all cores by default.
         progress: called as ``progress(label, steps_done, steps_total)`` in trajectory-steps.
@@ -406,8 +400,12 @@ def validate_rates(
     (0.3377, 0.3333)
     """
     meta = run_meta(preset=preset, settings=settings, schedules=schedules, seed=seed)
-    size = PRESETS[preset]
-    jobs = [_Job(setting, schedule, size, seed) for setting in settings for schedule in schedules]
+    also = ALSO_FULL if meta["also"] else ()
+    cases = (*itertools.product(settings or DEFAULT_SETTINGS, schedules or DEFAULT_SCHEDULES), *also)
+    jobs = [
+        _Job(setting, schedule, PRESETS["quick" if setting in SEVERAL_DIMENSIONS else preset], seed)
+        for setting, schedule in cases
+    ]
     total = float(sum(job.trajectory_steps() for job in jobs))
     done = 0.0
     rows = []
@@ -426,9 +424,14 @@ def validate_rates(
     return RateReport(rows, meta)
 
 
-def run_meta(*, preset: str, settings: Sequence[str], schedules: Sequence[Schedule], seed: int) -> dict[str, Any]:
+def run_meta(
+    *, preset: str, settings: Sequence[str] | None, schedules: Sequence[Schedule] | None, seed: int
+) -> dict[str, Any]:
     """Check the arguments of a run and say what is needed to repeat it; ValueError as for ``validate_rates``."""
     _validate.choice("preset", preset, PRESETS)
+    also = ALSO_FULL if preset == "full" and settings is None and schedules is None else ()
+    settings = DEFAULT_SETTINGS if settings is None else settings
+    schedules = DEFAULT_SCHEDULES if schedules is None else schedules
     if isinstance(settings, str) or not settings:
         raise ValueError(f"settings must be one or more of {', '.join(SETTINGS)}, got {_validate.shown(settings)}")
     if not isinstance(schedules, Sequence) or not schedules or not all(isinstance(s, Schedule) for s in schedules):
@@ -439,6 +442,7 @@ def run_meta(*, preset: str, settings: Sequence[str], schedules: Sequence[Schedu
         "seed": _validate.integer("seed", seed, lowest=0, highest=2**64 - 1),
         "settings": [_validate.choice("settings", setting, SETTINGS) for setting in settings],
         "schedules": [schedule.name for schedule in schedules],
+        "also": [f"{setting} {schedule.name}" for setting, schedule in also],
         "finite_horizon": FINITE_HORIZON,
         "dtype": "float32",
         "anneal_sgd": __version__,
