@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from anneal_sgd import STREAM_VERSION, cli, problems, schedules, simulate, theory
-from anneal_sgd.campaigns import Campaign, ProblemGrid, _cells, _figures, _run, robustness, write_report
+from anneal_sgd.campaigns import Campaign, ProblemGrid, _cells, _figures, _pictures, _run, robustness, write_report
 from anneal_sgd.campaigns._result import CampaignResult
 from anneal_sgd.campaigns._robustness import _Slopes, best_of, cost, grid_error, tolerated
 from anneal_sgd.experiments import atlas
@@ -355,6 +355,40 @@ def noisy_family(slope):
     return problems.AbsoluteValue(
         slope=slope, noise="rademacher", second_moment=1.0, projection=("box", -1.0, 1.0), x0=1.0
     )
+
+
+def test_more_schedules_than_colours_have_panels_by_family_and_names_at_their_lines():
+    from matplotlib.figure import Figure
+
+    names = [schedules.by_name(text).name for text in atlas.SCHEDULES]
+    lines = [_figures.Series(name, i, [1.0, 10.0], [0.1, 0.3 + i % 3]) for i, name in enumerate(names)]
+    lines += [replace(line, theory=True) for line in lines]
+    figure = Figure(layout="constrained")
+    plot = _figures.Plot("exponents", "title", "note", "rho", "exponent", {"T": lines}, log_y=False)
+    _pictures._small_multiples(figure, plot, lines)
+    shown = {axis.get_title(): axis for axis in figure.axes}
+    assert list(shown) == ["polynomial", "linear", "cosine", "wsd", "others"]
+    assert len({axis.get_ylim() + axis.get_xlim() for axis in figure.axes}) == 1
+    found = []
+    for family, axis in shown.items():
+        colours = {line.get_label(): line.get_color() for line in axis.lines if line.get_linestyle() == "-"}
+        texts = {text.get_text(): text for text in axis.texts}
+        named = {name if name in colours else f"{family}({name})": text for name, text in texts.items()}
+        assert {name: text.get_color() for name, text in named.items()} == colours
+        assert len(set(colours.values())) == len(colours)
+        heights = sorted(text.get_position()[1] for text in axis.texts)
+        assert min(np.diff(heights), default=1.0) > 0.99 * _pictures._LABEL_GAP
+        assert heights[0] >= -0.01
+        assert heights[-1] <= 1.01
+        found += named
+    assert sorted(found) == sorted(names)
+
+
+def test_large_families_are_cut_where_colours_would_repeat():
+    found = _pictures._families([f"polynomial({degree})" for degree in range(10)] + ["cosine, rho 4"])
+    assert {family: len(members) for family, members in found.items()} == {
+        "polynomial, 1": 8, "polynomial, 2": 2, "others": 1
+    }  # fmt: skip
 
 
 def test_atlas_and_report_from_the_command_line(tmp_path, monkeypatch, capsys):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_PANELS = 12  # of one plot; more are left out evenly
 _QUANTILE = 1.96  # of a band
 # Okabe and Ito's colours, told apart with any colour vision; then the same with other dashes.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7f7f7f")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7f7f7f")
 _DASHES = (("solid", "-"), ("dash", "--"), ("dot", ":"))
 _SYMBOLS = (("circle", "o"), ("square", "s"), ("diamond", "D"))
 
@@ -42,12 +42,12 @@ class Series:
     @property
     def colour(self) -> str:
         """As #rrggbb."""
-        return _COLOURS[self.look % len(_COLOURS)]
+        return COLOURS[self.look % len(COLOURS)]
 
     @property
     def dash(self) -> tuple[str, str]:
         """Of its line, as Plotly and as Matplotlib call it."""
-        return _DASHES[self.look // len(_COLOURS) % len(_DASHES)]
+        return _DASHES[self.look // len(COLOURS) % len(_DASHES)]
 
     @property
     def symbol(self) -> tuple[str, str]:
