@@ -149,7 +149,7 @@ def test_columns_of_text_are_encoded_where_it_is_said(tmp_path):
         (spec(base_lr="{ logspace = [1, 2, 3] }"), r"line 3: base_lr must be a list or one of \{ geomspace"),
         (spec(base_lr="[0.1, nan]"), "line 3: base_lr must be finite"),
         (spec(replicates='"many"'), "line 4: replicates must be an integer"),
-        (spec(replicates=None), "spec: replicates or relative_stderr must be given, and not both"),
+        (spec(replicates=None), "spec: replicates, relative_stderr or relative_error must be given"),
         (spec("rho = 1.0"), "base_lr or rho must be given, and not both"),
         (spec('backend = "tpu"'), "line 5: backend must be one of 'auto', 'cpu', 'cuda', got 'tpu'"),
         (

@@ -17,6 +17,7 @@ import pytest
 import anneal_sgd
 from anneal_sgd import problems, schedules, simulate, theory
 from anneal_sgd.campaigns import Campaign, CampaignResult, ProblemGrid, StoreError, _cells, _run, estimate
+from anneal_sgd.campaigns._precision import Precision
 from campaign_cases import StopAt, arrays, noisy, small, stopping
 
 hypothesis = pytest.importorskip("hypothesis")
@@ -177,6 +178,54 @@ def test_what_has_no_spread_or_no_finite_value_asks_for_no_precision(tmp_path):
     ).run(tmp_path / "s.db")
     assert result.count.tolist() == [[1024, 0]]
     assert result.diverged.tolist() == [[0, 1024]]
+
+
+def wide(result, confidence, stats):
+    """Half-widths of anytime-valid intervals, written out with SciPy: of chi-squared of 3 degrees of freedom."""
+    boundary = stats.chi2.isf(1.0 - confidence, 3) + np.log(result.count / 1024)
+    return result.std * np.sqrt(boundary / result.count)
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.9999])
+def test_an_anytime_error_is_that_of_robbins_and_siegmund(tmp_path, stats, confidence):
+    result = small(replicates=None, relative_stderr=0.02, max_replicates=5000).run(tmp_path / "s.db")
+    assert len(np.unique(result.count)) == 3
+    np.testing.assert_allclose(result.anytime_error(confidence), wide(result, confidence, stats), rtol=1e-12)
+    early = small(replicates=1023).run(tmp_path / "early.db")
+    assert np.isnan(early.anytime_error(confidence)).all()
+    with pytest.raises(ValueError, match=r"confidence must be one number, in \(0, 1\), got 0.0"):
+        result.anytime_error(0.0)
+
+
+def test_a_confidence_sequence_is_as_narrow_as_asked_for_at_the_first_look(tmp_path, stats):
+    campaign = small(replicates=None, relative_error=0.05, confidence=0.9, max_replicates=10**6, record_frac=None)
+    assert repr(campaign).endswith("relative error 0.05 at confidence 0.9, at most 1000000 replicates>")
+    assert small(replicates=None, relative_error=0.05).precision.confidence == 0.95
+    result = campaign.run(tmp_path / "s.db")
+    assert result.description.precision == {"relative_error": 0.05, "confidence": 0.9}
+    assert result.complete
+    assert (wide(result, 0.9, stats) <= 0.05 * result.mean).all()
+    stages = np.log2(result.count / 1024)
+    assert set(np.unique(stages)) <= set(range(11))
+    assert len(np.unique(stages)) > 2
+    later = np.argwhere(result.count > 1024)
+    for i, s, t, r in later[:: len(later) // 5]:
+        half = simulate(
+            campaign.problems[i],
+            campaign.schedules[s],
+            base_lr=campaign.base_lr(s, campaign.horizons[t])[r],
+            horizon=campaign.horizons[t],
+            replicates=int(result.count[i, s, t, r]) // 2,
+        )
+        assert wide(half, 0.9, stats) > 0.05 * half.mean
+
+
+def test_values_that_diverged_count_for_no_confidence():
+    cells = np.zeros((2, 1), _cells.CELL)
+    cells["count"], cells["diverged"] = [[1024], [1023]], [[1024], [1025]]
+    cells["mean"], cells["m2"] = 1.0, 1.0
+    assert Precision(0.1, 0.95).is_met(cells).tolist() == [True, False]
+    assert Precision(0.1).is_met(cells).tolist() == [True, True]
 
 
 # --- ranges of replicates
@@ -574,9 +623,16 @@ def test_a_result_of_an_interrupted_run_says_so(tmp_path, monkeypatch):
         ({"rho": None}, "base_lr or rho must be given, and not both"),
         ({"rho": [0.0, 1.0]}, "rho must be finite and > 0, got 0.0 at index 0"),
         ({"rho": [1.0, 1.0]}, "rho must not have a value twice, got 1.0 again at index 1"),
-        ({"replicates": None}, "replicates or relative_stderr must be given, and not both"),
-        ({"relative_stderr": 0.1}, "replicates or relative_stderr must be given, and not both"),
-        ({"max_replicates": 10}, "max_replicates must go with relative_stderr"),
+        ({"replicates": None}, "replicates, relative_stderr or relative_error must be given, and no two of them"),
+        ({"relative_stderr": 0.1}, "replicates, relative_stderr or relative_error must be given, and no two of them"),
+        ({"relative_error": 0.1}, "replicates, relative_stderr or relative_error must be given, and no two of them"),
+        ({"max_replicates": 10}, "max_replicates must go with relative_stderr or relative_error"),
+        ({"replicates": None, "relative_error": 1.5}, r"relative_error must be one number, in \(0, 1\], got 1.5"),
+        (
+            {"replicates": None, "relative_error": 0.1, "confidence": 1.0},
+            r"confidence must be one number, in \(0, 1\), got 1.0",
+        ),
+        ({"confidence": 0.9}, "confidence must go with relative_error"),
         ({"replicates": None, "relative_stderr": 0.0}, r"relative_stderr must be one number, in \(0, 1\], got 0.0"),
         ({"replicates": 0}, r"replicates must be an integer in 1 \.\. 4294967296, got 0"),
         ({"horizon": []}, "horizon must be one or a sequence of whole numbers, got an empty one"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _core, _validate
 from ._arrays import FloatArray, IntArray, frozen
 
 STATISTICS = ("mean", "stderr", "std", "min", "max", "count", "diverged")
@@ -17,6 +19,20 @@ STATISTICS = ("mean", "stderr", "std", "min", "max", "count", "diverged")
 def variance(count: IntArray, m2: FloatArray) -> FloatArray:
     """Of one trajectory's value (ddof = 1), m2 / (count - 1): float64; `m2` itself where `count` is below 2."""
     return np.asarray(m2 / np.maximum(count - 1, 1))
+
+
+def anytime_factor(count: IntArray, confidence: float) -> FloatArray:
+    """How many standard errors wide a confidence sequence is that begins at 1024 values: float64; NaN before.
+
+    sqrt(a^2 + ln(count / 1024)), where 2 (1 - Phi(a) + a phi(a)) = 1 - confidence: the boundary that a Brownian motion,
+    from time 1 on, ever crosses with that probability (Robbins and Siegmund, Ann. Math. Statist. 41, 1970, 1410-1429).
+    """
+    low, high = 0.0, 40.0
+    while (a := (low + high) / 2) not in (low, high):
+        beyond = math.erfc(a / math.sqrt(2.0)) + a * math.sqrt(2.0 / math.pi) * math.exp(-a * a / 2.0)
+        low, high = (a, high) if beyond > 1.0 - confidence else (low, a)
+    begun = np.maximum(count / _core.BLOCK_REPLICATES, 1.0)
+    return np.asarray(np.where(count < _core.BLOCK_REPLICATES, np.nan, np.sqrt(a * a + np.log(begun))))
 
 
 class Statistics(ABC):
@@ -63,6 +79,25 @@ class Statistics(ABC):
     def diverged(self) -> IntArray:
         """Trajectories whose value is not finite, int64."""
         return frozen(self._moment("diverged"))
+
+    def anytime_error(self, confidence: float = 0.95) -> FloatArray:
+        """Half-widths of intervals around `mean` that hold at all counts from 1024 on at once: NaN where it is below.
+
+        `stderr` * sqrt(a^2 + ln(count / 1024)), with 2 (1 - Phi(a) + a phi(a)) = 1 - confidence; a = 2.80 for 0.95. So
+        replicates may be added, and looked at, until the mean is good enough, whatever that means: the probability
+        that mean -+ half-width ever misses the expectation is at most 1 - confidence in the limit of a late first look,
+        for values of finite variance (Robbins and Siegmund 1970). The first look is at 1024 values, not in the limit:
+        docs/campaigns.md has what was measured for skewed laws. Each mean has this by itself, not all at once.
+        ValueError: confidence is not in (0, 1).
+
+        >>> from anneal_sgd import problems, schedules, simulate
+        >>> problem = problems.AbsoluteValue(slope=0.5, noise="rademacher", noise_std=1.0)
+        >>> result = simulate(problem, schedules.Constant(), base_lr=0.1, horizon=9, replicates=4096)
+        >>> float((result.anytime_error() / result.stderr).round(3))  # sqrt(2.795^2 + ln 4)
+        3.033
+        """
+        level = _validate.real("confidence", confidence, _validate.OPEN_FRACTION)
+        return frozen(self.stderr * anytime_factor(self.count, level))
 
     def _where_counted(self, values: FloatArray, *, at_least: int) -> FloatArray:
         enough = self.count >= at_least

@@ -69,6 +69,7 @@ NON_NEGATIVE = Interval(low=0.0)
 POSITIVE = Interval(low=0.0, open_low=True)
 FRACTION = Interval(low=0.0, high=1.0)
 POSITIVE_FRACTION = Interval(low=0.0, high=1.0, open_low=True)
+OPEN_FRACTION = Interval(low=0.0, high=1.0, open_low=True, open_high=True)
 
 
 def integer(name: str, value: object, *, lowest: int, highest: int | None = None) -> int:

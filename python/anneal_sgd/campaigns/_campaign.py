@@ -19,6 +19,7 @@ from ..schedules import Schedule
 from ._identity import problem_digest
 from ._merge import merge
 from ._plan import Axis, Plan
+from ._precision import Precision
 from ._result import CampaignResult, load
 from ._run import Executor, Progress, run
 from ._store import StorePath
@@ -30,6 +31,7 @@ MOST_REPLICATES = 10_000_000
 MOST_CONFIGS = 10_000_000
 _MOST_PROBLEMS = 1_000_000
 _REPLICATE_NUMBERS = 2**32
+_CONFIDENCE = 0.95
 
 _RESERVED = {
     *("problem", "schedule", "horizon", "base_lr", "rho", "record_at", "record_frac", "metric", "coordinate"),
@@ -76,9 +78,11 @@ class Campaign(Plan):
     - `problem`: one, a sequence, or a `ProblemGrid`, whose parameters become dimensions of the result.
     - `horizon`: one or several.
     - `base_lr`, or `rho`: learning rates, or misspecifications, base_lr = rho * `theory.tuned_base_lr(schedule, T)`.
-    - `replicates`: of every config; or `relative_stderr`: run until the standard error of every mean is at most this
-      fraction of it, looked at after 1024, 2048, 4096, ... replicates, with at most `max_replicates` (default 10^7). A
-      mean of equal values asks for no more, nor does one of none that is finite or whose squares overflow.
+    - `replicates`: of every config; or a precision, looked at after 1024, 2048, 4096, ... replicates, with at most
+      `max_replicates` (default 10^7): `relative_stderr`, until the standard error of every mean is at most this
+      fraction of it, or `relative_error`, until the half-width of its anytime-valid interval of that `confidence`
+      (default 0.95; `CampaignResult.anytime_error`) is. A mean of equal values asks for no more, nor does one of none
+      that is finite or whose squares overflow. docs/campaigns.md says which to ask for.
     - `record_at`: steps, all within every horizon; or `record_frac`: fractions of the horizon, in (0, 1], rounded up to
       whole steps. Default: the horizon.
     - `iterate`: one of them.
@@ -112,6 +116,8 @@ class Campaign(Plan):
         rho: ArrayLike | None = None,
         replicates: int | None = None,
         relative_stderr: float | None = None,
+        relative_error: float | None = None,
+        confidence: float | None = None,
         max_replicates: int | None = None,
         record_at: Steps = None,
         record_frac: float | Sequence[float] | ArrayLike | None = None,
@@ -138,6 +144,7 @@ class Campaign(Plan):
         _distinct(lr_name, rates)
         if record_at is not None and record_frac is not None:
             raise ValueError("record_at and record_frac must not both be given")
+        precision = _precision(replicates, relative_stderr, relative_error, confidence)
         kept: dict[str, Any] = {**DEFAULTS, **options}
         kept["seed"] = integer_seed("seed", kept["seed"])
         if isinstance(kept["iterate"], tuple | list):
@@ -160,8 +167,8 @@ class Campaign(Plan):
             steps=_steps(record_at),
             record_frac=None if record_frac is None else _fractions(record_frac),
             options=kept,
-            replicates=_most_replicates(replicates, relative_stderr, max_replicates),
-            relative_stderr=relative_stderr and float(relative_stderr),
+            replicates=_most_replicates(replicates, precision, max_replicates),
+            precision=precision,
         )
         self._check()
 
@@ -272,22 +279,35 @@ class Campaign(Plan):
         """Dimensions and size."""
         shape = " x ".join(f"{name}: {len(values)}" for name, values in (*self.axes, *self.cell_axes)) or "one config"
         size = f"{self.replicates} replicates"
-        if self.relative_stderr is not None:
-            size = f"relative stderr {self.relative_stderr:g}, at most {size}"
+        if self.precision is not None:
+            size = f"{self.precision}, at most {size}"
         return f"<Campaign {shape}; {size}>"
 
 
 vars(Campaign.__init__)["__signature__"] = with_options(inspect.signature(Campaign.__init__))
 
 
-def _most_replicates(replicates: Any, relative_stderr: Any, max_replicates: Any) -> int:
-    if (replicates is None) == (relative_stderr is None):
-        raise ValueError("replicates or relative_stderr must be given, and not both")
+def _precision(replicates: Any, relative_stderr: Any, relative_error: Any, confidence: Any) -> Precision | None:
+    """The one that is asked for, if any."""
+    if sum(given is not None for given in (replicates, relative_stderr, relative_error)) != 1:
+        raise ValueError("replicates, relative_stderr or relative_error must be given, and no two of them")
+    if relative_error is not None:
+        target = _validate.real("relative_error", relative_error, _validate.POSITIVE_FRACTION)
+        level = _CONFIDENCE if confidence is None else confidence
+        level = _validate.real("confidence", level, _validate.OPEN_FRACTION)
+        return Precision(target, level)
+    if confidence is not None:
+        raise ValueError("confidence must go with relative_error")
     if relative_stderr is None:
+        return None
+    return Precision(_validate.real("relative_stderr", relative_stderr, _validate.POSITIVE_FRACTION))
+
+
+def _most_replicates(replicates: Any, precision: Precision | None, max_replicates: Any) -> int:
+    if precision is None:
         if max_replicates is not None:
-            raise ValueError("max_replicates must go with relative_stderr")
+            raise ValueError("max_replicates must go with relative_stderr or relative_error")
         return _validate.integer("replicates", replicates, lowest=1, highest=_REPLICATE_NUMBERS)
-    _validate.real("relative_stderr", relative_stderr, _validate.POSITIVE_FRACTION)
     most = MOST_REPLICATES if max_replicates is None else max_replicates
     return _validate.integer("max_replicates", most, lowest=1, highest=_REPLICATE_NUMBERS)
 

@@ -46,7 +46,8 @@ class Description:
     """Those of `simulate`."""
     replicates: int
     """Of every config; the most, where a precision is asked for."""
-    relative_stderr: float | None
+    precision: dict[str, float]
+    """That was asked for: relative_stderr, or relative_error and confidence; empty where a number was."""
     stream_version: int
     bound_applies: bool
     """Whether the last-iterate bound is one of what was measured."""

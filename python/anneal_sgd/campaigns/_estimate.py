@@ -61,7 +61,7 @@ def estimate(
     1000
     """
     first, replicates = wanted_of(campaign, part)
-    if campaign.relative_stderr is not None:
+    if campaign.precision is not None:
         replicates = min(BLOCK, replicates)
     begun, lacking = 0, np.full(campaign.config_count, replicates - first)
     if store is not None and Path(store).exists():

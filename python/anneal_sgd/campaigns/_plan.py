@@ -18,6 +18,7 @@ from ..problems import Problem
 from ..schedules import Schedule
 from ._description import Description, tuples
 from ._identity import config_identities, config_seeds
+from ._precision import Precision
 
 Axis: TypeAlias = "tuple[str, tuple[Any, ...]]"
 
@@ -59,7 +60,8 @@ class Plan:
     record_frac: float | tuple[float, ...] | None
     options: dict[str, Any]
     replicates: int
-    relative_stderr: float | None
+    precision: Precision | None
+    """What decides how many of the replicates a config gets; None: all of them."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -204,7 +206,7 @@ class Plan:
             metrics=self.metrics,
             options=self.options,
             replicates=self.replicates,
-            relative_stderr=self.relative_stderr,
+            precision=self.precision.arguments if self.precision else {},
             stream_version=STREAM_VERSION,
             bound_applies=self._bound_applies(),
             text=self.text,

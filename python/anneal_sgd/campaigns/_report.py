@@ -130,7 +130,7 @@ def _held(result: CampaignResult) -> str:
 
 def _missing(result: CampaignResult) -> str:
     wanted, held = result.description.replicates, result.replicates
-    if result.description.relative_stderr is not None:
+    if result.description.precision:
         return "the precision that was asked for is not reached yet"
     return f"{int(np.sum(held < wanted)):,} of {held.size:,} means have fewer than {wanted:,} replicates"
 

@@ -71,7 +71,7 @@ class CampaignResult(Statistics):
     @property
     def complete(self) -> bool:
         """Whether every config has the replicates, or the precision, that was asked for."""
-        if self.description.relative_stderr is not None:
+        if self.description.precision:
             return any(run["finished"] is not None for run in self.runs)
         return bool(np.all(self.replicates >= self.description.replicates))
 

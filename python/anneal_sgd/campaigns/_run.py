@@ -23,13 +23,13 @@ from .. import _validate, runtime
 from .._backend import choose_backend
 from .._core import __version__
 from .._simulate import simulate_quietly
-from .._statistics import variance
 from ..problems import Problem
 from ..schedules import Schedule
 from . import _cells
 from ._build import this_build
-from ._cells import BLOCK, Cells, Range
+from ._cells import BLOCK, Range
 from ._plan import Plan, Unit, cost
+from ._precision import Precision, relative_stderr
 from ._store import Answer, Store, StorePath
 
 HERE_SECONDS, AWAY_SECONDS = 2.0, 5.0  # of a shard
@@ -199,7 +199,7 @@ def wanted_of(plan: Plan, part: object) -> Range:
         return 0, plan.replicates
     if not isinstance(part, tuple) or len(part) != 2:
         raise ValueError(f"part must be (number, count), as (1, 30) for the first of 30, got {_validate.shown(part)}")
-    if plan.relative_stderr is not None:
+    if plan.precision is not None:
         raise ValueError("part must go with replicates: how many a precision takes is known of the whole only")
     count = _validate.integer("part count", part[1], lowest=1)
     number = _validate.integer("part number", part[0], lowest=1, highest=count)
@@ -303,9 +303,9 @@ class _Job:
         stored = self.store.ranges(ids)
         first, stop = self.wanted_range
         gaps = {id_: _cells.missing(stored[id_], stop, first) for id_ in ids}
-        if self.plan.relative_stderr is not None:
+        if self.plan.precision is not None:
             stages = {id_: self.stage(stored[id_]) for id_ in ids}
-            wanted = self.wanted(stages)
+            wanted = self.wanted(stages, self.plan.precision)
             gaps = {id_: _cells.missing(stored[id_], wanted[id_]) for id_ in ids}
         return {id_: gap for id_, gap in gaps.items() if gap}
 
@@ -318,9 +318,9 @@ class _Job:
         there = gaps[0][0]
         return 0 if there < BLOCK else BLOCK * 2 ** ((there // BLOCK).bit_length() - 1)
 
-    def wanted(self, stages: dict[int, int]) -> dict[int, int]:
+    def wanted(self, stages: dict[int, int], precision: Precision) -> dict[int, int]:
         """By config id, how many replicates it is to have."""
-        most, target = self.plan.replicates, self.plan.relative_stderr
+        most = self.plan.replicates
         wanted = {id_: min(BLOCK, most) for id_, stage in stages.items() if stage == 0}
         wanted.update({id_: most for id_, stage in stages.items() if stage == most})
         rest = [id_ for id_ in stages if id_ not in wanted]
@@ -331,7 +331,7 @@ class _Job:
             alike.setdefault(key, []).append(id_)
         for (stage, ranges), some in alike.items():
             cells = _cells.total([(node, np.stack([nodes[id_][node] for id_ in some])) for node in ranges])
-            met = is_precise(cells, target or 0.0)
+            met = precision.is_met(cells)
             wanted.update(zip(some, np.where(met, stage, min(2 * stage, most)).tolist(), strict=True))
         return wanted
 
@@ -485,37 +485,6 @@ def check_build(answer: Answer) -> None:
             f"{', '.join(differences)}. Nothing of what it sent is kept; install the same build on every worker, start "
             "the workers again, and run again"
         )
-
-
-def is_precise(cells: Cells, target: float) -> NDArray[np.bool_]:
-    """Whether no mean of a config asks for more replicates: (configs,).
-
-    Its relative standard error is at most the target, or it has none: all values are equal, none is finite, or their
-    squares overflow.
-    """
-    count = cells["count"]
-    hopeless = (count == 0) | ~np.isfinite(cells["m2"]) | ((cells["m2"] == 0.0) & (count > 1))
-    every = (count + cells["diverged"]).max(axis=-1, keepdims=True)
-    return np.asarray((hopeless | (_relative(cells, every) <= target)).all(axis=-1))
-
-
-def relative_stderr(cells: Cells, replicates: int) -> NDArray[np.float64]:
-    """By config, the largest standard error of a mean over its size, were there that many replicates: (configs,).
-
-    0 for a mean without spread; means without a standard error are left out.
-    """
-    relative = _relative(cells, replicates)
-    return np.asarray(np.where(np.isfinite(relative), relative, 0.0).max(axis=-1))
-
-
-def _relative(cells: Cells, replicates: Any) -> NDArray[np.float64]:
-    count, mean = cells["count"], cells["mean"]
-    spread = variance(count, cells["m2"])
-    share = count / np.maximum(count + cells["diverged"], 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.sqrt(spread / np.maximum(share * replicates, 1.0)) / np.abs(mean)
-    relative = np.where((count < 2) | np.isnan(relative), np.inf, relative)
-    return np.asarray(np.where((spread == 0.0) & (count > 1), 0.0, relative))
 
 
 def _alike(ids: NDArray[np.int64], work: dict[int, Any]) -> dict[Any, tuple[NDArray[np.int64], NDArray[np.int64]]]:

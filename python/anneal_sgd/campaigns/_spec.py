@@ -55,6 +55,7 @@ rho = { geomspace = [0.5, 256.0, 10] }
 
 replicates = 4_096           # of every config, or a precision instead:
 # relative_stderr = 0.01     # until the standard error of every mean is below 1 % of it,
+# relative_error = 0.02      # or until its anytime-valid 95 % interval (confidence = 0.95) is within 2 % of it,
 # max_replicates = 1_000_000 # but not with more than this
 
 # record_frac = [0.1, 0.3, 1.0]   # fractions of the horizon at which to record; or record_at = [100, 1000]

@@ -301,11 +301,11 @@ def _print_estimate(
     e = estimate(campaign, path, backend=backend, threads=threads, part=part)
     click.echo(f"{campaign!r}")
     click.echo(f"configs             {campaign.config_count:,}, {e.begun:,} of them begun")
-    least = "" if campaign.relative_stderr is None else "at least "
+    least = "" if campaign.precision is None else "at least "
     click.echo(f"trajectories        {least}{e.trajectories:,} to compute")
     click.echo(f"trajectory-steps    {least}{e.trajectory_steps:.3g}")
     click.echo(f"time                {least}about {_duration(e.seconds)} here, at {e.rate:.3g} trajectory-steps/s")
-    if campaign.relative_stderr is not None:
+    if campaign.precision is not None:
         click.echo(
             f"                    at most {campaign.replicates / 1024:,.0f} times that, if no precision is reached"
         )
