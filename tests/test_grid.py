@@ -100,19 +100,49 @@ def test_a_fixed_stepsize_degrades_faster():
         assert row.worst_excess[0] == 0.0  # the fine grid itself
         assert all(low <= high for low, high in zip(row.worst_low, row.worst_high, strict=True))
         assert all(mean <= worst for mean, worst in zip(row.mean_excess, row.worst_excess, strict=True))
-    assert report.answer(0.5)[0].startswith("constant stays within 50 % of its best with ")
-    assert report.answer(1e-9)[3] == "cosine stays within 1e-07 % of its best with 10 points per factor of 10"
+    assert report.answer(0.5)[0].startswith("constant stays within 50 % of its best suboptimality with ")
+    assert report.answer(1e-9)[3] == (
+        "cosine stays within 1e-07 % of its best suboptimality with 10 points per factor of 10 (runs in all: 3,904 "
+        "with 64 per point); with 1, 3, 10 runs per point it is not shown to, even with 10 points per factor of 10"
+    )
 
 
 def test_intervals_cover():
     """The 95 % interval of the worst excess, from 128 replicates, holds that of a long run at least 9 times in 12."""
-    arguments = {"schedules": [schedules.Linear()], "horizon": 100, "base_lr_range": (1e-3, 1.0)}
+    arguments = {"schedules": [schedules.Linear()], "horizon": 100, "base_lr_range": (1e-3, 1.0), "runs_per_point": []}
     truth = grid_robustness(NOISY, replicates=20_000, seed=99, **arguments).rows[0]
     covered = 0
     for seed in range(12):
         row = grid_robustness(NOISY, replicates=128, seed=seed, **arguments).rows[0]
         covered += row.worst_low[-1] <= truth.worst_excess[-1] <= row.worst_high[-1]
     assert covered >= 9
+
+
+def test_the_answer_counts_runs():
+    """31 learning rates in three decades: 11 at every third of them, 6 at every sixth."""
+    report = grid_robustness(NOISY, schedules=[schedules.Linear()], largest_resolution=5.0, **SMALL)
+    row = report.rows[0]
+    assert len(row.resolution) == 6
+
+    def answer(*safe):
+        """With the first so many resolutions safe, for 1, 3, 10 and all runs."""
+        high = [[0.0] * n + [1.0] * (6 - n) for n in safe]
+        few = [dataclasses.replace(one, worst_high=h) for one, h in zip(row.picks, high[:3], strict=True)]
+        changed = dataclasses.replace(row, picks=few, worst_high=high[3])
+        return dataclasses.replace(report, rows=[changed]).answer(0.5)
+
+    assert answer(0, 3, 6, 6) == [
+        "linear stays within 50 % of its best suboptimality with "
+        "3.3 points per factor of 10 (runs in all: 33 with 3 per point), or "
+        "1.7 points per factor of 10 (runs in all: 60 with 10, 384 with 64 per point)"
+        "; with 1 run per point it is not shown to, even with 10 points per factor of 10"
+    ]
+    assert answer(0, 0, 0, 0) == [
+        "linear is not shown to stay within 50 % of its best suboptimality, even with 10 points per factor of 10 and "
+        "1, 3, 10, 64 runs per point"
+    ]
+    with pytest.raises(ValueError, match=r"^runs_per_point must be one of those that were asked for, 1, 3, 10, got 2"):
+        row.coarsest(0.5, 2)
 
 
 def test_the_first_failure_ends_the_sequence():
@@ -133,7 +163,9 @@ def test_an_unsafe_resolution_is_seldom_called_safe():
     pool = np.asarray(result.samples, np.float64)
     truth = grid._excess(pool.mean(axis=1)[None], np.arange(1, 11))[0][0]
     assert np.all(np.diff(truth) > 0.02)
-    rows = [grid._row(schedules.Linear(), lr, pool[:, 128 * i : 128 * (i + 1)], 5, 100.0, i) for i in range(runs)]
+    meta = {"points_per_decade": 5, "largest_resolution": 100.0, "runs_per_point": []}
+    blocks = np.split(pool, runs, axis=1)
+    rows = [grid._row(schedules.Linear(), lr, block, {**meta, "seed": i}) for i, block in enumerate(blocks)]
     for unsafe in (2, 3, 7):
         found = [row.coarsest(truth[unsafe] * (1 - 1e-9)) for row in rows]
         assert sum(r is not None and r >= rows[0].resolution[unsafe] for r in found) <= 9
@@ -157,7 +189,7 @@ def test_diverging_learning_rates_are_infinitely_bad():
 
 
 def test_recommended_grids_keep_the_promise():
-    found = recommend_grid(NOISY, schedules.Cosine(), 0.5, largest_resolution=100.0, **SMALL)
+    found = recommend_grid(NOISY, schedules.Cosine(), 0.5, runs_per_point=None, largest_resolution=100.0, **SMALL)
     assert found.within_tolerance
     assert found.evidence.best_base_lr in found.base_lr
     assert np.allclose(np.diff(np.log10(found.base_lr)), 1 / found.points_per_decade)
@@ -165,7 +197,10 @@ def test_recommended_grids_keep_the_promise():
     assert found.evidence.worst_high[at] <= 0.5
     assert found.evidence.worst_high[at + 1] > 0.5
     strict = recommend_grid(NOISY, schedules.Cosine(), 1e-9, **SMALL)
-    assert strict.points_per_decade == pytest.approx(10)
+    assert (strict.points_per_decade, strict.within_tolerance) == (pytest.approx(10), False)  # one run is luck
+    strict = recommend_grid(NOISY, schedules.Cosine(), 1e-9, runs_per_point=None, **SMALL)
+    assert (strict.points_per_decade, strict.within_tolerance) == (pytest.approx(10), True)
+    assert strict.runs == 64 * len(strict.base_lr) == 64 * 31
     with pytest.raises(ValueError, match=r"^base_lr_range must hold the best learning rate inside"):
         recommend_grid(NOISY, schedules.Cosine(), 0.5, horizon=200, replicates=64, base_lr_range=(1e-6, 1e-4))
 
@@ -185,6 +220,12 @@ def test_recommended_grids_keep_the_promise():
         ({"largest_resolution": 1.0}, "largest_resolution must be one number"),
         ({"replicates": 1}, "replicates must be an integer in 2"),
         ({"tolerance": -1.0}, "tolerance must be one number"),
+        ({"runs_per_point": 3}, "runs_per_point must be a sequence of integers, got 3"),
+        ({"runs_per_point": [0]}, "runs_per_point must be an integer in 1"),
+        (
+            {"runs_per_point": [1, 65]},
+            "runs_per_point must be at most half of replicates, 64, got 65: raise replicates",
+        ),
         ({"metric": "loss"}, "metric must be one or more of 'suboptimality' for AbsoluteValue"),
         ({"metric": ["suboptimality"]}, "metric must be one metric"),
         ({"horizon": 0}, "horizon must be an integer"),
@@ -507,7 +548,7 @@ def test_command(tmp_path, capsys):
     assert cli.main(["grid", "--data", "breast_cancer", *CHEAP, "--output", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
     assert "LogisticRegression X: 569 x 30" in printed
-    assert "constant stays within 50 % of its best with" in printed
+    assert "constant stays within 50 % of its best suboptimality with" in printed
     assert "a point on the left of the best, where no schedule helps" in printed
     assert "linear: slope of suboptimality from 10 to 100 times its best learning rate" in printed
     names = {p.name for p in (tmp_path / "out").iterdir()}
@@ -533,6 +574,18 @@ def test_no_column_is_lost_on_a_narrow_console(terminal):
     assert "…" not in narrow
     row = report.rows[0]
     assert wide.count(_grid._percent(row.mean_excess[-1], row.mean_low[-1], row.mean_high[-1])) == 1
+
+
+def test_command_with_runs_per_point(tmp_path, capsys):
+    arguments = ["--runs-per-point", "2", "--runs-per-point", "1", "--schedule", "linear"]
+    assert cli.main(["grid", "--data", "breast_cancer", *CHEAP, *arguments, "--json", str(tmp_path / "g.json")]) == 0
+    printed = capsys.readouterr().out
+    assert "mean over offsets  mean, 1 run" in printed
+    assert "(runs in all: 7 with 1, 14 with 2, 28 with 4 per point)" in printed
+    saved = json.loads((tmp_path / "g.json").read_text())
+    assert [found["runs"] for found in saved["rows"][0]["picks"]] == saved["meta"]["runs_per_point"] == [1, 2]
+    assert cli.main(["grid", "--data", "breast_cancer", *CHEAP, "--runs-per-point", "3"]) == 2
+    assert "runs_per_point must be at most half of replicates, 2, got 3" in capsys.readouterr().err
 
 
 def test_command_on_a_file(tmp_path, capsys):

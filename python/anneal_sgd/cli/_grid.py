@@ -68,6 +68,12 @@ if TYPE_CHECKING:
     "or loss for mlp.",
 )
 @click.option("--tolerance", default=0.5, show_default=True, help="Relative excess that the answer allows.")
+@click.option(
+    "--runs-per-point",
+    type=int,
+    multiple=True,
+    help="Also look at the pick of so few runs per learning rate; repeatable. Default: 1, 3, 10.",
+)
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same JSON.")
 @click.option("--threads", type=int, help="Worker threads. Default: all cores.")
 @click.option(
@@ -101,6 +107,7 @@ def grid(
     weight_decay: float,
     metric: str | None,
     tolerance: float,
+    runs_per_point: Sequence[int],
     seed: int,
     threads: int | None,
     json_file: Path | None,
@@ -109,7 +116,8 @@ def grid(
     """How coarse may a tuning grid be? Runs a fine grid of learning rates and measures what coarser ones lose.
 
     Prints, for every schedule and a few resolutions, what the best point of a coarser grid loses, at worst and in the
-    mean over where the grid begins, and how many grid points per factor of ten keep within the tolerance.
+    mean over where the grid begins, also where it is picked by a few runs per learning rate, and how many grid points
+    per factor of ten, and runs in all, keep within the tolerance.
     """
     from ..datasets import load, make_problem
     from ..experiments.grid import DEFAULT_SCHEDULES, GridReport, grid_robustness, run_meta
@@ -140,6 +148,7 @@ def grid(
         "replicates": replicates,
         "metric": metric,
         "tolerance": tolerance,
+        "runs_per_point": runs_per_point or None,
         "momentum": momentum,
         "nesterov": nesterov,
         "weight_decay": weight_decay,
@@ -181,13 +190,17 @@ def _print_grid(report: GridReport, console: Console) -> None:
     print_lines(console, f"{meta['problem']}, T = {meta['horizon']:,}, {meta['replicates']} replicates")
     print_table(
         console,
-        f"Excess of {meta['metric']} on grids of ratio r, % (95 % intervals)",
-        ("schedule", "best lr", "r", "worst over offsets", "mean over offsets"),
+        f"Excess of {meta['metric']} of the pick on grids of ratio r, % (95 % intervals)",
+        (
+            *("schedule", "best lr", "r", "worst over offsets", "mean over offsets"),
+            *(f"mean, {runs} run{'s' if runs > 1 else ''}" for runs in meta["runs_per_point"]),
+        ),
         (cells for row in report.rows for cells in _cells(row)),
     )
     print_lines(
         console,
         "At the worst offset a point on the left of the best, where no schedule helps, and one on the right decide.",
+        f"Picked by the mean of {meta['replicates']} runs per learning rate, or of fewer where the column says so.",
         *(_slope(row, meta["metric"]) for row in report.rows),
         *report.answer(),
         *(
@@ -200,6 +213,8 @@ def _print_grid(report: GridReport, console: Console) -> None:
 
 def _cells(row: GridRow) -> list[list[str]]:
     """Lines of the table: a few resolutions."""
+    means = [(row.mean_excess, row.mean_low, row.mean_high)]
+    means += [(few.mean_excess, few.mean_low, few.mean_high) for few in row.picks]
     shown = dict.fromkeys(_nearest(row.resolution, r) for r in (2.0, 5.0, 10.0, 30.0, 100.0))
     return [
         [
@@ -207,7 +222,7 @@ def _cells(row: GridRow) -> list[list[str]]:
             f"{row.best_base_lr:.3g}" if i == 0 else "",
             f"{row.resolution[k]:.2g}" if row.resolution[k] < 10 else f"{row.resolution[k]:.0f}",
             _percent(row.worst_excess[k], row.worst_low[k], row.worst_high[k]),
-            _percent(row.mean_excess[k], row.mean_low[k], row.mean_high[k]),
+            *(_percent(mean[k], low[k], high[k]) for mean, low, high in means),
         ]
         for i, k in enumerate(shown)
     ]
@@ -217,9 +232,12 @@ def _slope(row: GridRow, metric: str) -> str:
     """How the metric grows to the right of the best, and for suboptimality what a fixed quadratic would do."""
     if math.isnan(row.right_slope):
         return f"{row.schedule}: the grid ends, or diverges, within 100 times the best learning rate"
-    interval = f"{row.right_slope:.3f} ({row.right_low:.3f}–{row.right_high:.3f})"
+    interval = f"{row.right_low:.3f}–{row.right_high:.3f}"
+    if math.isnan(row.right_low):
+        interval = "no interval: the grid ends too near to the best"
     law = f"; 1/(p+1) = {1 / (row.tail_degree + 1):.3f}" if metric == "suboptimality" else ""
-    return f"{row.schedule}: slope of {metric} from 10 to 100 times its best learning rate {interval}{law}"
+    where = "from 10 to 100 times its best learning rate"
+    return f"{row.schedule}: slope of {metric} {where} {row.right_slope:.3f} ({interval}){law}"
 
 
 def _percent(value: float, low: float, high: float) -> str:

@@ -1,6 +1,7 @@
 """Ready experiments: what the command line runs, as functions that return their results."""
 
 from .. import datasets
+from ._picks import Picks
 from .grid import GridRecommendation, GridReport, GridRow, grid_robustness, recommend_grid
 from .minimax import MinimaxReport, MinimaxRow, minimax_robustness
 from .validate import RateReport, RateRow, validate_rates
@@ -11,6 +12,7 @@ __all__ = [
     "GridRow",
     "MinimaxReport",
     "MinimaxRow",
+    "Picks",
     "RateReport",
     "RateRow",
     "datasets",

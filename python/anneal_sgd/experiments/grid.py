@@ -18,8 +18,11 @@ Intervals come from a bootstrap over replicates (2.5 and 97.5 % percentiles), wh
 points. Their upper end, by which resolutions are judged, lay below the truth in at most 2.6 % of 500 runs with 128
 replicates, the lower one above it in up to 12 % (docs/grid.md). All configs see the same minibatches (common random
 numbers), so differences between learning rates are sharp. A config of which a replicate diverges counts as infinitely
-bad. Sub-grids end where the range does: a best learning rate closer to an end than a
-resolution can make the worst excess of that resolution too large.
+bad. Sub-grids end where the range does: a best learning rate closer to an end than a resolution can make the worst
+excess of that resolution too large.
+
+That is the pick of all replicates. People have one run per learning rate, or a few: what their pick loses is reported
+too (``Picks``), from the same samples.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ from .._core import STREAM_VERSION, __version__
 from .._simulate import simulate_quietly
 from ..problems import Problem
 from ..schedules import Schedule
+from ._picks import Picks, picks
 
 Floats = NDArray[np.float64]
 
@@ -52,6 +56,7 @@ BASE_LR_RANGE = (1e-4, 1e2)
 POINTS_PER_DECADE = 10
 LARGEST_RESOLUTION = 100.0
 TOLERANCE = 0.5
+RUNS_PER_POINT = (1, 3, 10)
 BOOTSTRAPS = 1000
 _INTERVAL = (2.5, 97.5)  # percentiles
 _ACCURACIES = ("test_accuracy",)  # metrics of which more is better: 1 − accuracy is minimised
@@ -82,21 +87,32 @@ class GridRow:
     right_slope: float  #: d log metric / d log base_lr from 10 to 100 times the best; nan where the grid ends before
     right_low: float  #: nan where the grid ends before for the best of some bootstrap sample
     right_high: float
+    picks: list[Picks]  #: for each of ``runs_per_point``
 
-    def coarsest(self, tolerance: float) -> float | None:
+    def coarsest(self, tolerance: float, runs_per_point: int | None = None) -> float | None:
         """The largest resolution up to which the worst excess, at the upper end of its interval, stays within it.
 
         None where not even the first one does. Although many resolutions are looked at, the probability that one
         called safe is not stays that of one upper end, nominally 2.5 %: resolutions are tested in a fixed order, from
         fine to coarse, up to the first that fails. To call any unsafe one safe, the first unsafe one of that order must
         pass, a single test (Maurer, Hothorn and Lehmacher 1995). No correction is needed, nor that the excess grows.
+
+        ``runs_per_point``: of so many runs per learning rate, one of those that were asked for; None: of all.
         """
+        worst_high = self.worst_high if runs_per_point is None else self._picks_of(runs_per_point).worst_high
         within = None
-        for resolution, high in zip(self.resolution, self.worst_high, strict=True):
+        for resolution, high in zip(self.resolution, worst_high, strict=True):
             if not high <= tolerance:
                 break
             within = resolution
         return within
+
+    def _picks_of(self, runs: int) -> Picks:
+        for found in self.picks:
+            if found.runs == runs:
+                return found
+        known = ", ".join(str(found.runs) for found in self.picks) or "none"
+        raise ValueError(f"runs_per_point must be one of those that were asked for, {known}, got {runs}")
 
     def at_end(self) -> bool:
         """Whether the best learning rate is the first or the last of the grid, so that the range was too narrow."""
@@ -116,13 +132,17 @@ class GridReport:
     meta: dict[str, Any] = field(default_factory=dict)
 
     def answer(self, tolerance: float | None = None) -> list[str]:
-        """A sentence per schedule: how many grid points per factor of ten keep within the tolerance."""
+        """A sentence per schedule: how many points per factor of ten, and runs in all, keep within the tolerance.
+
+        At the worst offset, by the upper ends of the intervals; with a few runs per learning rate, in the mean over
+        what these may be.
+        """
         share = self.meta["tolerance"] if tolerance is None else tolerance
-        return [_sentence(row, share, self.meta["points_per_decade"]) for row in self.rows]
+        return [_sentence(row, share, self.meta) for row in self.rows]
 
     def to_json(self) -> str:
         """Rows and meta data as JSON: the same seed and options give the same text. Infinity is written as null."""
-        rows = [{name: _plain(value) for name, value in asdict(row).items()} for row in self.rows]
+        rows = [_plain(asdict(row)) for row in self.rows]
         return json.dumps({"meta": self.meta, "rows": rows}, indent=1, allow_nan=False) + "\n"
 
 
@@ -133,6 +153,8 @@ class GridRecommendation:
     resolution: float  #: ratio of neighbouring learning rates; of the fine grid where ``within_tolerance`` is False
     points_per_decade: float
     base_lr: list[float]  #: the grid, through the best learning rate found
+    runs_per_point: int
+    runs: int  #: in all: those of every learning rate of ``base_lr``
     within_tolerance: bool
     evidence: GridRow
 
@@ -148,6 +170,7 @@ def grid_robustness(
     replicates: int = 128,
     metric: str | None = None,
     tolerance: float = TOLERANCE,
+    runs_per_point: Sequence[int] | None = None,
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
@@ -169,6 +192,8 @@ def grid_robustness(
         metric: what is minimised, as ``simulate`` names it; of "test_accuracy", one minus it. Default: that of the
             problem, the suboptimality where a minimum can be known.
         tolerance: the relative excess that the answer allows.
+        runs_per_point: numbers of runs per learning rate of which the pick is looked at, beside that of all
+            replicates; at most half of them. Default: those of 1, 3 and 10 that are. From the same samples.
         momentum: with ``nesterov`` and ``weight_decay``, as for ``simulate``.
         nesterov: see there.
         weight_decay: see there.
@@ -191,6 +216,8 @@ def grid_robustness(
     ['constant', 'inverse_sqrt', 'linear', 'cosine', 'polynomial(3)']
     >>> report.rows[0].worst_excess[-1] > 2 * report.rows[3].worst_excess[-1]
     True
+    >>> [picks.runs for picks in report.rows[0].picks]
+    [1, 3, 10]
     """
     meta = run_meta(
         problem,
@@ -202,6 +229,7 @@ def grid_robustness(
         replicates=replicates,
         metric=metric,
         tolerance=tolerance,
+        runs_per_point=runs_per_point,
         momentum=momentum,
         nesterov=nesterov,
         weight_decay=weight_decay,
@@ -233,7 +261,7 @@ def grid_robustness(
         samples = np.asarray(result.samples, np.float64)
         if meta["metric"] in _ACCURACIES:
             samples = 1.0 - samples
-        rows.append(_row(schedule, grid, samples, points_per_decade, largest_resolution, seed))
+        rows.append(_row(schedule, grid, samples, meta))
         if on_row is not None:
             on_row(rows[-1])
     return GridReport(rows, meta)
@@ -250,6 +278,7 @@ def run_meta(
     replicates: int,
     metric: str | None,
     tolerance: float,
+    runs_per_point: Sequence[int] | None,
     momentum: float,
     nesterov: bool,
     weight_decay: float,
@@ -264,6 +293,7 @@ def run_meta(
     kept_metric = type(problem)._METRICS[0] if metric is None else metric
     if not isinstance(kept_metric, str):
         raise ValueError(f"metric must be one metric, got {_validate.shown(metric)}")
+    repeats = _validate.integer("replicates", replicates, lowest=2, highest=2**32)
     return {
         "experiment": "grid",
         "problem": repr(problem),
@@ -272,9 +302,10 @@ def run_meta(
         "points_per_decade": int(points_per_decade),
         "largest_resolution": float(largest_resolution),
         "horizon": _validate.integer("horizon", horizon, lowest=1, highest=_validate.LARGEST_UINT32),
-        "replicates": _validate.integer("replicates", replicates, lowest=2, highest=2**32),
+        "replicates": repeats,
         "metric": kept_metric,
         "tolerance": _validate.real("tolerance", tolerance, _validate.POSITIVE),
+        "runs_per_point": _runs_per_point(runs_per_point, repeats),
         "momentum": _validate.real("momentum", momentum, _validate.NON_NEGATIVE),
         "nesterov": _validate.flag("nesterov", nesterov),
         "weight_decay": _validate.real("weight_decay", weight_decay, _validate.NON_NEGATIVE),
@@ -285,15 +316,40 @@ def run_meta(
     }
 
 
+def _runs_per_point(wanted: Sequence[int] | None, replicates: int) -> list[int]:
+    """In order, each once."""
+    if wanted is None:
+        return [runs for runs in RUNS_PER_POINT if 2 * runs <= replicates]
+    if not isinstance(wanted, Sequence) or isinstance(wanted, str):
+        raise ValueError(f"runs_per_point must be a sequence of integers, got {_validate.shown(wanted)}")
+    given = {_validate.integer("runs_per_point", runs, lowest=1, highest=2**31) for runs in wanted}
+    if given and 2 * max(given) > replicates:
+        raise ValueError(
+            f"runs_per_point must be at most half of replicates, {replicates // 2}, got {max(given)}: raise replicates "
+            f"to {2 * max(given)}"
+        )
+    return sorted(given)
+
+
 def recommend_grid(
-    problem: Problem, schedule: Schedule, tolerance: float = TOLERANCE, **arguments: Any
+    problem: Problem,
+    schedule: Schedule,
+    tolerance: float = TOLERANCE,
+    *,
+    runs_per_point: int | None = 1,
+    **arguments: Any,
 ) -> GridRecommendation:
-    """The coarsest grid of learning rates whose best point is within the tolerance of the best, wherever it begins.
+    """The coarsest grid of learning rates whose pick is within the tolerance of the best, wherever it begins.
+
+    The pick is the learning rate with the smallest mean of ``runs_per_point`` runs, and is within the tolerance in the
+    mean over what these runs may be.
 
     Args:
         problem: any problem of this package.
         schedule: the schedule to tune.
         tolerance: relative excess of the metric, such as 0.1; judged at the upper end of the 95 % interval.
+        runs_per_point: how many runs every learning rate gets, at most half of ``replicates``; None: as many as there
+            are replicates.
         arguments: further ones of ``grid_robustness``.
 
     Raises:
@@ -301,24 +357,30 @@ def recommend_grid(
 
     >>> from anneal_sgd import problems, schedules
     >>> problem = problems.Quadratic(curvature=1.0, noise="gaussian", noise_std=1.0)
-    >>> grid = recommend_grid(problem, schedules.Cosine(), 0.5, horizon=100, replicates=512, base_lr_range=(1e-4, 10.0))
-    >>> grid.within_tolerance, grid.points_per_decade < 5
-    (True, True)
+    >>> options = {"horizon": 100, "replicates": 512, "base_lr_range": (1e-4, 10.0)}
+    >>> grid = recommend_grid(problem, schedules.Cosine(), 0.5, runs_per_point=30, **options)
+    >>> grid.within_tolerance, grid.points_per_decade < 5, grid.runs == 30 * len(grid.base_lr)
+    (True, True, True)
     """
-    report = grid_robustness(problem, schedules=(schedule,), tolerance=tolerance, **arguments)
+    few = () if runs_per_point is None else (runs_per_point,)
+    report = grid_robustness(problem, schedules=(schedule,), tolerance=tolerance, runs_per_point=few, **arguments)
     row = report.rows[0]
     if row.at_end():
         raise ValueError(
             f"base_lr_range must hold the best learning rate inside, got it at {row.best_base_lr:.3g}, an end"
         )
-    found = row.coarsest(tolerance)
+    found = row.coarsest(tolerance, runs_per_point)
     resolution = row.base_lr[1] / row.base_lr[0] if found is None else found
     step = round(math.log(resolution) / math.log(row.base_lr[1] / row.base_lr[0]))
     offset = row.base_lr.index(row.best_base_lr) % step
+    base_lr = row.base_lr[offset::step]
+    runs = report.meta["replicates"] if runs_per_point is None else runs_per_point
     return GridRecommendation(
         resolution=resolution,
         points_per_decade=1 / math.log10(resolution),
-        base_lr=row.base_lr[offset::step],
+        base_lr=base_lr,
+        runs_per_point=runs,
+        runs=runs * len(base_lr),
         within_tolerance=found is not None,
         evidence=row,
     )
@@ -351,10 +413,9 @@ def _steps(resolution: float, points_per_decade: int) -> int:
     return math.floor(math.log10(resolution) * points_per_decade + 1e-9)
 
 
-def _row(
-    schedule: Schedule, grid: Floats, samples: Floats, points_per_decade: int, largest_resolution: float, seed: int
-) -> GridRow:
+def _row(schedule: Schedule, grid: Floats, samples: Floats, meta: dict[str, Any]) -> GridRow:
     replicates = samples.shape[1]
+    points_per_decade, name = meta["points_per_decade"], schedule.name.encode()
     diverged = np.sum(~np.isfinite(samples), axis=1)
     stable = diverged == 0
     finite = np.where(stable[:, None], samples, 0.0)
@@ -362,13 +423,13 @@ def _row(
     stderr = np.where(stable, finite.std(axis=1, ddof=1) / math.sqrt(replicates), np.inf)
     if not stable.any():
         raise ValueError(f"base_lr_range must hold learning rates that do not diverge, got none for {schedule.name}")
-    rng = np.random.default_rng([seed, *schedule.name.encode()])
+    rng = np.random.default_rng([meta["seed"], *name])
     share = np.full(replicates, 1 / replicates)
     resampled = np.empty((BOOTSTRAPS, grid.size))
     for first in range(0, BOOTSTRAPS, _BOOTSTRAPS_AT_ONCE):  # few, for their weights to fit in memory
         weights = rng.multinomial(replicates, share, size=_BOOTSTRAPS_AT_ONCE) / replicates
         resampled[first : first + _BOOTSTRAPS_AT_ONCE] = np.where(stable, weights @ finite.T, np.inf)
-    steps = np.arange(1, _steps(largest_resolution, points_per_decade) + 1)
+    steps = np.arange(1, _steps(meta["largest_resolution"], points_per_decade) + 1)
     resolution = 10.0 ** (steps / points_per_decade)
     worst, average = _excess(mean[None], steps)
     worst_resampled, average_resampled = _excess(resampled, steps)
@@ -396,6 +457,15 @@ def _row(
         right_slope=float(_right_slopes(mean[None], grid)[0]),
         right_low=float(right_low),
         right_high=float(right_high),
+        picks=[
+            picks(
+                np.where(np.isfinite(samples), samples, np.inf),
+                runs,
+                steps,
+                np.random.default_rng([meta["seed"], runs, *name]),
+            )
+            for runs in meta["runs_per_point"]
+        ],
     )
 
 
@@ -431,20 +501,36 @@ def _right_slope(means: Floats, grid: Floats, best: int) -> Floats:
     return np.asarray(np.log(values) @ x / (x @ x))
 
 
-def _sentence(row: GridRow, tolerance: float, finest: int) -> str:
-    resolution = row.coarsest(tolerance)
-    within = f"within {100 * tolerance:.3g} % of its best"
-    if resolution is None:
-        return f"{row.schedule} needs more than {finest} points per factor of 10 to stay {within}"
+def _sentence(row: GridRow, tolerance: float, meta: dict[str, Any]) -> str:
+    numbers: dict[float | None, list[int]] = {}  # of runs per point, by the coarsest resolution
+    for runs in [*meta["runs_per_point"], None]:
+        numbers.setdefault(row.coarsest(tolerance, runs), []).append(meta["replicates"] if runs is None else runs)
+    failing = numbers.pop(None, [])
+    grids = []
+    for resolution, each in numbers.items():
+        step = round(math.log10(resolution or 1.0) * meta["points_per_decade"])
+        points = math.ceil(len(row.base_lr) / step)
+        in_all = ", ".join(f"{points * runs:,} with {runs}" for runs in each)
+        grids.append(f"{_points(10 ** (step / meta['points_per_decade']))} (runs in all: {in_all} per point)")
+    within = f"within {100 * tolerance:.3g} % of its best {meta['metric']}"
+    finest = _points(10 ** (1 / meta["points_per_decade"]))
+    few = f"{', '.join(map(str, failing))} run{'s' if failing != [1] else ''} per point"
+    if not grids:
+        return f"{row.schedule} is not shown to stay {within}, even with {finest} and {few}"
+    missed = f"; with {few} it is not shown to, even with {finest}" if failing else ""
+    return f"{row.schedule} stays {within} with {', or '.join(grids)}{missed}"
+
+
+def _points(resolution: float) -> str:
     points = 1 / math.log10(resolution)
     if points >= 0.95:
-        number = f"{points:.2g} point{'s' if points > 1.05 else ''} per factor of 10"
-    else:
-        number = f"1 point per factor of {resolution:.3g}"
-    return f"{row.schedule} stays {within} with {number}"
+        return f"{points:.2g} point{'s' if points > 1.05 else ''} per factor of 10"
+    return f"1 point per factor of {resolution:.3g}"
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
     if isinstance(value, float):
