@@ -362,6 +362,7 @@ def test_value_is_recorded_where_the_minimum_is_not_known():
         ({"projection": ("box", 2.0, 3.0)}, ValueError, "x0 must lie in the box"),
         ({"projection": ("ball", 0.1)}, ValueError, "x0 must lie in the ball"),
         ({"minimum": np.nan}, ValueError, "minimum must be one number"),
+        ({"minimum": "find"}, ValueError, "minimum must be one number, 'solve' or None, got 'find'"),
         ({"gradient": lambda x, a: a * x}, ValueError, "gradient must be the derivative of f, got"),
         ({"gradient": 3}, TypeError, "gradient must be a function of x or a text, got 3"),
         ({"gradient": "a * y"}, ValueError, "gradient must have no name 'y', at column 5"),
@@ -374,6 +375,57 @@ def test_value_is_recorded_where_the_minimum_is_not_known():
 def test_bad_arguments(changes, error, message):
     with pytest.raises(error, match=message):
         example(**changes)
+
+
+SOLVED = {
+    "a parabola": (lambda x: np.sum((x - 3) ** 2) + 2, {"x0": [0.0, 9.0]}, 2.0),
+    "a valley": (lambda x: 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2, {"x0": [-1.2, 1.0]}, 0.0),
+    "a corner": (lambda x: x[0] + 2 * x[1] + x[0] ** 2, {"x0": [0.5, 0.5], "projection": ("box", 0.25, 1.0)}, 0.8125),
+    "an edge": (lambda x: 3 * x[0] + 4 * x[1], {"x0": [0.0, 0.0], "projection": ("ball", 2.0)}, -10.0),
+    "a parameter": (
+        lambda x, a: a * (np.exp(x[0]) - 2 * x[0]),
+        {"x0": 0.0, "parameters": {"a": 3.0}},
+        6 - 6 * np.log(2),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SOLVED)
+def test_a_minimum_is_looked_for(name):
+    f, arguments, right = SOLVED[name]
+    problem = problems.Custom(f, minimum="solve", **arguments)
+    assert problem.minimum == pytest.approx(right, abs=1e-7)
+    assert pickle.loads(pickle.dumps(problem)) == problem
+    assert problem != problems.Custom(f, minimum=problem.minimum, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("f", "why"),
+    [
+        (lambda x: np.sum(np.sin(40 * x) + 0.01 * (x - 0.3) ** 2), r"searches from 12 starts end at"),
+        (lambda x: x[0], "f has kinks, falls without end"),
+    ],
+)
+def test_a_minimum_in_doubt_is_refused(f, why):
+    problem = problems.Custom(f, x0=np.ones(6), minimum="solve")
+    with pytest.raises(ValueError, match=f"minimum must be given as a number, it was not found: {why}"):
+        problem.minimum  # noqa: B018
+    assert simulate(problem, schedules.Linear(), base_lr=1e-3, horizon=3, replicates=2, metric="value").mean < 9
+
+
+def test_a_campaign_keeps_a_minimum_that_was_found(tmp_path):
+    def made():
+        return problems.Custom(
+            lambda x: np.sum((x - 1) ** 2), x0=[0.0], minimum="solve", noise="rademacher", noise_std=1.0
+        )
+
+    call = {"base_lr": [0.1], "horizon": [20]}
+    first = Campaign(made(), [schedules.Linear()], replicates=1024, **call).run(tmp_path / "s.db")
+    other = made()
+    other._take_minimum(-1.0)  # as another version of the solver might
+    more = Campaign(other, [schedules.Linear()], replicates=2048, **call).run(tmp_path / "s.db")
+    assert other.minimum == made().minimum
+    assert np.isclose(more.mean, first.mean, rtol=0.2).all()
 
 
 def test_f_must_be_a_function_or_a_text():

@@ -185,7 +185,7 @@ class Plan:
         if "suboptimality" not in self.metrics:
             return {}
         pairs = zip(self.digests, self.problems, strict=True)
-        return {digest: problem for digest, problem in pairs if problem._SOLVES_FOR_MINIMUM}
+        return {digest: problem for digest, problem in pairs if problem._solves_for_minimum}
 
     def description(self) -> Description:
         """What a reader of results needs besides the numbers."""

@@ -36,8 +36,6 @@ class Problem(ABC):
     _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality",)
     """What can be recorded; the first is the default."""
     _TAKES_MOMENTUM: ClassVar[bool] = False
-    _SOLVES_FOR_MINIMUM: ClassVar[bool] = False
-    """Whether f* comes from a solver, whose last bits depend on its version."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         """TypeError: a formula of one's own."""
@@ -55,9 +53,14 @@ class Problem(ABC):
     def minimum(self) -> float:
         """f*: the smallest value of f on the set."""
 
+    @property
+    def _solves_for_minimum(self) -> bool:
+        """Whether f* comes from a solver, whose last bits depend on its version."""
+        return False
+
     def _take_minimum(self, minimum: float) -> None:
         """Take f* as known, where it would come from a solver."""
-        if self._SOLVES_FOR_MINIMUM:
+        if self._solves_for_minimum:
             self.__dict__["minimum"] = minimum
 
     @abstractmethod

@@ -62,7 +62,6 @@ class DataProblem(Problem):
     )
     _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality", "loss", "test_loss", "test_accuracy")
     _TAKES_MOMENTUM: ClassVar[bool] = True
-    _SOLVES_FOR_MINIMUM: ClassVar[bool] = True
     _loss: ClassVar[_core.Loss]
     _classifies: ClassVar[bool] = True
 
@@ -96,6 +95,10 @@ class DataProblem(Problem):
     def test(self) -> tuple[NDArray[Any], FloatArray] | None:
         """Features and targets held out."""
         return None if self._test is None else (self._test.features, self._test.targets)
+
+    @property
+    def _solves_for_minimum(self) -> bool:
+        return True
 
     @cached_property
     def minimum(self) -> float:
