@@ -1,4 +1,4 @@
-"""Examples of README and theory page print what is shown there, and their commands exist."""
+"""Examples of README, theory page and validation page print what is shown there, and their commands exist."""
 
 import contextlib
 import io
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/theory.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/theory.md", "docs/validate.md"])
 def test_example_prints_what_is_shown(document):
     page = (ROOT / document).read_text(encoding="utf-8")
     code, shown = re.search(r"```python\n(.*?)```.*?```text\n(.*?)```", page, re.DOTALL).groups()

@@ -123,6 +123,23 @@ def test_the_plateau_of_a_norm():
     assert abs(result.mean - eta / 2) < 4 * result.stderr
 
 
+@pytest.mark.parametrize("schedule", [schedules.Constant(), schedules.Linear(), schedules.InverseSqrt()])
+def test_the_logarithm_of_a_fixed_stepsize(schedule):
+    """The function of docs/validate.md, against the sum that it leaves; for a fixed stepsize 3/64 ln T + O(1)."""
+    left = []
+    for horizon in (16, 64):
+        a = 1 / (8 * np.arange(horizon, 0, -1.0))
+        pieces = np.tril(np.tile(a, (horizon + 1, 1)), -1) - 0.5 * np.eye(horizon + 1, horizon)
+        problem = problems.Custom(lambda x, pieces=pieces: np.max(pieces @ x), x0=np.zeros(horizon))
+        options = {"horizon": horizon, "replicates": 1, "metric": "value", "dtype": "float64"}
+        left.append(float(simulate(problem, schedule, base_lr=0.25, **options).mean) / 0.25)
+        h = schedule.values(horizon)
+        later = np.cumsum(h[::-1])[::-1] - h
+        assert left[-1] == pytest.approx(np.sum(a * (h / 2 - a * later)), rel=1e-5)
+    if schedule == schedules.Constant():
+        assert left[1] - left[0] == pytest.approx(3 / 64 * math.log(4), abs=0.001)
+
+
 @pytest.mark.parametrize("setting", ["spread", "norm"])
 def test_the_exponents_hold_in_several_dimensions(setting, monkeypatch):
     monkeypatch.setitem(validate.PRESETS, "quick", validate._Size(4000, 1, 32, 4096 if setting == "norm" else 1024))
