@@ -63,6 +63,20 @@ def bench(
     click.echo("|---|---|---|---|---|---|---|")
     workers = threads or runtime.cpu_count()
     rows: list[Timing] = []
+    calls: dict[str, float] = {}
+    tables: dict[str, list[Timing]] = {}
+
+    def save() -> None:
+        if json_file is not None:
+            report: dict[str, Any] = {
+                "machine": told,
+                "rows": [row.to_dict() for row in rows],
+                "tiny_calls": calls,
+                "costs": paid,
+                "scaling": {name: [row.to_dict() for row in some] for name, some in tables.items()},
+            }
+            write_text(json_file, json.dumps(report, indent=1) + "\n")
+
     for case in cases:
         if names and case.name not in names:
             continue
@@ -74,7 +88,8 @@ def bench(
         rows += found
         for row in found:
             click.echo(_line(row, found[0]))
-    calls = {} if names else tiny_calls(20 if tiny else 2000, gpu=gpu)
+        save()  # what is known when a machine's time is up
+    calls.update({} if names else tiny_calls(20 if tiny else 2000, gpu=gpu))
     for name, seconds in calls.items():
         click.echo(f"\n{name}, 1 config, 64 replicates, 10 steps: {1e6 * seconds:.1f} us")
     if paid:
@@ -84,21 +99,12 @@ def bench(
         click.echo(
             f"\nPeak memory of a process, {count} trajectories, moments only: {paid['peak_memory'] / 1e6:.0f} MB"
         )
-    tables: dict[str, list[Timing]] = {}
     for series in SCALING if scaling else ():
         tables[series.name] = scale(series, rounds=rounds, tiny=tiny)
         click.echo(f"\n{series.note}\n\n| {series.size} | G {tables[series.name][0].unit}/s | ns |\n|---|---|---|")
         for size, row in zip(series.sizes, tables[series.name], strict=True):
             click.echo(f"| {size:,} | {row.rate / 1e9:.3g} | {1e9 / row.rate:.3g} |")
-    if json_file is not None:
-        report: dict[str, Any] = {
-            "machine": told,
-            "rows": [row.to_dict() for row in rows],
-            "tiny_calls": calls,
-            "costs": paid,
-            "scaling": {name: [row.to_dict() for row in some] for name, some in tables.items()},
-        }
-        write_text(json_file, json.dumps(report, indent=1) + "\n")
+    save()
     disagreeing = [row for row in rows if row.disagreement]
     for row in disagreeing:
         click.echo(f"NOT IN AGREEMENT: {row.case}, {row.what}: {row.disagreement}", err=True)
