@@ -14,7 +14,7 @@ help:
 	@echo "make lint       formatter, linter, type and stub checkers, changing nothing"
 	@echo "make format     reformat C++ and Python"
 	@echo "make sanitize   the test suite under the address and undefined-behaviour sanitizers"
-	@echo "make gpu-check  on a machine with an NVIDIA GPU: build, tests, sanitizers, benchmark; report in out/gpu/"
+	@echo "make gpu-check  on a machine with an NVIDIA GPU: all that it can say, in stages; page in out/gpu/"
 	@echo "make clean      remove .venv, build/ and out/"
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
@@ -69,8 +69,9 @@ sanitize:
 	$(SANITIZED)/bin/python -m pytest -p no:cacheprovider $(PYTEST_ARGS)
 
 # Uses PYTHON itself and no network: machines with a GPU often have neither pip's index nor a need for a .venv.
+# STAGE=1, or STAGE="headline profile": those stages alone (bench/gpu_check.py).
 gpu-check:
-	PYTHON=$(PYTHON) bench/gpu_check.sh out/gpu
+	$(PYTHON) bench/gpu_check.py --output out/gpu $(STAGE)
 
 clean:
 	rm -rf $(VENV) build out

@@ -3,54 +3,26 @@
 import os
 import re
 import subprocess
-import venv
-from importlib import metadata
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 import anneal_sgd
 from anneal_sgd import _core
+from environments import environment, link, site_packages
 
 ROOT = Path(__file__).parent.parent
 
 
-def required(*names):
-    """These distributions and all that they require here."""
-    found, wanted = {}, list(names)
-    while wanted:
-        name = canonicalize_name(wanted.pop())
-        if name in found:
-            continue
-        found[name] = metadata.distribution(name)
-        needs = map(Requirement, found[name].requires or ())
-        wanted += [need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
-    return found.values()
-
-
-def link(sources, folder):
-    for source in sources:
-        if source.exists() and not (folder / source.name).exists():
-            (folder / source.name).symlink_to(source)
-
-
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """The interpreter of an environment that has links to what is installed here: no index is asked."""
+    """The interpreter of the environment, which has this package too."""
     folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, symlinks=True)
-    site = next(folder.glob("lib/python*/site-packages"))
-    for distribution in required("numpy", "pytest"):
-        if distribution.files is None:
-            pytest.skip(f"{distribution.name} does not list its files, so that it cannot be linked")
-        tops = {file.parts[0] for file in distribution.files} - {"..", "__pycache__"}
-        link([Path(distribution.locate_file(top)) for top in tops], site)
-    package = site / "anneal_sgd"
+    python = environment(folder, "numpy", "pytest")
+    package = site_packages(folder) / "anneal_sgd"
     package.mkdir()
     link([Path(_core.__file__), *Path(anneal_sgd.__file__).parent.iterdir()], package)
-    return folder / "bin" / "python"
+    return python
 
 
 def run_pytest(python, *arguments):

@@ -1,0 +1,44 @@
+"""Environments of chosen packages, made of links to what is installed here: no index is asked."""
+
+import venv
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+
+def required(*names):
+    """These distributions and all that they require here."""
+    found, wanted = {}, list(names)
+    while wanted:
+        name = canonicalize_name(wanted.pop())
+        if name in found:
+            continue
+        found[name] = metadata.distribution(name)
+        needs = map(Requirement, found[name].requires or ())
+        wanted += [need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
+    return found.values()
+
+
+def link(sources, folder):
+    for source in sources:
+        if source.exists() and not (folder / source.name).exists():
+            (folder / source.name).symlink_to(source)
+
+
+def environment(folder, *names):
+    """The interpreter of an environment that has these distributions and what they require."""
+    venv.create(folder, symlinks=True)
+    site = site_packages(folder)
+    for distribution in required(*names):
+        if distribution.files is None:
+            pytest.skip(f"{distribution.name} does not list its files, so that it cannot be linked")
+        tops = {file.parts[0] for file in distribution.files} - {"..", "__pycache__"}
+        link([Path(distribution.locate_file(top)) for top in tops], site)
+    return folder / "bin" / "python"
+
+
+def site_packages(folder):
+    return next(folder.glob("lib/python*/site-packages"))
