@@ -27,6 +27,7 @@ DATA_CASES = 400
 LARGE_CASES = 20
 ORDERED_CASES = 30
 WEIGHTED_CASES = 70
+PROGRAM_CASES = 70
 EMULATED_STRIDE = 7  # every seventh case runs on the emulated device too
 
 NOISES = ("none", "rademacher", "gaussian", "uniform")
@@ -76,6 +77,22 @@ MODELS: dict[str, dict[str, Any]] = {
     "MLP": {"hidden": (18,), "activation": "tanh"},
     "MLP of two hidden layers": {"hidden": (5, 33), "activation": "relu"},
 }
+PROGRAMS = {  # with parameters a, one number, and b, as many as coordinates
+    "powers": "a * sum(abs(x) ** 1.5) + sum(x ** 4) + sum((2 + b * x) ** -0.3)",
+    "norms": "norm(x - b) + a * max(abs(x)) + dot(b, x)",
+    "smooth": "sum(exp(a * x) + sqrt(1 + b * b * x * x))",
+    "waves": "sum(sin(a + x) * cos(b * x)) + sum(tanh(x))",
+    "logs": "sum(log(1 + exp(-b * x))) + a * min(x * b)",
+    "branches": "sum(where(x > b, x ** 3, a * x * x)) + sum(clip(x, -0.5, 0.5) ** 2)",
+    "neighbours": "sum((x[:1] - x[-1:] ** 2) ** 2) + a * sum(x[::-1] * x) + sum(abs(x - b))",
+}
+OWN_NOISES = (
+    *NOISES,
+    "draw.student_t(3.0)",
+    "a * draw.laplace() + x * draw.rademacher()",
+    "0.1 * draw.stable(1.5) + draw.uniform(size=())",
+    "draw.weibull(0.7) - 1 + 0.1 * draw.exponential()",
+)
 SAMPLINGS = ("with_replacement", "reshuffling", "sequential")
 ROWS = (2, 3, 16, 29, 130)
 COLUMNS = (1, 3, 15, 16, 17, 33)
@@ -107,6 +124,8 @@ def cases() -> Iterator[Case]:
         yield _on_data(f"ordered {number:03}", ("sequential",))
     for number in range(WEIGHTED_CASES):
         yield _on_data(f"weighted {number:03}", SAMPLINGS, weighted=True)
+    for number in range(PROGRAM_CASES):
+        yield _program(f"program {number:03}")
 
 
 def hash_of(result: Result) -> str:
@@ -277,3 +296,28 @@ def _on_data(case: str, samplings: Sequence[str], *, weighted: bool = False) -> 
         f"{case}: {model} {shape}, {step}, {words}",
         partial(simulate_quietly, several, arguments.pop("schedule"), **arguments),
     )
+
+
+def _program(case: str) -> Case:
+    name, noise = _pick(case, "function", list(PROGRAMS)), _pick(case, "noise", OWN_NOISES)
+    set_kind, d = _pick(case, "set", SETS), _pick(case, "dimension", DIMENSIONS)
+    words, arguments = _call(case, HORIZONS, REPLICATES)
+    made = []
+    for i in range(_pick(case, "problems", (1, 1, 2))):
+        numbers = partial(_numbers, f"{case} problem {i}")
+        box = ("box", numbers("lower", -0.8, -0.4, d), numbers("upper", 0.3, 0.9, d))
+        options: dict[str, Any] = {"noise": noise}
+        if noise in NOISES[1:]:
+            options["noise_std"] = numbers("noise_std", 0.2, 1.0, d)
+        made.append(
+            problems.Custom(
+                PROGRAMS[name],
+                dimension=d,
+                parameters={"a": _number(f"{case} problem {i}", "a", 0.2, 1.0), "b": numbers("b", -1, 1, d)},
+                x0=numbers("x0", -0.3, 0.3, d),
+                projection={"none": None, "box": box, "ball": ("ball", 0.4 * d**0.5)}[set_kind],
+                **options,
+            )
+        )
+    key = f"{case}: {len(made)} {name}, noise {noise}, {set_kind} set, dimension {d}, {words}"
+    return Case(key, partial(simulate_quietly, made, arguments.pop("schedule"), metric="value", **arguments))
