@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 
@@ -107,9 +109,12 @@ def test_command_line(tmp_path):
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, "COLUMNS": "30"},
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "minimax(10)" in done.stdout
+    _, headings, first, *_ = done.stdout.splitlines()
+    assert headings.split()[-1] == "simulated"
+    assert re.search(r"minimax\(10\) .* \d\.\d{3} ± \d\.\d{3}$", first.rstrip())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["minimax.json", "minimax.png", "minimax.svg", "minimax.txt"]
     told = json.loads((tmp_path / "minimax.json").read_text())
     assert [row["schedule"] for row in told["rows"]] == ["minimax(10)", "polynomial(1.95)", "wsd(0.2, linear)"]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from .. import schedules
 from . import _signals
-from ._shared import check_files, progress_bar, write
+from ._shared import check_files, print_table, progress_bar, write
 
 if TYPE_CHECKING:
     from ..experiments import MinimaxReport, MinimaxRow
@@ -107,25 +106,23 @@ def _plot(report: MinimaxReport, output: Path) -> None:
 
 def _print_table(report: MinimaxReport, console: Console) -> None:
     meta = report.meta
-    table = Table(
-        title=f"Largest value over [1, R], in DG/√T; T = {meta['horizon']:,}, {meta['noise']} noise, ± 95 %",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        padding=(0, 2, 0, 0),
-        pad_edge=False,
+    print_table(
+        console,
+        f"Largest value over [1, R], in DG/√T; T = {meta['horizon']:,}, {meta['noise']} noise, ± 95 %",
+        ("R", "setting", "schedule", "bound", "worst case", "simulated"),
+        _cells(report.rows),
     )
-    for heading in ("R", "setting", "schedule", "bound", "worst case", "simulated"):
-        table.add_column(heading, no_wrap=True)
+
+
+def _cells(rows: Sequence[MinimaxRow]) -> Iterator[list[str]]:
     before: tuple[float, str] | None = None
-    for row in report.rows:
+    for row in rows:
         new, before = before != (row.ratio, row.setting), (row.ratio, row.setting)
-        table.add_row(
+        yield [
             f"{row.ratio:g}" if new else "",
             row.setting if new else "",
             row.schedule,
             f"{max(row.bound):.3f}",
             f"{max(row.worst_case):.3f}",
             f"{row.simulated[row.worst]:.3f} ± {1.96 * row.stderr[row.worst]:.3f}",
-        )
-    console.print(table)
+        ]
