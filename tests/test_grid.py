@@ -172,6 +172,42 @@ def test_an_unsafe_resolution_is_seldom_called_safe():
         assert sum(r == rows[0].resolution[unsafe - 1] for r in found) > 0.5 * runs
 
 
+def test_held_out_rows_judge_the_same_runs():
+    """As the same experiment by that metric alone has it; of accuracy the complement."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(300, 5))
+    y = rng.random(300) < 1 / (1 + np.exp(-2 * X[:, 0]))
+    problem = problems.LogisticRegression(X[:200], y[:200], batch_size=4, test=(X[200:], y[200:]))
+    options = {"schedules": [schedules.Cosine()], "horizon": 100, "replicates": 8, "points_per_decade": 2}
+    report = grid_robustness(problem, **options)
+    row = report.rows[0]
+    assert [row.metric, *(other.metric for other in row.held_out)] == ["suboptimality", "test_loss", "test_accuracy"]
+    for other in row.held_out:
+        alone = grid_robustness(problem, metric=other.metric, **options).rows[0]
+        alone_as_held_out = dataclasses.replace(alone, picks=[], held_out=[])
+        np.testing.assert_equal(dataclasses.asdict(alone_as_held_out), dataclasses.asdict(other))
+        assert [picks.runs for picks in alone.picks] == [1, 3]
+        assert other.metric not in [one.metric for one in alone.held_out]
+    accuracy = simulate(
+        problem, schedules.Cosine(), base_lr=row.base_lr, horizon=100, replicates=8, metric="test_accuracy"
+    )
+    np.testing.assert_allclose(row.held_out[1].mean, 1 - accuracy.mean, rtol=1e-6)
+    assert [text.split("with")[1] for text in report.answer()] == [
+        f"in 50 % of its best {metric} " for metric in ("suboptimality", "test_loss", "1 − test_accuracy")
+    ]
+    without = problems.LogisticRegression(X, y, batch_size=4)
+    assert grid_robustness(without, **options).rows[0].held_out == []
+    assert json.loads(report.to_json())["rows"][0]["held_out"][1]["metric"] == "test_accuracy"
+
+
+def test_a_metric_to_the_right_of_its_best():
+    row = grid_robustness(NOISY, schedules=[schedules.Linear()], **SMALL).rows[0]
+    at = row.base_lr.index(row.best_base_lr)
+    assert row.times_best(1.0) == 1.0
+    assert row.times_best(10.0) == row.mean[at + 10] / row.mean[at]
+    assert math.isnan(row.times_best(1e3))
+
+
 def test_the_same_seed_gives_the_same_json():
     reports = [grid_robustness(NOISY, largest_resolution=10.0, threads=n, **SMALL).to_json() for n in (1, 2)]
     assert reports[0] == reports[1]
@@ -458,7 +494,7 @@ def test_an_index_column_is_left_out_with_a_word(tmp_path, capsys):
     arguments = ["--data", str(tmp_path / "t.csv"), "--target", "kind", "--schedule", "cosine"]
     assert cli.main(["grid", *arguments, *CHEAP]) == 0
     printed = capsys.readouterr()
-    assert "SoftmaxRegression X: 60 x 2" in printed.out
+    assert "SoftmaxRegression X: 48 x 2" in printed.out
     assert printed.err.startswith("anneal-sgd: ")
     assert "taken for an index: it is left out" in printed.err
 
@@ -480,7 +516,7 @@ def test_columns_of_weights(tmp_path, capsys):
     assert part.sample_weight.shape == part.y.shape == (30,)
     arguments = ["grid", "--data", str(tmp_path / "t.csv"), "--target", "y", "--schedule", "cosine", *CHEAP]
     assert cli.main([*arguments, "--sample-weight", "times"]) == 0
-    assert "LeastSquares X: 60 x 2, sample_weight=..." in capsys.readouterr().out
+    assert "LeastSquares X: 48 x 2, sample_weight=..." in capsys.readouterr().out
     assert cli.main([*arguments, "--sample-weight", "y"]) == 2
     assert "sample_weight must be a column of" in capsys.readouterr().err
 
@@ -522,7 +558,7 @@ def test_categorical_features(tmp_path, capsys):
     assert cli.main(arguments) == 2
     assert "--encode" in capsys.readouterr().err
     assert cli.main([*arguments, "--encode"]) == 0
-    assert "LogisticRegression X: 60 x 7" in capsys.readouterr().out
+    assert "LogisticRegression X: 48 x 7" in capsys.readouterr().out
     table.assign(size=np.where(KINDS > 0, "big", None)).to_csv(tmp_path / "gap.csv", index=False)
     with pytest.raises(ValueError, match="'size' must have a value in every row, got none in row 1"):
         datasets.load(str(tmp_path / "gap.csv"), target="y", encode=True)
@@ -547,7 +583,10 @@ CHEAP = ["--horizon", "100", "--replicates", "4", "--points-per-decade", "2", "-
 def test_command(tmp_path, capsys):
     assert cli.main(["grid", "--data", "breast_cancer", *CHEAP, "--output", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
-    assert "LogisticRegression X: 569 x 30" in printed
+    assert "LogisticRegression X: 456 x 30" in printed
+    assert "worst, by test_loss  worst, by 1 − test_accuracy\n" in printed
+    assert "best suboptimality  10 times  100 times  best test_loss  10 times  100 times" in printed
+    assert "linear stays within 50 % of its best test_loss with" in printed
     assert "constant stays within 50 % of its best suboptimality with" in printed
     assert "a point on the left of the best, where no schedule helps" in printed
     assert "linear: slope of suboptimality from 10 to 100 times its best learning rate" in printed
@@ -577,10 +616,12 @@ def test_no_column_is_lost_on_a_narrow_console(terminal):
 
 
 def test_command_with_runs_per_point(tmp_path, capsys):
-    arguments = ["--runs-per-point", "2", "--runs-per-point", "1", "--schedule", "linear"]
+    arguments = ["--runs-per-point", "2", "--runs-per-point", "1", "--schedule", "linear", "--test-frac", "0"]
     assert cli.main(["grid", "--data", "breast_cancer", *CHEAP, *arguments, "--json", str(tmp_path / "g.json")]) == 0
     printed = capsys.readouterr().out
+    assert "LogisticRegression X: 569 x 30" in printed
     assert "mean over offsets  mean, 1 run" in printed
+    assert "test_" not in printed
     assert "(runs in all: 7 with 1, 14 with 2, 28 with 4 per point)" in printed
     saved = json.loads((tmp_path / "g.json").read_text())
     assert [found["runs"] for found in saved["rows"][0]["picks"]] == saved["meta"]["runs_per_point"] == [1, 2]

@@ -57,6 +57,12 @@ if TYPE_CHECKING:
 @click.option("--replicates", default=128, show_default=True, help="Runs per learning rate.")
 @click.option("--batch-size", default=16, show_default=True, help="Rows of a step.")
 @click.option("--sampling", default="with_replacement", show_default=True, help="Or reshuffling, or sequential.")
+@click.option(
+    "--test-frac",
+    default=0.2,
+    show_default=True,
+    help="Share of the rows that are held out, of every class alike, for test loss and accuracy.",
+)
 @click.option("--l2", type=float, help="Regularisation. Default: 1 / rows.")
 @click.option("--intercept", is_flag=True, help="Fit one.")
 @click.option("--momentum", default=0.0, show_default=True, help="Heavy ball.")
@@ -100,6 +106,7 @@ def grid(
     replicates: int,
     batch_size: int,
     sampling: str,
+    test_frac: float,
     l2: float | None,
     intercept: bool,
     momentum: float,
@@ -117,7 +124,7 @@ def grid(
 
     Prints, for every schedule and a few resolutions, what the best point of a coarser grid loses, at worst and in the
     mean over where the grid begins, also where it is picked by a few runs per learning rate, and how many grid points
-    per factor of ten, and runs in all, keep within the tolerance.
+    per factor of ten, and runs in all, keep within the tolerance; beside it the same by test loss and accuracy.
     """
     from ..datasets import load, make_problem
     from ..experiments.grid import DEFAULT_SCHEDULES, GridReport, grid_robustness, run_meta
@@ -132,7 +139,7 @@ def grid(
     problem = make_problem(
         table,
         model=cast("Model", model),
-        test_frac=0.2 if metric is not None and metric.startswith("test_") else 0.0,
+        test_frac=test_frac,
         seed=seed,
         l2=l2,
         batch_size=batch_size,
@@ -155,7 +162,7 @@ def grid(
         "seed": seed,
     }
     of_data = {"data": source, "target": target, "sample_weight": sample_weight, "encode": encode, "model": model}
-    meta = {**run_meta(problem, **arguments), **of_data}
+    meta = {**run_meta(problem, **arguments), **of_data, "test_frac": test_frac}
     rows: list[GridRow] = []
     try:
         with _signals.Keeping(), progress_bar() as bar:
@@ -190,10 +197,11 @@ def _print_grid(report: GridReport, console: Console) -> None:
     print_lines(console, f"{meta['problem']}, T = {meta['horizon']:,}, {meta['replicates']} replicates")
     print_table(
         console,
-        f"Excess of {meta['metric']} of the pick on grids of ratio r, % (95 % intervals)",
+        f"Excess of {report.rows[0].minimised()} of the pick on grids of ratio r, % (95 % intervals)",
         (
             *("schedule", "best lr", "r", "worst over offsets", "mean over offsets"),
             *(f"mean, {runs} run{'s' if runs > 1 else ''}" for runs in meta["runs_per_point"]),
+            *(f"worst, by {other.minimised()}" for other in report.rows[0].held_out),
         ),
         (cells for row in report.rows for cells in _cells(row)),
     )
@@ -201,7 +209,23 @@ def _print_grid(report: GridReport, console: Console) -> None:
         console,
         "At the worst offset a point on the left of the best, where no schedule helps, and one on the right decide.",
         f"Picked by the mean of {meta['replicates']} runs per learning rate, or of fewer where the column says so.",
-        *(_slope(row, meta["metric"]) for row in report.rows),
+    )
+    print_table(
+        console,
+        "Every metric at 10 and 100 times its own best learning rate, over its best",
+        (
+            "schedule",
+            *(
+                heading
+                for row in (report.rows[0], *report.rows[0].held_out)
+                for heading in (f"best {row.minimised()}", "10 times", "100 times")
+            ),
+        ),
+        (_right_cells(row) for row in report.rows),
+    )
+    print_lines(
+        console,
+        *(_slope(row) for row in report.rows),
         *report.answer(),
         *(
             f"{row.schedule}: its best learning rate is an end of the grid; widen --lr-min, --lr-max"
@@ -223,21 +247,31 @@ def _cells(row: GridRow) -> list[list[str]]:
             f"{row.resolution[k]:.2g}" if row.resolution[k] < 10 else f"{row.resolution[k]:.0f}",
             _percent(row.worst_excess[k], row.worst_low[k], row.worst_high[k]),
             *(_percent(mean[k], low[k], high[k]) for mean, low, high in means),
+            *(_percent(other.worst_excess[k], other.worst_low[k], other.worst_high[k]) for other in row.held_out),
         ]
         for i, k in enumerate(shown)
     ]
 
 
-def _slope(row: GridRow, metric: str) -> str:
+def _right_cells(row: GridRow) -> list[str]:
+    """The best of every metric, and how much larger it is to the right."""
+    cells = [row.schedule]
+    for one in (row, *row.held_out):
+        more = (one.times_best(factor) for factor in (10.0, 100.0))
+        cells += [f"{one.best:.4g}", *("–" if math.isnan(times) else f"{times:.3f}" for times in more)]
+    return cells
+
+
+def _slope(row: GridRow) -> str:
     """How the metric grows to the right of the best, and for suboptimality what a fixed quadratic would do."""
     if math.isnan(row.right_slope):
-        return f"{row.schedule}: the grid ends, or diverges, within 100 times the best learning rate"
+        return f"{row.schedule}: the grid ends, or {row.minimised()} diverges, within 100 times the best learning rate"
     interval = f"{row.right_low:.3f}–{row.right_high:.3f}"
     if math.isnan(row.right_low):
         interval = "no interval: the grid ends too near to the best"
-    law = f"; 1/(p+1) = {1 / (row.tail_degree + 1):.3f}" if metric == "suboptimality" else ""
+    law = f"; 1/(p+1) = {1 / (row.tail_degree + 1):.3f}" if row.metric == "suboptimality" else ""
     where = "from 10 to 100 times its best learning rate"
-    return f"{row.schedule}: slope of {metric} {where} {row.right_slope:.3f} ({interval}){law}"
+    return f"{row.schedule}: slope of {row.minimised()} {where} {row.right_slope:.3f} ({interval}){law}"
 
 
 def _percent(value: float, low: float, high: float) -> str:

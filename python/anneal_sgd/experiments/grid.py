@@ -22,7 +22,7 @@ bad. Sub-grids end where the range does: a best learning rate closer to an end t
 excess of that resolution too large.
 
 That is the pick of all replicates. People have one run per learning rate, or a few: what their pick loses is reported
-too (``Picks``), from the same samples.
+too (``Picks``), from the same samples. The same runs are judged by held-out loss and accuracy where rows are held out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -67,10 +67,11 @@ _BOOTSTRAPS_AT_ONCE = 50
 
 @dataclass(frozen=True, repr=False)
 class GridRow:
-    """One schedule: arrays over ``base_lr`` and over ``resolution``, with 95 % intervals."""
+    """One schedule by one metric: arrays over ``base_lr`` and over ``resolution``, with 95 % intervals."""
 
     schedule: str
     tail_degree: float
+    metric: str  #: "test_accuracy": figures are of 1 minus it
     base_lr: list[float]  #: the fine grid
     mean: list[float]  #: of the metric, over replicates; inf where one diverged
     stderr: list[float]
@@ -87,7 +88,8 @@ class GridRow:
     right_slope: float  #: d log metric / d log base_lr from 10 to 100 times the best; nan where the grid ends before
     right_low: float  #: nan where the grid ends before for the best of some bootstrap sample
     right_high: float
-    picks: list[Picks]  #: for each of ``runs_per_point``
+    picks: list[Picks]  #: for each of ``runs_per_point``; of held-out metrics none
+    held_out: list[GridRow] = field(default_factory=list)  #: the same runs by the problem's other held-out metrics
 
     def coarsest(self, tolerance: float, runs_per_point: int | None = None) -> float | None:
         """The largest resolution up to which the worst excess, at the upper end of its interval, stays within it.
@@ -114,6 +116,21 @@ class GridRow:
         known = ", ".join(str(found.runs) for found in self.picks) or "none"
         raise ValueError(f"runs_per_point must be one of those that were asked for, {known}, got {runs}")
 
+    def times_best(self, factor: float) -> float:
+        """The metric at the grid point nearest to a factor times the best learning rate, over its best.
+
+        nan where the grid ends before; inf where a replicate diverged.
+        """
+        spacing = math.log(self.base_lr[1] / self.base_lr[0])
+        at = self.base_lr.index(self.best_base_lr) + round(math.log(factor) / spacing)
+        if not 0 <= at < len(self.base_lr):
+            return math.nan
+        return self.mean[at] / self.best if self.best else math.inf if self.mean[at] else 1.0
+
+    def minimised(self) -> str:
+        """The metric as it is minimised, in words: its complement where more of it is better."""
+        return f"1 − {self.metric}" if self.metric in _ACCURACIES else self.metric
+
     def at_end(self) -> bool:
         """Whether the best learning rate is the first or the last of the grid, so that the range was too narrow."""
         return self.best_base_lr in (self.base_lr[0], self.base_lr[-1])
@@ -134,11 +151,12 @@ class GridReport:
     def answer(self, tolerance: float | None = None) -> list[str]:
         """A sentence per schedule: how many points per factor of ten, and runs in all, keep within the tolerance.
 
-        At the worst offset, by the upper ends of the intervals; with a few runs per learning rate, in the mean over
-        what these may be.
+        After those of the metric, those of each held-out one. At the worst offset, by the upper ends of the intervals;
+        with a few runs per learning rate, in the mean over what these may be.
         """
         share = self.meta["tolerance"] if tolerance is None else tolerance
-        return [_sentence(row, share, self.meta) for row in self.rows]
+        by_metric = zip(*([row, *row.held_out] for row in self.rows), strict=True)
+        return [_sentence(row, share, self.meta) for rows in by_metric for row in rows]
 
     def to_json(self) -> str:
         """Rows and meta data as JSON: the same seed and options give the same text. Infinity is written as null."""
@@ -190,7 +208,8 @@ def grid_robustness(
         horizon: steps of a run.
         replicates: runs per learning rate, at least 2.
         metric: what is minimised, as ``simulate`` names it; of "test_accuracy", one minus it. Default: that of the
-            problem, the suboptimality where a minimum can be known.
+            problem, the suboptimality where a minimum can be known. Where the problem holds rows out (``test``), every
+            row has ``held_out`` ones of test loss and accuracy beside it.
         tolerance: the relative excess that the answer allows.
         runs_per_point: numbers of runs per learning rate of which the pick is looked at, beside that of all
             replicates; at most half of them. Default: those of 1, 3 and 10 that are. From the same samples.
@@ -249,7 +268,7 @@ def grid_robustness(
             base_lr=grid,
             horizon=horizon,
             replicates=replicates,
-            metric=meta["metric"],
+            metric=[meta["metric"], *meta["held_out"]],
             momentum=momentum,
             nesterov=nesterov,
             weight_decay=weight_decay,
@@ -258,10 +277,12 @@ def grid_robustness(
             keep_samples=True,
             progress=advance,
         )
-        samples = np.asarray(result.samples, np.float64)
-        if meta["metric"] in _ACCURACIES:
-            samples = 1.0 - samples
-        rows.append(_row(schedule, grid, samples, meta))
+        samples = np.moveaxis(np.asarray(result.samples, np.float64), result.dims.index("metric"), 0)
+        held_out = [
+            _row(schedule, grid, s, {**meta, "metric": m, "runs_per_point": []})
+            for m, s in zip(meta["held_out"], samples[1:], strict=True)
+        ]
+        rows.append(replace(_row(schedule, grid, samples[0], meta), held_out=held_out))
         if on_row is not None:
             on_row(rows[-1])
     return GridReport(rows, meta)
@@ -294,6 +315,7 @@ def run_meta(
     if not isinstance(kept_metric, str):
         raise ValueError(f"metric must be one metric, got {_validate.shown(metric)}")
     repeats = _validate.integer("replicates", replicates, lowest=2, highest=2**32)
+    held_out = [name for name in type(problem)._METRICS if name.startswith("test_") and name != kept_metric]
     return {
         "experiment": "grid",
         "problem": repr(problem),
@@ -304,6 +326,7 @@ def run_meta(
         "horizon": _validate.integer("horizon", horizon, lowest=1, highest=_validate.LARGEST_UINT32),
         "replicates": repeats,
         "metric": kept_metric,
+        "held_out": held_out if getattr(problem, "test", None) is not None else [],
         "tolerance": _validate.real("tolerance", tolerance, _validate.POSITIVE),
         "runs_per_point": _runs_per_point(runs_per_point, repeats),
         "momentum": _validate.real("momentum", momentum, _validate.NON_NEGATIVE),
@@ -414,6 +437,8 @@ def _steps(resolution: float, points_per_decade: int) -> int:
 
 
 def _row(schedule: Schedule, grid: Floats, samples: Floats, meta: dict[str, Any]) -> GridRow:
+    if meta["metric"] in _ACCURACIES:
+        samples = 1.0 - samples
     replicates = samples.shape[1]
     points_per_decade, name = meta["points_per_decade"], schedule.name.encode()
     diverged = np.sum(~np.isfinite(samples), axis=1)
@@ -441,6 +466,7 @@ def _row(schedule: Schedule, grid: Floats, samples: Floats, meta: dict[str, Any]
     return GridRow(
         schedule=schedule.name,
         tail_degree=float(schedule.tail_degree),
+        metric=meta["metric"],
         base_lr=grid.tolist(),
         mean=mean.tolist(),
         stderr=stderr.tolist(),
@@ -503,7 +529,7 @@ def _right_slope(means: Floats, grid: Floats, best: int) -> Floats:
 
 def _sentence(row: GridRow, tolerance: float, meta: dict[str, Any]) -> str:
     numbers: dict[float | None, list[int]] = {}  # of runs per point, by the coarsest resolution
-    for runs in [*meta["runs_per_point"], None]:
+    for runs in [*(few.runs for few in row.picks), None]:
         numbers.setdefault(row.coarsest(tolerance, runs), []).append(meta["replicates"] if runs is None else runs)
     failing = numbers.pop(None, [])
     grids = []
@@ -512,7 +538,7 @@ def _sentence(row: GridRow, tolerance: float, meta: dict[str, Any]) -> str:
         points = math.ceil(len(row.base_lr) / step)
         in_all = ", ".join(f"{points * runs:,} with {runs}" for runs in each)
         grids.append(f"{_points(10 ** (step / meta['points_per_decade']))} (runs in all: {in_all} per point)")
-    within = f"within {100 * tolerance:.3g} % of its best {meta['metric']}"
+    within = f"within {100 * tolerance:.3g} % of its best {row.minimised()}"
     finest = _points(10 ** (1 / meta["points_per_decade"]))
     few = f"{', '.join(map(str, failing))} run{'s' if failing != [1] else ''} per point"
     if not grids:
