@@ -380,6 +380,78 @@ def test_quantiles_with_diverged_samples():
     assert not np.isnan(result.quantile(np.linspace(0, 1, 101))).any()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_differences_are_those_of_the_samples(dtype):
+    result = run(schedule=[schedules.Linear(), schedules.Cosine()], base_lr=[0.1, 0.2, 0.4], record_at=[5, 20],
+                 replicates=1500, keep_samples=True, dtype=dtype)  # fmt: skip
+    samples = result.samples.astype(np.float64)
+    rows, columns = np.triu_indices(3, 1)
+    for a, b in [
+        (0, 1),
+        ((0, 2, 1), (1, 0, 0)),
+        (slice(1, None), 0),
+        ((slice(None), rows), (slice(None), columns)),
+        ((1, [0, 1, 2]), (0, 1)),
+        ((slice(None), slice(None), 1), (slice(None), slice(None), 0)),
+    ]:
+        found = result.difference(a, b)
+        differences = samples[a] - samples[b]
+        assert found.mean.shape == found.stderr.shape == found.count.shape == differences.shape[:-1]
+        assert (found.count == 1500).all()
+        assert (found.mean.dtype, found.stderr.dtype, found.count.dtype) == (np.float64, np.float64, np.int64)
+        np.testing.assert_allclose(found.mean, differences.mean(axis=-1), rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(found.stderr, differences.std(axis=-1, ddof=1) / math.sqrt(1500), rtol=1e-12)
+        with pytest.raises(ValueError, match="read-only"):
+            found.mean[...] = 0
+    assert result.difference(1, 1).stderr.max() == 0.0
+
+
+def test_a_difference_has_the_variance_of_a_linear_recursion():
+    """x_T of a noisy quadratic is the sum of w_t times noise: with common noise w_a - w_b counts, not both apart."""
+    horizon, rates, replicates = 30, (0.1, 0.12), 20_000
+    problem = problems.Custom(lambda x: np.sum(0.5 * x**2), noise="gaussian", noise_std=1.0, x0=0.0, minimum=0.0)
+    result = simulate(
+        problem, schedules.Constant(), base_lr=rates, horizon=horizon, replicates=replicates, keep_samples=True
+    )
+    weights = [rate * (1 - rate) ** np.arange(horizon) for rate in rates]
+    covariance = np.array([[a @ b for b in weights] for a in weights])  # of x_T: zero mean, so of f = x^2 / 2
+    mean = (covariance[1, 1] - covariance[0, 0]) / 2
+    variance = (covariance[0, 0] ** 2 + covariance[1, 1] ** 2 - 2 * covariance[0, 1] ** 2) / 2
+    found = result.difference(1, 0)
+    stderr = math.sqrt(variance / replicates)
+    assert abs(found.mean - mean) < 4 * stderr
+    assert found.stderr == pytest.approx(stderr, rel=0.05)
+    assert np.hypot(*result.stderr) > 5 * stderr
+
+
+@DIVERGING
+def test_differences_leave_out_pairs_of_which_one_diverged():
+    result = exploding(horizon=64, replicates=3000, keep_samples=True)
+    finite = np.isfinite(result.samples).all(axis=0)
+    assert 0 < finite.sum() < 3000
+    found = result.difference(0, 1)
+    assert found.count == finite.sum()
+    first, second = result.samples[:, finite].astype(np.float64)
+    assert found.mean == pytest.approx((first - second).mean(), rel=1e-12)
+    nothing = exploding(horizon=500, replicates=40, keep_samples=True).difference(0, 1)
+    assert nothing.count == 0
+    assert np.isnan([nothing.mean, nothing.stderr]).all()
+
+
+def test_differences_that_cannot_be():
+    with pytest.raises(ValueError, match=r"samples must be kept for paired differences: .*keep_samples=True"):
+        run(base_lr=[0.1, 0.2]).difference(0, 1)
+    with pytest.raises(ValueError, match="common_random_numbers must be True for paired differences"):
+        run(base_lr=[0.1, 0.2], keep_samples=True, common_random_numbers=False).difference(0, 1)
+    result = run(base_lr=[0.1, 0.2, 0.3], keep_samples=True)
+    for wrong in (3, (0, 0), "a", 1.5, slice(3, None)):
+        with pytest.raises(ValueError, match=r"b must be an index of an array of shape \(3,\), got"):
+            result.difference(0, wrong)
+    with pytest.raises(ValueError, match=r"a and b must choose .* shapes that broadcast, got \(2,\) and \(3,\)"):
+        result.difference(slice(2), slice(3))
+    assert np.isnan(run(base_lr=[0.1, 0.2], replicates=1, keep_samples=True).difference(0, 1).stderr)
+
+
 def test_metadata():
     result = run(seed=2**64 - 1, first_replicate=5, dtype=np.float64, threads=1)
     assert (result.seed, result.horizon, result.dtype) == (2**64 - 1, 20, "float64")

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core, _validate
 from ._arrays import FloatArray, frozen
 from ._cupy import to_host
+from ._difference import Difference, paired, places
 from ._ensemble import CELL_FIELDS
 from ._spec import Spec
 from ._statistics import STATISTICS, Statistics
@@ -21,7 +22,7 @@ from .schedules import Schedule
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["Result", "Spec"]
+__all__ = ["Difference", "Result", "Spec"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -124,6 +125,47 @@ class Result(Statistics):
         with np.errstate(invalid="ignore"):  # inf - inf and 0 * inf, which are not used
             quantiles = np.where(exact, low, low + (high - low) * share)
         return np.asarray(np.moveaxis(quantiles, -1, 0).reshape(fractions.shape + self.spec.shape))
+
+    def difference(self, a: object, b: object) -> Difference:
+        """Mean differences of configs a less configs b, and their standard errors, from pairs of trajectories.
+
+        Replicate i of every config sees the same noise, so that what two configs have in common drops out: the standard
+        error is std(s_a - s_b) / sqrt(n), s the kept samples, where independent runs have hypot(stderr_a, stderr_b).
+
+        `a`, `b`: what NumPy takes as an index of an array with the dimensions `dims`: a position, a tuple of one for
+        each of the first dimensions, a slice, arrays of positions. The two broadcast against each other, and the arrays
+        of the result have that shape: `difference(1, 0)`; `difference(slice(1, None), 0)`, all others less the first;
+        `difference(*np.triu_indices(n, 1))`, all pairs along the first dimension; `difference((0, 3), (1, 5))`.
+
+        ValueError: the call did not keep samples, its configs saw different noise (`common_random_numbers=False`), an
+        index that chooses nothing, or two that do not broadcast.
+
+        >>> from anneal_sgd import problems, schedules, simulate
+        >>> problem = problems.Quadratic(curvature=1.0, noise="gaussian", noise_std=1.0)
+        >>> families = [schedules.Constant(), schedules.Linear(), schedules.Cosine()]
+        >>> result = simulate(problem, families, base_lr=[0.1, 0.2], horizon=99, replicates=9999, keep_samples=True)
+        >>> all_pairs = result.difference(*np.triu_indices(3, 1))  # of schedules, at both learning rates
+        >>> all_pairs.mean.shape, all_pairs.mean.round(3).tolist()
+        ((3, 2), [[0.019, 0.045], [0.018, 0.045], [-0.001, -0.0]])
+        >>> linear_less_cosine = result.difference((1, 0), (2, 0))
+        >>> apart = np.hypot(result.stderr[1, 0], result.stderr[2, 0])
+        >>> float((apart / linear_less_cosine.stderr).round(1))  # times as precise as independent runs
+        2.8
+        """
+        if self.samples is None:
+            raise ValueError("samples must be kept for paired differences: simulate(..., keep_samples=True)")
+        if not self.spec.common_random_numbers:
+            raise ValueError(
+                "common_random_numbers must be True for paired differences, as it is by default, got False: configs "
+                "with noise of their own are independent, and the standard error is hypot(stderr_a, stderr_b)"
+            )
+        rows, others = places("a", a, self.spec.shape), places("b", b, self.spec.shape)
+        try:
+            np.broadcast_shapes(rows.shape, others.shape)
+        except ValueError:
+            got = f"{rows.shape} and {others.shape}"
+            raise ValueError(f"a and b must choose configs of shapes that broadcast, got {got}") from None
+        return paired(to_host(self.samples).reshape(-1, self.replicates), rows, others)
 
     def to_xarray(self) -> xarray.Dataset:
         """An `xarray.Dataset`: a variable for every statistic (and `samples`), the coordinates, the rest as attributes.
