@@ -142,7 +142,7 @@ def test_the_logarithm_of_a_fixed_stepsize(schedule):
 
 @pytest.mark.parametrize("setting", ["spread", "norm"])
 def test_the_exponents_hold_in_several_dimensions(setting, monkeypatch):
-    monkeypatch.setitem(validate.PRESETS, "quick", validate._Size(4000, 1, 32, 4096 if setting == "norm" else 1024))
+    monkeypatch.setattr(validate, "SEVERAL", validate._Size(4000, 1, 32, 4096 if setting == "norm" else 1024))
     (row,) = experiments.validate_rates(preset="full", settings=[setting], schedules=[schedules.Linear()]).rows
     assert (row.horizon, row.outcome, row.reason) == (4000, "agrees", "")
     assert {claiming(row, degree).outcome for degree in (0.8, 1.2)} == {"differs"}

@@ -89,6 +89,7 @@ PRESETS: dict[str, _Size] = {
     "default": _Size(100_000, 1_100_000, 512, 16384),
     "full": _Size(1_000_000, 1_000_000, 512, 16384),
 }
+SEVERAL = _Size(20_000, 150_000, 128, 4096)  # of families of several dimensions, in every preset: steps cost more there
 
 
 @dataclass(frozen=True)
@@ -381,7 +382,7 @@ def validate_rates(
 
     Args:
         preset: ``"quick"`` (T = 10^5), ``"default"`` (with at least 10^6 trajectories per row), ``"full"`` (T = 10^6);
-            families of several dimensions have the size of ``"quick"`` in all.
+            families of several dimensions have T = 20,000 in all.
         settings: any of ``"nonsmooth"``, ``"smooth"``, the same with ``"-gaussian"``, ``"spread"`` and ``"norm"``; by
             default the first two.
         schedules: schedules to measure; theory is 1/(2p+1) with p their ``tail_degree``. By default the seven of the
@@ -403,7 +404,7 @@ def validate_rates(
     also = ALSO_FULL if meta["also"] else ()
     cases = (*itertools.product(settings or DEFAULT_SETTINGS, schedules or DEFAULT_SCHEDULES), *also)
     jobs = [
-        _Job(setting, schedule, PRESETS["quick" if setting in SEVERAL_DIMENSIONS else preset], seed)
+        _Job(setting, schedule, SEVERAL if setting in SEVERAL_DIMENSIONS else PRESETS[preset], seed)
         for setting, schedule in cases
     ]
     total = float(sum(job.trajectory_steps() for job in jobs))
