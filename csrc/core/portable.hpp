@@ -94,9 +94,9 @@
 
 #if defined(__CUDA_ARCH__)
 #define ASGD_UNROLL _Pragma("unroll")
-#elif defined(__GNUC__) && !defined(__clang__)
+#elif defined(__GNUC__) && !defined(__clang__) && !ASGD_CUDA_COMPILER  // nvcc's pass for the host knows none of these
 #define ASGD_UNROLL _Pragma("GCC unroll 16")
-#elif defined(__clang__)
+#elif defined(__clang__) && !ASGD_CUDA_COMPILER
 #define ASGD_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define ASGD_UNROLL
