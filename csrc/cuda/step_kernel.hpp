@@ -84,8 +84,9 @@ struct StepKernel {
                 if (p.point.shared >= 0) x(thread, m) = stored(p.point, thread, m);
                 if (p.low.shared >= 0) pass.at(p.low, thread, m) = stored(p.low, thread, m);
                 if (momentum && p.velocity.shared >= 0) pass.at(p.velocity, thread, m) = stored(p.velocity, thread, m);
-                if (p.first_sample > 0 && p.sum.shared >= 0) pass.at(p.sum, thread, m) = stored(p.sum, thread, m);
             }
+            // Also its padding, which no sample adds to and a launch that ends within a batch saves.
+            if (p.sum.shared >= 0) pass.at(p.sum, thread, m) = p.first_sample > 0 ? stored(p.sum, thread, m) : Real(0);
         });
     }
 
