@@ -100,7 +100,9 @@ cudaMemPool_t pool_of(int device) {
         properties.location.id = device;
         check(cudaMemPoolCreate(&pool, &properties), "creating a memory pool");
         std::uint64_t threshold = kept_bytes;
-        check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &threshold), "setting up a memory pool");
+        const cudaError_t error = cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &threshold);
+        if (error != cudaSuccess) cudaMemPoolDestroy(pool);
+        check(error, "setting up a memory pool");
     }
     return pools[device] = pool;
 }

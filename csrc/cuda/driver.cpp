@@ -46,7 +46,13 @@ void check_numbers(const EnsembleSpec& e) {
                                     std::to_string(config_count(e)));
 }
 
-// One group of replicates of one part, at work.
+// Also on the way out of an exception: nothing may read or write memory of the host after it is gone.
+struct Drained {
+    Device& device;
+    ~Drained() { device.drain(); }
+};
+
+// One group of replicates of one part, at work. Ends when the device is idle.
 class Runner : private Pace {
 public:
     Runner(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Plan& plan)
@@ -116,7 +122,8 @@ private:
     const DriverOptions& o_;
     const Plan& plan_;
     const std::unique_ptr<Launcher> launcher_;
-    double total_, done_ = 0;  // work
+    const Drained drained_{device_};  // before the launcher goes, from whose memory the device copies
+    double total_, done_ = 0;         // work
     struct Speed {
         double per_second = 0, unit_work = 0;  // work, and that of a unit in the chunk that showed it
     } speed_[2];
@@ -194,13 +201,8 @@ Plan make_plan(Device& device, const EnsembleSpec& e, const DriverOptions& o) {
 }
 
 void run(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Plan& plan, const BlockSink& sink) {
-    // Also on the way out of an exception: nothing may write to the caller's memory after that.
-    struct Drained {
-        Device& device;
-        ~Drained() { device.drain(); }
-    };
+    std::vector<Moment> host;  // outlives the runner, with which downloads end
     Runner runner(device, e, o, plan);
-    const Drained drained{device};
     const std::int64_t stop_all = o.first_replicate + o.replicates, bytes = real_bytes(e);
     const std::int64_t most_cells = plan.configs * values_recorded(e);
     const std::int64_t most_blocks = plan.group_replicates / block_replicates + 2;
@@ -208,7 +210,6 @@ void run(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Pl
     if (o.device_samples == nullptr)
         values = std::make_unique<DeviceMemory>(device, most_cells * plan.group_replicates * bytes);
     const DeviceMemory moments(device, most_cells * most_blocks * std::int64_t(sizeof(Moment)));
-    std::vector<Moment> host;
     for (std::int64_t c = 0, part = 0; c < config_count(e); c += plan.configs, ++part) {
         const std::int64_t stop_config = std::min(config_count(e), c + plan.configs);
         const std::int64_t cells = (stop_config - c) * values_recorded(e);
