@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Folders of Python files too: an editable install knows the files that were there.
 SOURCES := $(shell find csrc -type f) $(shell find python -type d ! -name __pycache__) CMakeLists.txt pyproject.toml
 
-.PHONY: help validate grid atlas test lint format sanitize gpu-check clean
+.PHONY: help validate grid atlas test lint format sanitize ptx-check gpu-check clean
 help:
 	@echo "make validate   measure the theorem: table, JSON and pictures in out/"
 	@echo "make grid       how coarse a tuning grid may be: table, JSON and pictures in out/"
@@ -15,6 +15,7 @@ help:
 	@echo "make format     reformat C++ and Python"
 	@echo "make sanitize   the test suite under the address and undefined-behaviour sanitizers"
 	@echo "make gpu-check  on a machine with an NVIDIA GPU: all that it can say, in stages; page in out/gpu/"
+	@echo "make ptx-check  where nvcc is: the CUDA kernels' PTX executed on this machine's CPU, every bit compared; no GPU"
 	@echo "make clean      remove .venv, build/ and out/"
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
@@ -48,12 +49,12 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest anneal_sgd._core --concise --allowlist tests/stubtest.txt
-	find csrc -name '*.[ch]pp' -o -name '*.cu*' | xargs $(BIN)/clang-format --dry-run --Werror
+	find csrc tests/ptx -name '*.[ch]pp' -o -name '*.cu*' | xargs $(BIN)/clang-format --dry-run --Werror
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	find csrc -name '*.[ch]pp' -o -name '*.cu*' | xargs $(BIN)/clang-format -i
+	find csrc tests/ptx -name '*.[ch]pp' -o -name '*.cu*' | xargs $(BIN)/clang-format -i
 
 # A sanitized core in an environment of its own. The interpreter is not instrumented, hence the preload; CPython's own
 # deliberate leaks at exit are not looked for.
@@ -67,6 +68,10 @@ sanitize:
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	$(SANITIZED)/bin/python -m pytest -p no:cacheprovider $(PYTEST_ARGS)
+
+# The core that the package was built with, its CUDA runtime replaced; tests/ptx/README.md. PTX_ARGS="--slow": everything.
+ptx-check: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m ptx.check $(PTX_ARGS)
 
 # Uses PYTHON itself and no network: machines with a GPU often have neither pip's index nor a need for a .venv.
 # STAGE=1, or STAGE="headline profile": those stages alone (bench/gpu_check.py).

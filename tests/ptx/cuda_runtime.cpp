@@ -1,0 +1,523 @@
+// A stand-in for the part of the CUDA runtime that anneal_sgd uses, over the PTX engine; linked in the runtime's place.
+//
+// Work is put off until something waits for it, as late as CUDA allows, so that what reads a result too early, or lets
+// go too early of what is copied, is found. What the engine finds wrong with a launch or a copy is an error after which
+// the device is lost, and whose text says what.
+//
+// From the environment: PTXRUN_KERNELS, the library of translated kernels; PTXRUN_ORDER, PTXRUN_SEED and PTXRUN_RSQRT,
+// see Config; PTXRUN_NO_POOLS, a device without memory pools; PTXRUN_COVERAGE, a folder for what was executed.
+#include <cuda_runtime_api.h>
+#include <dlfcn.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "engine.hpp"
+
+#undef cudaGetDeviceProperties
+
+using namespace ptxrun;
+
+// Constructed before nvcc's constructors register kernels.
+#define FIRST __attribute__((init_priority(200)))
+
+namespace {
+
+constexpr int default_shared = 48 << 10;  // bytes that a block may have unasked
+
+struct Work {
+    std::function<void()> run;
+    const void* awaited = nullptr;  // before it, everything of this stream up to number awaited_number
+    u64 awaited_number = 0;
+    bool writes_host = false;
+};
+struct Stream {
+    std::deque<Work> work;
+    u64 enqueued = 0, executed = 0;
+    bool blocking = true;  // waits for the legacy stream and it for this one
+};
+struct Event {
+    const void* stream = nullptr;
+    u64 number = 0;
+};
+struct Function {
+    const KernelEntry* kernel;
+    int most_dynamic = 0;  // bytes of shared memory that were asked for
+};
+
+FIRST std::recursive_mutex mutex;
+using Lock = std::lock_guard<std::recursive_mutex>;
+FIRST std::map<const void*, Stream> streams;
+FIRST std::map<const void*, Function> functions;
+FIRST std::string fault;  // after which the device is lost
+thread_local cudaError_t last = cudaSuccess;
+const KernelLibrary* library;
+int capability;
+u64 events = 0, pools = 0;
+
+[[noreturn]] void give_up(const std::string& why) {
+    std::fprintf(stderr, "ptxrun: %s\n", why.c_str());
+    std::abort();
+}
+
+// --- errors
+
+cudaError_t result(cudaError_t error) {
+    if (error != cudaSuccess) last = error;
+    return error;
+}
+cudaError_t state() { return fault.empty() ? cudaSuccess : cudaErrorIllegalAddress; }
+void lose_device(const std::string& why) {
+    if (fault.empty()) fault = why;
+}
+
+// Calls that can fail, and which of them is to: 0 for none.
+u64 calls = 0, failing_call = 0;
+cudaError_t failure = cudaSuccess;
+std::string failed;
+
+cudaError_t begin_call(const char* name) {
+    if (++calls != failing_call) return cudaSuccess;
+    failed = name;
+    return result(failure);
+}
+
+// --- set-up and its end
+
+// A byte per basic block, all kernels in turn, or'ed with what other processes found.
+void keep_coverage(const std::string& folder) {
+    std::vector<u8> all;
+    for (u32 k = 0; k < library->count; ++k) {
+        const KernelEntry& kernel = library->kernels[k];
+        all.insert(all.end(), kernel.covered, kernel.covered + kernel.blocks);
+    }
+    FILE* const file = std::fopen((folder + "/blocks").c_str(), "a+b");
+    if (file == nullptr) give_up("PTXRUN_COVERAGE names no folder that can be written");
+    flock(fileno(file), LOCK_EX);
+    std::vector<u8> before(all.size());
+    std::rewind(file);
+    const std::size_t read = std::fread(before.data(), 1, before.size(), file);
+    for (std::size_t i = 0; i < read; ++i) all[i] |= before[i];
+    if (ftruncate(fileno(file), 0) == 0) std::fwrite(all.data(), 1, all.size(), file);
+    std::fclose(file);
+}
+
+int number_from(const char* name) {
+    const char* const value = std::getenv(name);
+    return value != nullptr ? std::atoi(value) : 0;
+}
+
+void set_up() {
+    static const bool once = [] {
+        const char* const path = std::getenv("PTXRUN_KERNELS");
+        if (path == nullptr) give_up("PTXRUN_KERNELS does not name a library of kernels");
+        void* const handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        if (handle == nullptr) give_up(dlerror());
+        library = static_cast<const KernelLibrary*>(dlsym(handle, "ptx_library"));
+        capability = std::atoi(library->target + std::strlen("sm_"));
+        Config config;
+        config.order = number_from("PTXRUN_ORDER");
+        config.seed = u64(number_from("PTXRUN_SEED"));
+        config.rsqrt = number_from("PTXRUN_RSQRT");
+        start(config, library->env);
+        std::atexit([] {
+            if (const char* folder = std::getenv("PTXRUN_COVERAGE")) keep_coverage(folder);
+        });
+        return true;
+    }();
+    (void)once;
+}
+
+// --- streams
+
+// 0 and 1: the legacy stream; 2: the calling thread's own.
+const void* stream_key(cudaStream_t stream) {
+    thread_local char mine;
+    if (stream == cudaStreamPerThread) return &mine;
+    if (stream == nullptr || stream == cudaStreamLegacy) return nullptr;
+    return stream;
+}
+
+void run_stream(const void* key, u64 up_to);
+
+void run_one(Stream& s) {
+    const Work work = std::move(s.work.front());
+    s.work.pop_front();
+    ++s.executed;
+    if (work.awaited_number > 0) run_stream(work.awaited, work.awaited_number);
+    if (work.run && fault.empty()) work.run();
+}
+void run_stream(const void* key, u64 up_to) {
+    Stream& s = streams[key];
+    while (s.executed < up_to && !s.work.empty()) run_one(s);
+}
+void run_all() {
+    for (auto& [key, s] : streams) run_stream(key, s.enqueued);
+}
+void await(Stream& s, const void* other, u64 number) {
+    s.work.push_back({nullptr, other, number});
+    ++s.enqueued;
+}
+
+cudaError_t enqueue(cudaStream_t stream, std::function<void()> run, bool writes_host = false) {
+    const void* const key = stream_key(stream);
+    Stream& s = streams[key];
+    const auto await_all = [&](const void* other) {
+        const Stream& o = streams[other];
+        if (o.executed < o.enqueued) await(s, other, o.enqueued);
+    };
+    if (key == nullptr) {
+        for (auto& [other, o] : streams)
+            if (other != nullptr && o.blocking) await_all(other);
+    } else if (s.blocking) {
+        await_all(nullptr);
+    }
+    s.work.push_back({std::move(run), nullptr, 0, writes_host});
+    ++s.enqueued;
+    return state();
+}
+
+// --- copies
+
+// Rows; both ends must be the kind of memory that the call says.
+void copy(void* to, u64 to_pitch, const void* from, u64 from_pitch, u64 bytes, u64 rows, cudaMemcpyKind kind) {
+    const bool to_device = kind == cudaMemcpyHostToDevice, from_device = kind == cudaMemcpyDeviceToHost;
+    for (u64 r = 0; r < rows; ++r) {
+        char* const target = static_cast<char*>(to) + r * to_pitch;
+        const char* const source = static_cast<const char*>(from) + r * from_pitch;
+        if (owns(target) != to_device || owns(source) != from_device)
+            return lose_device("a copy of " + std::to_string(bytes) + " bytes from or to the wrong kind of memory");
+        const std::string wrong = to_device ? host_writes(target, bytes) : host_reads(source, bytes);
+        if (!wrong.empty()) return lose_device(wrong + " of " + std::to_string(bytes) + " bytes");
+        std::memcpy(target, source, bytes);
+    }
+}
+
+cudaError_t enqueue_copy(void* to, u64 to_pitch, const void* from, u64 from_pitch, u64 bytes, u64 rows,
+                         cudaMemcpyKind kind, cudaStream_t stream) {
+    if (kind != cudaMemcpyHostToDevice && kind != cudaMemcpyDeviceToHost) give_up("a copy of a kind that is not here");
+    return enqueue(
+        stream, [=] { copy(to, to_pitch, from, from_pitch, bytes, rows, kind); }, kind == cudaMemcpyDeviceToHost);
+}
+
+// --- the device
+
+// Of the CUDA programming guide's table of compute capabilities.
+int shared_limit() {
+    if (capability >= 120) return 99 << 10;
+    if (capability >= 90) return 227 << 10;
+    if (capability >= 80) return 163 << 10;
+    return 64 << 10;
+}
+
+int attribute(cudaDeviceAttr name) {
+    switch (name) {
+        case cudaDevAttrMaxSharedMemoryPerBlockOptin: return shared_limit();
+        case cudaDevAttrMemoryPoolsSupported: return std::getenv("PTXRUN_NO_POOLS") == nullptr;
+        case cudaDevAttrComputeCapabilityMajor: return capability / 10;
+        case cudaDevAttrComputeCapabilityMinor: return capability % 10;
+        case cudaDevAttrClockRate: return 1'755'000;
+        case cudaDevAttrMultiProcessorCount: return 4;
+        default: give_up("the device attribute " + std::to_string(int(name)) + " is not here");
+    }
+}
+
+cudaError_t properties(cudaDeviceProp* p, int device) {
+    if (device != 0) return result(cudaErrorInvalidDevice);
+    std::memset(p, 0, sizeof *p);
+    std::snprintf(p->name, sizeof p->name, "PTX on a CPU (%s)", library->target);
+    p->totalGlobalMem = memory_size();
+    p->multiProcessorCount = attribute(cudaDevAttrMultiProcessorCount);
+    return cudaSuccess;
+}
+
+}  // namespace
+
+#define EXPORTED extern "C" __attribute__((visibility("default")))
+#define API EXPORTED cudaError_t CUDARTAPI
+// What can fail. What lets go of something, or tells an error, does not.
+#define BEGIN_CALL          \
+    const Lock lock(mutex); \
+    if (begin_call(__func__) != cudaSuccess) return failure
+
+// --- what tests ask of the stand-in
+
+// From now on the n-th call fails; 0: none does.
+EXPORTED void ptxrun_fail_at(u64 n, int error) {
+    const Lock lock(mutex);
+    calls = 0;
+    failing_call = n;
+    failure = cudaError_t(error);
+}
+EXPORTED u64 ptxrun_calls() { return calls; }
+// The name of the call that failed.
+EXPORTED const char* ptxrun_failed() { return failed.c_str(); }
+// That there are and that nobody has let go of.
+EXPORTED u64 ptxrun_events() { return events; }
+EXPORTED u64 ptxrun_pools() { return pools; }
+// Copies to the host that have not been done.
+EXPORTED u64 ptxrun_pending_downloads() {
+    const Lock lock(mutex);
+    u64 n = 0;
+    for (const auto& [key, s] : streams)
+        for (const Work& work : s.work) n += work.writes_host;
+    return n;
+}
+// Bytes of the device that are taken when all work is done.
+EXPORTED u64 ptxrun_allocated() {
+    const Lock lock(mutex);
+    run_all();
+    return allocated_bytes();
+}
+
+// --- what nvcc's host code calls
+
+EXPORTED void** CUDARTAPI __cudaRegisterFatBinary(void* fat) {
+    set_up();
+    return new void*(fat);
+}
+EXPORTED void CUDARTAPI __cudaRegisterFatBinaryEnd(void**) {}
+EXPORTED void CUDARTAPI __cudaUnregisterFatBinary(void** handle) { delete handle; }
+EXPORTED char CUDARTAPI __cudaInitModule(void**) { return 1; }
+EXPORTED void CUDARTAPI __cudaRegisterFunction(void**, const char* host, char*, const char* name, int, uint3*, uint3*,
+                                               dim3*, dim3*, int*) {
+    const Lock lock(mutex);
+    for (u32 k = 0; k < library->count; ++k)
+        if (std::strcmp(library->kernels[k].name, name) == 0) {
+            functions[host].kernel = &library->kernels[k];
+            return;
+        }
+    give_up(std::string("no translated kernel is called ") + name);
+}
+EXPORTED cudaError_t CUDARTAPI __cudaGetKernel(cudaKernel_t* kernel, const void* host) {
+    *kernel = reinterpret_cast<cudaKernel_t>(const_cast<void*>(host));
+    return cudaSuccess;
+}
+#define NOT_HERE(name) \
+    EXPORTED void CUDARTAPI name() { give_up(#name " is not here"); }
+NOT_HERE(__cudaLaunchKernel)
+NOT_HERE(__cudaPopCallConfiguration)
+NOT_HERE(__cudaPushCallConfiguration)
+NOT_HERE(__cudaRegisterVar)
+
+// --- the runtime's interface
+
+API cudaGetDeviceCount(int* count) {
+    BEGIN_CALL;
+    *count = 1;
+    return cudaSuccess;
+}
+API cudaGetDevice(int* device) {
+    BEGIN_CALL;
+    *device = 0;
+    return cudaSuccess;
+}
+API cudaSetDevice(int device) { return device == 0 ? cudaSuccess : result(cudaErrorInvalidDevice); }
+API cudaDeviceGetAttribute(int* value, cudaDeviceAttr name, int device) {
+    BEGIN_CALL;
+    if (device != 0) return result(cudaErrorInvalidDevice);
+    *value = attribute(name);
+    return cudaSuccess;
+}
+API cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
+    BEGIN_CALL;
+    return properties(p, device);
+}
+API cudaGetDeviceProperties_v2(cudaDeviceProp* p, int device) {
+    BEGIN_CALL;
+    return properties(p, device);
+}
+API cudaDriverGetVersion(int* version) {
+    *version = CUDART_VERSION;
+    return cudaSuccess;
+}
+API cudaGetDriverEntryPointByVersion(const char*, void** found, unsigned, unsigned long long,
+                                     cudaDriverEntryPointQueryResult* status) {
+    *found = nullptr;
+    *status = cudaDriverEntryPointSymbolNotFound;
+    return cudaSuccess;
+}
+API cudaGetLastError() {
+    const cudaError_t error = state() != cudaSuccess ? state() : last;
+    last = cudaSuccess;
+    return error;
+}
+EXPORTED const char* CUDARTAPI cudaGetErrorString(cudaError_t error) {
+    switch (error) {
+        case cudaErrorMemoryAllocation: return "out of memory";
+        case cudaErrorIllegalAddress: return fault.c_str();
+        case cudaErrorInvalidDevice: return "invalid device ordinal";
+        case cudaErrorInvalidConfiguration: return "invalid configuration argument";
+        case cudaErrorInvalidValue: return "invalid argument";
+        case cudaErrorLaunchFailure: return "unspecified launch failure";
+        default: return "another error";
+    }
+}
+EXPORTED const char* CUDARTAPI cudaGetErrorName(cudaError_t error) {
+    static thread_local std::string text;
+    text = "cudaError_t " + std::to_string(int(error));
+    return text.c_str();
+}
+
+API cudaMalloc(void** memory, size_t bytes) {
+    BEGIN_CALL;
+    run_all();
+    if (state() != cudaSuccess) return state();
+    *memory = allocate(bytes);
+    return *memory != nullptr ? cudaSuccess : result(cudaErrorMemoryAllocation);
+}
+API cudaFree(void* memory) {
+    const Lock lock(mutex);
+    run_all();
+    if (memory != nullptr && !release(memory)) return result(cudaErrorInvalidValue);
+    return state();
+}
+API cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps*) {
+    BEGIN_CALL;
+    ++pools;
+    *pool = reinterpret_cast<cudaMemPool_t>(new char);
+    return cudaSuccess;
+}
+API cudaMemPoolDestroy(cudaMemPool_t pool) {
+    --pools;
+    delete reinterpret_cast<char*>(pool);
+    return cudaSuccess;
+}
+API cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) {
+    BEGIN_CALL;
+    return cudaSuccess;
+}
+API cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr name, void* value) {
+    BEGIN_CALL;
+    if (name != cudaMemPoolAttrReservedMemCurrent && name != cudaMemPoolAttrUsedMemCurrent)
+        return result(cudaErrorInvalidValue);
+    *static_cast<u64*>(value) = allocated_bytes();
+    return cudaSuccess;
+}
+API cudaMallocFromPoolAsync(void** memory, size_t bytes, cudaMemPool_t, cudaStream_t) {
+    BEGIN_CALL;
+    if (state() != cudaSuccess) return state();
+    *memory = allocate(bytes);
+    if (*memory == nullptr) {  // what is to be freed is
+        run_all();
+        *memory = allocate(bytes);
+    }
+    return *memory != nullptr ? cudaSuccess : result(cudaErrorMemoryAllocation);
+}
+API cudaFreeAsync(void* memory, cudaStream_t stream) {
+    const Lock lock(mutex);
+    return enqueue(stream, [memory] {
+        if (!release(memory)) lose_device("memory is freed that is not allocated");
+    });
+}
+API cudaMemGetInfo(size_t* free, size_t* total) {
+    BEGIN_CALL;
+    *total = memory_size();
+    *free = *total - allocated_bytes();
+    return state();
+}
+API cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+    BEGIN_CALL;
+    return enqueue_copy(to, 0, from, 0, bytes, 1, kind, stream);
+}
+API cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height,
+                      cudaMemcpyKind kind, cudaStream_t stream) {
+    BEGIN_CALL;
+    if (width > to_pitch || width > from_pitch) return result(cudaErrorInvalidPitchValue);
+    return enqueue_copy(to, to_pitch, from, from_pitch, width, height, kind, stream);
+}
+
+API cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+    BEGIN_CALL;
+    *stream = reinterpret_cast<cudaStream_t>(new char[16]);
+    streams[*stream].blocking = flags == cudaStreamDefault;
+    return cudaSuccess;
+}
+API cudaStreamSynchronize(cudaStream_t stream) {
+    BEGIN_CALL;
+    const void* const key = stream_key(stream);
+    run_stream(key, streams[key].enqueued);
+    return state();
+}
+API cudaDeviceSynchronize() {
+    const Lock lock(mutex);
+    run_all();
+    return state();
+}
+API cudaStreamQuery(cudaStream_t stream) {
+    BEGIN_CALL;
+    Stream& s = streams[stream_key(stream)];
+    if (!s.work.empty()) run_one(s);
+    if (state() != cudaSuccess) return state();
+    return s.work.empty() ? cudaSuccess : cudaErrorNotReady;
+}
+API cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+    BEGIN_CALL;
+    ++events;
+    *event = reinterpret_cast<cudaEvent_t>(new Event);
+    return cudaSuccess;
+}
+API cudaEventDestroy(cudaEvent_t event) {
+    --events;
+    delete reinterpret_cast<Event*>(event);
+    return cudaSuccess;
+}
+API cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+    BEGIN_CALL;
+    Event& e = *reinterpret_cast<Event*>(event);
+    e.stream = stream_key(stream);
+    if (e.stream == nullptr) enqueue(nullptr, {});  // after the blocking streams
+    e.number = streams[e.stream].enqueued;
+    return state();
+}
+API cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+    BEGIN_CALL;
+    const Event& e = *reinterpret_cast<Event*>(event);
+    if (e.number > 0) await(streams[stream_key(stream)], e.stream, e.number);
+    return state();
+}
+API cudaPointerGetAttributes(cudaPointerAttributes* a, const void* address) {
+    BEGIN_CALL;
+    std::memset(a, 0, sizeof *a);
+    const bool mine = owns(address);
+    a->type = mine ? cudaMemoryTypeDevice : cudaMemoryTypeUnregistered;
+    a->device = mine ? 0 : -1;
+    return cudaSuccess;
+}
+
+API cudaFuncSetAttribute(const void* function, cudaFuncAttribute name, int value) {
+    BEGIN_CALL;
+    if (name != cudaFuncAttributeMaxDynamicSharedMemorySize) give_up("a function attribute is not here");
+    Function& f = functions.at(function);
+    if (value < 0 || value + int(f.kernel->static_shared) > shared_limit()) return result(cudaErrorInvalidValue);
+    f.most_dynamic = value;
+    return state();
+}
+API cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** arguments, size_t shared,
+                     cudaStream_t stream) {
+    BEGIN_CALL;
+    const Function& f = functions.at(function);
+    const KernelEntry& kernel = *f.kernel;
+    const bool flat = grid.y == 1 && grid.z == 1 && block.y == 1 && block.z == 1;
+    if (!flat || grid.x == 0 || grid.x > 0x7fffffffu || block.x == 0 || block.x > kernel.most_threads)
+        return result(cudaErrorInvalidConfiguration);
+    // Unasked, what the kernel declares counts too.
+    const int unasked = default_shared - int(kernel.static_shared);
+    if (shared > u64(std::max(f.most_dynamic, unasked))) return result(cudaErrorInvalidValue);
+    const u8* const from = static_cast<const u8*>(arguments[0]);
+    const std::vector<u8> parameters(from, from + kernel.parameter_bytes);
+    return enqueue(stream, [=, &kernel] {
+        const std::string wrong = launch(kernel, grid.x, block.x, u32(shared), parameters.data());
+        if (!wrong.empty()) lose_device(wrong);
+    });
+}

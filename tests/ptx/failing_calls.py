@@ -1,0 +1,86 @@
+"""Every call of the CUDA runtime fails, each in its turn, over the stand-in; `make ptx-check` runs this.
+
+What fails is an exception with CUDA's text; no copy is left that would write to the host's memory later, nothing on the
+device stays taken, and the next call has the right bits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anneal_sgd import _core
+from core_cases import COSINE, problem_pair, run
+from test_cuda_data import core, make
+
+RUNTIME = ctypes.CDLL(_core.__file__)
+RUNTIME.ptxrun_fail_at.argtypes = [ctypes.c_uint64, ctypes.c_int]
+RUNTIME.ptxrun_failed.restype = ctypes.c_char_p
+for name in ("calls", "events", "pools", "pending_downloads", "allocated"):
+    getattr(RUNTIME, f"ptxrun_{name}").restype = ctypes.c_uint64
+LAUNCH_FAILURE, OUT_OF_MEMORY = 719, 2
+ERRORS = {LAUNCH_FAILURE: "unspecified launch failure", OUT_OF_MEMORY: "out of memory"}
+STREAM = 2
+
+
+def separable() -> tuple[Any, dict[str, Any]]:
+    """Several groups, parts and launches."""
+    problem, _ = problem_pair("quadratic", "gaussian", "ball", 40)
+    size = {"base_lr": (0.1, 0.3, 0.5), "replicates": 2100, "horizon": 6, "record_at": [3, 6], "steps_per_launch": 4}
+    return problem, size
+
+
+def on_data() -> tuple[Any, dict[str, Any]]:
+    """A batch of several launches."""
+    problem = make("SoftmaxRegression", n=40, d=5, batch_size=70)
+    size = {"replicates": 5, "horizon": 3, "rows_per_launch": 16, "momentum": 0.9, "metrics": ("loss", "accuracy")}
+    return core(problem), size
+
+
+def on_gpu(problem: Any, size: dict[str, Any]) -> Any:
+    device = _core.open_cuda_device(0, STREAM, most_memory=1 << 20)
+    device.follow(1)  # what an array's owner has enqueued
+    return run(problem, [COSINE], device=device, **size)[0]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("case", [separable, on_data])
+def test_every_call_may_fail(case: Any, error: int) -> None:
+    problem, size = case()
+    of_cpu = {name: value for name, value in size.items() if not name.endswith("_per_launch")}
+    expected = run(problem, [COSINE], device=None, **of_cpu)[0]
+    RUNTIME.ptxrun_fail_at(0, 0)
+    np.testing.assert_array_equal(on_gpu(problem, size), expected)
+    uses = RUNTIME.ptxrun_calls()
+    failed = set()
+    taken, pools = RUNTIME.ptxrun_allocated(), RUNTIME.ptxrun_pools()
+    assert uses > 50
+    for n in range(1, uses + 1):
+        RUNTIME.ptxrun_fail_at(n, error)
+        text = ERRORS[error]
+        try:  # no error: while cleaning up, where nobody is left to be told
+            np.testing.assert_array_equal(on_gpu(problem, size), expected)
+        except (RuntimeError, MemoryError) as raised:
+            failed.add(RUNTIME.ptxrun_failed())
+            text = str(raised)
+        assert ERRORS[error] in text, f"call {n}, {RUNTIME.ptxrun_failed()}: {text}"
+        assert RUNTIME.ptxrun_pending_downloads() == 0, f"call {n}, {RUNTIME.ptxrun_failed()}"
+        assert RUNTIME.ptxrun_events() == 0
+        assert RUNTIME.ptxrun_pools() == pools
+        RUNTIME.ptxrun_fail_at(0, 0)
+        np.testing.assert_array_equal(on_gpu(problem, size), expected)
+        # Where the device cannot even be asked for, on the way to letting go of memory, that memory is lost.
+        if RUNTIME.ptxrun_failed() == b"cudaGetDevice":
+            taken = RUNTIME.ptxrun_allocated()
+        assert RUNTIME.ptxrun_allocated() == taken, f"call {n}, {RUNTIME.ptxrun_failed()}"
+    named = {
+        b"cudaLaunchKernel",
+        b"cudaMemcpyAsync",
+        b"cudaStreamSynchronize",
+        b"cudaMallocFromPoolAsync",
+        b"cudaMemGetInfo",
+    }
+    assert named <= failed

@@ -1,0 +1,97 @@
+"""Errors planted in the PTX of real kernels, each of which the executor must find: by a check, or by other bits.
+
+python -m ptx.planted_call runs the ensemble of which the kernels' results are compared.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from ptx import build
+
+MOMENTS = r"moments_kernelIfE"
+STEPS = r"ensemble_kernelIfLNS_11ProblemKindE0ELNS_9NoiseKindE2ELb1E"  # |x|, Gaussian, a ball
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A change of all lines of a kernel that match, and what is to be said then."""
+
+    name: str
+    kernel: str
+    pattern: str
+    replacement: str | Callable[[re.Match[str]], str]
+    found: str
+
+
+def _in_two_roundings(found: re.Match[str]) -> str:
+    target, a, b, c = found.groups()
+    if target == c:
+        return found[0]
+    return f"\tmul.rn.f32 {target}, {a}, {b}; add.rn.f32 {target}, {target}, {c};"  # lines keep their numbers
+
+
+BITS, CHECKS = "other bits", "OUT OF BOUNDS|UNINITIALISED|RACE"
+PLANTED = (
+    Planted("no barriers", MOMENTS, r"^\tbar\.sync.*", "", CHECKS),
+    Planted("a barrier less", STEPS, r"^\tbar\.sync.*", "", CHECKS),
+    Planted("another thread's value", STEPS, r"^\tshfl\.sync\.down", "\tshfl.sync.up", BITS),
+    Planted("no thread's value", STEPS, r"^\tshfl\.sync\.idx", "\tshfl.sync.bfly", BITS),
+    Planted("two roundings", STEPS, r"^\tfma\.rn\.f32 \s*(\S+), (\S+), (\S+), (\S+);", _in_two_roundings, BITS),
+    Planted("differences", STEPS, r"^\tadd\.rn\.f32", "\tsub.rn.f32", BITS),
+    Planted("one turn more", STEPS, r"^\tsetp\.lt\.s64", "\tsetp.le.s64", f"{BITS}|{CHECKS}"),
+    Planted("results elsewhere", MOMENTS, r"^(\tst\.global\.\S+ \s*\[%\w+)(\+\d+)?\]", r"\1+4096]", CHECKS),
+    Planted("values from elsewhere", MOMENTS, r"^(\tld\.global\S* .*\[%\w+)\]", r"\1+4096]", f"{BITS}|{CHECKS}"),
+    Planted("shared words elsewhere", MOMENTS, r"^(\tst\.shared\.\S+ \s*\[%\w+)\]", r"\1+8]", CHECKS),
+)  # fmt: skip
+
+
+def _change(text: str, planted: Planted) -> str:
+    """The PTX of one file, changed within the kernel that is meant."""
+    entry = re.search(rf"^\.visible \.entry \w*{planted.kernel}\w*\(.*?^\}}", text, re.MULTILINE | re.DOTALL)
+    if entry is None:
+        return text
+    body = re.sub(planted.pattern, planted.replacement, entry[0], flags=re.MULTILINE)
+    return text[: entry.start()] + body + text[entry.end() :]
+
+
+def _try(planted: Planted, folder: Path, good: Path, python: Path, environment: Mapping[str, str]) -> str:
+    """What is said of the error, in folder; `good` has the PTX and the compiled kernels without it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(good, folder)  # with times, so that only what changes is compiled
+    changed = 0
+    for ptx in sorted(folder.glob("*.ptx")):
+        before = ptx.read_text(encoding="utf-8")
+        after = _change(before, planted)
+        ptx.write_text(after, encoding="utf-8")
+        changed += before != after
+    if changed != 1:
+        return "NOT PLANTED: no line is like that"
+    _, library = build.make_kernels(sorted(folder.glob("*.ptx")), folder, 1)
+    command = [str(python), "-m", "ptx.planted_call"]
+    environment = {**environment, "PTXRUN_KERNELS": str(library)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    shutil.rmtree(folder)
+    said = (done.stdout + done.stderr).strip().splitlines()
+    return said[-1] if said else "nothing"
+
+
+def check_planted(good: Path, python: Path, environment: Mapping[str, str], jobs: int) -> bool:
+    """Whether every error is found; prints what is said of each."""
+    without_coverage = {name: value for name, value in environment.items() if name != "PTXRUN_COVERAGE"}
+
+    def one(numbered: tuple[int, Planted]) -> bool:
+        number, planted = numbered
+        said = _try(planted, good.with_name(f"{good.name}_planted_{number}"), good, python, without_coverage)
+        found = re.search(planted.found, said) is not None
+        print(f"  {'found' if found else 'NOT FOUND'}: {planted.name}: {said[:110]}", flush=True)
+        return found
+
+    with ThreadPoolExecutor(jobs) as pool:
+        return all(list(pool.map(one, enumerate(PLANTED))))
