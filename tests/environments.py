@@ -1,4 +1,4 @@
-"""Environments of chosen packages, made of links to what is installed here: no index is asked."""
+"""Which packages tests need, and environments of chosen ones: links to what is installed here, no index is asked."""
 
 import venv
 from importlib import metadata
@@ -7,6 +7,15 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+EXPORTS = ("h5netcdf", "h5py", "pandas", "pyarrow", "xarray")
+"""Modules that exports of every kind need."""
+
+
+def need(*modules):
+    """Skip a test, or at its top a module of tests, where one of these modules is not installed."""
+    for module in modules:
+        pytest.importorskip(module)
 
 
 def required(*names):

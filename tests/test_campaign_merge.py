@@ -10,6 +10,7 @@ import pytest
 from anneal_sgd import cli, problems, schedules
 from anneal_sgd.campaigns import Campaign, ProblemGrid, StoreError, _cells, _store, estimate
 from campaign_cases import arrays, small
+from environments import EXPORTS, need
 
 BLOCK = _cells.BLOCK
 SPEC = """
@@ -40,6 +41,7 @@ def test_parts_are_whole_blocks_and_all_of_them(replicates, count):
 
 
 def test_a_job_array_exports_the_bytes_of_one_run(tmp_path, capsys):
+    need("click", *EXPORTS)
     spec = tmp_path / "mine.toml"
     spec.write_text(SPEC)
     assert cli.main(["sweep", str(spec), "--store", str(tmp_path / "one.db")]) == 0

@@ -20,6 +20,9 @@ from anneal_sgd.campaigns._result import CampaignResult
 from anneal_sgd.campaigns._robustness import _Slopes, best_of, cost, grid_error, tolerated
 from anneal_sgd.experiments import atlas
 from campaign_cases import StopAt, noisy, small, stopping
+from environments import need
+
+need("click", "jinja2", "matplotlib", "pandas", "plotly", "xarray")
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

@@ -10,6 +10,7 @@ import pytest
 
 from anneal_sgd import cli, problems, schedules, theory
 from anneal_sgd.campaigns import EXAMPLE, Campaign, read_spec
+from environments import EXPORTS, need
 
 hypothesis = pytest.importorskip("hypothesis")
 given, settings, st = hypothesis.given, hypothesis.settings, hypothesis.strategies
@@ -245,6 +246,7 @@ def test_any_edit_of_the_example_is_taken_or_a_value_error(place, length, text):
 
 
 def test_sweep_export_and_estimate(tmp_path, capsys):
+    need("click", *EXPORTS)
     assert cli.main(["sweep", "--example"]) == 0
     text = capsys.readouterr().out
     assert text == EXAMPLE
@@ -295,6 +297,7 @@ def test_log_json(tmp_path, capsys):
     ],
 )
 def test_bad_input_is_told_in_one_line(tmp_path, capsys, arguments, message):
+    need("click", *(("jinja2", "matplotlib", "plotly") if arguments[0] == "atlas" else ()))
     path = tmp_path / "mine.toml"
     path.write_text(spec())
     assert cli.main([argument.format(spec=path) for argument in arguments]) == 2

@@ -19,6 +19,7 @@ from anneal_sgd import problems, schedules, simulate, theory
 from anneal_sgd.campaigns import Campaign, CampaignResult, ProblemGrid, StoreError, _cells, _run, estimate
 from anneal_sgd.campaigns._precision import Precision
 from campaign_cases import StopAt, arrays, noisy, small, stopping
+from environments import EXPORTS, need
 
 hypothesis = pytest.importorskip("hypothesis")
 given, st = hypothesis.given, hypothesis.strategies
@@ -84,6 +85,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path, commits):
             assert not partial_result.complete or stops > 1
     assert stops >= 3
     assert arrays(result) == arrays(whole)
+    need(*EXPORTS)
     for suffix in ("csv", "parquet", "nc"):
         for name, one in (("whole", whole), ("parts", result)):
             one.export(tmp_path / f"{name}.{suffix}")
@@ -546,6 +548,7 @@ def test_a_campaign_of_one_config_has_no_dimensions(tmp_path):
 
 
 def test_exports_are_read_back(tmp_path):
+    need(*EXPORTS)
     import pandas
     import pyarrow.parquet
     import xarray

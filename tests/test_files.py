@@ -17,6 +17,7 @@ from anneal_sgd import _files, cli, schedules
 from anneal_sgd._tables import exact_numbers
 from anneal_sgd.campaigns import EXAMPLE, Campaign
 from campaign_cases import noisy, small
+from environments import EXPORTS, need
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -123,6 +124,7 @@ WRITERS = {
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_full_disk_leaves_what_was_there_and_names_the_file(tmp_path, kind):
+    need(*{"html": ("jinja2", "matplotlib", "plotly"), "png": ("matplotlib",), "json": ()}.get(kind, EXPORTS))
     code = f"""
 import resource, sys
 from pathlib import Path

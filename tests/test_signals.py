@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from environments import EXPORTS, need
+
 # `anneal-sgd`, which says when it has taken over signals; before, there is Python's own start.
 PROGRAM = """
 import os
@@ -147,6 +149,7 @@ SHORT, MANY = 2, 40
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "dask"])
 @pytest.mark.parametrize("count", [SHORT, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_at_any_moment(name, count, tmp_path, prepared):
+    need(*{"report": ("jinja2", "matplotlib", "plotly"), "export": EXPORTS}.get(name, ()))
     statuses = []
     for i, delay in enumerate(moments(count, seed=len(name) + count)):
         folder = tmp_path / str(i)
