@@ -43,18 +43,24 @@ class Resources:
     shared: int
 
 
+def nvcc(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Without what a sanitizer preloads, under which it fails."""
+    own = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    return subprocess.run(["nvcc", *arguments], env=own, capture_output=True, text=True, check=True)
+
+
 def compiler() -> str:
     """The version of nvcc; FileNotFoundError without one."""
-    text = subprocess.run(["nvcc", "--version"], capture_output=True, text=True, check=True).stdout
+    text = nvcc("--version").stdout
     found = re.search(r"V(\d+\.\d+\.\d+)", text)
     return found[1] if found else "unknown"
 
 
 def report(source: str, arch: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        command = ["nvcc", "-std=c++17", *OPTIONS, f"-arch={arch}", "-Xptxas", "-v", "-cubin"]
-        command += ["-o", os.path.join(folder, "kernels.cubin"), str(ROOT / "csrc" / "cuda" / source)]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stderr
+        arguments = ["-std=c++17", *OPTIONS, f"-arch={arch}", "-Xptxas", "-v", "-cubin"]
+        arguments += ["-o", os.path.join(folder, "kernels.cubin"), str(ROOT / "csrc" / "cuda" / source)]
+        return nvcc(*arguments).stderr
 
 
 def parse(text: str) -> list[Resources]:

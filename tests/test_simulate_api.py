@@ -343,7 +343,7 @@ def test_memory_limits_of_control_groups(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("size", "allowed"),
     [
-        ("dimension=10**5, record_at=range(10, 101, 10), iterate='tail_average', horizon=100, replicates=1", 100e6),
+        ("dimension=10**5, record_at=range(10, 101, 10), iterate='tail_average', horizon=100, replicates=1", 105e6),
         ("dimension=1, record_at=[100], iterate='last', horizon=100, replicates=10**7", 50e6),
         ("dimension=10**6, record_at=[3], iterate='average', horizon=3, replicates=64", 400e6),
     ],
