@@ -63,6 +63,16 @@ def test_many_values_are_taken_in_blocks():
     assert excess(samples, 1, [1])[1, 0] == pytest.approx((2.0 / score - 1) / 700, rel=1e-9)
 
 
+def test_most_values():
+    samples = np.random.default_rng(4).exponential(size=(2, 10_000))
+    assert _picks._means(samples, 1, 48, np.random.default_rng(0)).shape == (2, 4096)
+    drawn = _picks._means(samples, 2, 48, np.random.default_rng(0))
+    assert drawn.shape == (2, 4096)
+    assert drawn.mean() == pytest.approx(1.0, abs=0.05)
+    whole = _picks._means(samples[:, :4096], 1, 48, np.random.default_rng(0))
+    np.testing.assert_array_equal(whole, samples[:, :4096])
+
+
 def test_learning_rates_that_are_never_picked_change_nothing():
     rng = np.random.default_rng(2)
     samples = rng.exponential(1 + np.linspace(-6, 9, 30)[:, None] ** 2, (30, 16))

@@ -10,16 +10,15 @@ With the values that n runs of rate k may have, x_k1 .. x_kM, all equally likely
 
     P(k is picked) = 1/M sum_j prod_{l != k} (share of the x_l. that are larger than x_kj),
 
-all M^(rates) combinations at once; for n = 1 the values are the replicates, and nothing is random. For n > 1 they are
-means of disjoint groups of n in random orders of the replicates. Intervals are from a delete-a-group jackknife over
-replicates, those of all learning rates together, that draws anew: they hold the error of the replicates and of the
-draws.
+all M^(rates) combinations at once; for n = 1 the values are the replicates, and nothing is random (of more than 4096,
+so many are drawn). For n > 1 they are means of disjoint groups of n in random orders of the replicates. Intervals are
+from a delete-a-group jackknife over replicates, those of all learning rates together, that draws anew: they hold the
+error of the replicates and of the draws.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +29,7 @@ Steps = NDArray[np.int64]
 
 _GROUPS = 16  # of the jackknife
 _VALUES = (192, 48)  # means of n > 1 runs that are drawn for each learning rate, at least: estimate, jackknife
+_MOST_VALUES = 4096  # of each learning rate, drawn at random where there are more
 _LARGEST_BLOCK = 256  # values compared at once, for rates^2 times as many numbers to fit in memory
 # Student's 97.5 % quantiles for 1 .. 15 degrees of freedom.
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
@@ -76,19 +76,17 @@ def picks(samples: Floats, runs: int, steps: Steps, rng: np.random.Generator) ->
     )
 
 
-def _subgrids(steps: Steps) -> Iterator[tuple[int, list[slice]]]:
-    """By resolution, its sub-grids: all offsets."""
-    for i, step in enumerate(steps.tolist()):
-        yield i, [slice(offset, None, step) for offset in range(step)]
+def _subgrids(steps: Steps) -> list[slice]:
+    """Of every resolution, all offsets: as many as its step."""
+    return [slice(offset, None, step) for step in steps.tolist() for offset in range(step)]
 
 
 def _candidates(samples: Floats, steps: Steps) -> slice:
     """From the first to the last learning rate that any sub-grid could pick: the others are no rivals anywhere."""
     low, high = samples.min(axis=1), samples.max(axis=1)
     possible = np.zeros(len(samples), dtype=bool)
-    for _, grids in _subgrids(steps):
-        for grid in grids:
-            possible[grid] |= low[grid] <= high[grid].min()
+    for grid in _subgrids(steps):
+        possible[grid] |= low[grid] <= high[grid].min()
     inside = np.flatnonzero(possible)
     return slice(int(inside[0]), int(inside[-1]) + 1)
 
@@ -99,21 +97,20 @@ def _excess(samples: Floats, runs: int, steps: Steps, values: int, rng: np.rando
     best = score.min()
     drawn = _means(samples, runs, values, rng)
     blocks = np.array_split(drawn, math.ceil(drawn.shape[1] / _LARGEST_BLOCK), axis=1)
-    larger = [_larger(block) for block in blocks]
-    excess = np.empty((2, steps.size))
-    for i, grids in _subgrids(steps):
-        expected = np.array([_expected(larger, score, grid) for grid in grids])
-        with np.errstate(divide="ignore", invalid="ignore"):  # a best metric of 0: no excess or an infinite one
-            lost = np.where(expected == best, 0.0, expected / best - 1.0)
-        excess[:, i] = lost.max(), lost.mean()
-    return excess
+    grids = _subgrids(steps)
+    of_blocks = [[_expected(larger, score, grid) for grid in grids] for larger in map(_larger, blocks)]
+    expected = np.average(of_blocks, axis=0, weights=[block.shape[1] for block in blocks])
+    with np.errstate(divide="ignore", invalid="ignore"):  # a best metric of 0: no excess or an infinite one
+        lost = np.where(expected == best, 0.0, expected / best - 1.0)
+    by_step = np.split(lost, np.cumsum(steps)[:-1])
+    return np.array([[offsets.max() for offsets in by_step], [offsets.mean() for offsets in by_step]])
 
 
 def _means(samples: Floats, runs: int, values: int, rng: np.random.Generator) -> Floats:
     """Means of disjoint groups of ``runs`` replicates, in orders of each learning rate's own (grid points, means)."""
-    if runs == 1:
+    if runs == 1 and samples.shape[1] <= _MOST_VALUES:
         return samples
-    groups = samples.shape[1] // runs
+    groups = min(samples.shape[1] // runs, _MOST_VALUES)
     orders = [
         rng.permuted(samples, axis=1)[:, : groups * runs].reshape(len(samples), groups, runs).mean(axis=2)
         for _ in range(math.ceil(values / groups))
@@ -138,8 +135,7 @@ def _larger(values: Floats) -> Floats:
     return shares.reshape(rates, count, rates)
 
 
-def _expected(larger: list[Floats], score: Floats, grid: slice) -> float:
+def _expected(larger: Floats, score: Floats, grid: slice) -> float:
     """The expected score of the pick of a sub-grid; infinite where one that diverges may be picked."""
-    products = np.concatenate([block[grid, :, grid].prod(axis=2) for block in larger], axis=1)
-    chance = products.mean(axis=1)
+    chance = larger[grid, :, grid].prod(axis=2).mean(axis=1)
     return float(np.sum(np.multiply(chance, score[grid], where=chance > 0, out=np.zeros_like(chance))))
