@@ -56,6 +56,19 @@ def test_grids_vectors_and_scalars():
     assert sweep.store is None
 
 
+def test_a_precision_in_a_file(tmp_path, capsys):
+    text = spec("relative_error = 0.05\nconfidence = 0.9\nmax_replicates = 20_480", replicates=None)
+    assert read_spec(text).campaign.precision.arguments == {"relative_error": 0.05, "confidence": 0.9}
+    (tmp_path / "mine.toml").write_text(text)
+    assert cli.main(["sweep", str(tmp_path / "mine.toml"), "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "relative error 0.05 at confidence 0.9, at most 20480 replicates" in told
+    assert "at least 2,048 to compute" in told
+    assert "at most 20 times that" in told
+    assert cli.main(["sweep", str(tmp_path / "mine.toml"), "--part", "1/2"]) == 2
+    assert "part must go with replicates" in capsys.readouterr().err
+
+
 def test_problems_on_data(tmp_path):
     rng = np.random.default_rng(0)
     rows = np.c_[rng.standard_normal((30, 2)), rng.integers(0, 2, 30)]
