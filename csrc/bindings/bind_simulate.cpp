@@ -94,6 +94,14 @@ void* sample_memory(const std::optional<py::array>& samples, const EnsembleSpec&
     return const_cast<void*>(samples->data());
 }
 
+std::int64_t* count_memory(const std::optional<py::array>& counts, const EnsembleSpec& e) {
+    if (!counts) return nullptr;
+    require(py::isinstance<Integers>(*counts) && counts->writeable() &&
+                counts->size() == config_count(e) * values_recorded(e) * exceedance_bins,
+            "exceedance: must be C-contiguous and writable int64, configs x records x metrics x bins");
+    return static_cast<std::int64_t*>(const_cast<void*>(counts->data()));
+}
+
 bool finalizing() {
 #if PY_VERSION_HEX >= 0x030D0000
     return Py_IsFinalizing() != 0;
@@ -116,13 +124,15 @@ std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ense
                                            const std::optional<py::function>& poll,
                                            const std::optional<py::function>& check_memory,
                                            const std::shared_ptr<DeviceHandle>& device, std::uintptr_t device_samples,
-                                           std::int64_t steps_per_launch, std::int64_t rows_per_launch) {
+                                           std::int64_t steps_per_launch, std::int64_t rows_per_launch,
+                                           const std::optional<py::array>& exceedance) {
     check_run(first_replicate, replicates, threads);
+    const EnsembleSpec& spec = ensemble->spec;
     const RunOptions options{first_replicate,
                              replicates,
                              isa,
                              threads,
-                             sample_memory(samples, ensemble->spec, replicates),
+                             sample_memory(samples, spec, replicates),
                              [&](double fraction_done) {
                                  // A daemon thread may outlive the interpreter: then there is no GIL to be had, and
                                  // asking for it would unwind this thread from under its workers.
@@ -131,20 +141,21 @@ std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ense
                                  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
                                  if (poll) (*poll)(fraction_done);
                              },
+                             count_memory(exceedance, spec),
                              device ? device->device.get() : nullptr,
                              reinterpret_cast<void*>(device_samples),
                              steps_per_launch,
                              rows_per_launch};
     if (check_memory) {
-        const double needed = memory_needed(ensemble->spec, options);
+        const double needed = memory_needed(spec, options);
         if (needed > unchecked_bytes) (*check_memory)(needed);
     }
     auto m = std::make_shared<Moments>();
-    m->configs = config_count(ensemble->spec);
-    m->records = values_recorded(ensemble->spec);
+    m->configs = config_count(spec);
+    m->records = values_recorded(spec);
     // The ensemble and the sample array are kept alive by our references, and everything else read is ours.
     const py::gil_scoped_release unlocked;
-    m->tree = simulate(ensemble->spec, options);
+    m->tree = simulate(spec, options);
     return m;
 }
 
@@ -169,7 +180,8 @@ void bind_simulate(py::module_& m) {
     m.def("simulate", &simulate_ensemble, py::arg("ensemble"), py::kw_only(), py::arg("first_replicate"),
           py::arg("replicates"), py::arg("isa"), py::arg("threads"), py::arg("samples"), py::arg("poll"),
           py::arg("check_memory") = py::none(), py::arg("device") = nullptr, py::arg("device_samples") = 0,
-          py::arg("steps_per_launch") = 0, py::arg("rows_per_launch") = 0);
+          py::arg("steps_per_launch") = 0, py::arg("rows_per_launch") = 0, py::arg("exceedance") = py::none());
+    m.attr("EXCEEDANCE_BINS") = exceedance_bins;
 }
 
 }  // namespace anneal_sgd::bindings

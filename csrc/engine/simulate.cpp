@@ -94,6 +94,12 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
     return s;
 }
 
+std::uint64_t bits_of(double value) {
+    std::uint64_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
 class Collector final : public cpu::Sink {
 public:
     Collector(const EnsembleSpec& ensemble, const RunOptions& options, const Kernels& kernels, const Shape& shape)
@@ -126,6 +132,10 @@ public:
     void recorded(std::size_t number, std::int64_t config, std::int64_t record, const void* values) override {
         const Task& task = tasks_[number];
         Group& group = *group_of_task_[number];
+        if (o_.exceedance != nullptr)
+            with_real(e_.precision, [&](auto real) {
+                count(config, record, static_cast<const decltype(real)*>(values), task.replicates());
+            });
         if (o_.samples != nullptr) {
             const std::int64_t at =
                 (config * values_recorded(e_) + record) * o_.replicates + task.first_replicate - o_.first_replicate;
@@ -180,6 +190,14 @@ private:
     std::size_t cell_index(const Group& g, std::int64_t b, std::int64_t cell) const {
         return std::size_t(b * g.configs() * values_recorded(e_) + cell);
     }
+    template <class Real>
+    void count(std::int64_t config, std::int64_t record, const Real* values, std::int64_t n) {
+        std::vector<std::int64_t> counts(std::size_t(exceedance_bins), 0);
+        for (std::int64_t i = 0; i < n; ++i) ++counts[std::size_t(exceedance_bin(double(values[i])))];
+        std::int64_t* const all = o_.exceedance + (config * values_recorded(e_) + record) * exceedance_bins;
+        const std::lock_guard<std::mutex> lock(counting_);
+        for (std::int64_t k = 0; k < exceedance_bins; ++k) all[k] += counts[std::size_t(k)];
+    }
     // `values`: one cell's, of all replicates of the group.
     Moment reduce(const Group& g, std::int64_t b, const void* values) const {
         const auto [start, stop] = block_range(g, b);
@@ -194,6 +212,7 @@ private:
     const std::int64_t real_bytes_;
     const std::int64_t configs_per_part_;
     ConfigParts parts_;
+    std::mutex counting_;
     std::vector<Task> tasks_;
     std::vector<Group*> group_of_task_;
     std::vector<std::unique_ptr<Group>> groups_;
@@ -213,6 +232,14 @@ MomentTree simulate_on(cuda::Device& device, const EnsembleSpec& ensemble, const
 }
 
 }  // namespace
+
+std::int64_t exceedance_bin(double value) {
+    constexpr int shift = 52 - 4;  // leaves sign, exponent and a number below exceedance_steps
+    static_assert(exceedance_steps == std::int64_t(1) << (52 - shift));
+    const double lowest = std::ldexp(1.0, -int(exceedance_octaves / 2));
+    if (!std::isfinite(value) || value >= 1 / lowest) return exceedance_bins - 1;
+    return value < lowest ? 0 : 1 + std::int64_t((bits_of(value) >> shift) - (bits_of(lowest) >> shift));
+}
 
 double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
     // The nodes of the parts, and of the whole while they are joined.
@@ -234,6 +261,8 @@ double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
 }
 
 MomentTree simulate(const EnsembleSpec& ensemble, const RunOptions& options) {
+    if (options.device != nullptr && options.exceedance != nullptr)
+        throw std::invalid_argument("exceedance: must be left out where a device runs the ensemble");
     if (options.device != nullptr) return simulate_on(*options.device, ensemble, options);
     const Kernels& kernels = cpu::kernels(options.isa);
     Collector collector(ensemble, options, kernels, choose_shape(ensemble, options, kernels));

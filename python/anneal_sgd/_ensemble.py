@@ -84,16 +84,22 @@ class Ensemble:
         target: Target | None = None,
         samples: NDArray[Any] | None = None,
         device_samples: int = 0,
+        exceedance: IntArray | None = None,
         poll: Callable[[float], None] | None = None,
     ) -> _core.Moments:
         """Simulate on the CPU, or the target; samples go to the array, or to the address on the target.
 
-        Each of several iterates is a pass of its own; they stand before the configs.
+        Each of several iterates is a pass of its own; they stand before the configs. To `exceedance` the numbers of
+        values in bins are added.
         """
         schedules = (spec.schedule,) if isinstance(spec.schedule, Schedule) else spec.schedule
         metrics = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
         iterates = (spec.iterate,) if isinstance(spec.iterate, str) else spec.iterate
         stacked = self._core(spec.dtype, metrics)
+
+        def of_pass(kept: NDArray[Any] | None, number: int) -> NDArray[Any] | None:
+            return kept if kept is None or isinstance(spec.iterate, str) else kept[number]
+
         passes = []
         for i, iterate in enumerate(iterates):
             ensemble = _core.Ensemble(
@@ -112,7 +118,8 @@ class Ensemble:
                 replicates=replicates,
                 isa=isa,
                 threads=threads,
-                samples=samples if samples is None or isinstance(spec.iterate, str) else samples[i],
+                samples=of_pass(samples, i),
+                exceedance=of_pass(exceedance, i),
                 poll=poll if poll is None or len(iterates) == 1 else partial(_poll_of_pass, poll, i, len(iterates)),
                 check_memory=partial(_check_memory, spec, replicates, threads if target is None else None),
                 device=None if target is None else target.handle,

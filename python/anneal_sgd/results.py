@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core, _validate
-from ._arrays import FloatArray, frozen
+from ._arrays import FloatArray, IntArray, frozen
 from ._cupy import to_host
 from ._difference import Difference, paired, places
 from ._ensemble import CELL_FIELDS
@@ -65,6 +65,7 @@ class Result(Statistics):
     """Kept suboptimality, dims then replicates, in the dtype of the call: `samples[..., i]` is that of replicate
     `first_replicate + i`. None where not kept. On a GPU the array given as `out`, or CuPy's, not read-only."""
     _moments: _core.Moments
+    _bins: IntArray | None = None
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -96,11 +97,36 @@ class Result(Statistics):
             coords["metric"] = np.array(self.spec.metric)
         return coords
 
+    @property
+    def thresholds(self) -> FloatArray:
+        """What `exceedance` counts at: 2^e (1 + m / 16), e = -64 .. 63 and m = 0 .. 15, and 2^64; float64, (2049,)."""
+        octaves = np.ldexp(1.0, np.arange(-64, 64))
+        return frozen(np.append((octaves[:, None] * (1 + np.arange(16) / 16)).ravel(), 2.0**64))
+
+    @cached_property
+    def exceedance(self) -> IntArray | None:
+        """How many trajectories reached each of `thresholds`, those that diverged included; dims, then thresholds.
+
+        P(value >= thresholds[j]) is about exceedance[..., j] / replicates. Those of disjoint replicates add up exactly.
+        None where the call had not `keep_exceedance=True`.
+
+        >>> from anneal_sgd import problems, schedules, simulate
+        >>> problem = problems.Quadratic(curvature=1.0, noise="uniform", noise_std=1.0, x0=0.0)
+        >>> call = dict(base_lr=1.0, horizon=1, replicates=99_999, keep_exceedance=True)
+        >>> result = simulate(problem, schedules.Constant(), **call)
+        >>> half = float(result.exceedance[result.thresholds == 0.375][0]) / result.replicates
+        >>> round(half, 2), float(result.quantile(0.9))  # of x^2 / 2, x uniform on [-sqrt(3), sqrt(3)]
+        (0.5, 1.21875)
+        """
+        return None if self._bins is None else frozen(np.cumsum(self._bins[..., :0:-1], axis=-1)[..., ::-1])
+
     def quantile(self, q: ArrayLike) -> FloatArray:
         """Quantiles of the suboptimality, q in [0, 1] of any shape: float64, axes of q first, then `dims`.
 
-        Between two neighbours in order it interpolates linearly (NumPy's default); a diverged trajectory counts as
-        +inf. ValueError: the call did not keep samples, or q outside [0, 1].
+        With samples it interpolates linearly between two neighbours in order (NumPy's default). Without them, from
+        `exceedance`: the value of the trajectory at place floor(q (replicates - 1)) in order, to within 1/32 of itself
+        between 2^-64 and 2^64; 0 for one below (NaN where there are negative ones), inf for one above. A diverged
+        trajectory counts as +inf. ValueError: the call kept neither, or q outside [0, 1].
 
         >>> from anneal_sgd import problems, schedules, simulate
         >>> problem = problems.Quadratic(curvature=1.0, noise="uniform", noise_std=1.0, x0=0.0)
@@ -110,9 +136,9 @@ class Result(Statistics):
         >>> result.quantile([0, 0.5, 1]).round(1).tolist()  # of x^2 / 2, x uniform on [-sqrt(3), sqrt(3)]
         [0.0, 0.4, 1.5]
         """
-        if self.samples is None:
-            raise ValueError("samples must be kept for quantiles: simulate(..., keep_samples=True)")
         fractions = _validate.real_array("q", q, _validate.FRACTION)
+        if self.samples is None:
+            return self._counted_quantile(fractions)
         samples = to_host(self.samples)
         ordered = np.where(np.isfinite(samples), samples, np.inf)
         ordered.sort(axis=-1)
@@ -167,10 +193,22 @@ class Result(Statistics):
             raise ValueError(f"a and b must choose configs of shapes that broadcast, got {got}") from None
         return paired(to_host(self.samples).reshape(-1, self.replicates), rows, others)
 
-    def to_xarray(self) -> xarray.Dataset:
-        """An `xarray.Dataset`: a variable for every statistic (and `samples`), the coordinates, the rest as attributes.
+    def _counted_quantile(self, fractions: FloatArray) -> FloatArray:
+        if self._bins is None:
+            raise ValueError("samples must be kept for quantiles: simulate(..., keep_samples=True) or keep_exceedance")
+        thresholds = self.thresholds
+        middles = np.concatenate([[0.0], 0.5 * (thresholds[1:] + thresholds[:-1]), [np.inf]])
+        below = np.cumsum(self._bins, axis=-1)  # trajectories up to the end of each bin
+        place = np.floor(fractions * (self.replicates - 1))
+        bins = np.stack([np.argmax(below > k, axis=-1) for k in place.ravel()])
+        quantiles = np.where((bins == 0) & (self.min < 0), np.nan, middles[bins])
+        return quantiles.reshape(fractions.shape + self.spec.shape)
 
-        `replicate` is the dimension of samples, `coordinate` that of parameters which differ between coordinates.
+    def to_xarray(self) -> xarray.Dataset:
+        """An `xarray.Dataset`: a variable for every statistic, and what was kept; coordinates; the rest as attributes.
+
+        `replicate` is the dimension of samples, `threshold` that of exceedance, `coordinate` that of parameters which
+        differ between coordinates.
         ImportError: xarray is not installed; the extra `anneal_sgd[xarray]` brings it.
 
         >>> from anneal_sgd import problems, schedules, simulate
@@ -191,6 +229,9 @@ class Result(Statistics):
         if self.samples is not None:
             variables["samples"] = ((*self.dims, "replicate"), to_host(self.samples))
             coords["replicate"] = self.first_replicate + np.arange(self.replicates)
+        if self.exceedance is not None:
+            variables["exceedance"] = ((*self.dims, "threshold"), self.exceedance)
+            coords["threshold"] = self.thresholds
         return xarray.Dataset(variables, coords=coords, attrs=self._attributes())
 
     @property
@@ -238,8 +279,9 @@ class Result(Statistics):
         """One result of both replicate ranges, which must be disjoint and of the same spec.
 
         `[0, r) + [r, R)` has the bits of the single run where r is a multiple of 1024, and else its values up to
-        rounding. Samples are kept where both results have them and the ranges are adjacent, else dropped. ValueError:
-        the specs differ (the message names the first difference), or the ranges overlap.
+        rounding. Samples are kept where both results have them and the ranges are adjacent, else dropped; exceedance
+        where both have it. ValueError: the specs differ (the message names the first difference), or the
+        ranges overlap.
         """
         if not isinstance(other, Result):
             return NotImplemented
@@ -251,7 +293,8 @@ class Result(Statistics):
         moments = self._moments.merged(other._moments)
         isas = dict.fromkeys((*self.isa.split("+"), *other.isa.split("+")))
         backends = dict.fromkeys((*self.backend.split("+"), *other.backend.split("+")))
-        return Result(self.spec, "+".join(backends), "+".join(isas), _joined_samples(self, other), moments)
+        bins = None if self._bins is None or other._bins is None else self._bins + other._bins
+        return Result(self.spec, "+".join(backends), "+".join(isas), _joined_samples(self, other), moments, bins)
 
     def __radd__(self, other: object) -> Result:
         """0 + result is the result, so that `sum(results)` works."""
@@ -271,7 +314,7 @@ class Result(Statistics):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the moments as arrays."""
         arrays = {name: getattr(self._moments, name) for name in ("ranges", *CELL_FIELDS)}
-        return _rebuilt, (self.spec, self.backend, self.isa, to_host(self.samples), arrays)
+        return _rebuilt, (self.spec, self.backend, self.isa, to_host(self.samples), arrays, self._bins)
 
     @cached_property
     def _total(self) -> _core.Moments:
@@ -320,6 +363,12 @@ def _joined_samples(a: Result, b: Result) -> NDArray[Any] | None:
 
 
 def _rebuilt(
-    spec: Spec, backend: str, isa: str, samples: NDArray[Any] | None, arrays: dict[str, NDArray[Any]]
+    spec: Spec,
+    backend: str,
+    isa: str,
+    samples: NDArray[Any] | None,
+    arrays: dict[str, NDArray[Any]],
+    bins: IntArray | None,
 ) -> Result:
-    return Result(spec, backend, isa, None if samples is None else frozen(samples), _core.Moments(**arrays))
+    kept = None if samples is None else frozen(samples)
+    return Result(spec, backend, isa, kept, _core.Moments(**arrays), bins)

@@ -11,6 +11,7 @@ from . import testing as testing
 
 __version__: str
 STREAM_VERSION: int
+EXCEEDANCE_BINS: int
 BLOCK_REPLICATES: int
 
 class ProblemKind(enum.Enum):
@@ -307,6 +308,7 @@ def simulate(
     device_samples: int = 0,
     steps_per_launch: int = 0,
     rows_per_launch: int = 0,
+    exceedance: NDArray[np.int64] | None = None,
 ) -> Moments:
     """Run the ensemble on `isa` ("scalar", "avx2", "avx512"), or on a device.
 
@@ -314,7 +316,8 @@ def simulate(
     same in the device's memory. `poll` is called on the calling thread with the fraction done; what it raises stops
     the run, and so does Ctrl-C. `check_memory` is called before it begins with the bytes of the host's memory that it
     takes at its peak, samples not counted, where these are more than 16 MiB. `steps_per_launch`, and of data
-    `rows_per_launch`: of a device; 0 chooses by time.
+    `rows_per_launch`: of a device; 0 chooses by time. To `exceedance`, (configs, records, EXCEEDANCE_BINS), without a
+    device, the number of values in each bin of docs/stream.md, "Statistics", is added.
     """
 
 def supported_isas() -> list[str]:

@@ -1,0 +1,104 @@
+"""Counts of exceedances: those of the samples, exact where they merge, quantiles within their resolution."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+from anneal_sgd import problems, schedules, simulate
+from core_cases import DTYPES
+
+BOX = {"noise": "gaussian", "noise_std": 1.0, "projection": ("box", -1.0, 1.0)}
+CUSTOM = problems.Custom(lambda x: np.sum(np.abs(x)), x0=[0.5, -0.2, 0.1], minimum=0.0, **BOX)
+ABSOLUTE = problems.AbsoluteValue(np.ones(3), x0=[0.5, -0.2, 0.1], **BOX)
+
+
+def run(problem, **changes):
+    call = {"base_lr": [0.1, 0.01], "horizon": 40, "replicates": 70, "backend": "cpu", "seed": 3}
+    return simulate(problem, [schedules.Linear(), schedules.Constant()], **{**call, **changes})
+
+
+def counted(samples, thresholds):
+    finite = np.where(np.isfinite(samples), samples, np.inf).astype(np.float64)
+    return np.stack([np.sum(finite >= t, axis=-1) for t in thresholds], axis=-1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("problem", [ABSOLUTE, CUSTOM], ids=["built-in", "custom"])
+def test_exceedance_is_that_of_the_samples(problem, dtype):
+    call = {"dtype": dtype, "record_at": [1, 40], "replicates": 1500, "threads": 2}
+    result = run(problem, keep_samples=True, keep_exceedance=True, **call)
+    assert result.exceedance.shape == (2, 2, 2, 2049)
+    assert np.array_equal(result.exceedance, counted(result.samples, result.thresholds))
+    assert np.array_equal(result.samples, run(problem, keep_samples=True, **call).samples)
+
+
+def test_exceedance_of_any_number():
+    """Thresholds themselves, their neighbours, and what lies outside or is not a number."""
+    thresholds = run(ABSOLUTE, replicates=1, keep_exceedance=True).thresholds
+    exact = [2.0**e * (1 + m / 16) for e in range(-64, 64) for m in range(16)] + [2.0**64]
+    assert thresholds.tolist() == exact
+    places = np.random.default_rng(0).permutation(2049)[:60]
+    edges = np.concatenate(
+        [thresholds[places], np.nextafter(thresholds[places], 0), np.nextafter(thresholds, np.inf)[:3]]
+    )
+    values = [*edges, 0.0, -1.0, -1e300, 1e300, 5e-324, thresholds[0], thresholds[-1]]
+    call = {"schedule": schedules.Constant(), "base_lr": 0.0, "horizon": 1, "replicates": 3, "dtype": "float64"}
+    made = [problems.Custom(lambda x: x[0], x0=v) for v in values]
+    result = simulate(made, **call, metric="value", keep_exceedance=True, backend="cpu")
+    expected = 3 * (np.array(values)[:, None] >= thresholds)
+    assert np.array_equal(result.exceedance, expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        ends = simulate(
+            [problems.Custom(lambda x, a: a / x[0] - a / x[0], x0=0.0, parameters={"a": a}) for a in (0.0, 1.0)],
+            **call, metric="value", keep_exceedance=True, backend="cpu",
+        )  # fmt: skip
+    assert np.array_equal(ends.exceedance, np.full((2, 2049), 3))
+    assert ends.quantile(0.5).tolist() == [np.inf] * 2
+
+
+def test_exceedance_merges_exactly():
+    whole = run(ABSOLUTE, keep_exceedance=True, replicates=3000, threads=1)
+    parts = [run(ABSOLUTE, keep_exceedance=True, first_replicate=a, replicates=n) for a, n in ((0, 17), (17, 2983))]
+    assert np.array_equal((parts[1] + parts[0]).exceedance, whole.exceedance)
+    assert np.array_equal(pickle.loads(pickle.dumps(whole)).exceedance, whole.exceedance)
+    assert (parts[0] + run(ABSOLUTE, first_replicate=17)).exceedance is None
+    both = run(ABSOLUTE, keep_exceedance=True, replicates=3000, iterate=["average", "last"])
+    assert np.array_equal(both.exceedance[1], whole.exceedance)
+    table = pytest.importorskip("xarray") and whole.to_xarray()
+    assert np.array_equal(table["exceedance"].sel(threshold=0.5), whole.exceedance[..., 16 * 63])
+
+
+def test_quantiles_have_their_resolution():
+    call = {"replicates": 5000, "record_at": [3, 40]}
+    q = np.array([[0.0, 0.1, 0.5], [0.9, 0.999, 1.0]])
+    coarse = run(ABSOLUTE, keep_exceedance=True, **call).quantile(q)
+    samples = run(ABSOLUTE, keep_samples=True, **call).samples.astype(np.float64)
+    exact = np.quantile(samples, q, axis=-1, method="lower")
+    assert coarse.shape == exact.shape == (2, 3, 2, 2, 2)
+    assert np.all(np.abs(coarse - exact) <= exact / 32)
+    assert not np.array_equal(coarse, exact)
+
+
+def test_quantiles_of_what_has_no_bin():
+    made = [problems.Custom(lambda x: x[0], x0=v) for v in (-1.0, 1e-30, 1e30)]
+    result = simulate(
+        made, schedules.Constant(), base_lr=0.0, horizon=1, replicates=3, metric="value", keep_exceedance=True
+    )
+    assert np.array_equal(result.quantile(0.5), [np.nan, 0.0, np.inf], equal_nan=True)
+
+
+def test_where_it_can_be_had():
+    X, y = np.eye(3), np.array([1.0, 2.0, 3.0])
+    data = problems.LeastSquares(X, y)
+    assert run(data, keep_exceedance=True, replicates=5, metric="loss").exceedance.max() == 5
+    with pytest.raises(ValueError, match="keep_exceedance must be left out where backend is 'cuda', it is for the CPU"):
+        run(ABSOLUTE, backend="cuda", keep_exceedance=True)
+    with pytest.raises(ValueError, match="keep_exceedance must be True or False, got 1"):
+        run(ABSOLUTE, keep_exceedance=1)
+    with pytest.raises(ValueError, match="keep_exceedance must fit in memory"):
+        run(ABSOLUTE, base_lr=np.full(10**6, 0.1), record_at=np.arange(41), keep_exceedance=True)
+    with pytest.raises(ValueError, match="samples must be kept for quantiles"):
+        run(ABSOLUTE).quantile(0.5)
