@@ -163,7 +163,7 @@ def test_an_unsafe_resolution_is_seldom_called_safe():
     pool = np.asarray(result.samples, np.float64)
     truth = grid._excess(pool.mean(axis=1)[None], np.arange(1, 11))[0][0]
     assert np.all(np.diff(truth) > 0.02)
-    meta = {"points_per_decade": 5, "largest_resolution": 100.0, "runs_per_point": []}
+    meta = {"metric": "suboptimality", "points_per_decade": 5, "largest_resolution": 100.0, "runs_per_point": []}
     blocks = np.split(pool, runs, axis=1)
     rows = [grid._row(schedules.Linear(), lr, block, {**meta, "seed": i}) for i, block in enumerate(blocks)]
     for unsafe in (2, 3, 7):
