@@ -47,7 +47,7 @@ def test_several_processes_have_one_device(backend):
         assert out == 5 * run(seed).tobytes()
 
 
-def test_a_process_goes_on_after_ctrl_c(backend):
+def test_a_process_that_is_interrupted_goes_on(backend):
     """The long run ends within two seconds of it, and the next one has its bits."""
     process = started(
         """

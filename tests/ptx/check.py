@@ -32,6 +32,7 @@ GROUPS = (
     ("test_cuda.py",),
     ("test_gpu_arrays.py", "test_simulate_api.py", "test_bad_input.py"),
     ("ptx/host_calls.py", "ptx/failing_calls.py"),
+    ("test_gpu_check.py::test_all_stages_run_to_their_end", "test_gpu_sharing.py"),
 )
 
 
