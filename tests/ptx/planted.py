@@ -45,7 +45,6 @@ PLANTED = (
     Planted("no thread's value", STEPS, r"^\tshfl\.sync\.idx", "\tshfl.sync.bfly", BITS),
     Planted("two roundings", STEPS, r"^\tfma\.rn\.f32 \s*(\S+), (\S+), (\S+), (\S+);", _in_two_roundings, BITS),
     Planted("differences", STEPS, r"^\tadd\.rn\.f32", "\tsub.rn.f32", BITS),
-    Planted("one turn more", STEPS, r"^\tsetp\.lt\.s64", "\tsetp.le.s64", f"{BITS}|{CHECKS}"),
     Planted("results elsewhere", MOMENTS, r"^(\tst\.global\.\S+ \s*\[%\w+)(\+\d+)?\]", r"\1+4096]", CHECKS),
     Planted("values from elsewhere", MOMENTS, r"^(\tld\.global\S* .*\[%\w+)\]", r"\1+4096]", f"{BITS}|{CHECKS}"),
     Planted("shared words elsewhere", MOMENTS, r"^(\tst\.shared\.\S+ \s*\[%\w+)\]", r"\1+8]", CHECKS),
@@ -78,8 +77,8 @@ def _try(planted: Planted, folder: Path, good: Path, python: Path, environment: 
     environment = {**environment, "PTXRUN_KERNELS": str(library)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     shutil.rmtree(folder)
-    said = (done.stdout + done.stderr).strip().splitlines()
-    return said[-1] if said else "nothing"
+    said = done.stdout.strip() or done.stderr.strip() or "nothing"  # else warnings stand there, of what diverges
+    return said.splitlines()[-1]
 
 
 def check_planted(good: Path, python: Path, environment: Mapping[str, str], jobs: int) -> bool:
