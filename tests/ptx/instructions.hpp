@@ -73,51 +73,34 @@ static inline double d(u64 x) { return as<double>(x); }
 static inline u32 bits(float x) { return x != x ? 0x7fffffffu : as<u32>(x); }
 static inline u64 bits(double x) { return as<u64>(x); }
 
-#define OP1(name, U, R, expression) \
-    static inline R name(U a) { return R(expression); }
-#define OP2(name, U, R, expression) \
-    static inline R name(U a, U b) { return R(expression); }
-#define OP3(name, U, R, expression) \
-    static inline R name(U a, U b, U c) { return R(expression); }
+// Tables of instructions.
+// clang-format off
+#define OP1(name, U, R, expression) static inline R name(U a) { return R(expression); }
+#define OP2(name, U, R, expression) static inline R name(U a, U b) { return R(expression); }
+#define OP3(name, U, R, expression) static inline R name(U a, U b, U c) { return R(expression); }
 
 // --- integers
-#define INT(U, S, W)                                                                                                   \
-    OP2(add_s##W, U, U, a + b)                                                                                         \
-    OP2(add_u##W, U, U, a + b)                                                                                         \
-    OP2(sub_s##W, U, U, a - b) OP2(sub_u##W, U, U, a - b) OP2(mul_lo_s##W, U, U, a* b) OP2(mul_lo_u##W, U, U, a* b)    \
-        OP3(mad_lo_s##W, U, U, a* b + c) OP3(mad_lo_u##W, U, U, a* b + c) OP2(and_b##W, U, U, a& b)                    \
-            OP2(or_b##W, U, U, a | b) OP2(xor_b##W, U, U, a ^ b) OP1(not_b##W, U, U, ~a) OP1(neg_s##W, U, U, U(0) - a) \
-                OP1(abs_s##W, U, U, S(a) < 0 ? U(0) - a : a) OP2(min_s##W, U, U, S(a) < S(b) ? a : b)                  \
-                    OP2(max_s##W, U, U, S(a) > S(b) ? a : b) OP2(min_u##W, U, U, a < b ? a : b)                        \
-                        OP2(max_u##W, U, U, a > b ? a : b) static inline U                                             \
-                        shl_b##W(U a, u32 n) {                                                                         \
-        return n >= W ? U(0) : U(a << n);                                                                              \
-    }                                                                                                                  \
-    static inline U shr_u##W(U a, u32 n) { return n >= W ? U(0) : U(a >> n); }                                         \
-    static inline U shr_b##W(U a, u32 n) { return n >= W ? U(0) : U(a >> n); }                                         \
-    static inline U shr_s##W(U a, u32 n) { return U(S(a) >> (n >= W ? W - 1 : n)); }                                   \
-    static inline U div_u##W(U a, U b) {                                                                               \
-        zero(b);                                                                                                       \
-        return U(a / b);                                                                                               \
-    }                                                                                                                  \
-    static inline U rem_u##W(U a, U b) {                                                                               \
-        zero(b);                                                                                                       \
-        return U(a % b);                                                                                               \
-    }                                                                                                                  \
-    static inline U div_s##W(U a, U b) {                                                                               \
-        zero(b);                                                                                                       \
-        return S(b) == -1 ? U(U(0) - a) : U(S(a) / S(b));                                                              \
-    }                                                                                                                  \
-    static inline U rem_s##W(U a, U b) {                                                                               \
-        zero(b);                                                                                                       \
-        return S(b) == -1 ? U(0) : U(S(a) % S(b));                                                                     \
-    }                                                                                                                  \
+#define INT(U, S, W)                                                                                     \
+    OP2(add_s##W, U, U, a + b) OP2(add_u##W, U, U, a + b) OP2(sub_s##W, U, U, a - b)                     \
+    OP2(sub_u##W, U, U, a - b) OP2(mul_lo_s##W, U, U, a * b) OP2(mul_lo_u##W, U, U, a * b)               \
+    OP3(mad_lo_s##W, U, U, a * b + c) OP3(mad_lo_u##W, U, U, a * b + c)                                  \
+    OP2(and_b##W, U, U, a & b) OP2(or_b##W, U, U, a | b) OP2(xor_b##W, U, U, a ^ b) OP1(not_b##W, U, U, ~a) \
+    OP1(neg_s##W, U, U, U(0) - a) OP1(abs_s##W, U, U, S(a) < 0 ? U(0) - a : a)                           \
+    OP2(min_s##W, U, U, S(a) < S(b) ? a : b) OP2(max_s##W, U, U, S(a) > S(b) ? a : b)                    \
+    OP2(min_u##W, U, U, a < b ? a : b) OP2(max_u##W, U, U, a > b ? a : b)                                \
+    static inline U shl_b##W(U a, u32 n) { return n >= W ? U(0) : U(a << n); }                           \
+    static inline U shr_u##W(U a, u32 n) { return n >= W ? U(0) : U(a >> n); }                           \
+    static inline U shr_b##W(U a, u32 n) { return n >= W ? U(0) : U(a >> n); }                           \
+    static inline U shr_s##W(U a, u32 n) { return U(S(a) >> (n >= W ? W - 1 : n)); }                     \
+    static inline U div_u##W(U a, U b) { zero(b); return U(a / b); }                                     \
+    static inline U rem_u##W(U a, U b) { zero(b); return U(a % b); }                                     \
+    static inline U div_s##W(U a, U b) { zero(b); return S(b) == -1 ? U(U(0) - a) : U(S(a) / S(b)); }    \
+    static inline U rem_s##W(U a, U b) { zero(b); return S(b) == -1 ? U(0) : U(S(a) % S(b)); }           \
     SETP(s##W, U, S) SETP(u##W, U, U) SETP(b##W, U, U) SELECT(b##W, U) SELECT(u##W, U) SELECT(s##W, U)
-#define SETP(T, U, S)                                                              \
-    OP2(setp_eq_##T, U, bool, S(a) == S(b))                                        \
-    OP2(setp_ne_##T, U, bool, S(a) != S(b))                                        \
-    OP2(setp_lt_##T, U, bool, S(a) < S(b)) OP2(setp_le_##T, U, bool, S(a) <= S(b)) \
-        OP2(setp_gt_##T, U, bool, S(a) > S(b)) OP2(setp_ge_##T, U, bool, S(a) >= S(b))
+#define SETP(T, U, S)                                                                                    \
+    OP2(setp_eq_##T, U, bool, S(a) == S(b)) OP2(setp_ne_##T, U, bool, S(a) != S(b))                      \
+    OP2(setp_lt_##T, U, bool, S(a) < S(b)) OP2(setp_le_##T, U, bool, S(a) <= S(b))                       \
+    OP2(setp_gt_##T, U, bool, S(a) > S(b)) OP2(setp_ge_##T, U, bool, S(a) >= S(b))
 #define SELECT(T, U) \
     static inline U selp_##T(U a, U b, bool p) { return p ? a : b; }
 
@@ -142,14 +125,8 @@ static inline u32 popc_b32(u32 a) { return u32(__builtin_popcount(a)); }
 static inline u32 popc_b64(u64 a) { return u32(__builtin_popcountll(a)); }
 static inline u32 clz_b32(u32 a) { return a ? u32(__builtin_clz(a)) : 32; }
 static inline u32 clz_b64(u64 a) { return a ? u32(__builtin_clzll(a)) : 64; }
-static inline u32 shf_l_wrap_b32(u32 a, u32 b, u32 n) {
-    n &= 31;
-    return n ? b << n | a >> (32 - n) : b;
-}
-static inline u32 shf_r_wrap_b32(u32 a, u32 b, u32 n) {
-    n &= 31;
-    return n ? b << (32 - n) | a >> n : a;
-}
+static inline u32 shf_l_wrap_b32(u32 a, u32 b, u32 n) { n &= 31; return n ? b << n | a >> (32 - n) : b; }
+static inline u32 shf_r_wrap_b32(u32 a, u32 b, u32 n) { n &= 31; return n ? b << (32 - n) | a >> n : a; }
 static inline u32 lop3_b32(u32 a, u32 b, u32 c, u32 table) {
     u32 r = 0;
     for (int i = 0; i < 8; ++i)
@@ -188,32 +165,22 @@ static inline u64 mov_s64(u64 a) { return a; }
 static inline u64 mov_f64(u64 a) { return a; }
 
 // --- floating point
-#define FLOAT(T, U, x, sign)                                                                                  \
-    OP2(add_rn_##T, U, U, bits(x(a) + x(b)))                                                                  \
-    OP2(sub_rn_##T, U, U, bits(x(a) - x(b)))                                                                  \
-    OP2(mul_rn_##T, U, U, bits(x(a) * x(b))) OP2(div_rn_##T, U, U, bits(x(a) / x(b)))                         \
-        OP1(rcp_rn_##T, U, U, bits(1 / x(a))) OP1(neg_##T, U, U, a ^ sign) OP1(abs_##T, U, U, a & ~sign)      \
-            OP2(setp_eq_##T, U, bool, x(a) == x(b)) OP2(setp_lt_##T, U, bool, x(a) < x(b))                    \
-                OP2(setp_le_##T, U, bool, x(a) <= x(b)) OP2(setp_gt_##T, U, bool, x(a) > x(b))                \
-                    OP2(setp_ge_##T, U, bool, x(a) >= x(b))                                                   \
-                        OP2(setp_ne_##T, U, bool, x(a) < x(b) || x(a) > x(b)) /* ordered */                   \
-        OP2(setp_neu_##T, U, bool, !(x(a) == x(b))) OP2(setp_equ_##T, U, bool, !(x(a) < x(b) || x(a) > x(b))) \
-            OP2(setp_ltu_##T, U, bool, !(x(a) >= x(b))) OP2(setp_leu_##T, U, bool, !(x(a) > x(b)))            \
-                OP2(setp_gtu_##T, U, bool, !(x(a) <= x(b))) OP2(setp_geu_##T, U, bool, !(x(a) < x(b)))        \
-                    OP2(setp_num_##T, U, bool, x(a) == x(a) && x(b) == x(b))                                  \
-                        OP2(setp_nan_##T, U, bool, x(a) != x(a) || x(b) != x(b))                              \
-                            SELECT(T, U) /* -0 < +0; a NaN gives way, or with .NaN wins */                    \
-        OP2(min_##T, U, U,                                                                                    \
-            x(a) != x(a)   ? quiet(b)                                                                         \
-            : x(b) != x(b) ? a                                                                                \
-            : x(a) == x(b) ? (a | b)                                                                          \
-            : x(a) < x(b)  ? a                                                                                \
-                           : b) OP2(max_##T, U, U,                                                            \
-                                   x(a) != x(a)   ? quiet(b)                                                  \
-                                   : x(b) != x(b) ? a                                                         \
-                                   : x(a) == x(b) ? (a & b)                                                   \
-                                   : x(a) > x(b)  ? a                                                         \
-                                                  : b)
+#define FLOAT(T, U, x, sign)                                                                             \
+    OP2(add_rn_##T, U, U, bits(x(a) + x(b))) OP2(sub_rn_##T, U, U, bits(x(a) - x(b)))                    \
+    OP2(mul_rn_##T, U, U, bits(x(a) * x(b))) OP2(div_rn_##T, U, U, bits(x(a) / x(b)))                    \
+    OP1(rcp_rn_##T, U, U, bits(1 / x(a))) OP1(neg_##T, U, U, a ^ sign) OP1(abs_##T, U, U, a & ~sign)     \
+    OP2(setp_eq_##T, U, bool, x(a) == x(b)) OP2(setp_lt_##T, U, bool, x(a) < x(b))                       \
+    OP2(setp_le_##T, U, bool, x(a) <= x(b)) OP2(setp_gt_##T, U, bool, x(a) > x(b))                       \
+    OP2(setp_ge_##T, U, bool, x(a) >= x(b))                                                              \
+    OP2(setp_ne_##T, U, bool, x(a) < x(b) || x(a) > x(b)) /* ordered */                                  \
+    OP2(setp_neu_##T, U, bool, !(x(a) == x(b))) OP2(setp_equ_##T, U, bool, !(x(a) < x(b) || x(a) > x(b))) \
+    OP2(setp_ltu_##T, U, bool, !(x(a) >= x(b))) OP2(setp_leu_##T, U, bool, !(x(a) > x(b)))               \
+    OP2(setp_gtu_##T, U, bool, !(x(a) <= x(b))) OP2(setp_geu_##T, U, bool, !(x(a) < x(b)))               \
+    OP2(setp_num_##T, U, bool, x(a) == x(a) && x(b) == x(b)) OP2(setp_nan_##T, U, bool, x(a) != x(a) || x(b) != x(b)) \
+    SELECT(T, U)                                                                                         \
+    /* -0 < +0; a NaN gives way, or with .NaN wins */                                                    \
+    OP2(min_##T, U, U, x(a) != x(a) ? quiet(b) : x(b) != x(b) ? a : x(a) == x(b) ? (a | b) : x(a) < x(b) ? a : b) \
+    OP2(max_##T, U, U, x(a) != x(a) ? quiet(b) : x(b) != x(b) ? a : x(a) == x(b) ? (a & b) : x(a) > x(b) ? a : b)
 static inline u32 quiet(u32 a) { return bits(f(a)); }
 static inline u64 quiet(u64 a) { return a; }
 FLOAT(f32, u32, f, 0x80000000u)
@@ -256,68 +223,30 @@ static inline To to_integer(From x) {  // towards zero, saturating
     }
     return To(x);
 }
-#define CVT_INT(D, S)                      \
-    template <class R>                     \
-    static inline R cvt_##D##_##S(u64 a) { \
-        return R(D(S(a)));                 \
+#define CVT_INT(D, S)                                             \
+    template <class R>                                            \
+    static inline R cvt_##D##_##S(u64 a) {                        \
+        return R(D(S(a))); \
     }
-#define CVT_INTS(D) \
-    CVT_INT(D, u8)  \
-    CVT_INT(D, s8) CVT_INT(D, u16) CVT_INT(D, s16) CVT_INT(D, u32) CVT_INT(D, s32) CVT_INT(D, u64) CVT_INT(D, s64)
-CVT_INTS(u8)
-CVT_INTS(s8)
-CVT_INTS(u16) CVT_INTS(s16) CVT_INTS(u32) CVT_INTS(s32) CVT_INTS(u64) CVT_INTS(s64)
-#define CVT_FROM(S)                         \
-    template <class R>                      \
-    static inline R cvt_rn_f32_##S(u64 a) { \
-        return bits(float(S(a)));           \
-    }                                       \
-    template <class R>                      \
-    static inline R cvt_rn_f64_##S(u64 a) { \
-        return bits(double(S(a)));          \
-    }
-    CVT_FROM(u16) CVT_FROM(s16) CVT_FROM(u32) CVT_FROM(s32) CVT_FROM(u64) CVT_FROM(s64)
-#define CVT_TO(D)                              \
-    template <class R>                         \
-    static inline R cvt_rzi_##D##_f32(u64 a) { \
-        return R(to_integer<D>(f(u32(a))));    \
-    }                                          \
-    template <class R>                         \
-    static inline R cvt_rzi_##D##_f64(u64 a) { \
-        return R(to_integer<D>(d(a)));         \
-    }
-        CVT_TO(u32) CVT_TO(s32) CVT_TO(u64) CVT_TO(s64) template <class R>
-        static inline R cvt_f64_f32(u64 a) {
-    return bits(double(f(u32(a))));
-}
-template <class R>
-static inline R cvt_rn_f32_f64(u64 a) {
-    return bits(float(d(a)));
-}
-template <class R>
-static inline R cvt_rzi_f32_f32(u64 a) {
-    return bits(__builtin_truncf(f(u32(a))));
-}
-template <class R>
-static inline R cvt_rmi_f64_f64(u64 a) {
-    return bits(__builtin_floor(d(a)));
-}
-template <class R>
-static inline R cvt_rpi_f64_f64(u64 a) {
-    return bits(__builtin_ceil(d(a)));
-}
-template <class R>
-static inline R cvt_rmi_f32_f32(u64 a) {
-    return bits(__builtin_floorf(f(u32(a))));
-}
-template <class R>
-static inline R cvt_rni_f64_f64(u64 a) {
-    return bits(__builtin_nearbyint(d(a)));
-}
-template <class R>
-static inline R cvt_rni_f32_f32(u64 a) {
-    return bits(__builtin_nearbyintf(f(u32(a))));
-}
+#define CVT_INTS(D) CVT_INT(D, u8) CVT_INT(D, s8) CVT_INT(D, u16) CVT_INT(D, s16) CVT_INT(D, u32) CVT_INT(D, s32) CVT_INT(D, u64) CVT_INT(D, s64)
+CVT_INTS(u8) CVT_INTS(s8) CVT_INTS(u16) CVT_INTS(s16) CVT_INTS(u32) CVT_INTS(s32) CVT_INTS(u64) CVT_INTS(s64)
+#define CVT_FROM(S)                                                                    \
+    template <class R> static inline R cvt_rn_f32_##S(u64 a) { return bits(float(S(a))); } \
+    template <class R> static inline R cvt_rn_f64_##S(u64 a) { return bits(double(S(a))); }
+CVT_FROM(u16) CVT_FROM(s16) CVT_FROM(u32) CVT_FROM(s32) CVT_FROM(u64) CVT_FROM(s64)
+#define CVT_TO(D)                                                                                        \
+    template <class R> static inline R cvt_rzi_##D##_f32(u64 a) { return R(to_integer<D>(f(u32(a)))); }    \
+    template <class R> static inline R cvt_rzi_##D##_f64(u64 a) { return R(to_integer<D>(d(a))); }
+CVT_TO(u32) CVT_TO(s32) CVT_TO(u64) CVT_TO(s64)
+template <class R> static inline R cvt_f64_f32(u64 a) { return bits(double(f(u32(a)))); }
+template <class R> static inline R cvt_rn_f32_f64(u64 a) { return bits(float(d(a))); }
+template <class R> static inline R cvt_rzi_f32_f32(u64 a) { return bits(__builtin_truncf(f(u32(a)))); }
+template <class R> static inline R cvt_rmi_f64_f64(u64 a) { return bits(__builtin_floor(d(a))); }
+template <class R> static inline R cvt_rpi_f64_f64(u64 a) { return bits(__builtin_ceil(d(a))); }
+template <class R> static inline R cvt_rmi_f32_f32(u64 a) { return bits(__builtin_floorf(f(u32(a)))); }
+template <class R> static inline R cvt_rni_f64_f64(u64 a) { return bits(__builtin_nearbyint(d(a))); }
+template <class R> static inline R cvt_rni_f32_f32(u64 a) { return bits(__builtin_nearbyintf(f(u32(a)))); }
+// clang-format on
 
 // --- memory. T: the type in memory, R: the register's.
 template <class T, class R>
