@@ -78,6 +78,21 @@ def test_launches_and_numbers_of_replicates(device, steps, first):
         assert_same(samples(made, device, {"steps_per_launch": steps}, **call), samples(made, **call))
 
 
+def test_metrics_of_ones_own(device):
+    own = {
+        "last": lambda x: x[2],
+        "value": "value",
+        "slope": lambda x, gradient, a: a * np.linalg.norm(gradient),
+        "constant": lambda x: 0.3,
+    }
+    made = [problem("three coordinates", "box"), problem("three coordinates", "box", a=0.1)]
+    for iterate in ("last", "average"):
+        call = {"metric": own, "record_at": [0, 7, 150], "iterate": iterate}
+        assert_same(samples(made, device, **call), samples(made, **call))
+    with on(device), pytest.raises(ValueError, match="must be left out where a device"):
+        simulate(made, schedules.Linear(), base_lr=0.1, horizon=2, replicates=2, metric="value", keep_exceedance=True)
+
+
 def test_what_does_not_fit_together_takes_turns(small_device):
     made = problem("many coordinates")
     call = {"replicates": 1100, "horizon": 6}

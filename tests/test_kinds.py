@@ -79,9 +79,9 @@ OFFERED = {  # whether the package offers a kind
     "Sampling": lambda kind: kind in get_args(_data.Sampling) and problems.LeastSquares(X, Y, sampling=kind),
     "Metric": lambda kind: simulated(
         problems.Custom(lambda x: x[0] ** 2, x0=1.0)
-        if kind == "value"
+        if kind in ("value", "own")
         else problems.LogisticRegression(X, Y, l2=1.0, test=(X, Y)),
-        metric=kind,
+        metric={kind: lambda x: x[0]} if kind == "own" else kind,
     ).count.all(),
     "Operation": lambda kind: kind in OPERATIONS,
     "DrawKind": lambda kind: kind in DRAWS,
@@ -122,7 +122,7 @@ def test_page_describes_every_kind(enumeration, kind):
     parts = re.split(r"^##? (.+)$", (ROOT / "docs/stream.md").read_text(), flags=re.MULTILINE)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
     section, pattern = DESCRIBED[enumeration]
-    section = "Programs" if (enumeration, kind) == ("Metric", "value") else section
+    section = "Programs" if (enumeration, kind) in {("Metric", "value"), ("Metric", "own")} else section
     words = pattern.format(WORDS.get(kind, kind))
     assert re.search(words, sections[section], re.MULTILINE | re.IGNORECASE)
 
@@ -142,7 +142,7 @@ def test_conformance_has_every_kind_of_problems_on_data():
     assert {problem._loss.name for problem in every} == set(ENUMERATIONS["Loss"])
     assert {problem._activation for problem in every if len(problem._sizes) > 2} == set(ENUMERATIONS["Activation"])
     assert {problem.sampling for problem in every} == set(ENUMERATIONS["Sampling"])
-    of_programs = {"value"}
+    of_programs = {"value", "own"}
     assert {metric for problem in every for metric in problem._METRICS} == set(ENUMERATIONS["Metric"]) - of_programs
 
 

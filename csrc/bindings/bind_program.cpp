@@ -124,7 +124,8 @@ std::shared_ptr<Program> make_program(std::int64_t dimension, std::int64_t regis
                                       std::int64_t parameter_count, const Reals& numbers, const Integers& draws,
                                       const Integers& prologue, const Integers& gradient, const Integers& value,
                                       const std::vector<std::int64_t>& gradient_result,
-                                      const std::vector<std::int64_t>& value_result) {
+                                      const std::vector<std::int64_t>& value_result,
+                                      const std::vector<std::vector<std::int64_t>>& own_results) {
     require(dimension >= 1 && dimension < (std::int64_t(1) << 24), "dimension: ", dimension,
             " is not in 1 .. 2**24 - 1");
     require(constants.ndim() == 1 && numbers.ndim() == 1, "constants, numbers: must be one-dimensional");
@@ -177,6 +178,12 @@ std::shared_ptr<Program> make_program(std::int64_t dimension, std::int64_t regis
         g.drawn || std::min<std::int64_t>(g.row, last) >= dimension || (g.row == 0 && (g.step == 1 || dimension == 1)),
         "gradient_result: is the point in another order");
     Checked(spec, dimension, "value_result").rows(spec.value_result, 1);
+    for (const std::vector<std::int64_t>& result : own_results) {
+        p->own_results.push_back(result_operand(result, "own_results"));
+        Checked(spec, dimension, "own_results").rows(p->own_results.back(), 1);
+    }
+    spec.own_results = p->own_results.data();
+    spec.own_count = std::int64_t(p->own_results.size());
     return p;
 }
 
@@ -210,7 +217,8 @@ void bind_program(py::module_& m) {
     py::class_<Program, std::shared_ptr<Program>>(m, "Program")
         .def(py::init(&make_program), py::kw_only(), py::arg("dimension"), py::arg("registers"), py::arg("constants"),
              py::arg("parameter_count"), py::arg("numbers"), py::arg("draws"), py::arg("prologue"), py::arg("gradient"),
-             py::arg("value"), py::arg("gradient_result"), py::arg("value_result"));
+             py::arg("value"), py::arg("gradient_result"), py::arg("value_result"),
+             py::arg("own_results") = std::vector<std::vector<std::int64_t>>());
 }
 
 }  // namespace anneal_sgd::bindings

@@ -94,6 +94,15 @@ void* sample_memory(const std::optional<py::array>& samples, const EnsembleSpec&
     return const_cast<void*>(samples->data());
 }
 
+void* iterate_memory(const std::optional<py::array>& iterates, const EnsembleSpec& e, std::int64_t replicates) {
+    if (!iterates) return nullptr;
+    require(e.problems.network == nullptr, "iterates: not of problems on data");
+    require(has_precision(*iterates, e.precision) && (iterates->flags() & py::array::c_style) != 0 &&
+                iterates->writeable() && iterates->size() == config_count(e) * e.problems.dimension * replicates,
+            "iterates: must be C-contiguous and writable, of the precision, configs x coordinates x replicates");
+    return const_cast<void*>(iterates->data());
+}
+
 std::int64_t* count_memory(const std::optional<py::array>& counts, const EnsembleSpec& e) {
     if (!counts) return nullptr;
     require(py::isinstance<Integers>(*counts) && counts->writeable() &&
@@ -125,9 +134,11 @@ std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ense
                                            const std::optional<py::function>& check_memory,
                                            const std::shared_ptr<DeviceHandle>& device, std::uintptr_t device_samples,
                                            std::int64_t steps_per_launch, std::int64_t rows_per_launch,
+                                           const std::optional<py::array>& iterates,
                                            const std::optional<py::array>& exceedance) {
     check_run(first_replicate, replicates, threads);
-    const EnsembleSpec& spec = ensemble->spec;
+    EnsembleSpec spec = ensemble->spec;
+    spec.keep_iterates = iterates.has_value();
     const RunOptions options{first_replicate,
                              replicates,
                              isa,
@@ -141,6 +152,7 @@ std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ense
                                  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
                                  if (poll) (*poll)(fraction_done);
                              },
+                             iterate_memory(iterates, spec, replicates),
                              count_memory(exceedance, spec),
                              device ? device->device.get() : nullptr,
                              reinterpret_cast<void*>(device_samples),
@@ -180,7 +192,8 @@ void bind_simulate(py::module_& m) {
     m.def("simulate", &simulate_ensemble, py::arg("ensemble"), py::kw_only(), py::arg("first_replicate"),
           py::arg("replicates"), py::arg("isa"), py::arg("threads"), py::arg("samples"), py::arg("poll"),
           py::arg("check_memory") = py::none(), py::arg("device") = nullptr, py::arg("device_samples") = 0,
-          py::arg("steps_per_launch") = 0, py::arg("rows_per_launch") = 0, py::arg("exceedance") = py::none());
+          py::arg("steps_per_launch") = 0, py::arg("rows_per_launch") = 0, py::arg("iterates") = py::none(),
+          py::arg("exceedance") = py::none());
     m.attr("EXCEEDANCE_BINS") = exceedance_bins;
 }
 

@@ -115,15 +115,20 @@ void check_metrics(const EnsembleSpec& e) {
     require(e.metric_count >= 1, "metrics: at least one is needed");
     for (std::int64_t m = 0; m < e.metric_count; ++m)
         for (std::int64_t other = 0; other < m; ++other)
-            require(e.metrics[m] != e.metrics[other], "metrics: each must be named once");
+            require(e.metrics[m] != e.metrics[other] || e.metrics[m] == Metric::own,
+                    "metrics: each must be named once");
     const auto all_of = [&](auto... allowed) {
         return std::all_of(e.metrics, e.metrics + e.metric_count, [&](Metric m) { return ((m == allowed) || ...); });
     };
+    const auto count_of = [&](Metric m) { return std::count(e.metrics, e.metrics + e.metric_count, m); };
     if (e.problems.program != nullptr) {
-        require(all_of(Metric::suboptimality, Metric::value), "metrics: suboptimality and value, for a program");
+        require(all_of(Metric::suboptimality, Metric::value, Metric::own),
+                "metrics: suboptimality, value and own, for a program");
+        require(count_of(Metric::own) == e.problems.program->own_count, "metrics: ", e.problems.program->own_count,
+                " must be own, as many as the program has");
         return;
     }
-    require(!std::count(e.metrics, e.metrics + e.metric_count, Metric::value), "metrics: value is of programs only");
+    require(count_of(Metric::value) == 0 && count_of(Metric::own) == 0, "metrics: value and own are of programs only");
     if (e.problems.network == nullptr) {
         require(e.metric_count == 1 && e.metrics[0] == Metric::suboptimality,
                 "metrics: only suboptimality, for a separable problem");

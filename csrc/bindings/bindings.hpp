@@ -64,6 +64,7 @@ struct Program {
     std::vector<double> constants, numbers;
     std::vector<DrawSpec> draws;
     std::vector<Instruction> prologue, gradient, value;
+    std::vector<Operand> own_results;
 };
 
 struct Problems {

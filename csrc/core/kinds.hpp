@@ -17,7 +17,7 @@
     enumeration(Loss, kind(squared) kind(logistic) kind(hinge) kind(softmax))                                        \
     enumeration(Activation, kind(relu) kind(tanh))                                                                   \
     enumeration(Sampling, kind(with_replacement) kind(reshuffling) kind(sequential))                                 \
-    enumeration(Metric, kind(suboptimality) kind(loss) kind(test_loss) kind(test_accuracy) kind(value))              \
+    enumeration(Metric, kind(suboptimality) kind(loss) kind(test_loss) kind(test_accuracy) kind(value) kind(own))    \
     enumeration(Operation, kind(negative) kind(absolute) kind(sign) kind(sqrt) kind(exp) kind(log) kind(sin)         \
                            kind(cos) kind(tanh) kind(power) kind(add) kind(subtract) kind(multiply) kind(divide)     \
                            kind(minimum) kind(maximum) kind(less) kind(fma) kind(select) kind(sum)                   \

@@ -33,7 +33,8 @@ ASGD_FN double metric_value(Metric metric, const Evaluation& v, const DataProble
         case Metric::test_loss: return v.mean_loss;
         case Metric::test_accuracy:
             return absolute(v.mean_loss) <= 0x1.fffffffffffffp+1023 ? v.share_predicted : __builtin_nan("");
-        case Metric::value: break;  // of programs
+        case Metric::value:
+        case Metric::own: break;  // of programs
     }
     __builtin_unreachable();
 }

@@ -64,7 +64,8 @@ constexpr bool is_of_test(Metric metric) {
     switch (metric) {
         case Metric::suboptimality:
         case Metric::loss:
-        case Metric::value: return false;
+        case Metric::value:
+        case Metric::own: return false;
         case Metric::test_loss:
         case Metric::test_accuracy: return true;
     }

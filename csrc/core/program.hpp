@@ -120,4 +120,19 @@ ASGD_FN R marked_once(R a, R extreme, R& found) {
     return mark;
 }
 
+// --- what is recorded
+
+// Where `value` leaves the number that metric m of an ensemble is made of: f(x), or that of a metric of one's own.
+ASGD_FN Operand recorded_operand(const ProgramSpec& program, const Metric* metrics, std::int64_t m) {
+    if (metrics[m] != Metric::own) return program.value_result;
+    std::int64_t number = 0;
+    for (std::int64_t before = 0; before < m; ++before) number += metrics[before] == Metric::own ? 1 : 0;
+    return program.own_results[number];
+}
+
+template <class R>
+ASGD_FN R recorded_value(Metric metric, R number, R minimum) {
+    return metric == Metric::suboptimality ? max_keep_nan(set1<R>(0), number - minimum) : number;
+}
+
 ASGD_ISA_NAMESPACE_END

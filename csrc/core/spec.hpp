@@ -97,8 +97,8 @@ struct DrawSpec {
     std::int32_t row, count;
 };
 
-// A problem's gradient and objective as straight-line code over registers, each of which holds a number for every
-// replicate. Registers 0 .. dimension - 1 are the point. Everything is checked before it comes here.
+// A problem's gradient, objective and metrics of one's own as straight-line code over registers, each of which holds a
+// number for every replicate. Registers 0 .. dimension - 1 are the point. Everything is checked before it comes here.
 struct ProgramSpec {
     std::int64_t registers, draw_rows;
     const double* constants;  // registers dimension .. dimension + constant_count - 1
@@ -107,11 +107,14 @@ struct ProgramSpec {
     std::int64_t parameter_count;
     const double* numbers;  // exponents, matrices row by row
     std::int64_t number_count;
-    const Instruction *prologue, *gradient, *value;  // of constants and parameters alone; f'(x) with its noise; f(x)
+    // Of constants and parameters alone; f'(x) with its noise; f(x) and metrics of one's own.
+    const Instruction *prologue, *gradient, *value;
     std::int64_t prologue_count, gradient_count, value_count;
     Operand gradient_result, value_result;
     const DrawSpec* draws;
     std::int64_t draw_count;
+    const Operand* own_results;  // [metric of one's own]
+    std::int64_t own_count;
 };
 
 struct ProblemSpec {
@@ -172,6 +175,7 @@ struct EnsembleSpec {
     bool nesterov;
     const Metric* metrics;  // what is recorded at every step of record_at
     std::int64_t metric_count;
+    bool keep_iterates;  // the points of the last record are told as well
 };
 
 // Configs first_config .. stop_config - 1 of an ensemble on replicates first_replicate .. stop_replicate - 1.

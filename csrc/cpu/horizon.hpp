@@ -148,6 +148,16 @@ protected:
     const Listener& listener;
 };
 
+// Tells the points x[coordinate, replicate] of a config at a record, coordinates `first` and after, where they are
+// kept.
+template <class Real>
+ASGD_FN void tell_iterates(const EnsembleSpec& e, const Listener& listener, std::int64_t config, std::int64_t record,
+                           std::int64_t first, std::int64_t coordinates, const Real* x, std::int64_t padded) {
+    if (!e.keep_iterates || record != e.record_count - 1) return;
+    for (std::int64_t i = 0; i < coordinates; ++i)
+        listener.recorded(listener.context, config, e.record_count * e.metric_count + first + i, x + i * padded);
+}
+
 // Takes a runner through the horizon in tiles of up to tile_steps steps (a divisor of segment_steps), cut where
 // something is recorded, where a tail window begins and at segments. The runner offers `stopped`,
 // save_window_start(record), report(record, steps), advance(first_step, steps) and close_segments(). One that can keep

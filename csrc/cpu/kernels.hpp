@@ -15,7 +15,8 @@ struct Task : Rectangle {
 };
 
 // How a kernel reports. `advanced` gets coordinate-steps done and returns false to stop the run; `recorded` gets a
-// value of every replicate of the task, the suboptimality or another metric, in the ensemble's precision.
+// value of every replicate of the task, the suboptimality or another metric, in the ensemble's precision; with
+// keep_iterates, as records after all others, every coordinate of the points of the last one.
 struct Listener {
     void* context;
     bool (*advanced)(void* context, std::int64_t coordinate_steps);

@@ -31,7 +31,7 @@ struct ProgramBuffers {
     Real* draws;                          // [draw, step, replicate of the strip]
     BitsReal* bits;                       // of one coordinate's call
     Real *numbers, *lower, *upper;        // of the program; of the box of the config at hand
-    Real* recorded;                       // [replicate]
+    Real* recorded;                       // [metric, replicate]
 
     ProgramBuffers(const EnsembleSpec& e, const Task& task, Arena& arena) {
         const ProgramSpec& program = *e.problems.program;
@@ -60,7 +60,7 @@ struct ProgramBuffers {
         numbers = arena.take<Real>(program.number_count);
         lower = arena.take<Real>(dimension);
         upper = arena.take<Real>(dimension);
-        recorded = arena.take<Real>(padded);
+        recorded = arena.take<Real>(e.metric_count * padded);
     }
 
     std::int64_t offset(std::int64_t config, std::int64_t coordinate) const {
@@ -128,15 +128,15 @@ public:
                 });
                 x = b.averaged;
             }
-            for (std::int64_t m = 0; m < e.metric_count; ++m) {
-                for (std::int64_t first = 0; first < b.replicates && !stopped_after(0); first += b.row)
-                    if (b.wide)
-                        evaluate<Lane<R>::strip>(c, e.metrics[m], x, first);
-                    else
-                        evaluate<narrow_strip>(c, e.metrics[m], x, first);
-                if (!stopped)
-                    listener.recorded(listener.context, task.first_config + c, record * e.metric_count + m, b.recorded);
-            }
+            for (std::int64_t first = 0; first < b.replicates && !stopped_after(0); first += b.row)
+                if (b.wide)
+                    evaluate<Lane<R>::strip>(c, x, first);
+                else
+                    evaluate<narrow_strip>(c, x, first);
+            for (std::int64_t m = 0; m < e.metric_count && !stopped; ++m)
+                listener.recorded(listener.context, task.first_config + c, record * e.metric_count + m,
+                                  b.recorded + m * b.padded);
+            if (!stopped) tell_iterates(e, listener, task.first_config + c, record, 0, b.dimension, x, b.padded);
         }
     }
 
@@ -294,20 +294,20 @@ private:
         }
     }
 
-    // One metric of a strip of replicates at x, to `recorded`.
+    // All metrics of a strip of replicates at x, to `recorded`.
     template <int V>
-    void evaluate(std::int64_t c, Metric metric, const Real* x, std::int64_t first) {
+    void evaluate(std::int64_t c, const Real* x, std::int64_t first) {
         constexpr int row = V * width;
         take_problem<V>(c);
         copy_in(x + first, b.registers);
         const auto now = machine<V>(b.draws);
         now.run(program.value, program.value_count);
-        const Real* const f = now.at(program.value_result);
-        const Real minimum = Real(e.problems.minimum.data[configs.problem(c) * e.problems.minimum.stride]);
-        for (int v = 0; v < row; v += width) {
-            const R value = load<R>(f + v);
-            store(b.recorded + first + v,
-                  metric == Metric::value ? value : max_keep_nan(set1<R>(0), value - set1<R>(minimum)));
+        const R minimum = set1<R>(Real(e.problems.minimum.data[configs.problem(c) * e.problems.minimum.stride]));
+        for (std::int64_t m = 0; m < e.metric_count; ++m) {
+            const Real* const number = now.at(recorded_operand(program, e.metrics, m));
+            Real* const out = b.recorded + m * b.padded + first;
+            for (int v = 0; v < row; v += width)
+                store(out + v, recorded_value(e.metrics[m], load<R>(number + v), minimum));
         }
     }
 };

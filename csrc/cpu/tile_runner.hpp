@@ -223,6 +223,8 @@ public:
             }
             with_kind(e.problems.kind, [&](auto kind) { add_objective<kind.value>(c, record, x); });
             if (last_group && !stopped) listener.recorded(listener.context, task.first_config + c, record, b.recorded);
+            if (!stopped)
+                tell_iterates(e, listener, task.first_config + c, record, first_coordinate, coordinates, x, b.padded);
         }
     }
 

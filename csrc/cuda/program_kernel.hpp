@@ -444,12 +444,9 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
         run_code(p.program.value, p.program.value_count);
         for (std::int64_t n = 0; n < p.ensemble.metric_count; ++n)
             block.each([&](int thread) {
-                const Source f = source(thread, p.program.value_result);
+                const Source number = source(thread, recorded_operand(p.program, p.ensemble.metrics, n));
                 this->for_recorded(thread, record * p.ensemble.metric_count + n, [&](int k, Real& recorded) {
-                    const Real value = f.get(0, k);
-                    recorded = p.ensemble.metrics[n] == Metric::value
-                                   ? value
-                                   : max_keep_nan(Real(0), value - this->minimum(thread));
+                    recorded = recorded_value(p.ensemble.metrics[n], number.get(0, k), this->minimum(thread));
                 });
             });
         block.team_barrier();

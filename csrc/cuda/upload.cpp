@@ -131,6 +131,7 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
         move(program.prologue);
         move(program.gradient);
         move(program.value);
+        move(program.own_results);
         move(program.draws);
         move(numbers);
         p.program = nullptr;
@@ -178,6 +179,7 @@ void Upload::pack(ProgramSpec& on_device, const EnsembleSpec& e) {
     p.prologue = code(p.prologue, p.prologue_count);
     p.gradient = code(p.gradient, p.gradient_count);
     p.value = code(p.value, p.value_count);
+    p.own_results = pack(p.own_results, p.own_count);
     numbers = with_real(e.precision, [&](auto real) -> const void* {
         const std::vector<decltype(real)> rounded(all.begin(), all.end());
         return pack(rounded.data(), std::int64_t(rounded.size()));

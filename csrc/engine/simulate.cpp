@@ -132,6 +132,13 @@ public:
     void recorded(std::size_t number, std::int64_t config, std::int64_t record, const void* values) override {
         const Task& task = tasks_[number];
         Group& group = *group_of_task_[number];
+        if (record >= values_recorded(e_)) {  // a coordinate
+            const std::int64_t row = config * e_.problems.dimension + record - values_recorded(e_);
+            const std::int64_t at = row * o_.replicates + task.first_replicate - o_.first_replicate;
+            std::memcpy(static_cast<unsigned char*>(o_.iterates) + at * real_bytes_, values,
+                        std::size_t(task.replicates() * real_bytes_));
+            return;
+        }
         if (o_.exceedance != nullptr)
             with_real(e_.precision, [&](auto real) {
                 count(config, record, static_cast<const decltype(real)*>(values), task.replicates());
@@ -261,8 +268,8 @@ double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
 }
 
 MomentTree simulate(const EnsembleSpec& ensemble, const RunOptions& options) {
-    if (options.device != nullptr && options.exceedance != nullptr)
-        throw std::invalid_argument("exceedance: must be left out where a device runs the ensemble");
+    if (options.device != nullptr && (options.iterates != nullptr || options.exceedance != nullptr))
+        throw std::invalid_argument("iterates, exceedance: must be left out where a device runs the ensemble");
     if (options.device != nullptr) return simulate_on(*options.device, ensemble, options);
     const Kernels& kernels = cpu::kernels(options.isa);
     Collector collector(ensemble, options, kernels, choose_shape(ensemble, options, kernels));

@@ -19,12 +19,13 @@ struct RunOptions {
     int threads;
     void* samples;  // [config, recorded value, replicate] in the ensemble's precision, or null
     std::function<void(double fraction_done)> poll;
-    // [config, recorded value, exceedance_bins]: counts, to be added to; null, or on this processor.
-    std::int64_t* exceedance = nullptr;
-    cuda::Device* device = nullptr;     // runs it there; isa and threads are for this processor
-    void* device_samples = nullptr;     // like samples, in the device's memory
-    std::int64_t steps_per_launch = 0;  // 0: chosen by time
-    std::int64_t rows_per_launch = 0;   // of data that a step samples, or that are recorded; 0: chosen by time
+    // On this processor only, or null.
+    void* iterates = nullptr;            // [config, coordinate, replicate]: points of the last record, like samples
+    std::int64_t* exceedance = nullptr;  // [config, recorded value, exceedance_bins]: counts, to be added to
+    cuda::Device* device = nullptr;      // runs it there; isa and threads are for this processor
+    void* device_samples = nullptr;      // like samples, in the device's memory
+    std::int64_t steps_per_launch = 0;   // 0: chosen by time
+    std::int64_t rows_per_launch = 0;    // of data that a step samples, or that are recorded; 0: chosen by time
 };
 
 // Values are counted in bins that begin at 2^e (1 + m / 16), e = -64 .. 63 and m = 0 .. 15: those below the first of

@@ -15,7 +15,7 @@ from ._arrays import FloatArray, IntArray
 from ._machine import available_memory
 from ._spec import Options, Spec
 from ._target import Target
-from .problems import Problem
+from .problems import OwnMetric, Problem
 from .problems._base import as_sequence
 from .schedules import Schedule
 
@@ -84,30 +84,31 @@ class Ensemble:
         target: Target | None = None,
         samples: NDArray[Any] | None = None,
         device_samples: int = 0,
+        iterates: NDArray[Any] | None = None,
         exceedance: IntArray | None = None,
         poll: Callable[[float], None] | None = None,
     ) -> _core.Moments:
         """Simulate on the CPU, or the target; samples go to the array, or to the address on the target.
 
-        Each of several iterates is a pass of its own; they stand before the configs. To `exceedance` the numbers of
-        values in bins are added.
+        Each of several iterates is a pass of its own; they stand before the configs. `iterates` and `exceedance`: where
+        points of the last record and numbers of values in bins go.
         """
         schedules = (spec.schedule,) if isinstance(spec.schedule, Schedule) else spec.schedule
         metrics = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
-        iterates = (spec.iterate,) if isinstance(spec.iterate, str) else spec.iterate
+        kinds = (spec.iterate,) if isinstance(spec.iterate, str) else spec.iterate
         stacked = self._core(spec.dtype, metrics)
 
         def of_pass(kept: NDArray[Any] | None, number: int) -> NDArray[Any] | None:
             return kept if kept is None or isinstance(spec.iterate, str) else kept[number]
 
         passes = []
-        for i, iterate in enumerate(iterates):
+        for i, iterate in enumerate(kinds):
             ensemble = _core.Ensemble(
                 problems=stacked,
                 schedules=[s._core(spec.horizon) for s in schedules],
                 base_lr=rates,
                 record_at=records,
-                metrics=[_METRICS[m] for m in metrics],
+                metrics=[_METRICS[m if isinstance(m, str) else "own"] for m in metrics],
                 iterate=_ITERATES[iterate],
                 precision=_PRECISIONS[spec.dtype],
                 options=spec,
@@ -119,8 +120,9 @@ class Ensemble:
                 isa=isa,
                 threads=threads,
                 samples=of_pass(samples, i),
+                iterates=of_pass(iterates, i),
                 exceedance=of_pass(exceedance, i),
-                poll=poll if poll is None or len(iterates) == 1 else partial(_poll_of_pass, poll, i, len(iterates)),
+                poll=poll if poll is None or len(kinds) == 1 else partial(_poll_of_pass, poll, i, len(kinds)),
                 check_memory=partial(_check_memory, spec, replicates, threads if target is None else None),
                 device=None if target is None else target.handle,
                 device_samples=device_samples and device_samples + i * _bytes_of_pass(spec, replicates),
@@ -128,11 +130,13 @@ class Ensemble:
             passes.append(moments)
         return passes[0] if len(passes) == 1 else _joined(passes)
 
-    def _core(self, dtype: str, metrics: tuple[str, ...]) -> _core.Problems:
+    def _core(self, dtype: str, metrics: tuple[str | OwnMetric, ...]) -> _core.Problems:
         """The problems as the core takes them; a minimum is looked for where it is needed only."""
-        key = (dtype, "suboptimality" in metrics)
+        own = _spec.own_metrics(metrics)
+        key = (dtype, "suboptimality" in metrics, own)
         if key not in self._stacked:
-            self._stacked[key] = type(self.problems[0])._stack(self.problems, dtype, with_minimum=key[1])
+            options: dict[str, Any] = {"own": own} if own else {}
+            self._stacked[key] = type(self.problems[0])._stack(self.problems, dtype, with_minimum=key[1], **options)
         return self._stacked[key]
 
 

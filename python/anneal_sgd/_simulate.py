@@ -21,7 +21,7 @@ from ._machine import available_memory
 from ._spec import Options, Spec, Steps, Whole
 from ._target import LEGACY_STREAM, Target, open_target
 from ._validate import shown
-from .problems import Problem
+from .problems import DataProblem, Problem
 from .results import Result
 from .schedules import Schedule
 
@@ -52,6 +52,7 @@ class Arguments(_What, total=False):
     threads: Whole | None
     isa: str | None
     keep_samples: bool
+    keep_iterates: bool
     keep_exceedance: bool
     out: NDArray[Any] | None
     device: int | None
@@ -91,6 +92,8 @@ def simulate(
       `out`: a C-contiguous, writable array of that shape and dtype to keep them in; `result.samples` is a view of it.
       With the CUDA backend `out` may lie on the device (CuPy, `__cuda_array_interface__` or DLPack) and is then
       `result.samples` itself; `device_output=True` makes a CuPy array there.
+    - `keep_iterates`: keep the point that the last record is of, of every trajectory, as `result.iterates`, of shape
+      (configs.., replicates, d); on the CPU, and not of problems on data.
     - `keep_exceedance`: count how many trajectories reach each of 2049 thresholds, `result.exceedance`; `quantile` of
       them, to about 3 %, takes no samples then. 16 KiB for every mean; on the CPU.
     - `progress`: called now and then on the calling thread with the fraction done, the last time with 1.0. An exception
@@ -158,6 +161,7 @@ class Simulator:
         threads: Whole | None = None,
         isa: str | None = None,
         keep_samples: bool = False,
+        keep_iterates: bool = False,
         keep_exceedance: bool = False,
         out: NDArray[Any] | None = None,
         device: int | None = None,
@@ -173,14 +177,17 @@ class Simulator:
         >>> [float(simulator.run(schedules.Linear(), base_lr=lr, horizon=2, replicates=1).mean) for lr in (0.5, 1.0)]
         [0.25, 0.0]
         """
+        with_iterates = _validate.flag("keep_iterates", keep_iterates)
         with_exceedance = _validate.flag("keep_exceedance", keep_exceedance)
+        if with_iterates and isinstance(self._ensemble.problems[0], DataProblem):
+            raise ValueError("keep_iterates must be left out for problems on data")
         on_gpu = _validate.flag("device_output", device_output) or is_device_array(out)
         used_backend = choose_backend(
             backend,
             threads=threads,
             isa=isa,
             on_gpu=on_gpu or device is not None or stream is not None,
-            kept="keep_exceedance" if with_exceedance else "",
+            kept="keep_iterates" if with_iterates else "keep_exceedance" if with_exceedance else "",
         )
         first = _validate.integer("first_replicate", first_replicate, lowest=0, highest=_REPLICATE_NUMBERS - 1)
         repeats = _validate.integer("replicates", replicates, lowest=1, highest=_REPLICATE_NUMBERS - first)
@@ -201,7 +208,10 @@ class Simulator:
             samples, address = _device_samples(spec, repeats, out, target)
         elif keep or out is not None:
             samples = _samples(spec, repeats, out)
-        exceedance = None
+        iterates = exceedance = None
+        if with_iterates:
+            d = self._ensemble.problems[0].dimension
+            iterates = _new("keep_iterates", (*spec.config_shape, d, repeats), spec.dtype, size_of(spec, repeats))
         if with_exceedance:
             exceedance = _new("keep_exceedance", (*spec.shape, EXCEEDANCE_BINS), "int64", size_of(spec, repeats))
             exceedance[...] = 0
@@ -216,6 +226,7 @@ class Simulator:
             target=target,
             samples=None if address else samples,
             device_samples=address,
+            iterates=iterates,
             exceedance=exceedance,
             poll=poll,
         )
@@ -223,8 +234,9 @@ class Simulator:
             poll.finish()
         if samples is not None and not address:
             samples = frozen(samples[...])
+        points = None if iterates is None else frozen(np.moveaxis(iterates, -1, -2))
         by = used_isa if target is None else target.architecture
-        result = Result(spec, used_backend, by, samples, moments, exceedance)
+        result = Result(spec, used_backend, by, samples, moments, points, exceedance)
         if self._warns and moments.any_diverged:
             warnings.warn(_divergence(result), RuntimeWarning, stacklevel=self._warns)
         return result

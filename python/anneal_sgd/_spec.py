@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from inspect import Parameter, Signature
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _core, _validate
-from ._arrays import FloatArray, IntArray
-from .problems import Problem
+from ._arrays import FloatArray, IntArray, short
+from .problems import OwnMetric, Problem
 from .schedules import Schedule
 
 Iterate: TypeAlias = Literal["last", "average", "tail_average"]
@@ -38,7 +38,7 @@ class Options(TypedDict, total=False):
     momentum: float
     nesterov: bool
     weight_decay: float
-    metric: str | Sequence[str] | None
+    metric: str | Sequence[str | OwnMetric] | Mapping[str, str | Callable[..., Any]] | None
     dtype: DTypeLike
 
 
@@ -159,12 +159,15 @@ class Spec:
             partial(_validate.real, interval=_validate.NON_NEGATIVE),
         ),
     )
-    metric: str | tuple[str, ...] = field(
+    metric: str | tuple[str | OwnMetric, ...] = field(
         default="",  # of the problem
         metadata=_about(
             """what is recorded, or a sequence of such: "suboptimality" f(x) - f*; for problems on data also "loss"
   f(x), "test_loss", the mean loss of held-out rows without l2, and "test_accuracy". Default: "suboptimality" where
-  a minimum can be known, else "loss". What is said of the suboptimality holds for every metric.""",
+  a minimum can be known, else "loss"; for `problems.Custom` also "value", f(x). Of these problems also a dictionary:
+  names, and for each a function of the point and, by their names, of `value` = f(x), `gradient` = f'(x) without noise
+  and the problem's parameters, which returns one number; or a text of that kind; or a metric's own name. All are
+  recorded in one pass. What is said of the suboptimality holds for every metric.""",
             _as_given,  # what it may be is for the problems to say
         ),
     )
@@ -186,6 +189,11 @@ class Spec:
     def shape(self) -> tuple[int, ...]:
         """Their lengths."""
         return tuple(len(getattr(self, name)) for name in self.dims)
+
+    @property
+    def config_shape(self) -> tuple[int, ...]:
+        """Without "record_at" and "metric"."""
+        return tuple(len(getattr(self, name)) for name in self.dims if name in _DIMS[:-2])
 
 
 _DIMS = ("iterate", "problem", "schedule", "base_lr", "record_at", "metric")
@@ -243,6 +251,12 @@ def checked(
     kept["metric"] = _metrics(kept.get("metric"), problems)
     spec = Spec(problem, kept_schedule, kept_lr, steps, kept_records, **kept)
     _check_range("base_lr", rates, spec.dtype)
+    for metric in own_metrics(spec.metric):
+        if (constant := metric.program.largest_constant) > (largest := _RANGES[spec.dtype][1]):
+            raise ValueError(
+                f"metric {metric.name!r} must have constants of size up to {largest:.4g} in {spec.dtype}, got "
+                f"{short(constant)}"
+            )
     if spec.tail_frac != DEFAULTS["tail_frac"] and "tail_average" not in spec.iterate:
         raise ValueError(f"tail_frac must go with iterate 'tail_average', got {spec.tail_frac} with {spec.iterate!r}")
     if spec.momentum or spec.nesterov or spec.weight_decay:
@@ -273,20 +287,42 @@ def _check_range(name: str, values: FloatArray, dtype: str) -> None:
         raise ValueError(f"{name} must be 0 or {low:.4g} to {high:.4g} in {dtype}, got {float(values[where])!r}{at}")
 
 
-def _metrics(metric: object, problems: tuple[Problem, ...]) -> str | tuple[str, ...]:
+def own_metrics(metric: str | tuple[str | OwnMetric, ...]) -> tuple[OwnMetric, ...]:
+    """Those of one's own, in order."""
+    return tuple(one for one in metric if isinstance(one, OwnMetric))
+
+
+def _metrics(metric: object, problems: tuple[Problem, ...]) -> str | tuple[str | OwnMetric, ...]:
     kind = type(problems[0])
     if metric is None:
         return kind._METRICS[0]
+    if isinstance(metric, Mapping):
+        if not metric:
+            raise ValueError("metric must have a name and a function at least, got {}")
+        return tuple(_named_metric(name, one, problems[0]) for name, one in metric.items())
     names = (metric,) if isinstance(metric, str) else metric
     allowed = f"one or more of {', '.join(map(repr, kind._METRICS))} for {kind.__name__}"
     if not isinstance(names, tuple | list) or not names or len(set(map(str, names))) < len(names):
         raise ValueError(f"metric must be {allowed}, each once, got {_validate.shown(metric)}")
     for name in names:
+        if isinstance(name, OwnMetric):  # of a result
+            problems[0]._check_own_metric(name)
+            continue
         if not isinstance(name, str) or name not in kind._METRICS:
             raise ValueError(f"metric must be {allowed}, got {_validate.shown(name)}")
         if name.startswith("test_") and any(getattr(p, "test", None) is None for p in problems):
             raise ValueError(f"metric {name!r} must go with a problem that has test=(X, y)")
     return metric if isinstance(metric, str) else tuple(names)
+
+
+def _named_metric(name: object, one: object, problem: Problem) -> str | OwnMetric:
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"metric must have names that are text, got {_validate.shown(name)}")
+    if name not in problem._METRICS:
+        return problem._own_metric(name, one)
+    if not isinstance(one, str) or one != name:
+        raise ValueError(f"metric {name!r} must be {name!r}, as the problem has it, got {_validate.shown(one)}")
+    return name
 
 
 def _check_momentum(spec: Spec, kind: type[Problem]) -> None:

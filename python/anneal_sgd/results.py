@@ -65,6 +65,9 @@ class Result(Statistics):
     """Kept suboptimality, dims then replicates, in the dtype of the call: `samples[..., i]` is that of replicate
     `first_replicate + i`. None where not kept. On a GPU the array given as `out`, or CuPy's, not read-only."""
     _moments: _core.Moments
+    iterates: NDArray[Any] | None = None
+    """Kept points that the last record is of, dims without "record_at" and "metric", then replicates, then d
+    coordinates, in the dtype of the call. None where not kept."""
     _bins: IntArray | None = None
 
     @property
@@ -94,7 +97,7 @@ class Result(Statistics):
         if isinstance(self.spec.record_at, tuple):
             coords["record_at"] = np.array(self.spec.record_at, dtype=np.int64)
         if isinstance(self.spec.metric, tuple):
-            coords["metric"] = np.array(self.spec.metric)
+            coords["metric"] = np.array([str(metric) for metric in self.spec.metric])
         return coords
 
     @property
@@ -207,8 +210,8 @@ class Result(Statistics):
     def to_xarray(self) -> xarray.Dataset:
         """An `xarray.Dataset`: a variable for every statistic, and what was kept; coordinates; the rest as attributes.
 
-        `replicate` is the dimension of samples, `threshold` that of exceedance, `coordinate` that of parameters which
-        differ between coordinates.
+        `replicate` is the dimension of samples and iterates, `coordinate` that of iterates, and of parameters which
+        differ between coordinates, `threshold` that of exceedance.
         ImportError: xarray is not installed; the extra `anneal_sgd[xarray]` brings it.
 
         >>> from anneal_sgd import problems, schedules, simulate
@@ -228,6 +231,10 @@ class Result(Statistics):
             coords[name] = (along, values)
         if self.samples is not None:
             variables["samples"] = ((*self.dims, "replicate"), to_host(self.samples))
+            coords["replicate"] = self.first_replicate + np.arange(self.replicates)
+        if self.iterates is not None:
+            configs = tuple(name for name in self.dims if name not in ("record_at", "metric"))
+            variables["iterates"] = ((*configs, "replicate", "coordinate"), self.iterates)
             coords["replicate"] = self.first_replicate + np.arange(self.replicates)
         if self.exceedance is not None:
             variables["exceedance"] = ((*self.dims, "threshold"), self.exceedance)
@@ -279,8 +286,8 @@ class Result(Statistics):
         """One result of both replicate ranges, which must be disjoint and of the same spec.
 
         `[0, r) + [r, R)` has the bits of the single run where r is a multiple of 1024, and else its values up to
-        rounding. Samples are kept where both results have them and the ranges are adjacent, else dropped; exceedance
-        where both have it. ValueError: the specs differ (the message names the first difference), or the
+        rounding. Samples and iterates are kept where both results have them and the ranges are adjacent, else dropped;
+        exceedance where both have it. ValueError: the specs differ (the message names the first difference), or the
         ranges overlap.
         """
         if not isinstance(other, Result):
@@ -293,8 +300,9 @@ class Result(Statistics):
         moments = self._moments.merged(other._moments)
         isas = dict.fromkeys((*self.isa.split("+"), *other.isa.split("+")))
         backends = dict.fromkeys((*self.backend.split("+"), *other.backend.split("+")))
+        samples, iterates = (_joined(self, other, name, axis) for name, axis in (("samples", -1), ("iterates", -2)))
         bins = None if self._bins is None or other._bins is None else self._bins + other._bins
-        return Result(self.spec, "+".join(backends), "+".join(isas), _joined_samples(self, other), moments, bins)
+        return Result(self.spec, "+".join(backends), "+".join(isas), samples, moments, iterates, bins)
 
     def __radd__(self, other: object) -> Result:
         """0 + result is the result, so that `sum(results)` works."""
@@ -314,7 +322,7 @@ class Result(Statistics):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the moments as arrays."""
         arrays = {name: getattr(self._moments, name) for name in ("ranges", *CELL_FIELDS)}
-        return _rebuilt, (self.spec, self.backend, self.isa, to_host(self.samples), arrays, self._bins)
+        return _rebuilt, (self.spec, self.backend, self.isa, to_host(self.samples), arrays, self.iterates, self._bins)
 
     @cached_property
     def _total(self) -> _core.Moments:
@@ -353,13 +361,14 @@ def _first_difference(a: Any, b: Any) -> str:
     return f"{a[where]!r} and {b[where]!r} at index {where}"
 
 
-def _joined_samples(a: Result, b: Result) -> NDArray[Any] | None:
-    if a.samples is None or b.samples is None:
+def _joined(a: Result, b: Result, name: str, axis: int) -> NDArray[Any] | None:
+    """What both have kept of adjacent replicates, along their axis."""
+    if getattr(a, name) is None or getattr(b, name) is None:
         return None
     first, second = (a, b) if a.first_replicate < b.first_replicate else (b, a)
     if first.replicate_ranges[-1][1] != second.first_replicate:
         return None
-    return frozen(np.concatenate([to_host(first.samples), to_host(second.samples)], axis=-1))
+    return frozen(np.concatenate([to_host(getattr(one, name)) for one in (first, second)], axis=axis))
 
 
 def _rebuilt(
@@ -368,7 +377,8 @@ def _rebuilt(
     isa: str,
     samples: NDArray[Any] | None,
     arrays: dict[str, NDArray[Any]],
+    iterates: NDArray[Any] | None,
     bins: IntArray | None,
 ) -> Result:
-    kept = None if samples is None else frozen(samples)
-    return Result(spec, backend, isa, kept, _core.Moments(**arrays), bins)
+    samples, iterates = (a if a is None else frozen(a) for a in (samples, iterates))
+    return Result(spec, backend, isa, samples, _core.Moments(**arrays), iterates, bins)

@@ -79,6 +79,7 @@ class Metric(enum.Enum):
     test_loss = ...
     test_accuracy = ...
     value = ...
+    own = ...
 
 class Operation(enum.Enum):
     negative = ...
@@ -138,6 +139,7 @@ class Program:
         value: NDArray[np.int64],
         gradient_result: list[int],  # drawn, row, step
         value_result: list[int],
+        own_results: list[list[int]] = ...,  # of metrics of one's own, which `value` computes as well
     ) -> None: ...
 
 class Problems:
@@ -308,6 +310,7 @@ def simulate(
     device_samples: int = 0,
     steps_per_launch: int = 0,
     rows_per_launch: int = 0,
+    iterates: NDArray[Any] | None = None,
     exceedance: NDArray[np.int64] | None = None,
 ) -> Moments:
     """Run the ensemble on `isa` ("scalar", "avx2", "avx512"), or on a device.
@@ -316,8 +319,9 @@ def simulate(
     same in the device's memory. `poll` is called on the calling thread with the fraction done; what it raises stops
     the run, and so does Ctrl-C. `check_memory` is called before it begins with the bytes of the host's memory that it
     takes at its peak, samples not counted, where these are more than 16 MiB. `steps_per_launch`, and of data
-    `rows_per_launch`: of a device; 0 chooses by time. To `exceedance`, (configs, records, EXCEEDANCE_BINS), without a
-    device, the number of values in each bin of docs/stream.md, "Statistics", is added.
+    `rows_per_launch`: of a device; 0 chooses by time. Without a device: `iterates`, like samples, (configs,
+    coordinates, replicates), gets the points of the last record, not of problems on data; to `exceedance`, (configs,
+    records, EXCEEDANCE_BINS), the number of values in each bin of docs/stream.md, "Statistics", is added.
     """
 
 def supported_isas() -> list[str]:

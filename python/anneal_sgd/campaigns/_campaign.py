@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from .. import _validate
 from .._ensemble import Ensemble
-from .._spec import DEFAULTS, Options, Steps, integer_seed, with_options
+from .._spec import DEFAULTS, Options, Steps, integer_seed, own_metrics, with_options
 from ..problems import Problem
 from ..schedules import Schedule
 from ._identity import problem_digest
@@ -178,6 +178,7 @@ class Campaign(Plan):
             sizes = " x ".join(map(str, self.shape))
             raise ValueError(f"the campaign must have at most {MOST_CONFIGS} configs, got {sizes}")
         spec = None
+        own = set()
         for group in self.problem_groups:
             ensemble = Ensemble([self.problems[i] for i in group])
             for horizon in self.horizons:
@@ -185,7 +186,10 @@ class Campaign(Plan):
                 spec, _, _ = ensemble.spec(
                     self.schedules, base_lr=rates, horizon=horizon, record_at=self.record_at(horizon), **self.options
                 )
+                own.add(own_metrics(spec.metric))
         assert spec is not None
+        if len(own) > 1:
+            raise ValueError("metric must be one program for all problems, got functions whose programs differ")
         self.options.update(
             {name: getattr(spec, name) for name in self.options},
             metric=spec.metric,  # the default by its name

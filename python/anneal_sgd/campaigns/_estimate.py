@@ -93,6 +93,7 @@ def _seconds_per_step(unit: Unit, campaign: Plan, backend: str, threads: int | N
     """Of one trajectory over the horizon: measured over as many steps as take a fraction of a second."""
     rates = unit.base_lr[:_PROBE_CONFIGS]
     horizon = min(unit.horizon, _FIRST_HORIZON)
+    metric = campaign.options["metric"]
     while True:
         began = time.perf_counter()
         simulate_quietly(
@@ -103,7 +104,7 @@ def _seconds_per_step(unit: Unit, campaign: Plan, backend: str, threads: int | N
             replicates=min(BLOCK, campaign.replicates),
             backend=backend,  # type: ignore[arg-type]  # checked by simulate
             threads=threads,
-            **{**campaign.options, "metric": campaign.metrics[0]},
+            **{**campaign.options, "metric": metric if isinstance(metric, str) else metric[:1]},
         )
         seconds = time.perf_counter() - began
         if seconds > _PROBE_SECONDS / 4 or horizon == unit.horizon:

@@ -14,6 +14,7 @@ import numpy as np
 from .. import theory
 from .._arrays import FloatArray
 from .._core import STREAM_VERSION
+from .._spec import own_metrics
 from ..problems import Problem
 from ..schedules import Schedule
 from ._description import Description, tuples
@@ -67,7 +68,7 @@ class Plan:
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics."""
         metric = self.options["metric"]
-        return (metric,) if isinstance(metric, str) else metric
+        return (metric,) if isinstance(metric, str) else tuple(map(str, metric))
 
     @cached_property
     def problem_groups(self) -> list[list[int]]:
@@ -97,7 +98,7 @@ class Plan:
         if self.record_frac is None and isinstance(record_at, tuple):
             axes.append(("record_at", record_at))
         if isinstance(self.options["metric"], tuple):
-            axes.append(("metric", self.options["metric"]))
+            axes.append(("metric", self.metrics))
         return tuple(axes)
 
     @property
@@ -170,7 +171,8 @@ class Plan:
         options = {name: value for name, value in self.options.items() if name != "metric"}
         if options["iterate"] != "tail_average":
             del options["tail_frac"]
-        common = {"stream_version": STREAM_VERSION, **options, "metric": self.metrics}
+        own = {metric.name: [metric.name, metric.program.digest] for metric in own_metrics(self.options["metric"])}
+        common = {"stream_version": STREAM_VERSION, **options, "metric": [own.get(name, name) for name in self.metrics]}
         schedules = [s._identity for s in self.schedules]
         found: list[tuple[bytes, str]] = []
         for digest, (s, schedule), horizon in itertools.product(self.digests, enumerate(schedules), self.horizons):
@@ -191,6 +193,8 @@ class Plan:
         """What a reader of results needs besides the numbers."""
         tuned = (tuple(tuple(self.base_lr(s, t).tolist()) for t in self.horizons) for s in range(len(self.schedules)))
         in_fractions = self.record_frac is not None
+        own = {m.name: f"{m.name} <program {m.program.digest[:8]}>" for m in own_metrics(self.options["metric"])}
+        told = tuple(own.get(name, name) for name in self.metrics)
         return Description(
             name=self.name,
             problems=(_shortened(repr(self.problems[0])),),
@@ -204,7 +208,7 @@ class Plan:
             varying={name: tuples(values.tolist()) for name, values in self._varying().items()},
             records=None if in_fractions else self.record_at(self.horizons[0]),
             metrics=self.metrics,
-            options=self.options,
+            options={**self.options, "metric": told if isinstance(self.options["metric"], tuple) else told[0]},
             replicates=self.replicates,
             precision=self.precision.arguments if self.precision else {},
             stream_version=STREAM_VERSION,

@@ -82,6 +82,8 @@ x0 = 1.0
 # x0 = 1.0
 # dimension = 10
 # minimum = 0.0
+# and, before [problem], what else is to be recorded:
+# metric = { suboptimality = "suboptimality", slope = "norm(gradient)" }
 
 # Or a model on data:
 # [problem]

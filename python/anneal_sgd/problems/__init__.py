@@ -36,7 +36,8 @@ rows (X_i, y_i). With z(x, X_i) the model's outputs and B the rows of a step's m
 - `test`: (X, y) held out, for the metrics "test_loss" and "test_accuracy".
 - `problem.replace(l2=0.1)` is a problem with other parameters on the same data, which is not copied again.
 
-**`Custom`** is any other function: what NumPy operations express is traced and runs in the same engine.
+**`Custom`** is any other function: what NumPy operations express is traced and runs in the same engine. It takes
+metrics of one's own, which results keep as `OwnMetric`.
 
 Problems are frozen, hashable and equal to another by content; their arrays are read-only. `Noise` and `Projection` are
 types for annotations.
@@ -49,6 +50,7 @@ from ._custom import Custom
 from ._data import DataProblem
 from ._linear import HingeLoss, LeastSquares, LogisticRegression
 from ._network import MLP
+from ._own_metric import OwnMetric
 from ._separable import AbsoluteValue, Huber, Noise, Quadratic
 from ._softmax import SoftmaxRegression
 
@@ -62,6 +64,7 @@ __all__ = [
     "LeastSquares",
     "LogisticRegression",
     "Noise",
+    "OwnMetric",
     "Problem",
     "Projection",
     "Quadratic",

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from .. import _core, _validate
 from .._arrays import FloatArray
+from ._own_metric import OwnMetric
 
 Projection: TypeAlias = tuple[str, ArrayLike, ArrayLike] | tuple[str, float] | None
 
@@ -90,6 +91,14 @@ class Problem(ABC):
             raise ValueError(f"x must have shape (..., {self.dimension}), got shape {point.shape}")
         return point
 
+    def _own_metric(self, name: str, f: object) -> OwnMetric:
+        """What a function of one's own records. ValueError: problems of this class take none."""
+        raise ValueError(f"metric {name!r} must go with problems.Custom, got it for {type(self).__name__}")
+
+    def _check_own_metric(self, metric: OwnMetric) -> None:
+        """ValueError: it is of another kind of problem."""
+        self._own_metric(metric.name, metric)
+
     @classmethod
     @abstractmethod
     def _stack(cls, problems: Sequence[Any], dtype: str, *, with_minimum: bool) -> _core.Problems:
@@ -106,7 +115,7 @@ class Problem(ABC):
         """Parameters in which the problems differ: (problems,), or (problems, d) if it differs between coordinates."""
 
     @cached_property
-    def _stacked(self) -> dict[tuple[str, bool], _core.Problems]:
+    def _stacked(self) -> dict[tuple[str, bool, tuple[OwnMetric, ...]], _core.Problems]:
         """The problem alone as the core takes it, by what `_stack` depends on."""
         return {}
 

@@ -14,11 +14,13 @@ from .. import _core, _validate
 from .._arrays import FloatArray, frozen, short
 from .._validate import FINITE, NON_NEGATIVE, shown
 from ..programs import Program, canonical, differentiated, evaluate, parse, trace
-from ..programs._combine import combined, noisy, summed
+from ..programs._canonical import ordered
+from ..programs._combine import combined, noisy, substituted, summed
 from ..programs._ir import Shape
 from ..programs._lower import lowered
 from ._base import LARGEST_DIMENSION, Problem, Projection
 from ._minimum import NotFoundError
+from ._own_metric import OwnMetric
 from ._search import lowest_value
 from ._sets import check_set, numbers_of, parsed_set
 
@@ -53,6 +55,8 @@ class Custom(Problem):
     - `minimum`: f*, for the metric "suboptimality". "solve": the lowest value that local searches from twelve starts
       find, where two of them agree to 1e-7; found, not proved, and of little use where f has kinks or many valleys.
       Without it "value" can be recorded, f(x) itself.
+
+    `simulate(problem, .., metric={"distance": lambda x: ..})` records functions of one's own as well.
 
     It runs on every back end, with the bits of docs/stream.md. ValueError, TypeError: an argument
     that is not as above.
@@ -232,13 +236,33 @@ class Custom(Problem):
         shape = point.shape if output == "gradient" else point.shape[1:]
         return np.array(np.broadcast_to(result, shape), np.float64)
 
+    def _own_metric(self, name: str, f: object) -> OwnMetric:
+        shapes = dict(self.program.parameters)
+        exact = {"value": (), "gradient": (self.dimension,)}  # of f, where no parameter has that name
+        program = _program(f"metric {name!r}", f, self.dimension, exact | shapes)
+        program = canonical(substituted(program, self._exact, [one for one in exact if one not in shapes]))
+        if (shape := program.nodes[program.output("value")].shape) != ():
+            raise ValueError(f"metric {name!r} must return one number, got shape {shape}")
+        return OwnMetric(name, program)
+
+    def _check_own_metric(self, metric: OwnMetric) -> None:
+        if (metric.program.dimension, metric.program.parameters) != (self.dimension, self.program.parameters):
+            raise ValueError(f"metric {metric.name!r} must be of a problem with this one's dimension and parameters")
+
     @classmethod
-    def _stack(cls, problems: Sequence[Custom], dtype: str, *, with_minimum: bool) -> _core.Problems:
+    def _stack(
+        cls, problems: Sequence[Custom], dtype: str, *, with_minimum: bool, own: Sequence[OwnMetric] = ()
+    ) -> _core.Problems:
         d = problems[0].dimension
+        program = problems[0].program
+        if own:
+            outputs = {name: (program, name) for name in ("value", "gradient")}
+            outputs |= {f"metric {i}": (metric.program, "value") for i, metric in enumerate(own)}
+            program = ordered(combined(**outputs))
         rows = np.stack([p._numbers for p in problems])
         count = rows.shape[1] - 3 * d - 1
         return _core.Problems(
-            program=lowered(problems[0].program),
+            program=lowered(program),
             projection=_core.ProjectionKind[problems[0]._common[3]],
             parameters=rows[:, :count],
             lower=rows[:, count : count + d],
@@ -251,9 +275,8 @@ class Custom(Problem):
     @classmethod
     def _refusal(cls, problems: Sequence[Custom], dtype: str) -> str:
         largest = float(np.finfo(dtype).max)
-        constants = [abs(x) for node in problems[0].program.nodes if node.op == "constant" for x in node.attribute]
-        if constants and max(constants) > largest:
-            return f"f must have constants of size up to {largest:.4g} in {dtype}, got {short(max(constants))}"
+        if (constant := problems[0].program.largest_constant) > largest:
+            return f"f must have constants of size up to {largest:.4g} in {dtype}, got {short(constant)}"
         for p in problems:
             finite = p._numbers[np.isfinite(p._numbers)]
             if finite.size and np.abs(finite).max() > largest:

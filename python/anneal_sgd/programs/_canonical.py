@@ -26,9 +26,9 @@ def canonical(program: Program) -> Program:
     v5 = fma v0, v3, v4
     value = v5
     """
-    form, before = _ordered(_expanded(program)), None
+    form, before = ordered(_expanded(program)), None
     while form != before:  # nodes that are equal once fused may leave a product with a single use
-        before, form = form, _ordered(_fused(form))
+        before, form = form, ordered(_fused(form))
     return form
 
 
@@ -67,8 +67,11 @@ def _power(b: Builder, x: int, exponent: float) -> int:
     return result if exponent > 0 else b.node("divide", b.constant(1.0), result)
 
 
-def _ordered(program: Program) -> Program:
-    """What the outputs need, in the order in which a walk from them, in their order, first has all it needs."""
+def ordered(program: Program) -> Program:
+    """What the outputs need, in the order in which a walk from them, in their order, first has all it needs.
+
+    Equal nodes are one.
+    """
     b = _rebuilt(program)
     copies: dict[int, int] = {}
     for _, output in program.outputs:

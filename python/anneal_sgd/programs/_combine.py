@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ._ir import Node, Program
 from ._lower import NOISE_PLACE
 
@@ -18,6 +20,21 @@ def combined(**outputs: tuple[Program, str]) -> Program:
         ends[name] = offset + program.output(output)
     dimension = next(iter(outputs.values()))[0].dimension
     return Program(dimension, tuple(parameters.items()), tuple(nodes), tuple(ends.items()))
+
+
+def substituted(program: Program, exact: Program, names: Sequence[str]) -> Program:
+    """`program` with outputs of `exact` in place of its parameters of their names."""
+    nodes: list[Node] = list(exact.nodes)
+    copies: list[int] = []
+    for node in program.nodes:
+        if node.op == "parameter" and node.attribute in names:
+            copies.append(exact.output(node.attribute))
+            continue
+        copies.append(len(nodes))
+        nodes.append(Node(node.op, tuple(copies[k] for k in node.operands), node.attribute, node.shape))
+    parameters = tuple((name, shape) for name, shape in program.parameters if name not in names)
+    outputs = tuple((name, copies[k]) for name, k in program.outputs)
+    return Program(program.dimension, parameters, tuple(nodes), outputs)
 
 
 def summed(exact: Program, noise: Program) -> Program:

@@ -105,6 +105,11 @@ class Program:
         """SHA-256 of the content, hexadecimal."""
         return hashlib.sha256(json.dumps(self.to_data(), sort_keys=True).encode()).hexdigest()
 
+    @property
+    def largest_constant(self) -> float:
+        """Its size; 0 where there is none."""
+        return max((abs(x) for node in self.nodes if node.op == "constant" for x in node.attribute), default=0.0)
+
     def to_data(self) -> dict[str, Any]:
         """As JSON takes it; floats as hexadecimal text, so that nothing is lost."""
         return {

@@ -35,6 +35,8 @@ class _View(NamedTuple):
 def lowered(program: Program) -> _core.Program:
     """A canonical program with outputs "gradient", (d,), and "value", (), for the compiled core.
 
+    All other outputs, (), are metrics of one's own, in their order.
+
     ValueError: more places of draws than there are counters for.
     """
     return _Lowering(program).result()
@@ -95,32 +97,31 @@ class _Lowering:
             elif fixed[i] and node.op in _VIEWS:
                 self.views[i] = self._view(i)
         shared = self.registers
-        code: dict[str, list[list[int]]] = {}
-        results: dict[str, list[int]] = {}
-        most = shared
         views = dict(self.views)
-        for name in ("gradient", "value"):
-            self.views = dict(views)
-            self.registers = shared
-            code[name] = self._code(outputs[name])
-            view = self.views[outputs[name]]
-            if name == "gradient" and self._is_point_in_another_order(view):
-                view, copy = self._copied(view)
-                code[name].append(copy)
-            most = max(most, self.registers)
-            results[name] = [int(part) for part in view]
+        gradient = outputs.pop("gradient")
+        stepping = self._code(gradient)
+        stepped = self.views[gradient]
+        if self._is_point_in_another_order(stepped):
+            stepped, copy = self._copied(stepped)
+            stepping.append(copy)
+        most = self.registers
+        self.views, self.registers = views, shared
+        recorded = [outputs.pop("value"), *outputs.values()]
+        recording = self._code(*recorded)
+        value, *own = ([int(part) for part in self.views[k]] for k in recorded)
         return _core.Program(
             dimension=self.program.dimension,
-            registers=most,
+            registers=max(most, self.registers),
             constants=np.array(self.constants, np.float64),
             parameter_count=self.parameter_count,
             numbers=np.array(self.numbers, np.float64),
             draws=np.array(self.draws, np.int64).reshape(-1, 4),
             prologue=_array(prologue),
-            gradient=_array(code["gradient"]),
-            value=_array(code["value"]),
-            gradient_result=results["gradient"],
-            value_result=results["value"],
+            gradient=_array(stepping),
+            value=_array(recording),
+            gradient_result=[int(part) for part in stepped],
+            value_result=value,
+            own_results=own,
         )
 
     def _is_point_in_another_order(self, view: _View) -> bool:
@@ -136,23 +137,23 @@ class _Lowering:
         copy = [_core.Operation["embed"].value, first, dimension, *operands, 0, 1, dimension]
         return _View(False, first, 1), copy
 
-    def _code(self, output: int) -> list[list[int]]:
-        """What computes an output from what has a place already."""
+    def _code(self, *outputs: int) -> list[list[int]]:
+        """What computes outputs from what has a place already."""
         nodes = self.program.nodes
-        needed = {output}
-        for i in range(output, -1, -1):
+        needed = set(outputs)
+        for i in range(max(outputs), -1, -1):
             if i in needed and i not in self.views:
                 needed.update(nodes[i].operands)
         order = [i for i in sorted(needed) if i not in self.views]
         owner = {i: i for i in needed}  # whose registers a value has: a slice, those of its operand
-        last: dict[int, int] = {output: len(nodes)}
+        last: dict[int, int] = {}
         for i in order:
             if nodes[i].op in _VIEWS:
                 owner[i] = owner[nodes[i].operands[0]]
         for i in order:
             for k in nodes[i].operands:
                 last[owner[k]] = max(last.get(owner[k], -1), i)
-        last[owner[output]] = len(nodes)
+        last.update((owner[k], len(nodes)) for k in outputs)
         free = _Free(self)
         own: dict[int, tuple[int, int]] = {}
         code = []

@@ -170,7 +170,7 @@ def simulate(
     upper: ArrayLike = math.inf,
     radius: float = math.inf,
     minimum: float = 0.0,
-    metric: str = "suboptimality",
+    metric: str | Program = "suboptimality",
     stream: int = 0,
     record_at: Sequence[int] | None = None,
     iterate: str = "last",
@@ -178,6 +178,8 @@ def simulate(
     dtype: DTypeLike = np.float32,
 ) -> FloatArray:
     """Projected SGD with the outputs "gradient" and "value" of a canonical program; as `reference.simulate` else.
+
+    `metric`: "suboptimality", "value", or the program of a metric of one's own, whose "value" is recorded.
 
     >>> from anneal_sgd.programs import canonical, differentiated, trace
     >>> program = canonical(differentiated(trace(lambda x, a: a * abs(x[0]), dimension=1, parameters={"a": ()})))
@@ -228,6 +230,7 @@ def simulate(
                 x = y
                 averages.add(k, x)
             if k in records:
-                value = evaluated(program, "value", averages.at(k, x), given, {})[0]
-                out[records.index(k)] = value if metric == "value" else greater(F(0), value - F(minimum))
+                recorded = program if isinstance(metric, str) else metric
+                f = evaluated(recorded, "value", averages.at(k, x), given, {})[0]
+                out[records.index(k)] = greater(F(0), f - F(minimum)) if metric == "suboptimality" else f
     return out

@@ -1,0 +1,188 @@
+"""Metrics of one's own: bits of the reference, known values, and all around a result that has them."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+from anneal_sgd import _core, problems, schedules, simulate
+from anneal_sgd.campaigns import Campaign, read_spec
+from anneal_sgd.problems import OwnMetric
+from anneal_sgd.reference import Schedule
+from anneal_sgd.reference import programs as reference
+from core_cases import DTYPES, ITERATES
+
+A = np.random.default_rng(0).standard_normal((5, 3))
+OWN = {
+    "distance": lambda x: np.sqrt(np.sum((x - 1) ** 2)),
+    "value": "value",
+    "coordinate": lambda x: x[1],
+    "slope": lambda x, gradient: np.max(np.abs(gradient)),
+    "of all": lambda x, value, b, a: a * np.log(1 + value) + np.dot(x, b),
+    "linear": lambda x: np.max(A @ x),
+    "constant": lambda x: 0.3,
+    "parameter": lambda x, a: a,
+    "text": "sum(abs(x) ** 1.5) * noise_std",
+}
+
+
+def example(**changes):
+    given = {"x0": [0.4, -0.3, 0.5], "parameters": {"a": 0.7, "b": [0.2, -0.1, 0.3]}, "minimum": 0.0}
+    given |= {"noise": "gaussian", "noise_std": 0.4, "projection": ("box", -1.0, 0.8)} | changes
+    return problems.Custom(lambda x, a, b: a * np.sum(np.abs(x) ** 1.5) + np.dot(b, x**2), **given)
+
+
+def run(problem, **changes):
+    call = {"base_lr": 0.1, "horizon": 40, "replicates": 5, "backend": "cpu", "seed": 3, "metric": OWN}
+    return simulate(problem, schedules.Linear(), **{**call, **changes})
+
+
+@pytest.mark.parametrize("iterate", ITERATES)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("isa", _core.supported_isas())
+def test_they_have_the_bits_of_the_reference(isa, dtype, iterate):
+    problem, records = example(), [0, 7, 40]
+    result = run(problem, record_at=records, dtype=dtype, iterate=iterate, isa=isa, keep_samples=True)
+    for i, metric in enumerate(result.spec.metric):
+        slow = reference.simulate(
+            program=problem.program, x0=problem.x0, parameters=problem.parameters, schedule=Schedule("linear"),
+            base_lr=0.1, horizon=40, replicates=np.arange(5), seed=3, record_at=records, dtype=dtype, iterate=iterate,
+            projection="box", lower=-1.0, upper=0.8, metric=metric if isinstance(metric, str) else metric.program,
+        )  # fmt: skip
+        assert np.array_equal(result.samples[:, i], slow), str(metric)
+    assert not np.array_equal(result.samples[2, 0], result.samples[2, 1])
+
+
+def test_each_is_what_it_is_alone_and_none_changes_the_others():
+    problem = [example(parameters={"a": a, "b": [0.2, -0.1, 0.3]}) for a in (0.7, 0.1)]
+    call = {"base_lr": [0.1, 0.3], "replicates": 3000, "record_at": [3, 40], "threads": 2}
+    together = run(problem, **call)
+    assert together.mean.shape == (2, 2, 2, len(OWN))
+    for i, (name, one) in enumerate(OWN.items()):
+        assert np.array_equal(run(problem, **call, metric={name: one}).mean[..., 0], together.mean[..., i])
+    assert np.array_equal(run(problem, **call, metric="value").mean, together.mean[..., 1])
+
+
+def test_known_values():
+    """Without noise x' = (1 - lr c) x on a quadratic."""
+    c, lr, x0 = 0.5, 0.25, np.array([3.0, -4.0])
+    problem = problems.Custom(lambda x, c: 0.5 * c * np.dot(x, x), parameters={"c": c}, x0=x0, minimum=0.0)
+    metric = {"norm": "norm(x)", "slope": "norm(gradient)", "f": "value", "suboptimality": "suboptimality"}
+    mean = run(problem, base_lr=lr, horizon=6, replicates=1, metric=metric, dtype="float64").mean
+    factors = [1 - lr * c * (6 - t) / 6 for t in range(6)]
+    norm = 5.0 * np.prod(factors)
+    np.testing.assert_allclose(mean, [norm, c * norm, 0.5 * c * norm**2, 0.5 * c * norm**2], rtol=1e-14)
+
+
+def test_gradient_is_the_exact_one_and_a_parameter_of_that_name_comes_first():
+    noisy = problems.Custom(
+        lambda x: x[0] ** 2, x0=1.0, oracle=lambda x, draw: 3.0 + draw.gaussian(),
+    )  # fmt: skip
+    assert run(noisy, record_at=0, metric={"g": "gradient[0]"}).mean.item() == 2.0
+    own = problems.Custom(lambda x, gradient: gradient * x[0] ** 2, x0=1.0, parameters={"gradient": 5.0})
+    assert run(own, record_at=0, metric={"g": "gradient"}).mean.item() == 5.0
+
+
+def test_results():
+    problem = example()
+    one = run(problem, replicates=1024)
+    assert one.dims == ("metric",)
+    assert one.coords["metric"].tolist() == list(OWN)
+    assert one.spec == run(problem, replicates=3).spec
+    assert hash(one.spec) == hash(run(problem, replicates=3).spec)
+    assert one.spec != run(problem, replicates=3, metric={**OWN, "constant": lambda x: 0.4}).spec
+    again = pickle.loads(pickle.dumps(one))
+    assert again.spec == one.spec
+    whole = one + run(problem, first_replicate=1024, replicates=1024)
+    assert np.array_equal(whole.mean, run(problem, replicates=2048).mean)
+    assert np.array_equal(run(problem, replicates=1024, metric=one.spec.metric).mean, one.mean)
+    with pytest.raises(ValueError, match="metric must be the same to merge results"):
+        one + run(problem, first_replicate=1024, metric={**OWN, "constant": lambda x: 0.4})
+    xarray = pytest.importorskip("xarray")
+    table = one.to_xarray()
+    assert isinstance(table, xarray.Dataset)
+    assert table["mean"].sel(metric="distance").item() == one.mean[0]
+
+
+def test_what_is_not_finite_counts_as_diverged():
+    problem = problems.Custom(lambda x: x[0] ** 2, x0=0.0)
+    with pytest.warns(RuntimeWarning, match="diverged"):
+        result = run(problem, metric={"log": lambda x: np.log(np.abs(x[0])), "x": lambda x: x[0]})
+    assert result.diverged.tolist() == [5, 0]
+
+
+def test_campaigns_have_them(tmp_path):
+    metric = {"suboptimality": "suboptimality", "distance": OWN["distance"]}
+    call = {"base_lr": [0.05, 0.1], "horizon": 20, "replicates": 1024}
+    of = {
+        name: Campaign(example(), schedules.Linear(), metric=given, **call)
+        for name, given in {"own": metric, "other": {**metric, "distance": "norm(x)"}}.items()
+    }
+    result = of["own"].run(tmp_path / "own.db")
+    assert np.array_equal(result.mean, simulate(example(), schedules.Linear(), metric=metric, **call).mean)
+    loaded = Campaign.load(tmp_path / "own.db")
+    assert loaded.axes["metric"] == ["suboptimality", "distance"]
+    assert np.array_equal(loaded.mean, result.mean)
+    assert {key for key, _ in of["own"].identities()}.isdisjoint(key for key, _ in of["other"].identities())
+    assert not np.array_equal(of["other"].run(tmp_path / "own.db").mean[:, 1], result.mean[:, 1])
+    several = [example(), problems.Custom(lambda x: x[0] ** 4, x0=[1.0, 1.0, 1.0], minimum=0.0)]
+    with pytest.raises(ValueError, match="metric must be one program for all problems"):
+        Campaign(several, schedules.Linear(), metric={"slope": "norm(gradient)"}, **call)
+
+
+def test_a_campaigns_file_has_them(tmp_path):
+    file = tmp_path / "own.toml"
+    file.write_text(
+        'schedule = "linear"\nhorizon = 20\nbase_lr = [0.1]\nreplicates = 16\n'
+        'metric = { value = "value", slope = "norm(gradient)" }\n'
+        '[problem]\nkind = "custom"\nobjective = "sum(x ** 2)"\nx0 = 1.0\ndimension = 2\n'
+    )
+    result = read_spec(file).campaign.run(tmp_path / "own.db")
+    np.testing.assert_allclose(result.mean[0, 1] ** 2, 4 * result.mean[0, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("metric", "error", "message"),
+    [
+        ({}, ValueError, "metric must have a name and a function at least"),
+        ({3: OWN["distance"]}, ValueError, "metric must have names that are text, got 3"),
+        ({"": OWN["distance"]}, ValueError, "metric must have names that are text, got ''"),
+        (
+            {"value": OWN["distance"]},
+            ValueError,
+            "metric 'value' must be 'value', as the problem has it, got <function",
+        ),
+        ({"gap": "suboptimality"}, ValueError, "metric 'gap' must have no name 'suboptimality'"),
+        ({"x": lambda x: x}, ValueError, r"metric 'x' must return one number, got shape \(3,\)"),
+        ({"x": 3.0}, TypeError, "metric 'x' must be a function of x or a text, got 3.0"),
+        ({"x": lambda x, c: c}, ValueError, "parameters must have 'c'"),
+        ({"x": lambda x: 1e300 * x[0]}, ValueError, "metric 'x' must have constants of size up to 3.403e[+]38 in"),
+        (lambda x: x[0], ValueError, "metric must be one or more of 'suboptimality', 'value'"),
+        ([OWN["distance"]], ValueError, "metric must be one or more of 'suboptimality', 'value'"),
+    ],
+)
+def test_bad_metrics(metric, error, message):
+    with pytest.raises(error, match=message):
+        run(example(), metric=metric)
+
+
+def test_they_belong_to_their_problem():
+    kept = run(example()).spec.metric
+    assert isinstance(kept[0], OwnMetric)
+    for other in (problems.Custom(lambda x: x[0] ** 2, x0=1.0), problems.AbsoluteValue(1.0)):
+        with pytest.raises(ValueError, match="metric 'distance' must"):
+            run(other, metric=[kept[0]])
+    with pytest.raises(ValueError, match=r"metric 'x' must go with problems.Custom, got it for AbsoluteValue"):
+        run(problems.AbsoluteValue(1.0), metric={"x": lambda x: x[0]})
+
+
+def test_the_core_checks_them():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stacked = problems.Custom._stack((example(),), "float32", with_minimum=True, own=run(example()).spec.metric[:1])
+    call = {"schedules": [schedules.Linear()._core(5)], "base_lr": np.array([0.1]), "record_at": np.array([5])}
+    call |= {"iterate": _core.Iterate.last, "precision": _core.Precision.float32, "options": run(example()).spec}
+    for metrics in ([_core.Metric.value], [_core.Metric.own] * 2):
+        with pytest.raises(ValueError, match="metrics: 1 must be own, as many as the program has"):
+            _core.Ensemble(problems=stacked, metrics=metrics, **call)
