@@ -285,6 +285,18 @@ def example(**changes):
     return problems.Custom(lambda x, a: a * np.sum(x**2), **{**given_, **changes})
 
 
+def test_a_gradient_of_other_bits_is_another_problem():
+    """It decides about metrics of the gradient, also where an oracle is what steps follow."""
+    made = [
+        problems.Custom(
+            lambda x: x[0] ** 2, x0=1.0, minimum=0.0, oracle=lambda x, draw: 2 * x + draw.gaussian(), gradient=gradient
+        )
+        for gradient in (None, lambda x: x + x, lambda x: x + x)
+    ]
+    assert made[0] != made[1]
+    assert made[1] == made[2]
+
+
 def test_a_text_is_the_same_problem():
     shared = {"x0": [1.0, 0.5], "parameters": {"a": 2.0}, "minimum": 0.0}
     text = problems.Custom("a * sum(x**2)", noise="0.1 * abs(x) * draw.gaussian()", gradient="2 * a * x", **shared)

@@ -168,7 +168,7 @@ class Custom(Problem):
                 "_exact": exact,
                 "_numbers": frozen(numbers),
                 "_minimum": minimum,
-                "_common": (type(self), d, program.digest, set_kind),
+                "_common": (type(self), d, (program.digest, exact.digest), set_kind),
             }
         )
 
