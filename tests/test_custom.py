@@ -1,6 +1,8 @@
 """Problems of one's own: bits of built-in ones and of the reference, exact moments, and all around a problem."""
 
 import copy
+import html
+import json
 import pickle
 import re
 import warnings
@@ -11,12 +13,13 @@ import numpy as np
 import pytest
 
 from anneal_sgd import _core, problems, schedules, simulate
-from anneal_sgd.campaigns import Campaign
+from anneal_sgd.campaigns import Campaign, write_report
 from anneal_sgd.programs._lower import lowered
 from anneal_sgd.reference import Schedule
 from anneal_sgd.reference import programs as reference
 from bit_cases import on
 from core_cases import NOISES, SEED
+from environments import need
 from test_programs import FUNCTIONS, objectives
 
 hypothesis = pytest.importorskip("hypothesis")
@@ -338,6 +341,24 @@ def test_campaigns_take_them(tmp_path):
     assert np.array_equal(Campaign.load(tmp_path / "own.db").mean, result.mean)
 
 
+def test_a_campaign_tells_the_programs(tmp_path):
+    """In its store, its exports and its report, each once."""
+    need("jinja2", "matplotlib", "pandas", "plotly", "xarray")
+    own = [
+        problems.Custom(f, parameters={"a": a}, x0=1.0, minimum=0.0)
+        for f in ("a * abs(x[0])", "sin(a * x[0]) ** 2")
+        for a in (0.1, 0.2)
+    ]
+    Campaign(own, schedules.Linear(), base_lr=[0.1], horizon=5, replicates=64).run(tmp_path / "s.db")
+    told = Campaign.load(tmp_path / "s.db").description
+    assert told.programs == (str(own[0].program), str(own[2].program))
+    assert "absolute v" in told.programs[0]
+    assert json.loads(told.specification())["programs"] == list(told.programs)
+    write_report(Campaign.load(tmp_path / "s.db"), tmp_path)
+    page = html.unescape((tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert all(program in page for program in told.programs)
+
+
 def test_value_is_recorded_where_the_minimum_is_not_known():
     problem = example(minimum=None)
     with pytest.raises(ValueError, match="metric must be 'value', or minimum must be given"):
@@ -404,6 +425,7 @@ SOLVED = {
 
 @pytest.mark.parametrize("name", SOLVED)
 def test_a_minimum_is_looked_for(name):
+    need("scipy")
     f, arguments, right = SOLVED[name]
     problem = problems.Custom(f, minimum="solve", **arguments)
     assert problem.minimum == pytest.approx(right, abs=1e-7)
@@ -419,6 +441,7 @@ def test_a_minimum_is_looked_for(name):
     ],
 )
 def test_a_minimum_in_doubt_is_refused(f, why):
+    need("scipy")
     problem = problems.Custom(f, x0=np.ones(6), minimum="solve")
     with pytest.raises(ValueError, match=f"minimum must be given as a number, it was not found: {why}"):
         problem.minimum  # noqa: B018
@@ -426,6 +449,8 @@ def test_a_minimum_in_doubt_is_refused(f, why):
 
 
 def test_a_campaign_keeps_a_minimum_that_was_found(tmp_path):
+    need("scipy")
+
     def made():
         return problems.Custom(
             lambda x: np.sum((x - 1) ** 2), x0=[0.0], minimum="solve", noise="rademacher", noise_std=1.0

@@ -26,6 +26,8 @@ class Description:
     name: str
     problems: tuple[str, ...]
     """The first of them."""
+    programs: tuple[str, ...]
+    """What problems of one's own compute, a line for every operation: each that there is, once."""
     schedules: tuple[str, ...]
     tail_degrees: tuple[float | None, ...]
     """Of the schedules; None where it is infinite or there is none."""

@@ -15,7 +15,7 @@ from .. import theory
 from .._arrays import FloatArray
 from .._core import STREAM_VERSION
 from .._spec import own_metrics
-from ..problems import Problem
+from ..problems import Custom, Problem
 from ..schedules import Schedule
 from ._description import Description, tuples
 from ._identity import config_identities, config_seeds
@@ -198,6 +198,7 @@ class Plan:
         return Description(
             name=self.name,
             problems=(_shortened(repr(self.problems[0])),),
+            programs=tuple(dict.fromkeys(str(p.program) for p in self.problems if isinstance(p, Custom))),
             schedules=tuple(s.name for s in self.schedules),
             tail_degrees=tuple(_finite(s.tail_degree) for s in self.schedules),
             horizons=self.horizons,

@@ -78,6 +78,7 @@ def write_report(result: CampaignResult, folder: StorePath) -> Path:
         source=[(k.replace("_", " "), v) for k, v in result.provenance().items() if k != "spec"],
         runs=[_run(run) for run in result.runs],
         spec=told.specification(indent=1),
+        programs=told.programs,
     )  # fmt: skip
     path = target / "index.html"
     write_text(path, text)
