@@ -36,7 +36,9 @@ def _calls(draw: st.DrawFn) -> tuple[str, Ensemble, dict[str, int], int]:
     family = draw(st.sampled_from(sorted(FAMILIES)))
     ensemble = draw(ensembles(family))
     if family == "separable" and draw(st.integers(0, 4)) == 0:
-        ensemble.call["replicates"] = draw(st.sampled_from([64, 70, 257, 1025]))
+        more = draw(st.sampled_from([64, 70, 257, 1025]))
+        first = min(ensemble.call.get("first_replicate", 0), 2**32 - more)
+        ensemble.call.update(replicates=more, first_replicate=first)
     return family, ensemble, draw(_cuts(family)), draw(st.sampled_from([0, 0, 0, SMALL]))
 
 
