@@ -126,8 +126,10 @@ def test_the_reference_shares_nothing_with_what_it_checks():
 
 def test_one_version_number():
     declared = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
     assert declared is not None
-    assert anneal_sgd.__version__ == declared[1] == _core.__version__
+    assert cited is not None
+    assert anneal_sgd.__version__ == declared[1] == cited[1] == _core.__version__
 
 
 def test_importing_the_package_is_light_and_silent():
