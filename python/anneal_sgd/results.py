@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from ._arrays import FloatArray, IntArray, frozen
 from ._cupy import to_host
 from ._difference import Difference, paired, places
 from ._ensemble import CELL_FIELDS
+from ._html import by_parameters, shown
 from ._spec import Spec
 from ._statistics import STATISTICS, Statistics
 from .problems import Problem
@@ -318,6 +320,18 @@ class Result(Statistics):
             f"<Result {shape}; {self.replicates} replicates of {self.horizon} steps{diverged}; "
             f"seed {self.seed}, {self.dtype}, {self.backend} {self.isa}>"
         )
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: means, standard errors, and where they come from."""
+        return shown("Result", self, self._axes(), self._attributes())
+
+    def _axes(self) -> dict[str, Sequence[Any]]:
+        """What stands along the dimensions, as people read it: problems by the parameters in which they differ."""
+        coords = self.coords
+        axes: dict[str, Sequence[Any]] = {name: coords[name].tolist() for name in self.dims}
+        if "problem" in axes:
+            axes["problem"] = by_parameters(len(axes["problem"]), {n: v for n, v in coords.items() if n not in axes})
+        return axes
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the moments as arrays."""

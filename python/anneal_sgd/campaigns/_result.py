@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from .._arrays import FloatArray, IntArray
 from .._core import __version__
 from .._extras import need
 from .._files import cell, printable, replaced
+from .._html import by_parameters, shown
 from .._statistics import STATISTICS, Statistics
 from . import _cells
 from ._cells import CELL, Cells
@@ -215,6 +217,21 @@ class CampaignResult(Statistics):
         held = self.replicates
         counts = f"{held.min()}" if held.min() == held.max() else f"{held.min()} to {held.max()}"
         return f"<CampaignResult {shape}; {counts} replicates{'' if self.complete else ', not complete'}>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: means, standard errors, and where they come from."""
+        held = self.replicates
+        counts = {"replicates": f"{held.min()} to {held.max()}", "complete": self.complete}
+        facts = {**self._scalars(), **counts, **self.provenance()}
+        del facts["spec"]  # a page of text
+        return shown("CampaignResult", self, self._axes(), facts)
+
+    def _axes(self) -> dict[str, Sequence[Any]]:
+        """`axes` as people read them: problems of a sequence by the parameters in which they differ."""
+        axes: dict[str, Sequence[Any]] = dict(self.axes)
+        if "problem" in axes:
+            axes["problem"] = by_parameters(len(axes["problem"]), self.description.varying)
+        return axes
 
 
 def load(path: StorePath, campaign: int | str | None = None) -> CampaignResult:
