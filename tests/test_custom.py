@@ -120,6 +120,44 @@ def test_random_programs_have_the_bits_of_the_reference(text, seed, dtype, place
     assert np.array_equal(core, slow, equal_nan=True)
 
 
+COMPARISONS = {
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "and": lambda a, b: np.logical_and(a, b),
+    "or": lambda a, b: np.logical_or(a, b),
+    "not": lambda a, b: np.logical_not(a),
+    "none": lambda a, b: ~((a < b) | (a > b) | (a == b)),
+    "one": lambda a, b: (a < b) + (a <= b),
+    "one constant": lambda a, b: a >= 1.0,
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_comparisons_are_those_of_numpy(place, dtype):
+    """With NaN, infinities and both zeros, which parameters cannot be and quotients of them are."""
+    quotients = [(0.0, 0.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0), (1.0, 1.0), (-2.0, 1.0), (1.0, 3.0)]
+    pairs = [(*one, *other) for one in quotients for other in quotients]
+    of = [
+        problems.Custom(lambda x, a, b, c, d: a + b + c + d, x0=0.0, parameters=dict(zip("abcd", pair, strict=True)))
+        for pair in pairs
+    ]
+    metric = {name: lambda x, a, b, c, d, f=f: np.where(f(a / b, c / d), 1.0, 0.0) for name, f in COMPARISONS.items()}
+    with at(place):
+        isa = {} if place == PLACES[-1] else {"isa": place}
+        result = simulate(
+            of, schedules.Constant(), base_lr=0.1, horizon=1, replicates=1, metric=metric, dtype=dtype, **isa
+        )
+    with np.errstate(all="ignore"):
+        a, b, c, d = np.array(pairs, dtype).T
+        expected = np.array([f(a / b, c / d) for f in COMPARISONS.values()])
+    assert np.array_equal(result.mean.reshape(len(pairs), -1).T, expected)
+
+
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -24,6 +24,7 @@ EXPRESSIONS = [
     "sum(clip(x, -1, 1)) + sum(maximum(x, 2 * x)) + sum(minimum(x, sqrt(abs(x)))) + sum(sign(x))",
     "2**0.5 * x[0]**(1 / 2) + x[0]**-2 + (1 + 2) * sqrt(2) * a",
     "where(x[0] < a, 2 * x[0], x[0])",
+    "sum(where((x == b) | (x != a), x, b))",
 ]
 
 
@@ -87,7 +88,7 @@ def test_random_text_has_the_values_of_python(text):
             )
         except ArithmeticError:
             return
-        if not np.all(np.isreal(expected)) or not np.isfinite(expected).all():
+        if np.iscomplexobj(expected) or not np.isfinite(expected).all():  # of a power of a negative float
             return
         try:
             program = parse(f"x * 0 + {text}", dimension=3, parameters=PARAMETERS)
@@ -127,7 +128,7 @@ def test_random_text_has_the_values_of_python(text):
         ("x[0] and a", "text must have no BoolOp"),
         ("0 < x[0] < 1", "text must have no Compare"),
         ("x % 2", "text must have no Mod, at column 1"),
-        ("x[0] == 1", "text must have no Eq"),
+        ("x[0] in x", "text must have no In"),
         ("~x", "text must have no Invert"),
         ("sum(x, axis=0)", "text must have no Call"),
         ("sum(*x)", "text must have no Starred"),

@@ -31,6 +31,7 @@ FUNCTIONS = {
     "clip": lambda x: np.sum(np.clip(x, -0.5, 0.5) ** 2 * np.sin(x)),
     "elements": lambda x: x[0] * x[1] / x[2] + np.tanh(x[-1]) - np.hypot(x[0], x[3]),
     "branches": lambda x: np.sum(np.where((x > 0) & (x < 2), x**3, np.exp(x))),
+    "comparisons": lambda x: np.sum(np.where(x <= 0.3, x**2, x) * (x != x[1]) + np.where((x >= 0) == (x > -1), x, 0.5)),
     "reversed": lambda x: np.dot(x, x[::-1]) + np.sum(np.roll(x, 1) * x) + np.sum(x[::2]),
     "differences": lambda x: np.sum(np.diff(x) ** 2) + np.mean(np.concatenate([x[2:], x[:1]]) * np.cos(x[:3])),
     "loop": lambda x: sum(xi**2 * i for i, xi in enumerate(x)),
@@ -62,6 +63,17 @@ def test_a_norm_has_the_derivative_0_at_0_and_keeps_a_nan():
     assert beside["gradient"] == pytest.approx([0.0, 0.6, -0.8], rel=1e-15)
     assert np.isnan(lost["value"])
     assert np.isnan(lost["gradient"]).any()
+
+
+def test_comparisons_know_nan():
+    special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0])
+    points = np.stack([a.ravel() for a in np.meshgrid(special, special)])
+    for compared in (np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal):
+        program = trace(lambda x, compared=compared: np.where(compared(x[0], x[1]), 2.0, -1.0), dimension=2)
+        for one in (program, canonical(program)):
+            assert np.array_equal(evaluate(one, points)["value"], np.where(compared(*points), 2.0, -1.0))
+    for value in (lambda x: np.where(x[0], 1.0, 0.0), lambda x: np.where(~(x[0] <= 1.0), x[1], 7.0)):
+        assert np.array_equal(evaluate(trace(value, dimension=2), points)["value"], value(points), equal_nan=True)
 
 
 OF_JAX = """

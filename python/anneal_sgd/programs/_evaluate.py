@@ -17,7 +17,7 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in ("add", "subtract", "multiply", "divide", "minimum", "maximum", "power")},
     "less": np.less,
     "fma": lambda a, b, c: a * b + c,
-    "select": lambda c, a, b: np.where(c != 0, a, b),
+    "select": lambda c, a, b: np.where(np.abs(c) > 0, a, b),
     "sum": lambda a: np.sum(a, axis=0),
     "sum_product": lambda a, b: np.sum(a * b, axis=0),
     "max": lambda a: np.max(a, axis=0),

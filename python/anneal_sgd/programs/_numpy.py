@@ -7,15 +7,46 @@ from typing import Any
 
 import numpy as np
 
-from ._symbol import FUNCTIONS, UFUNCS, Symbol, lifted, product, refused
+from ._symbol import FUNCTIONS, UFUNCS, Condition, Symbol, lifted, product, refused
 
 
 def _plain(op: str) -> Callable[..., Symbol]:
     return lambda s, *operands: s._made(op, *operands)
 
 
-def _not(s: Symbol, condition: Any) -> Symbol:
-    return s._made("select", condition, 0.0, 1.0)
+def _condition(symbol: Symbol) -> Condition:
+    return Condition(symbol._builder, symbol._value)
+
+
+def _less(s: Symbol, a: Any, b: Any) -> Condition:
+    return _condition(s._made("less", a, b))
+
+
+def _less_equal(s: Symbol, a: Any, b: Any) -> Condition:
+    """Not b < a, and neither of the two is NaN, of which no absolute value is above -1."""
+    unknown = [x for x in (a, b) if isinstance(x, Symbol)]
+    known = s._made("less", -1.0, abs(unknown[0] if len(unknown) == 1 else np.minimum(a, b)))
+    return _condition(s._made("select", s._made("less", b, a), 0.0, known))
+
+
+def _equal(s: Symbol, a: Any, b: Any) -> Condition:
+    return _condition(s._made("select", s._made("less", a, b), 0.0, _less_equal(s, a, b)))
+
+
+def _not(s: Symbol, a: Any) -> Condition:
+    return _condition(s._made("select", _truth(s, a), 0.0, 1.0))
+
+
+def _truth(s: Symbol, a: Any) -> Any:
+    """1 where a is not 0, as NaN is not."""
+    if isinstance(a, Symbol):
+        return a if isinstance(a, Condition) else _not(s, _equal(s, a, 0.0))
+    numbers = np.asarray(a)
+    return (numbers != 0).astype(np.float64) if numbers.dtype.kind in "biuf" else a
+
+
+def _logical(op: str) -> Callable[..., Condition]:
+    return lambda s, a, b: _condition(s._made(op, _truth(s, a), _truth(s, b)))
 
 
 def _power(s: Symbol, base: Any, exponent: Any) -> Symbol:
@@ -45,9 +76,11 @@ def _logaddexp(s: Symbol, a: Any, b: Any) -> Symbol:
     return s._made("add", s._made("maximum", a, b), s._made("log", s._made("add", 1.0, apart)))
 
 
+_OR = _logical("maximum")  # which is what NumPy adds conditions with
+
 _UFUNCS: dict[str, Callable[..., Any]] = {
-    **{name: _plain(name) for name in ("add", "subtract", "multiply", "divide", "negative", "absolute", "sign")},
-    **{name: _plain(name) for name in ("sqrt", "exp", "log", "sin", "cos", "tanh", "minimum", "maximum", "less")},
+    **{name: _plain(name) for name in ("subtract", "multiply", "divide", "negative", "absolute", "sign")},
+    **{name: _plain(name) for name in ("sqrt", "exp", "log", "sin", "cos", "tanh", "minimum", "maximum")},
     "true_divide": _plain("divide"),
     "fabs": _plain("absolute"),
     "positive": lambda s, a: s._made("add", a, 0.0),
@@ -55,15 +88,16 @@ _UFUNCS: dict[str, Callable[..., Any]] = {
     "reciprocal": lambda s, a: s._made("divide", 1.0, a),
     "power": _power,
     "float_power": _power,
-    "greater": lambda s, a, b: s._made("less", b, a),
-    "less_equal": lambda s, a, b: _not(s, s._made("less", b, a)),
-    "greater_equal": lambda s, a, b: _not(s, s._made("less", a, b)),
-    "logical_and": _plain("multiply"),
-    "logical_or": _plain("maximum"),
-    "logical_not": _not,
-    "bitwise_and": _plain("multiply"),
-    "bitwise_or": _plain("maximum"),
-    "invert": _not,
+    "add": lambda s, a, b: (_OR if isinstance(a, Condition) and isinstance(b, Condition) else _plain("add"))(s, a, b),
+    "less": _less,
+    "greater": lambda s, a, b: _less(s, b, a),
+    "less_equal": _less_equal,
+    "greater_equal": lambda s, a, b: _less_equal(s, b, a),
+    "equal": _equal,
+    "not_equal": lambda s, a, b: _not(s, _equal(s, a, b)),
+    **dict.fromkeys(("logical_and", "bitwise_and"), _logical("multiply")),
+    **dict.fromkeys(("logical_or", "bitwise_or"), _OR),
+    **dict.fromkeys(("logical_not", "invert"), _not),
     "logaddexp": _logaddexp,
     "tan": lambda s, a: s._made("divide", s._made("sin", a), s._made("cos", a)),
     "hypot": lambda s, a, b: _hypot(s, a, b),
@@ -128,7 +162,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "dot": lambda _, a, b: product(a, b),
     "inner": lambda _, a, b: product(a, b),
     "vdot": lambda _, a, b: product(a, b),
-    "where": lambda s, condition, a, b: s._made("select", condition, a, b),
+    "where": lambda s, condition, a, b: s._made("select", _truth(s, condition), a, b),
     "clip": _clip,
     "norm": _norm,
     "concatenate": _concatenate,

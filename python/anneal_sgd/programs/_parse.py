@@ -48,6 +48,8 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
 }
 
 
@@ -55,9 +57,9 @@ def parse(text: str, *, dimension: int, parameters: Mapping[str, Shape] | None =
     """The program of an expression: what `trace` gives for a function that returns it.
 
     The names are x, of shape (dimension,), the `parameters`, `pi`, and with `draws` the methods of `draw`; there are
-    numbers, lists of numbers (also as a constant matrix before @), + - * / ** @, < <= > >= for `where`, joined by & and
-    |, elements and slices, and the functions abs, sqrt, exp, log, sin, cos, tanh, sign, square, sum, max, min, mean,
-    maximum, minimum, dot, where, clip, norm.
+    numbers, lists of numbers (also as a constant matrix before @), + - * / ** @, < <= > >= == != for `where`, joined by
+    & and |, elements and slices, and the functions abs, sqrt, exp, log, sin, cos, tanh, sign, square, sum, max, min,
+    mean, maximum, minimum, dot, where, clip, norm.
 
     ValueError: anything else, with the column where it begins.
 

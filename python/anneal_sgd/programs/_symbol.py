@@ -107,10 +107,10 @@ class Symbol(NDArrayOperatorsMixin):
             if not picked:
                 raise ValueError(f"slices must not be empty, got {index} of {n} numbers ({place()})")
             stop = picked[-1] + (1 if picked.step > 0 else -1)
-            return self._made("slice", self, attribute=(picked.start, stop, picked.step))
+            return self._picked("slice", (picked.start, stop, picked.step))
         if not -n <= index < n:
             raise IndexError(f"index must be in {-n} .. {n - 1}, got {index} ({place()})")
-        return self._made("element", self, attribute=int(index) % n)
+        return self._picked("element", int(index) % n)
 
     def __iter__(self) -> Iterator[Symbol]:
         """Number after number, where they are few."""
@@ -165,6 +165,9 @@ class Symbol(NDArrayOperatorsMixin):
             raise refused(f"A reduction over axis {axis!r}")
         return self._made(op, self) if self.shape else self
 
+    def _picked(self, op: str, attribute: Any) -> Symbol:
+        return type(self)(self._builder, self._made(op, self, attribute=attribute)._value)
+
     def _made(self, op: str, *operands: Any, attribute: Any = None) -> Symbol:
         values = [lifted(self._builder, x) for x in operands]
         try:
@@ -195,6 +198,12 @@ class Symbol(NDArrayOperatorsMixin):
             raise
         except TypeError:
             raise refused(f"{full} with these arguments") from None
+
+
+class Condition(Symbol):
+    """Of what a comparison or a logical function gives: ones and zeros, for True and False."""
+
+    __slots__ = ()
 
 
 def product(a: Any, b: Any) -> Symbol:
