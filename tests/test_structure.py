@@ -27,7 +27,7 @@ PACKAGE = ROOT / "python" / "anneal_sgd"
 # From the bottom: modules import from their own layer and from those before it.
 PYTHON_LAYERS = [
     {"_core", "_arrays", "_extras", "_files", "_machine", "_peak", "reference"},  # the core, and what knows of nothing
-    {"_cupy", "_difference", "_drawing", "_html", "_statistics", "_validate", "runtime"},  # tools
+    {"_cupy", "_difference", "_drawing", "_html", "_plot", "_statistics", "_validate", "runtime"},  # tools
     {"_tables", "datasets", "problems", "programs", "schedules", "theory"},  # what an ensemble is of
     {"_backend", "_ensemble", "_estimate", "_simulate", "_spec", "_target", "results"},  # one call
     {"campaigns"},  # many calls, kept

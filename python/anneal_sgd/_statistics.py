@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core, _validate
+from . import _core, _plot, _validate
 from ._arrays import FloatArray, IntArray, frozen
+from ._plot import Errors
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 STATISTICS = ("mean", "stderr", "std", "min", "max", "count", "diverged")
 
@@ -44,6 +49,14 @@ class Statistics(ABC):
     @abstractmethod
     def _moment(self, name: str) -> NDArray[Any]:
         """ "count", "diverged", "mean", "m2", "minimum" or "maximum", in the shape of the dimensions."""
+
+    @abstractmethod
+    def _axes(self) -> dict[str, Sequence[Any]]:
+        """What stands along the dimensions, as people read it: problems by the parameters in which they differ."""
+
+    @abstractmethod
+    def _metrics(self) -> tuple[str, ...]:
+        """Names of what is recorded."""
 
     @cached_property
     def mean(self) -> FloatArray:
@@ -98,6 +111,48 @@ class Statistics(ABC):
         """
         level = _validate.real("confidence", confidence, _validate.OPEN_FRACTION)
         return frozen(self.stderr * anytime_factor(self.count, level))
+
+    def plot(
+        self, x: str | None = None, *, metric: str | None = None, errors: Errors = "interval", ax: Axes | None = None
+    ) -> Axes:
+        """Means with error bars against the step, the learning rate or another dimension; returns Matplotlib's Axes.
+
+        `x`: the dimension along the abscissa; by default recorded steps where there are several, else learning rates,
+        horizons, or the first dimension of numbers. Each place of the other dimensions, such as each schedule, is a
+        line. Of several metrics it shows `metric`, by default the first. Where `x` is not "base_lr" (or "rho"), each
+        line has the learning rate of the best mean at the last record, which the legend names (at each point of `x`
+        its own, where it is no record); where `x` is no record, the last is shown. A point of which any trajectory
+        diverged is left out, as its mean looks better than it is.
+
+        `errors`: "interval", mean -+ 1.96 stderr; "stderr"; "anytime", `anytime_error()`; or "none". The bars of the
+        best of several learning rates do not include what choosing the best does. `ax`: where to draw; without it on
+        new axes. Scales are logarithmic where all values are positive. `axes.figure.savefig("figure.pdf")` keeps it.
+
+        ValueError: no such dimension or metric, nothing to show, or more lines than can be told apart (24).
+        ImportError: Matplotlib is missing; the extra `anneal_sgd[plots]` brings it.
+
+        >>> from anneal_sgd import problems, schedules, simulate
+        >>> problem = problems.AbsoluteValue(slope=0.5, noise="rademacher", noise_std=1.0)
+        >>> families = [schedules.Constant(), schedules.Linear()]
+        >>> result = simulate(problem, families, base_lr=[0.01, 0.1, 1.0], horizon=100, replicates=1024)
+        >>> axes = result.plot()  # doctest: +SKIP
+        """
+        names = self._metrics()
+        shown = names[0] if metric is None else _validate.choice("metric", metric, names)
+        kind = _plot.checked_errors(errors)
+        widths = {"stderr": self.stderr, "none": None}
+        if kind == "anytime":
+            widths[kind] = self.anytime_error()
+        return _plot.of_statistics(
+            self._axes(),
+            self.mean,
+            widths.get(kind, _plot.QUANTILE * self.stderr),
+            self.diverged == 0,
+            x=x,
+            metric=shown,
+            errors=kind,
+            ax=ax,
+        )
 
     def _where_counted(self, values: FloatArray, *, at_least: int) -> FloatArray:
         enough = self.count >= at_least

@@ -325,8 +325,11 @@ class Result(Statistics):
         """What notebooks show: means, standard errors, and where they come from."""
         return shown("Result", self, self._axes(), self._attributes())
 
+    def _metrics(self) -> tuple[str, ...]:
+        metric = self.spec.metric
+        return (metric,) if isinstance(metric, str) else tuple(map(str, metric))
+
     def _axes(self) -> dict[str, Sequence[Any]]:
-        """What stands along the dimensions, as people read it: problems by the parameters in which they differ."""
         coords = self.coords
         axes: dict[str, Sequence[Any]] = {name: coords[name].tolist() for name in self.dims}
         if "problem" in axes:

@@ -11,7 +11,7 @@ from ._description import Description
 from ._estimate import Estimate, estimate
 from ._report import write_report
 from ._result import CampaignResult
-from ._robustness import Interval, RobustnessRow, robustness
+from ._robustness import Interval, Robustness, RobustnessRow, robustness
 from ._run import Progress
 from ._store import StoreError
 
@@ -27,6 +27,7 @@ __all__ = [
     "Interval",
     "ProblemGrid",
     "Progress",
+    "Robustness",
     "RobustnessRow",
     "StoreError",
     "Sweep",

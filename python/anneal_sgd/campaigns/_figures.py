@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._drawing import COLOURS, DASHES, MARKERS
+from .._plot import LABELS, QUANTILE
 from ._curves import Curves, short
 from ._robustness import LOSSES, RobustnessRow
 
@@ -16,11 +18,8 @@ if TYPE_CHECKING:
     from ._result import CampaignResult
 
 MOST_PANELS = 12  # of one plot; more are left out evenly
-_QUANTILE = 1.96  # of a band
-# Okabe and Ito's colours, told apart with any colour vision; then the same with other dashes.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7f7f7f")
-_DASHES = (("solid", "-"), ("dash", "--"), ("dot", ":"))
-_SYMBOLS = (("circle", "o"), ("square", "s"), ("diamond", "D"))
+_DASHES = tuple(zip(("solid", "dash", "dot"), DASHES, strict=True))
+_SYMBOLS = tuple(zip(("circle", "square", "diamond"), MARKERS, strict=True))
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def _shown_panels(curves: Curves) -> list[tuple[str, int, int]]:
 
 
 def _x_label(curves: Curves) -> str:
-    return "learning rate, base_lr" if curves.lr_name == "base_lr" else "misspecification ρ = base_lr / η*"
+    return LABELS[curves.lr_name]
 
 
 def _usable(curves: Curves) -> Any:
@@ -128,9 +127,9 @@ def _convergence(curves: Curves) -> Plot:
 
 
 def _line(name: str, look: int, x: Any, mean: Any, error: Any) -> Series:
-    low = np.maximum(mean - _QUANTILE * error, 0.1 * np.abs(mean))
+    low = np.maximum(mean - QUANTILE * error, 0.1 * np.abs(mean))
     keep = np.isfinite(mean)
-    return Series(name, look, *(np.asarray(v)[keep].tolist() for v in (x, mean, low, mean + _QUANTILE * error)))
+    return Series(name, look, *(np.asarray(v)[keep].tolist() for v in (x, mean, low, mean + QUANTILE * error)))
 
 
 def _robustness(rows: list[RobustnessRow], curves: Curves) -> Plot:

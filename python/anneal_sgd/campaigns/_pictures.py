@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .._drawing import STYLE, saved
-from ._figures import COLOURS, Plot, Series
+from .._drawing import COLOURS, STYLE, saved
+from ._figures import Plot, Series
 
 _COLUMNS = 3  # of small multiples
 _LABEL_GAP = 0.075  # of labels of lines, in heights of their panel

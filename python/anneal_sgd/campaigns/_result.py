@@ -226,8 +226,10 @@ class CampaignResult(Statistics):
         del facts["spec"]  # a page of text
         return shown("CampaignResult", self, self._axes(), facts)
 
+    def _metrics(self) -> tuple[str, ...]:
+        return self.description.metrics
+
     def _axes(self) -> dict[str, Sequence[Any]]:
-        """`axes` as people read them: problems of a sequence by the parameters in which they differ."""
         axes: dict[str, Sequence[Any]] = dict(self.axes)
         if "problem" in axes:
             axes["problem"] = by_parameters(len(axes["problem"]), self.description.varying)

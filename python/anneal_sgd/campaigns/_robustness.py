@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from .. import schedules, theory
 from .._peak import END, WINDOW, peak
+from .._plot import ERRORS, LABELS, QUANTILE, Line, draw
 from ..schedules import Schedule
 from ._curves import Curves
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from ._result import CampaignResult
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -86,7 +89,35 @@ class RobustnessRow:
     """1 more than the number of schedules of the horizon whose interval of the cost lies below this one's."""
 
 
-def robustness(result: CampaignResult) -> list[RobustnessRow]:
+class Robustness(list[RobustnessRow]):
+    """The rows of `robustness`, which can be plotted."""
+
+    def __init__(self, rows: Iterable[RobustnessRow], lr_name: str) -> None:
+        """`lr_name`: what `rates` are, "base_lr" or "rho"."""
+        super().__init__(rows)
+        self.lr_name = lr_name
+
+    def plot(self, horizon: int | None = None, *, ax: Axes | None = None) -> Axes:
+        """The worst mean over its best, against the learning rate, a line per schedule; returns Matplotlib's Axes.
+
+        Bars are -+ 1.96 `stderr`; dotted: the last-iterate bound over its own least, where it applies. By default of
+        the largest `horizon`. ValueError: no row has that horizon. ImportError: Matplotlib is missing; the extra
+        `anneal_sgd[plots]` brings it.
+        """
+        horizons = [row.horizon for row in self]
+        if horizon not in (horizons if horizon is not None else [None]) or not horizons:
+            raise ValueError(f"horizon must be one of {sorted(set(horizons))}, got {horizon!r}")
+        lines = []
+        for row in (row for row in self if row.horizon == (max(horizons) if horizon is None else horizon)):
+            worst, error = np.array(row.worst) / row.best, QUANTILE * np.array(row.stderr) / row.best
+            seen = np.where(np.isfinite(worst), worst, np.nan)
+            bound = np.array(row.bound) / min(row.bound) if row.bound else None
+            lines.append(Line(row.schedule, np.array(row.rates), seen, error, bound))
+        x_label = LABELS[self.lr_name]
+        return draw(lines, x_label=x_label, y_label="worst mean / best", errors=ERRORS["interval"], ax=ax)
+
+
+def robustness(result: CampaignResult) -> Robustness:
     """How each schedule's worst mean over the problems depends on the learning rate, the most forgiving first.
 
     Looks at the first metric at the last recorded step; of an accuracy at its complement. Where the problems differ in
@@ -115,7 +146,7 @@ def robustness(result: CampaignResult) -> list[RobustnessRow]:
         found = [data.row(s, h, ratio) for s in range(len(data.curves.schedules))]
         own = sorted((row for row in found if row is not None), key=lambda row: _last(row.cost.value))
         rows += [replace(row, rank=1 + sum(other.cost.high < row.cost.low for other in own)) for row in own]
-    return sorted(rows, key=lambda row: row.horizon)
+    return Robustness(sorted(rows, key=lambda row: row.horizon), data.curves.lr_name)
 
 
 def schedule_of(name: str) -> Schedule | None:

@@ -28,6 +28,7 @@ from ._files import from_file
 from ._joined import Held, Joined, Repeated, Reversed, Stairs, cosine_restarts, one_cycle
 from ._minimax import Minimax
 from ._names import by_name, names
+from ._plot import plot
 from ._shapes import (
     Constant,
     Cosine,
@@ -72,4 +73,5 @@ __all__ = [
     "from_torch",
     "names",
     "one_cycle",
+    "plot",
 ]
