@@ -7,12 +7,14 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from anneal_sgd import _core
+from anneal_sgd import _core, problems
+from anneal_sgd.campaigns._identity import problem_digest
 from anneal_sgd.programs import Node, Program, canonical, differentiated, evaluate, trace
 
 hypothesis = pytest.importorskip("hypothesis")
@@ -159,6 +161,43 @@ def test_random_programs(text, seed):
         steps = [differences(lambda y: f(y, **parameters), x, h) for h in (1e-6, 3e-6)]
     if np.isfinite(steps).all() and np.allclose(*steps, rtol=1e-6, atol=1e-6):  # no kink near by
         assert np.allclose(plain["gradient"], steps[0], rtol=1e-4, atol=1e-4)
+
+
+def test_large_constants_cost_no_more_than_arrays_do():
+    """As tuples of floats they took 4 s of a processor, and as much again for every program made of it."""
+    rng = np.random.default_rng(0)
+    matrix, vector = rng.standard_normal((1_000, 1_000)), rng.standard_normal(1_000)
+    began = time.process_time()
+    program = canonical(differentiated(trace(lambda x: np.max(matrix @ x + vector), dimension=1_000)))
+    assert program == canonical(differentiated(trace(lambda x: np.max(matrix.copy() @ x + vector), dimension=1_000)))
+    assert time.process_time() - began < 1.0
+    assert hash(pickle.loads(pickle.dumps(program))) == hash(program)
+    x = rng.standard_normal(1_000)
+    assert evaluate(program, x)["gradient"] == pytest.approx(matrix[np.argmax(matrix @ x + vector)], rel=1e-12)
+    wide = canonical(differentiated(trace(lambda x: np.sum((x - np.arange(1e5)) ** 2 * 0.5), dimension=100_000)))
+    assert time.process_time() - began < 1.5
+    assert wide != program
+
+
+def test_digests_stay_what_stores_have():
+    """Of constants with negative zeros, subnormal and large numbers, as first written."""
+    matrix = np.array([[1.0, -0.0, 0.1], [1e-310, 2.5, -3e300]])
+
+    def f(x, a):
+        return a * np.max(matrix @ x + [0.5, -0.25]) + np.sum(np.abs(x - [0.1, -0.0, 1e-5]) ** 1.3)
+
+    program = canonical(differentiated(trace(f, dimension=3, parameters={"a": ()})))
+    assert program.digest == "7276aebef6652c58308220f21c5936a10eb6a04f8b180414faa3ba28bda14fd6"
+    problem = problems.Custom(
+        f,
+        x0=np.ones(3),
+        parameters={"a": 0.5},
+        noise=lambda x, draw: draw.student_t(3.0) * [1.0, 2.0, 3.0],
+        projection=("box", -1.0, 2.0),
+    )
+    assert problem.program.digest == "d000938f46cc99be6659401caa9dbae7ffa8d9121db920901f5ff02f32c661e0"
+    assert problem_digest(problem) == "cde2cb0ee1462f5c7d681daf185e83072cc2baa717b4ef22bb64ff9a2949d685"
+    assert Program.from_data(json.loads(json.dumps(problem.program.to_data()))) == problem.program
 
 
 # --- the canonical form -----------------------------------------------------------------------------------------------

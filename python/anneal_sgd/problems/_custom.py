@@ -168,7 +168,7 @@ class Custom(Problem):
                 "_exact": exact,
                 "_numbers": frozen(numbers),
                 "_minimum": minimum,
-                "_common": (type(self), d, (program.digest, exact.digest), set_kind),
+                "_common": (type(self), d, _Programs(program, exact), set_kind),
             }
         )
 
@@ -313,8 +313,8 @@ class Custom(Problem):
         d = self.dimension
         ends = [self._numbers[-1 - 3 * d : -1 - 2 * d], self._numbers[-1 - 2 * d : -1 - d]]
         arguments = (
-            self._exact.to_data(),
-            self.program.to_data(),
+            self._exact,
+            self.program,
             dict(self.parameters),
             self._common[3],
             ends,
@@ -325,10 +325,22 @@ class Custom(Problem):
         return _rebuilt, arguments
 
 
-def _rebuilt(exact: Any, program: Any, parameters: Mapping[str, FloatArray], *rest: Any) -> Custom:
+def _rebuilt(*content: Any) -> Custom:
     problem = Custom.__new__(Custom)
-    problem._adopt(Program.from_data(exact), Program.from_data(program), parameters, *rest)
+    problem._adopt(*content)
     return problem
+
+
+@dataclass(frozen=True, repr=False)
+class _Programs:
+    """What problems of one call share."""
+
+    program: Program
+    exact: Program
+
+    def __repr__(self) -> str:
+        """What campaigns know the programs by."""
+        return repr((self.program.digest, self.exact.digest))
 
 
 def _program(name: str, f: object, dimension: int, shapes: Mapping[str, Shape], *, draws: bool = False) -> Program:

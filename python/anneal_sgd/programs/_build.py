@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from .._arrays import FloatArray
 from ._ir import Node, Program, Shape, shape_of
+from ._numbers import Numbers
 
 # IEEE operations, which round the same everywhere; elementary functions are left to who runs the program.
 _FOLDED = {
@@ -47,26 +49,28 @@ class Builder:
         simple = self._simplified(op, operands)
         if simple is not None:
             return simple
+        if op in ("constant", "matvec") and not isinstance(attribute, Numbers):
+            attribute = Numbers(attribute)
         shapes = [self.nodes[k].shape for k in operands]
         found = shape_of(op, shapes, attribute, shape, self.dimension, self.parameters)
         if op in ("slice", "embed"):
             attribute = _normal(op, attribute, found if op == "slice" else shapes[0])
         elif op == "constant":
-            attribute = tuple(x + 0.0 for x in attribute)  # no negative zeros, which equal positive ones
+            attribute = Numbers(attribute.array + 0.0)  # no negative zeros, which equal positive ones
         node = Node(op, operands, attribute, found)
         if node not in self._known:
             self._known[node] = len(self.nodes)
             self.nodes.append(node)
         return self._known[node]
 
-    def constant(self, *numbers: float) -> int:
-        """One number, or several as a vector; equal ones are one number where that does."""
-        return self.node("constant", attribute=numbers)
+    def constant(self, numbers: ArrayLike) -> int:
+        """One number, or several as a vector."""
+        return self.node("constant", attribute=np.atleast_1d(numbers))
 
-    def value_of(self, value: int) -> tuple[float, ...] | None:
-        """The numbers of a constant; None of what is none."""
+    def value_of(self, value: int) -> FloatArray | None:
+        """The numbers of a constant, (n,); None of what is none."""
         node = self.nodes[value]
-        return node.attribute if node.op == "constant" else None
+        return node.attribute.array if node.op == "constant" else None
 
     def expanded(self, value: int, n: int) -> int:
         """One number as a vector of n equal ones."""
@@ -74,22 +78,23 @@ class Builder:
             return value
         if n == 1:
             return self.node("embed", value, attribute=(0, 1, 1))
-        return self.node("add", self.constant(*[0.0] * n), value)
+        return self.node("add", self.constant(np.zeros(n)), value)
 
     def _simplified(self, op: str, operands: tuple[int, ...]) -> int | None:
         known = [self.value_of(k) for k in operands]
-        if op in _FOLDED and all(numbers is not None for numbers in known):
+        numbers = [x for x in known if x is not None]
+        if op in _FOLDED and len(numbers) == len(operands):
             with np.errstate(all="ignore"):
-                folded = np.atleast_1d(_FOLDED[op](*[np.squeeze(np.array(n)) for n in known]))
-            if all(map(math.isfinite, folded)):
-                return self.constant(*map(float, folded))
+                folded = _FOLDED[op](*map(np.squeeze, numbers))
+            if np.isfinite(folded).all():
+                return self.constant(folded)
         if len(operands) != 2:
             return self._inner(operands[0]) if op == "negative" else None
         a, b = operands
         neutral = {"add": 0.0, "subtract": 0.0, "multiply": 1.0, "divide": 1.0}.get(op)
-        if neutral is not None and known[1] is not None and set(known[1]) == {neutral} and self._covers(a, b):
+        if _all_are(known[1], neutral) and self._covers(a, b):
             return a
-        if op in ("add", "multiply") and known[0] is not None and set(known[0]) == {neutral} and self._covers(b, a):
+        if op in ("add", "multiply") and _all_are(known[0], neutral) and self._covers(b, a):
             return b
         return None
 
@@ -99,6 +104,10 @@ class Builder:
     def _inner(self, value: int) -> int | None:
         node = self.nodes[value]
         return node.operands[0] if node.op == "negative" else None
+
+
+def _all_are(numbers: FloatArray | None, value: float | None) -> bool:
+    return numbers is not None and value is not None and bool(np.all(numbers == value))
 
 
 def _normal(op: str, attribute: tuple[int, int, int], shape: Shape) -> tuple[int, int, int]:

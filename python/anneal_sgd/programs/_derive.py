@@ -111,7 +111,7 @@ def _embed(b: Builder, _: int, node: Node, g: int) -> list[tuple[int, int]]:
 
 def _matvec(b: Builder, _: int, node: Node, g: int) -> list[tuple[int, int]]:
     whole = b.expanded(g, node.shape[0])
-    return [(node.operands[0], b.node("matvec", whole, attribute=tuple(zip(*node.attribute, strict=True))))]
+    return [(node.operands[0], b.node("matvec", whole, attribute=node.attribute.array.T))]
 
 
 _RULES: dict[str, Callable[..., list[tuple[int, int]]]] = {

@@ -78,7 +78,7 @@ def _leaf(
 
 
 def _numbers(node: Node, dtype: np.dtype[Any]) -> list[NDArray[Any]]:
-    return [np.array(node.attribute, dtype)] if node.op in ("power", "matvec") else []
+    return [np.asarray(node.attribute, dtype)] if node.op in ("power", "matvec") else []
 
 
 def _marked(a: NDArray[Any], where: NDArray[Any]) -> NDArray[Any]:

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from .._validate import shown
+from ._numbers import Numbers
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -31,7 +34,8 @@ OPERATIONS = (*LEAVES, *ELEMENTWISE, *REDUCTIONS, "first_max", "first_min", "mat
 LARGEST = 2**24 - 1  # numbers of a value
 
 _ATTRIBUTES: dict[str, type] = {
-    **dict.fromkeys(("constant", "draw", "matvec", "slice", "embed"), tuple),
+    **dict.fromkeys(("constant", "matvec"), Numbers),
+    **dict.fromkeys(("draw", "slice", "embed"), tuple),
     "parameter": str,
     "power": float,
     "element": int,
@@ -108,7 +112,8 @@ class Program:
     @property
     def largest_constant(self) -> float:
         """Its size; 0 where there is none."""
-        return max((abs(x) for node in self.nodes if node.op == "constant" for x in node.attribute), default=0.0)
+        constants = (node.attribute.array for node in self.nodes if node.op == "constant")
+        return max((float(np.abs(numbers).max()) for numbers in constants), default=0.0)
 
     def to_data(self) -> dict[str, Any]:
         """As JSON takes it; floats as hexadecimal text, so that nothing is lost."""
@@ -147,7 +152,7 @@ class Program:
         lines = []
         for i, node in enumerate(self.nodes):
             operands = ", ".join(f"v{k}" for k in node.operands)
-            attribute = "" if node.attribute is None else _shortened(node.attribute)
+            attribute = "" if node.attribute is None else repr(node.attribute)
             shape = "" if node.shape == () else str(node.shape)
             lines.append(" ".join(filter(None, (f"v{i} =", node.op, operands, attribute, shape))))
         return "\n".join([*lines, *(f"{name} = v{k}" for name, k in self.outputs)])
@@ -168,8 +173,8 @@ def shape_of(
     _check_attribute(op, attribute)
     if op in ELEMENTWISE:
         _count(op, operands, ELEMENTWISE[op])
-        if op == "power":
-            _finite("the exponent of power", (attribute,))
+        if op == "power" and not math.isfinite(attribute):
+            raise ValueError(f"the exponent of power must be a finite float, got {attribute}")
         return broadcast(op, operands)
     if op == "point":
         _count(op, operands, 0)
@@ -179,9 +184,8 @@ def shape_of(
         return parameters[attribute]
     if op == "constant":
         _count(op, operands, 0)
-        _finite("constant", attribute)
-        if not 1 <= len(attribute) <= LARGEST:
-            raise ValueError(f"constant must have numbers, got {len(attribute)}")
+        if attribute.array.ndim != 1 or len(attribute) > LARGEST:
+            raise ValueError(f"constant must have shape (n,), n <= {LARGEST}, got {attribute}")
         return () if len(attribute) == 1 else (len(attribute),)
     if op == "draw":
         _count(op, operands, 0)
@@ -203,12 +207,8 @@ def shape_of(
     if op in ("first_max", "first_min"):
         return (n,)
     if op == "matvec":
-        if not attribute or any(len(row) != n for row in attribute):
+        if attribute.array.shape[1:] != (n,):
             raise ValueError(f"matvec must have a matrix with {n} columns")
-        for row in attribute:
-            if type(row) is not tuple:
-                raise ValueError(f"matvec must have a matrix of tuples, got {shown(row)}")
-            _finite("matrix", row)
         return (len(attribute),)
     if op == "slice":
         start, stop, step = attribute
@@ -257,12 +257,6 @@ def _whole(name: str, value: Any, low: int, high: int) -> None:
         raise ValueError(f"{name} must be an integer in {low} .. {high}, got {shown(value)}")
 
 
-def _finite(name: str, values: tuple[Any, ...]) -> None:
-    if set(map(type, values)) - {float} or not all(map(math.isfinite, values)):  # a matrix may have millions
-        wrong = next(x for x in values if type(x) is not float or not math.isfinite(x))
-        raise ValueError(f"{name} must be a finite float, got {shown(wrong)}")
-
-
 def _shape(name: str, shape: Any) -> Shape:
     if not isinstance(shape, tuple) or len(shape) > 1:
         raise ValueError(f"the shape of {name} must be () or (n,), got {shown(shape)}")
@@ -281,26 +275,23 @@ def _named_shapes(parameters: Any) -> dict[str, Shape]:
 
 
 def _attribute_data(attribute: Any) -> Any:
+    if isinstance(attribute, Numbers):
+        numbers = attribute.array.tolist()
+        return [_hexadecimal(row) for row in numbers] if attribute.array.ndim == 2 else _hexadecimal(numbers)
     if isinstance(attribute, float):
         return attribute.hex()
-    return [_attribute_data(x) for x in attribute] if isinstance(attribute, tuple) else attribute
+    return list(attribute) if isinstance(attribute, tuple) else attribute
+
+
+def _hexadecimal(numbers: list[float]) -> list[str]:
+    return [*map(float.hex, numbers)]
 
 
 def _attribute(op: str, data: Any) -> Any:
     if op == "power":
         return float.fromhex(data)
     if op == "constant":
-        return tuple(map(float.fromhex, data))
+        return Numbers([*map(float.fromhex, data)])
     if op == "matvec":
-        return tuple(tuple(map(float.fromhex, row)) for row in data)
+        return Numbers([[*map(float.fromhex, row)] for row in data])
     return tuple(data) if isinstance(data, list) else data
-
-
-def _shortened(attribute: Any) -> str:
-    if isinstance(attribute, tuple) and attribute and isinstance(attribute[0], tuple):
-        return f"<{len(attribute)} x {len(attribute[0])} matrix>"
-    if isinstance(attribute, tuple) and len(attribute) > 8:
-        return f"<{len(attribute)} numbers>"
-    if isinstance(attribute, tuple) and len(attribute) == 1:
-        return repr(attribute[0])
-    return repr(attribute)

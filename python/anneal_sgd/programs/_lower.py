@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import _core
-from .._arrays import IntArray
+from .._arrays import FloatArray, IntArray
 from ._ir import Program
 
 NOISE_PLACE = -1
@@ -47,8 +47,8 @@ class _Lowering:
         self.program = program
         self.size = [prod(node.shape) for node in program.nodes]
         self.views: dict[int, _View] = {}
-        self.numbers: list[float] = []
-        self.constants: list[float] = []
+        self.numbers: list[FloatArray] = []
+        self.constants: list[FloatArray] = []
         self.draws: list[tuple[int, int, int, int]] = []
         self.registers = program.dimension
         self._place_leaves()
@@ -60,11 +60,11 @@ class _Lowering:
                 self.views[i] = _View(False, 0, 1)
             elif node.op == "constant":
                 self.views[i] = _View(False, self._take(self.size[i]), int(self.size[i] > 1))
-                self.constants += node.attribute
+                self.constants.append(node.attribute.array)
         parameters = {}
         for name, shape in self.program.parameters:
             parameters[name] = self._take(prod(shape))
-        self.parameter_count = self.registers - self.program.dimension - len(self.constants)
+        self.parameter_count = self.registers - self.program.dimension - sum(map(len, self.constants))
         rows = 0
         for i, node in enumerate(nodes):
             if node.op == "parameter":
@@ -112,9 +112,9 @@ class _Lowering:
         return _core.Program(
             dimension=self.program.dimension,
             registers=max(most, self.registers),
-            constants=np.array(self.constants, np.float64),
+            constants=np.concatenate([*self.constants, []]),
             parameter_count=self.parameter_count,
-            numbers=np.array(self.numbers, np.float64),
+            numbers=np.concatenate([*self.numbers, []]),
             draws=np.array(self.draws, np.int64).reshape(-1, 4),
             prologue=_array(prologue),
             gradient=_array(stepping),
@@ -185,12 +185,12 @@ class _Lowering:
         kind, length = _core.Operation[node.op].value, self.size[i]
         first = step = count = 0
         if node.op == "power":
-            first = self._number([node.attribute])
+            first = self._number(np.array([node.attribute]))
         elif node.op in ("sum", "sum_product", "max", "min", "first_max", "first_min"):
             count = self.size[node.operands[0]]
         elif node.op == "matvec":
             count = self.size[node.operands[0]]
-            first = self._number([x for row in node.attribute for x in row])
+            first = self._number(node.attribute.array.reshape(-1))
         elif node.op == "embed":
             first, step, _ = node.attribute
             count = self.size[node.operands[0]]
@@ -198,9 +198,9 @@ class _Lowering:
         operands += [operands[0]] * (3 - len(operands))
         return [kind, self.views[i].row, length, *(int(x) for view in operands for x in view), first, step, count]
 
-    def _number(self, values: list[float]) -> int:
-        first = len(self.numbers)
-        self.numbers += values
+    def _number(self, values: FloatArray) -> int:
+        first = sum(map(len, self.numbers))
+        self.numbers.append(values)
         return first
 
 

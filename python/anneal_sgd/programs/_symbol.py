@@ -57,7 +57,7 @@ def lifted(builder: Builder, value: Any, what: str = "an operand") -> int:
     numbers = array.astype(np.float64).reshape(-1)
     if not np.isfinite(numbers).all():
         raise ValueError(f"constants must be finite, got {numbers[~np.isfinite(numbers)][0]} ({place()})")
-    constant = builder.constant(*map(float, numbers))
+    constant = builder.constant(numbers)
     return builder.expanded(constant, 1) if array.ndim == 1 and array.size == 1 else constant
 
 
@@ -215,7 +215,7 @@ def product(a: Any, b: Any) -> Symbol:
         matrix = np.asarray(a if matrix_first else np.asarray(b).T, np.float64)
         if not np.isfinite(matrix).all():
             raise ValueError(f"constants must be finite, got a matrix that is not ({place()})")
-        return symbol._made("matvec", symbol, attribute=tuple(tuple(map(float, row)) for row in matrix))
+        return symbol._made("matvec", symbol, attribute=matrix)
     values = [lifted(symbol._builder, x) for x in (a, b)]
     if any(symbol._builder.shape(v) == () for v in values):
         return symbol._made("multiply", a, b)
