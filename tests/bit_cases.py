@@ -141,7 +141,7 @@ def hash_of(result: Result) -> str:
 
 def on(device: _core.Device, **launches: int) -> AbstractContextManager[object]:
     """Calls of `simulate` run on this device of the core for the length of a `with` block."""
-    there = {"device": device, **launches}
+    there = {"devices": (device,), **launches}
     on_the_cpu = _core.simulate
     return patch.object(_core, "simulate", lambda ensemble, **size: on_the_cpu(ensemble, **{**size, **there}))
 

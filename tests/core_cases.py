@@ -87,9 +87,13 @@ def run(
     nesterov=False,
     weight_decay=0.0,
     metrics=("suboptimality",),
+    device=None,
     **on_device,
 ):
-    """Samples (configs, records x metrics, replicates), or None, and the moments: of an instruction set or a device."""
+    """Samples (configs, records x metrics, replicates), or None, and the moments.
+
+    Of an instruction set, of a device, or of a tuple of devices.
+    """
     base_lr, record_at = np.array(base_lr), np.array([horizon] if record_at is None else record_at)
     ensemble = _core.Ensemble(
         problems=problems,
@@ -119,6 +123,7 @@ def run(
         threads=threads,
         samples=samples,
         poll=poll,
+        devices=() if device is None else device if isinstance(device, tuple) else (device,),
         **on_device,
     )
     return samples, moments

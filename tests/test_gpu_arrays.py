@@ -14,7 +14,9 @@ import warnings
 import numpy as np
 import pytest
 
-from anneal_sgd import Simulator, _backend, _core, _target, problems, runtime, schedules, simulate
+from anneal_sgd import Simulator, _backend, _core, _target, cli, problems, runtime, schedules, simulate
+from anneal_sgd.campaigns import Campaign
+from environments import need
 
 PROBLEM = problems.AbsoluteValue(0.5, noise="gaussian", noise_std=1.0, projection=("box", -1.0, 1.0))
 
@@ -71,7 +73,7 @@ def gpu(monkeypatch):
 
     def open_device(number, stream):
         opened.append((number, stream))
-        handles.append(_core.testing.emulated_device())
+        handles.append(_core.testing.emulated_device(number=number))
         return handles[-1]
 
     info = {"name": "emulated", "compute_capability": "9.0", "memory": 2**32, "multiprocessors": 1, "clock_hz": 1e9}
@@ -147,19 +149,19 @@ def test_auto_takes_only_a_gpu_that_shows_the_bits_of_the_cpu(monkeypatch):
     monkeypatch.setattr(_backend, "_TROUBLE", trouble_by_device := {})
     simulate_core = _core.simulate
 
-    def other_bits(*arguments, first_replicate, device, **options):
-        first = first_replicate + (device is not None)
-        return simulate_core(*arguments, first_replicate=first, device=device, **options)
+    def other_bits(*arguments, first_replicate, devices, **options):
+        first = first_replicate + len(devices)
+        return simulate_core(*arguments, first_replicate=first, devices=devices, **options)
 
-    def broken(*arguments, device, **options):
-        if device is not None:
+    def broken(*arguments, devices, **options):
+        if devices:
             raise RuntimeError("CUDA: running kernels: an illegal memory access was encountered")
-        return simulate_core(*arguments, device=device, **options)
+        return simulate_core(*arguments, devices=devices, **options)
 
-    def full(*arguments, device, **options):
-        if device is not None:
+    def full(*arguments, devices, **options):
+        if devices:
             raise MemoryError("CUDA device 0 could not allocate 1 bytes")
-        return simulate_core(*arguments, device=device, **options)
+        return simulate_core(*arguments, devices=devices, **options)
 
     for replacement, trouble in [(other_bits, "its trajectories differ"), (broken, "CUDA: running kernels")]:
         trouble_by_device.clear()
@@ -193,6 +195,14 @@ def test_contradictions_are_refused():
         ({"device_output": True, "threads": 1}, device_only + "threads is given"),
         ({"device": 2}, "^device must be an integer in 0 .. 1, got 2"),
         ({"device": "0"}, "^device must be an integer in 0 .. 1, got '0'"),
+        ({"device": [0, 3]}, "^device must be an integer in 0 .. 1, got 3"),
+        ({"device": []}, r"^device must name at least one GPU, got \[\]; 'all' takes every one there is"),
+        ({"device": (1, 0, 1)}, r"^device must name a GPU once, got \(1, 0, 1\)"),
+        ({"device": "both"}, "^device must be an integer in 0 .. 1, got 'both'"),
+        ({"device": "all", "backend": "cpu"}, device_only + "backend is 'cpu'"),
+        ({"device": "all", "threads": 2}, device_only + "threads is given"),
+        ({"device": "all", "stream": 5}, r"^stream must be left out where several GPUs compute, \(0, 1\)"),
+        ({"device": [0, 1], "device_output": True}, r"^out must lie on the host, .* several GPUs compute, \(0, 1\)"),
         ({"stream": "main"}, "^stream must be a CUDA stream or the handle of one, got 'main'"),
         ({"stream": -1}, "^stream must be"),
         ({"device_output": 1}, "^device_output must be True or False"),
@@ -204,7 +214,7 @@ def test_contradictions_are_refused():
 def test_where_there_is_no_gpu_its_arguments_say_so(monkeypatch):
     monkeypatch.setattr(runtime, "_why_no_cuda", lambda: "no driver, no luck")
     assert run().backend == "cpu"
-    for changes in ({"device": 0}, {"stream": 0}, {"device_output": True}, {"backend": "cuda"}):
+    for changes in ({"device": 0}, {"device": "all"}, {"stream": 0}, {"device_output": True}, {"backend": "cuda"}):
         with pytest.raises(RuntimeError, match=r"^backend 'cuda' is not available: no driver, no luck"):
             run(**changes)
 
@@ -226,6 +236,76 @@ def test_device_and_stream_are_those_asked_for(gpu, cupy):
     cupy.streams[1] = 0  # the default stream, whose handle is cudaStreamLegacy
     run()
     assert gpu == [(1, 77), (0, 66), (1, 11), (0, 13), (1, 5), (1, 9), (1, 1)]
+
+
+def test_several_gpus_have_the_bits_of_one(gpu, cupy, monkeypatch):
+    size = {"replicates": 3000, "first_replicate": 500, "keep_samples": True}
+    expected = run(backend="cpu", **size)
+    for device in ("all", [0, 1], (1, 0), np.arange(2), [1]):
+        got = run(device=device, **size)
+        assert (got.backend, got.isa) == ("cuda", "sm_90")
+        np.testing.assert_array_equal(got.samples, expected.samples)
+        for name in ("mean", "stderr", "min", "max", "count"):
+            np.testing.assert_array_equal(getattr(got, name), getattr(expected, name))
+    assert gpu == [(0, 66), (1, 77)]
+    unequal = [
+        {**info, "compute_capability": text} for info, text in zip(runtime._cuda_devices(), ("8.0", "9.0"), strict=True)
+    ]
+    monkeypatch.setattr(runtime, "_cuda_devices", lambda: tuple(unequal))
+    _target._opened.cache_clear()
+    assert run(device="all").isa == "sm_80+sm_90"
+    seen = []
+    assert (
+        Simulator(PROBLEM)
+        .run(schedules.Linear(), base_lr=0.1, horizon=20, replicates=2000, device="all", progress=seen.append)
+        .isa
+        == "sm_80+sm_90"
+    )
+    assert seen[-1] == 1.0
+
+
+def test_campaigns_take_several_gpus(gpu, tmp_path):
+    def campaign(**changes):
+        size = {"base_lr": [0.1, 0.2], "horizon": 20, "replicates": 2500, "seed": 7, **changes}
+        return Campaign(PROBLEM, schedules.Linear(), **size)
+
+    expected = run(backend="cpu", replicates=2500)
+    result = campaign().run(tmp_path / "a.db", device="all")
+    np.testing.assert_array_equal(result.mean, expected.mean)
+    assert result.runs[-1]["backends"] == ["cuda sm_90"]
+    assert gpu == [(0, 2), (1, 2)]
+    with pytest.raises(ValueError, match=r"^device must be an integer in 0 \.\. 1, got 2"):
+        campaign().run(tmp_path / "none.db", device=[0, 2])
+    with pytest.raises(ValueError, match=r"^device, stream, .* must be left out where backend is 'cpu'"):
+        campaign().run(tmp_path / "none.db", device="all", backend="cpu")
+    assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.usefixtures("gpu")
+def test_sweeps_take_several_gpus(tmp_path, capsys):
+    need("click", "rich")
+    expected = run(backend="cpu", replicates=2500)
+    spec = tmp_path / "spec.toml"
+    spec.write_text(
+        'schedule = "linear"\nhorizon = 20\nbase_lr = [0.1, 0.2]\nreplicates = 2500\nseed = 7\n[problem]\n'
+        'kind = "absolute_value"\nslope = 0.5\nnoise = "gaussian"\nnoise_std = 1.0\nprojection = ["box", -1.0, 1.0]\n'
+    )
+    for device in ("1", "0,1", "all"):
+        assert cli.main(["sweep", str(spec), "--device", device, "--store", str(tmp_path / f"{device}.db")]) == 0
+        np.testing.assert_array_equal(Campaign.load(tmp_path / f"{device}.db").mean, expected.mean)
+    assert cli.main(["sweep", str(spec), "--device", "all", "--dry-run"]) == 0
+    capsys.readouterr()
+    assert cli.main(["sweep", str(spec), "--device", "first"]) == 2
+    assert "--device must be all, a number, or several such as 0,1, got 'first'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("gpu", "cupy")
+def test_an_output_on_a_device_is_for_one_gpu():
+    with pytest.raises(ValueError, match=r"^out must lie on the host, and device_output be left out, where several"):
+        run(out=DeviceArray(np.zeros((2, 100), np.float32)), device="all")
+    out = np.zeros((2, 1200), np.float32)
+    assert run(out=out, device="all", replicates=1200).samples.base is out
+    np.testing.assert_array_equal(out, run(backend="cpu", replicates=1200, keep_samples=True).samples)
 
 
 @pytest.mark.usefixtures("gpu", "cupy")

@@ -58,7 +58,10 @@ def test_includes_point_down():
         (r"_mm\d*_|immintrin", r"cpu/(lanes_|floating_point)"),
         (r"__CUDACC__|__GNUC__|__clang__|__device__", r"core/portable\.hpp|cuda/(block|kernels)"),
         (r"<cuda_|cudaError", r"cuda/"),
-        (r"std::thread|std::atomic|std::mutex", r"cpu/backend_cpu|engine/(simulate|moment_tree)|cuda/backend_cuda"),
+        (
+            r"std::thread|std::atomic|std::mutex",
+            r"cpu/backend_cpu|engine/(simulate|devices|moment_tree)|cuda/backend_cuda",
+        ),
         (
             r"#include <(vector|string|map|functional)>",
             r"cpu/backend_cpu|engine/|bindings/|cuda/(backend_cuda|block|data_kernels_emulated|program_kernels_emulated|device|driver|ensemble_emulated|upload)",

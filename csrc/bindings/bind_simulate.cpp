@@ -132,13 +132,15 @@ std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ense
                                            const std::optional<py::array>& samples,
                                            const std::optional<py::function>& poll,
                                            const std::optional<py::function>& check_memory,
-                                           const std::shared_ptr<DeviceHandle>& device, std::uintptr_t device_samples,
-                                           std::int64_t steps_per_launch, std::int64_t rows_per_launch,
-                                           const std::optional<py::array>& iterates,
+                                           const std::vector<std::shared_ptr<DeviceHandle>>& devices,
+                                           std::uintptr_t device_samples, std::int64_t steps_per_launch,
+                                           std::int64_t rows_per_launch, const std::optional<py::array>& iterates,
                                            const std::optional<py::array>& exceedance) {
     check_run(first_replicate, replicates, threads);
     EnsembleSpec spec = ensemble->spec;
     spec.keep_iterates = iterates.has_value();
+    std::vector<cuda::Device*> on_devices;
+    for (const auto& device : devices) on_devices.push_back(device->device.get());
     const RunOptions options{first_replicate,
                              replicates,
                              isa,
@@ -154,7 +156,7 @@ std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ense
                              },
                              iterate_memory(iterates, spec, replicates),
                              count_memory(exceedance, spec),
-                             device ? device->device.get() : nullptr,
+                             std::move(on_devices),
                              reinterpret_cast<void*>(device_samples),
                              steps_per_launch,
                              rows_per_launch};
@@ -191,7 +193,7 @@ void bind_simulate(py::module_& m) {
         .def("total", &total);
     m.def("simulate", &simulate_ensemble, py::arg("ensemble"), py::kw_only(), py::arg("first_replicate"),
           py::arg("replicates"), py::arg("isa"), py::arg("threads"), py::arg("samples"), py::arg("poll"),
-          py::arg("check_memory") = py::none(), py::arg("device") = nullptr, py::arg("device_samples") = 0,
+          py::arg("check_memory") = py::none(), py::arg("devices") = py::tuple(), py::arg("device_samples") = 0,
           py::arg("steps_per_launch") = 0, py::arg("rows_per_launch") = 0, py::arg("iterates") = py::none(),
           py::arg("exceedance") = py::none());
     m.attr("EXCEEDANCE_BINS") = exceedance_bins;

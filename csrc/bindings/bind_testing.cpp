@@ -81,8 +81,8 @@ py::array function(const std::string& isa, Function function, const py::array& x
     return out;
 }
 
-std::shared_ptr<DeviceHandle> emulated_device(std::int64_t memory, int fail_at, int busy_for) {
-    return std::make_shared<DeviceHandle>(DeviceHandle{cuda::emulated_device(memory, fail_at, busy_for)});
+std::shared_ptr<DeviceHandle> emulated_device(int number, std::int64_t memory, int fail_at, int busy_for) {
+    return std::make_shared<DeviceHandle>(DeviceHandle{cuda::emulated_device(number, memory, fail_at, busy_for)});
 }
 
 // From a chain of three shifts and three exclusive-ors, each of which waits for the one before and takes a cycle.
@@ -112,8 +112,8 @@ void bind_testing(py::module_& m) {
     t.def("draws", &draws, py::arg("isa"), py::arg("precision"), py::arg("noise"), py::kw_only(), py::arg("seed"),
           py::arg("stream"), py::arg("first_replicate"), py::arg("replicates"), py::arg("coordinate"),
           py::arg("first_step"), py::arg("steps"));
-    t.def("emulated_device", &emulated_device, py::kw_only(), py::arg("memory") = std::int64_t(1) << 32,
-          py::arg("fail_at") = 0, py::arg("busy_for") = 0);
+    t.def("emulated_device", &emulated_device, py::kw_only(), py::arg("number") = 0,
+          py::arg("memory") = std::int64_t(1) << 32, py::arg("fail_at") = 0, py::arg("busy_for") = 0);
     t.def("minus_two_log", &minus_two_log, py::arg("isa"), py::arg("u"));
     t.def("sincos_octant", &sincos_octant, py::arg("isa"), py::arg("t"));
     t.def("log2", &log2, py::arg("isa"), py::arg("x"));

@@ -206,6 +206,7 @@ public:
         const auto bytes = std::int64_t(free + (reserved > used ? reserved - used : 0));
         return most_memory_ > 0 ? std::min(bytes, most_memory_) : bytes;
     }
+    int number() const override { return number_; }
     void drain() noexcept override {
         try {
             const CurrentDevice current(number_);

@@ -36,6 +36,7 @@ public:
     virtual void drain() noexcept = 0;               // waits until it is, or has failed
     virtual void follow(std::uintptr_t stream) = 0;  // what is enqueued from now on waits for that stream's work
     virtual std::int64_t free_bytes() = 0;
+    virtual int number() const = 0;
     virtual std::int64_t dynamic_shared_limit() = 0;  // bytes that a block may have besides what kernels declare
 };
 
@@ -57,8 +58,8 @@ private:
     void* data_;
 };
 
-// The emulation: `memory` bytes in all; with fail_at > 0 the launch of that number reports an error; after every launch
-// it says busy_for times that it is not idle yet.
-std::unique_ptr<Device> emulated_device(std::int64_t memory, int fail_at, int busy_for);
+// The emulation: device `number`, `memory` bytes in all; with fail_at > 0 the launch of that number reports an error;
+// after every launch it says busy_for times that it is not idle yet.
+std::unique_ptr<Device> emulated_device(int number, std::int64_t memory, int fail_at, int busy_for);
 
 }  // namespace anneal_sgd::cuda

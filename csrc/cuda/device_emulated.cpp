@@ -12,8 +12,8 @@ namespace {
 // Host memory plays the device's; it is filled with garbage, as a GPU's is.
 class EmulatedDevice final : public Device {
 public:
-    EmulatedDevice(std::int64_t memory, int fail_at, int busy_for)
-        : free_(memory), fail_at_(fail_at), busy_for_(busy_for) {}
+    EmulatedDevice(int number, std::int64_t memory, int fail_at, int busy_for)
+        : number_(number), free_(memory), fail_at_(fail_at), busy_for_(busy_for) {}
     ~EmulatedDevice() override {
         for (const auto& [memory, bytes] : allocated_) std::free(memory);
     }
@@ -60,6 +60,7 @@ public:
     void drain() noexcept override { busy_ = 0; }
     void follow(std::uintptr_t) override {}
     std::int64_t free_bytes() override { return free_; }
+    int number() const override { return number_; }
     std::int64_t dynamic_shared_limit() override { return 32 << 10; }
 
 private:
@@ -68,6 +69,7 @@ private:
         busy_ = busy_for_;
     }
 
+    const int number_;
     std::int64_t free_;
     int fail_at_, busy_for_, launches_ = 0, busy_ = 0;
     std::unordered_map<void*, std::int64_t> allocated_;
@@ -75,8 +77,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Device> emulated_device(std::int64_t memory, int fail_at, int busy_for) {
-    return std::make_unique<EmulatedDevice>(memory, fail_at, busy_for);
+std::unique_ptr<Device> emulated_device(int number, std::int64_t memory, int fail_at, int busy_for) {
+    return std::make_unique<EmulatedDevice>(number, memory, fail_at, busy_for);
 }
 
 }  // namespace anneal_sgd::cuda

@@ -219,8 +219,8 @@ void run(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Pl
             if (stop < stop_all)
                 stop = std::max(first / block_replicates + 1, stop / block_replicates) * block_replicates;
             stop = std::min(stop, stop_all);
-            const std::int64_t stride = o.device_samples != nullptr ? o.replicates : stop - first;
-            const std::int64_t sample = c * values_recorded(e) * o.replicates + first - o.first_replicate;
+            const std::int64_t stride = o.device_samples != nullptr ? o.sample_stride : stop - first;
+            const std::int64_t sample = c * values_recorded(e) * o.sample_stride + first - o.first_replicate;
             void* const where = o.device_samples != nullptr ? static_cast<char*>(o.device_samples) + sample * bytes
                                                             : values->as<void>();
             runner.group({c, stop_config, first, stop}, where, stride);
@@ -239,7 +239,7 @@ void run(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Pl
             const std::int64_t moment_bytes = std::int64_t(sizeof(Moment)) * cells * m.replicate_blocks;
             device.download(host.data(), moment_bytes, m.moments, moment_bytes, moment_bytes, 1);
             if (o.host_samples != nullptr)
-                device.download(static_cast<char*>(o.host_samples) + sample * bytes, o.replicates * bytes, where,
+                device.download(static_cast<char*>(o.host_samples) + sample * bytes, o.sample_stride * bytes, where,
                                 stride * bytes, (stop - first) * bytes, cells);
             for (std::int64_t b = 0; b < m.replicate_blocks; ++b) {
                 const std::int64_t block = (first / block_replicates + b) * block_replicates;

@@ -9,7 +9,7 @@
 #include <stdexcept>
 
 #include "../cpu/backend_cpu.hpp"
-#include "../cuda/driver.hpp"
+#include "devices.hpp"
 
 namespace anneal_sgd {
 namespace {
@@ -225,19 +225,6 @@ private:
     std::vector<std::unique_ptr<Group>> groups_;
 };
 
-MomentTree simulate_on(cuda::Device& device, const EnsembleSpec& ensemble, const RunOptions& options) {
-    const cuda::DriverOptions driver{
-        options.first_replicate,  options.replicates,      options.samples, options.device_samples,
-        options.steps_per_launch, options.rows_per_launch, options.poll};
-    const cuda::Plan plan = cuda::make_plan(device, ensemble, driver);
-    ConfigParts parts(ceil_div(config_count(ensemble), plan.configs));
-    cuda::run(device, ensemble, driver, plan,
-              [&](std::int64_t part, std::int64_t start, std::int64_t stop, MomentTree::Cells cells) {
-                  parts.insert(part, start, stop, std::move(cells));
-              });
-    return parts.joined();
-}
-
 }  // namespace
 
 std::int64_t exceedance_bin(double value) {
@@ -250,9 +237,11 @@ std::int64_t exceedance_bin(double value) {
 
 double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
     // The nodes of the parts, and of the whole while they are joined.
-    const double nodes = 2 * double(node_count(o.first_replicate, o.first_replicate + o.replicates));
+    double nodes = 0;
+    for (const Replicates& share : shares(o.first_replicate, o.replicates, std::max<std::size_t>(1, o.devices.size())))
+        nodes += 2 * double(node_count(share.first, share.stop));
     const double of_moments = double(config_count(e)) * double(values_recorded(e)) * nodes * double(sizeof(Moment));
-    if (o.device != nullptr) return of_moments;
+    if (!o.devices.empty()) return of_moments;
     const Kernels& kernels = cpu::kernels(o.isa);
     const Shape s = choose_shape(e, o, kernels);
     const double configs = double(config_count(e)), replicates = double(o.replicates);
@@ -268,9 +257,9 @@ double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
 }
 
 MomentTree simulate(const EnsembleSpec& ensemble, const RunOptions& options) {
-    if (options.device != nullptr && (options.iterates != nullptr || options.exceedance != nullptr))
+    if (!options.devices.empty() && (options.iterates != nullptr || options.exceedance != nullptr))
         throw std::invalid_argument("iterates, exceedance: must be left out where a device runs the ensemble");
-    if (options.device != nullptr) return simulate_on(*options.device, ensemble, options);
+    if (!options.devices.empty()) return simulate_on_devices(ensemble, options);
     const Kernels& kernels = cpu::kernels(options.isa);
     Collector collector(ensemble, options, kernels, choose_shape(ensemble, options, kernels));
     cpu::run_tasks(ensemble, kernels, collector.tasks(), options.threads, collector, options.poll);

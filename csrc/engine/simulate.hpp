@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "../core/spec.hpp"
 #include "moment_tree.hpp"
@@ -22,8 +23,8 @@ struct RunOptions {
     // On this processor only, or null.
     void* iterates = nullptr;            // [config, coordinate, replicate]: points of the last record, like samples
     std::int64_t* exceedance = nullptr;  // [config, recorded value, exceedance_bins]: counts, to be added to
-    cuda::Device* device = nullptr;      // runs it there; isa and threads are for this processor
-    void* device_samples = nullptr;      // like samples, in the device's memory
+    std::vector<cuda::Device*> devices;  // run it there, all at once; isa and threads are for this processor
+    void* device_samples = nullptr;      // like samples, in the memory of the one device
     std::int64_t steps_per_launch = 0;   // 0: chosen by time
     std::int64_t rows_per_launch = 0;    // of data that a step samples, or that are recorded; 0: chosen by time
 };

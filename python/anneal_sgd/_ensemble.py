@@ -88,7 +88,7 @@ class Ensemble:
         exceedance: IntArray | None = None,
         poll: Callable[[float], None] | None = None,
     ) -> _core.Moments:
-        """Simulate on the CPU, or the target; samples go to the array, or to the address on the target.
+        """Simulate on the CPU, or the target; samples go to the array, or to the address on the target's one GPU.
 
         Each of several iterates is a pass of its own; they stand before the configs. `iterates` and `exceedance`: where
         points of the last record and numbers of values in bins go.
@@ -124,7 +124,7 @@ class Ensemble:
                 exceedance=of_pass(exceedance, i),
                 poll=poll if poll is None or len(kinds) == 1 else partial(_poll_of_pass, poll, i, len(kinds)),
                 check_memory=partial(_check_memory, spec, replicates, threads if target is None else None),
-                device=None if target is None else target.handle,
+                devices=() if target is None else target.handles,
                 device_samples=device_samples and device_samples + i * _bytes_of_pass(spec, replicates),
             )
             passes.append(moments)

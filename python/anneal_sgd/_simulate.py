@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Simulator", "simulate"]
 
 Backend: TypeAlias = Literal["auto", "cpu", "cuda"]
+Device: TypeAlias = "Whole | Sequence[Whole] | Literal['all'] | None"
 
 _REPLICATE_NUMBERS = 2**32
 _LARGEST_THREADS = 2**31 - 1
@@ -55,7 +56,7 @@ class Arguments(_What, total=False):
     keep_iterates: bool
     keep_exceedance: bool
     out: NDArray[Any] | None
-    device: int | None
+    device: Device
     stream: object
     device_output: bool
     progress: Callable[[float], object] | None
@@ -87,11 +88,12 @@ def simulate(
       `ANNEAL_SGD_THREADS` says otherwise, 1 for example in a pool of worker processes) and `runtime.isa()`.
     - `device`, `stream`: the GPU's number and the stream (of CuPy or PyTorch, or a handle) that its work goes to; by
       default CuPy's current ones where CuPy is in use, else device 0 and the calling thread's own stream. The call
-      returns when the statistics are on the host: it waits for that stream and for nothing else.
+      returns when the statistics are on the host: it waits for that stream and for nothing else. Several GPUs, such as
+      [0, 1], or "all", share the replicates out by whole blocks of 1024, in equal parts; the bits are those of one.
     - `keep_samples`: keep the suboptimality of every trajectory as `result.samples`, of shape dims + (replicates,).
       `out`: a C-contiguous, writable array of that shape and dtype to keep them in; `result.samples` is a view of it.
       With the CUDA backend `out` may lie on the device (CuPy, `__cuda_array_interface__` or DLPack) and is then
-      `result.samples` itself; `device_output=True` makes a CuPy array there.
+      `result.samples` itself; `device_output=True` makes a CuPy array there. Both are for one GPU.
     - `keep_iterates`: keep the point that the last record is of, of every trajectory, as `result.iterates`, of shape
       (configs.., replicates, d); on the CPU, and not of problems on data.
     - `keep_exceedance`: count how many trajectories reach each of 2049 thresholds, `result.exceedance`; `quantile` of
@@ -164,7 +166,7 @@ class Simulator:
         keep_iterates: bool = False,
         keep_exceedance: bool = False,
         out: NDArray[Any] | None = None,
-        device: int | None = None,
+        device: Device = None,
         stream: object = None,
         device_output: bool = False,
         progress: Callable[[float], object] | None = None,
@@ -314,15 +316,18 @@ def _device_samples(spec: Spec, replicates: int, out: object, target: Target) ->
 
     What its owner has enqueued for that memory comes first: the target's stream waits for it.
     """
-    shape = (*spec.shape, replicates)
+    if len(target.numbers) > 1:
+        told = f"several GPUs compute, {shown(target.numbers)}"
+        raise ValueError(f"out must lie on the host, and device_output be left out, where {told}")
+    shape, number = (*spec.shape, replicates), target.numbers[0]
     if out is None:
-        out = empty(shape, spec.dtype, target.number)
+        out = empty(shape, spec.dtype, number)
     elif not is_device_array(out):
         raise ValueError(f"out must lie on the device where device_output is True, got {type(out).__name__}")
     place = output(out, shape, spec.dtype)
-    if place.device != target.number:
-        raise ValueError(f"out must lie on device {target.number}, which computes, got device {place.device}")
-    for stream in (place.stream, current_stream(target.number)):
+    if place.device != number:
+        raise ValueError(f"out must lie on device {number}, which computes, got device {place.device}")
+    for stream in (place.stream, current_stream(number)):
         if stream is not None:
-            target.handle.follow(stream or LEGACY_STREAM)
+            target.handles[0].follow(stream or LEGACY_STREAM)
     return cast("NDArray[Any]", out), place.address

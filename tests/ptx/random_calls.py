@@ -47,7 +47,7 @@ def _on_gpu(ensemble: Ensemble, cuts: dict[str, int], memory: int) -> Result:
     device = _core.open_cuda_device(0, stream, most_memory=memory)
 
     def with_cuts(*arguments: Any, **options: Any) -> Any:
-        return simulate(*arguments, **{**options, **cuts, "device": device})
+        return simulate(*arguments, **{**options, **cuts, "devices": (device,)})
 
     with mock.patch.object(_core, "simulate", with_cuts):
         result: Result = ensemble.run(backend="cuda")

@@ -1,7 +1,7 @@
 """Compiled core. Arrays cross this border as float64 NumPy arrays of any strides; broadcast views are read in place."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -306,17 +306,18 @@ def simulate(
     samples: NDArray[Any] | None,
     poll: Callable[[float], None] | None,
     check_memory: Callable[[float], None] | None = None,
-    device: Device | None = None,
+    devices: Sequence[Device] = (),
     device_samples: int = 0,
     steps_per_launch: int = 0,
     rows_per_launch: int = 0,
     iterates: NDArray[Any] | None = None,
     exceedance: NDArray[np.int64] | None = None,
 ) -> Moments:
-    """Run the ensemble on `isa` ("scalar", "avx2", "avx512"), or on a device.
+    """Run the ensemble on `isa` ("scalar", "avx2", "avx512"), or on devices.
 
-    `samples`: C-contiguous, of shape (configs, records, replicates), of the precision; `device_samples`: address of the
-    same in the device's memory. `poll` is called on the calling thread with the fraction done; what it raises stops
+    Several devices share the replicates out among themselves by whole blocks of 1024. `samples`: C-contiguous, of shape
+    (configs, records, replicates), of the precision; `device_samples`: address of the same in the memory of the one
+    device. `poll` is called on the calling thread with the fraction done; what it raises stops
     the run, and so does Ctrl-C. `check_memory` is called before it begins with the bytes of the host's memory that it
     takes at its peak, samples not counted, where these are more than 16 MiB. `steps_per_launch`, and of data
     `rows_per_launch`: of a device; 0 chooses by time. Without a device: `iterates`, like samples, (configs,

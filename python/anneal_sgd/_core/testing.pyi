@@ -26,7 +26,7 @@ def draws(
 ) -> NDArray[Any]:
     """Draws of shape (steps, replicates), of the precision's dtype."""
 
-def emulated_device(*, memory: int = ..., fail_at: int = 0, busy_for: int = 0) -> Device:
+def emulated_device(*, number: int = 0, memory: int = ..., fail_at: int = 0, busy_for: int = 0) -> Device:
     """A device played by the CPU, with so many bytes; the launch number `fail_at` reports an error.
 
     After every launch it says `busy_for` times that it is not idle yet.

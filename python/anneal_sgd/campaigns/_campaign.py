@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from .. import _validate
 from .._ensemble import Ensemble
+from .._simulate import Device
 from .._spec import DEFAULTS, Options, Steps, integer_seed, own_metrics, with_options
 from ..problems import Problem
 from ..schedules import Schedule
@@ -202,6 +203,7 @@ class Campaign(Plan):
         executor: Executor | None = None,
         backend: str = "auto",
         threads: int | None = None,
+        device: Device = None,
         shard_seconds: float | None = None,
         progress: Callable[[Progress], object] | None = None,
         part: tuple[int, int] | None = None,
@@ -213,8 +215,8 @@ class Campaign(Plan):
           replicates, more learning rates, another horizon. The statistics have the bits of a run in one go.
         - `executor`: None computes here; otherwise shards go to a `concurrent.futures` executor or a
           `dask.distributed.Client`. No bit depends on it. A shard whose worker dies is computed again.
-        - `backend`, `threads`: as in `simulate`, of every shard. With an executor `threads` is 1 by default, and "auto"
-          the CPU.
+        - `backend`, `threads`, `device`: as in `simulate`, of every shard. With an executor `threads` is 1 by default,
+          "auto" the CPU unless there is a `device`, and that is one of each worker's machine.
         - `shard_seconds`: about how long a shard takes, and so how much a kill loses; default 2, with an executor 5. A
           large cluster wants more: each shard costs its scheduler a few milliseconds. The smallest shard is one config
           on 1024 replicates, over the whole horizon.
@@ -241,6 +243,7 @@ class Campaign(Plan):
             executor=executor,
             backend=backend,
             threads=threads,
+            device=device,
             shard_seconds=shard_seconds,
             progress=progress,
             part=part,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._simulate import simulate_quietly
+from .._simulate import Device, simulate_quietly
 from . import _cells
 from ._cells import BLOCK
 from ._plan import Plan, Unit
@@ -45,12 +45,13 @@ def estimate(
     *,
     backend: str = "auto",
     threads: int | None = None,
+    device: Device = None,
     part: tuple[int, int] | None = None,
 ) -> Estimate:
     """How much of a campaign a store lacks (all of it where there is no such file), and how long that takes here.
 
-    `part`: as in `Campaign.run`. The speed is measured on a few of its problems. StoreError: a file that is no sound
-    store.
+    `backend`, `threads`, `device`, `part`: as in `Campaign.run`. The speed is measured on a few of its problems.
+    StoreError: a file that is no sound store.
 
     >>> from anneal_sgd import problems, schedules
     >>> from anneal_sgd.campaigns import Campaign
@@ -72,7 +73,7 @@ def estimate(
     units = [(unit, int(lacking[np.array(unit.configs)].sum())) for unit in campaign.units()]
     costs: dict[object, float] = {}
     for unit in _probes([unit for unit, count in units if count]):
-        costs[_kind(unit)] = _seconds_per_step(unit, campaign, backend, threads) / unit.horizon
+        costs[_kind(unit)] = _seconds_per_step(unit, campaign, backend, threads, device) / unit.horizon
     known = float(np.mean(list(costs.values()))) if costs else 0.0
     steps = float(sum(unit.horizon * count for unit, count in units))
     seconds = sum(unit.horizon * count * costs.get(_kind(unit), known) for unit, count in units)
@@ -89,7 +90,7 @@ def _probes(units: list[Unit]) -> Iterator[Unit]:
     yield from list(kinds.values())[:: max(1, len(kinds) // _MOST_PROBES)][:_MOST_PROBES]
 
 
-def _seconds_per_step(unit: Unit, campaign: Plan, backend: str, threads: int | None) -> float:
+def _seconds_per_step(unit: Unit, campaign: Plan, backend: str, threads: int | None, device: Device) -> float:
     """Of one trajectory over the horizon: measured over as many steps as take a fraction of a second."""
     rates = unit.base_lr[:_PROBE_CONFIGS]
     horizon = min(unit.horizon, _FIRST_HORIZON)
@@ -104,6 +105,7 @@ def _seconds_per_step(unit: Unit, campaign: Plan, backend: str, threads: int | N
             replicates=min(BLOCK, campaign.replicates),
             backend=backend,  # type: ignore[arg-type]  # checked by simulate
             threads=threads,
+            device=device,
             **{**campaign.options, "metric": metric if isinstance(metric, str) else metric[:1]},
         )
         seconds = time.perf_counter() - began

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from .. import _validate, runtime
 from .._backend import choose_backend
 from .._core import __version__
-from .._simulate import simulate_quietly
+from .._simulate import Device, simulate_quietly
+from .._target import device_numbers
 from ..problems import Problem
 from ..schedules import Schedule
 from . import _cells
@@ -95,6 +96,7 @@ class Shard:
     problems: tuple[Problem, ...] = field(repr=False)
     backend: str
     threads: int | None
+    device: Device
 
     @property
     def trajectories(self) -> int:
@@ -127,6 +129,7 @@ def compute(
         replicates=shard.node[1] - shard.node[0],
         backend=shard.backend,  # type: ignore[arg-type]  # checked by simulate
         threads=shard.threads,
+        device=shard.device,
         progress=progress,
         **shard.options,
     )
@@ -150,6 +153,7 @@ def run(
     executor: Executor | None,
     backend: str,
     threads: int | None,
+    device: Device,
     shard_seconds: float | None,
     progress: Callable[[Progress], object] | None,
     part: tuple[int, int] | None,
@@ -164,11 +168,13 @@ def run(
     shard_seconds = _validate.real("shard_seconds", shard_seconds, _validate.POSITIVE)
     if threads is not None:
         threads = _validate.integer("threads", threads, lowest=1)
-    elif executor is not None and backend != "cuda":
+    elif executor is not None and backend != "cuda" and device is None:
         threads = 1
     used = backend
     if executor is None:
-        used = choose_backend(backend, threads=threads, isa=None, on_gpu=False)
+        used = choose_backend(backend, threads=threads, isa=None, on_gpu=device is not None)
+        if device is not None:
+            device_numbers(device)  # before there is a store
     else:
         _validate.choice("backend", backend, ("auto", "cpu", "cuda"))
         if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
@@ -182,6 +188,7 @@ def run(
             ids,
             backend=used,
             threads=threads,
+            device=device,
             executor=executor,
             seconds=shard_seconds,
             progress=progress,
@@ -237,6 +244,7 @@ class _Job:
         *,
         backend: str,
         threads: int | None,
+        device: Device,
         executor: Executor | None,
         seconds: float,
         progress: Callable[[Progress], object] | None,
@@ -245,7 +253,8 @@ class _Job:
         self.seconds, self.wanted_range = seconds, wanted  # of a shard; of replicates
         self.plan, self.store = plan, store
         self.ids: NDArray[np.int64] = np.array(ids, dtype=np.int64)
-        self.backend, self.threads, self.executor, self.progress = backend, threads, executor, progress
+        self.backend, self.threads, self.device = backend, threads, device
+        self.executor, self.progress = executor, progress
         self.began = self.committed_at = time.perf_counter()
         self.rate = FIRST_RATE
         self.done = self.total = 0.0
@@ -383,6 +392,7 @@ class _Job:
                         problems=unit.problems[some],
                         backend=self.backend,
                         threads=self.threads,
+                        device=self.device,
                     )
 
     def learn(self, shard: Shard, seconds: float) -> None:

@@ -20,6 +20,7 @@ from . import _signals
 from ._shared import print_table, progress_bar
 
 if TYPE_CHECKING:
+    from .._simulate import Device
     from ..campaigns import Campaign, CampaignResult, Progress, RobustnessRow
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -30,6 +31,7 @@ _QUIET = 50  # logging.CRITICAL: workers that are interrupted say so
 _running = [
     click.option("--store", type=_FILE, help="File of the results. Default: as the spec says, else its name in .db."),
     click.option("--backend", help="auto, cpu or cuda. Default: what the spec says, else auto."),
+    click.option("--device", help="The GPU's number, several such as 0,1, or all. Default: 0, where a GPU computes."),
     click.option("--threads", type=int, help="Worker threads (with --dask: of each shard). Default: all cores (1)."),
     click.option(
         "--dask", "dask", metavar="ADDRESS", help="Compute on a Dask cluster: local, or tcp://scheduler:8786."
@@ -86,7 +88,9 @@ def sweep(
     read = read_spec(spec)
     path = store or read.store or spec.with_suffix(".db")
     if dry_run:
-        _print_estimate(read.campaign, path, backend or read.backend, running["threads"], _part(part))
+        _print_estimate(
+            read.campaign, path, backend or read.backend, running["threads"], _device(running["device"]), _part(part)
+        )
         return 0
     _run(read.campaign, path, backend=backend or read.backend, part=_part(part), **running)
     if not running["log_json"]:
@@ -94,6 +98,14 @@ def sweep(
         click.echo(f"anneal-sgd report {quoted} -o report/    tables and plots")
         click.echo(f"anneal-sgd export {quoted} -o results.csv    or .parquet, .nc")
     return 0
+
+
+def _device(text: str | None) -> Device:
+    if text is None or text == "all":
+        return "all" if text else None
+    if not re.fullmatch(r"\d{1,9}(,\d{1,9})*", text):
+        raise ValueError(f"--device must be all, a number, or several such as 0,1, got {text!r}")
+    return [int(number) for number in text.split(",")]
 
 
 def _part(text: str | None) -> tuple[int, int] | None:
@@ -220,6 +232,7 @@ def _run(
     *,
     backend: str,
     threads: int | None,
+    device: str | None,
     dask: str | None,
     workers: int | None,
     shard_seconds: float | None,
@@ -248,6 +261,7 @@ def _run(
             executor=executor,
             backend=backend,
             threads=threads,
+            device=_device(device),
             shard_seconds=shard_seconds,
             progress=progress,
             part=part,
@@ -294,11 +308,16 @@ def _cluster(address: str | None, workers: int | None) -> Iterator[Any]:
 
 
 def _print_estimate(
-    campaign: Campaign, path: Path, backend: str, threads: int | None, part: tuple[int, int] | None
+    campaign: Campaign,
+    path: Path,
+    backend: str,
+    threads: int | None,
+    device: Device,
+    part: tuple[int, int] | None,
 ) -> None:
     from ..campaigns import estimate
 
-    e = estimate(campaign, path, backend=backend, threads=threads, part=part)
+    e = estimate(campaign, path, backend=backend, threads=threads, device=device, part=part)
     click.echo(f"{campaign!r}")
     click.echo(f"configs             {campaign.config_count:,}, {e.begun:,} of them begun")
     least = "" if campaign.precision is None else "at least "
