@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from anneal_sgd import datasets, experiments, problems, schedules, simulate, theory
+from anneal_sgd import experiments, problems, schedules, simulate, theory
 from anneal_sgd.experiments import minimax
 
 SMALL = {"ratios": [20.0], "horizon": 500, "replicates": 512, "threads": 1}
@@ -121,26 +121,3 @@ def test_command_line(tmp_path):
     done = subprocess.run([*command, "--noise", "none"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "anneal-sgd: noise must be one of 'rademacher', 'gaussian', got 'none'\n"
-
-
-def of_best_window(problem, horizon, ratio, replicates):
-    """Of minimax, the best polynomial, cosine and linear decay: docs/theory.md, "On data"."""
-    rates = 10 ** np.arange(-4, 2.55, 0.1)
-    candidates = [
-        schedules.Minimax(ratio), schedules.Polynomial(round(theory.best_degree(ratio), 2)), schedules.Cosine(),
-        schedules.Linear(),
-    ]  # fmt: skip
-    result = simulate(problem, candidates, base_lr=rates, horizon=horizon, replicates=replicates)
-    mean = np.where(result.diverged == 0, result.mean, np.inf)
-    width = round(10 * np.log10(ratio))
-    return [min(row[i : i + width + 1].max() for i in range(rates.size - width)) / mean.min() for row in mean]
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*diverged")
-def test_on_data():
-    table = datasets.load("synthetic-logistic", seed=0)
-    problem = datasets.make_problem(table, model="logistic", seed=0, batch_size=16)
-    np.testing.assert_allclose(of_best_window(problem, 5000, 100.0, 32), [1.87, 2.74, 4.15, 6.09], rtol=0.03)
-    worst = of_best_window(problem, 1000, 1000.0, 64)
-    assert worst[0] > 1.5 * worst[2]  # too few steps for a factor of 1000

@@ -12,7 +12,7 @@ import pytest
 from anneal_sgd._statistics import anytime_factor
 from anneal_sgd.campaigns._precision import Precision
 
-BENCH = runpy.run_path(str(Path(__file__).parent.parent / "bench" / "stopping.py"))
+CHECK = runpy.run_path(str(Path(__file__).parent.parent / "docs" / "checks" / "stopping.py"))
 
 
 def test_a_brownian_motion_leaves_the_boundary_as_rarely_as_promised():
@@ -35,7 +35,7 @@ def test_what_intervals_cover_where_a_precision_stopped(variation):
     repetitions = 400
     precisions = [Precision(0.05), Precision(0.1, 0.95)]
     cells = np.array(
-        [BENCH["stopped"](lambda n: BENCH["lognormal"](rng, variation, n), precisions) for _ in range(repetitions)]
+        [CHECK["stopped"](lambda n: CHECK["lognormal"](rng, variation, n), precisions) for _ in range(repetitions)]
     )
     stderr = np.sqrt(cells["m2"] / (cells["count"] - 1) / cells["count"])
     off = np.abs(cells["mean"] - 1.0)

@@ -16,7 +16,7 @@ held-out metrics.
 
 Intervals come from a bootstrap over replicates (2.5 and 97.5 % percentiles), which repeats the choice of the best
 points. Their upper end, by which resolutions are judged, lay below the truth in at most 2.6 % of 500 runs with 128
-replicates, the lower one above it in up to 12 % (docs/grid.md). All configs see the same minibatches (common random
+replicates, the lower one above it in up to 9 % (docs/grid.md). All configs see the same minibatches (common random
 numbers), so differences between learning rates are sharp. A config of which a replicate diverges counts as infinitely
 bad. Sub-grids end where the range does: a best learning rate closer to an end than a resolution can make the worst
 excess of that resolution too large.

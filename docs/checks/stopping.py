@@ -1,6 +1,6 @@
 """Bias and coverage of the two precisions that a campaign may ask for, on skewed laws: the table of docs/campaigns.md.
 
-    python bench/stopping.py LAW VARIATION [REPETITIONS]
+    python docs/checks/stopping.py LAW VARIATION [REPETITIONS]
 
 Values of mean 1 and a given coefficient of variation are drawn with NumPy, 1 024, then as many again as there are, as a
 campaign does, until `Precision.is_met` says so.
