@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Folders of Python files too: an editable install knows the files that were there.
 SOURCES := $(shell find csrc -type f) $(shell find python -type d ! -name __pycache__) CMakeLists.txt pyproject.toml
 
-.PHONY: help validate grid atlas test lint format sanitize ptx-check gpu-check clean
+.PHONY: help validate grid atlas test lint format docs sanitize ptx-check gpu-check clean
 help:
 	@echo "make validate   measure the theorem: table, JSON and pictures in out/"
 	@echo "make grid       how coarse a tuning grid may be: table, JSON and pictures in out/"
@@ -13,6 +13,7 @@ help:
 	@echo "make test       the whole test suite"
 	@echo "make lint       formatter, linter, type and stub checkers, changing nothing"
 	@echo "make format     reformat C++ and Python"
+	@echo "make docs       the site: out/docs/index.html; a warning, such as a broken link, is an error"
 	@echo "make sanitize   the test suite under the address and undefined-behaviour sanitizers"
 	@echo "make gpu-check  on a machine with an NVIDIA GPU: all that it can say, in stages; page in out/gpu/"
 	@echo "make ptx-check  where nvcc is: the CUDA kernels' PTX executed on this machine's CPU, every bit compared; no GPU"
@@ -57,6 +58,14 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	find csrc tests/ptx -name '*.[ch]pp' -o -name '*.cu*' | xargs $(BIN)/clang-format -i
+
+$(VENV)/.installed-docs: $(VENV)/.installed pyproject.toml
+	$(BIN)/python $(PIP_INSTALL) --group docs
+	touch $@
+
+# Sphinx keeps what it has read in build/docs; the source is the whole repository, so that links are those of its files.
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs/site -d build/docs . out/docs
 
 # A sanitized core in an environment of its own. The interpreter is not instrumented, hence the preload; CPython's own
 # deliberate leaks at exit are not looked for.

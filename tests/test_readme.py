@@ -1,4 +1,4 @@
-"""Examples of README, theory page and validation page print what is shown there, and their commands exist."""
+"""Examples of README and the site's pages run and print what is shown there, and their commands exist."""
 
 import contextlib
 import io
@@ -8,6 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+ELSEWHERE = {"own_problems.md", "theory.md", "validate.md"}  # their examples are run by tests of their own
+FRAGMENTS = {"campaigns.md"}  # for clusters
+PAGES = sorted(
+    page.relative_to(DOCS).as_posix()
+    for page in DOCS.rglob("*.md")
+    if "```python" in page.read_text(encoding="utf-8") and page.name not in ELSEWHERE | FRAGMENTS
+)
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/theory.md", "docs/validate.md"])
@@ -20,6 +28,25 @@ def test_example_prints_what_is_shown(document):
     assert printed.getvalue() == shown
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_run_from_top_to_bottom(page, tmp_path, monkeypatch):
+    """In one namespace; what a text block shows below one of Python is what it printed."""
+    for module in ("pandas", "scipy", "xarray"):
+        pytest.importorskip(module)
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("agg")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    text = (DOCS / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```(?:\n+```text\n(.*?)```)?", text, re.DOTALL)
+    for code, shown in blocks:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, page, "exec"), names)
+        assert not shown or printed.getvalue() == shown
+    pyplot.close("all")
+
+
 def test_commands_are_targets_of_the_makefile():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for document in ("README.md", "CONTRIBUTING.md"):
@@ -28,8 +55,8 @@ def test_commands_are_targets_of_the_makefile():
 
 
 def test_local_links_lead_somewhere():
-    for document in [*ROOT.glob("*.md"), *ROOT.glob("*/*.md")]:
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("docs/*/*.md")]:
         if document.relative_to(ROOT).parts[0] in ("build", "out", ".venv"):
             continue
         for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
-            assert (document.parent / link).exists(), f"{document.name}: {link}"
+            assert (document.parent / link.strip("<>")).exists(), f"{document.name}: {link}"

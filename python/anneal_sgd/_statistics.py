@@ -70,7 +70,7 @@ class Statistics(ABC):
 
     @cached_property
     def stderr(self) -> FloatArray:
-        """Standard error of `mean`, std / sqrt(count); NaN where `count` is below 2."""
+        """Standard error of `mean`, $std / sqrt(count)$; NaN where `count` is below 2."""
         return self._where_counted(self.std / np.sqrt(np.maximum(self.count, 1)), at_least=2)
 
     @cached_property
@@ -96,7 +96,7 @@ class Statistics(ABC):
     def anytime_error(self, confidence: float = 0.95) -> FloatArray:
         """Half-widths of intervals around `mean` that hold at all counts from 1024 on at once: NaN where it is below.
 
-        `stderr` * sqrt(a^2 + ln(count / 1024)), with 2 (1 - Phi(a) + a phi(a)) = 1 - confidence; a = 2.80 for 0.95. So
+        $stderr sqrt(a^2 + ln(count / 1024))$ with $2 (1 - Phi(a) + a phi(a)) = 1 - confidence$; a = 2.80 for 0.95. So
         replicates may be added, and looked at, until the mean is good enough, whatever that means: the probability
         that mean -+ half-width ever misses the expectation is at most 1 - confidence in the limit of a late first look,
         for values of finite variance (Robbins and Siegmund 1970). The first look is at 1024 values, not in the limit:

@@ -104,7 +104,10 @@ class Result(Statistics):
 
     @property
     def thresholds(self) -> FloatArray:
-        """What `exceedance` counts at: 2^e (1 + m / 16), e = -64 .. 63 and m = 0 .. 15, and 2^64; float64, (2049,)."""
+        """What `exceedance` counts at: $2^e (1 + m / 16)$, e = -64 .. 63 and m = 0 .. 15, and $2^64$.
+
+        float64, (2049,).
+        """
         octaves = np.ldexp(1.0, np.arange(-64, 64))
         return frozen(np.append((octaves[:, None] * (1 + np.arange(16) / 16)).ravel(), 2.0**64))
 
@@ -161,7 +164,8 @@ class Result(Statistics):
         """Mean differences of configs a less configs b, and their standard errors, from pairs of trajectories.
 
         Replicate i of every config sees the same noise, so that what two configs have in common drops out: the standard
-        error is std(s_a - s_b) / sqrt(n), s the kept samples, where independent runs have hypot(stderr_a, stderr_b).
+        error is $std(s_a - s_b) / sqrt(n)$, s the kept samples, where independent runs have
+        $hypot(stderr_a, stderr_b)$.
 
         `a`, `b`: what NumPy takes as an index of an array with the dimensions `dims`: a position, a tuple of one for
         each of the first dimensions, a slice, arrays of positions. The two broadcast against each other, and the arrays

@@ -39,7 +39,7 @@ _NAV = {
 
 
 def write_report(result: CampaignResult, folder: StorePath) -> Path:
-    """Write index.html, and figures/*.png and *.svg, to a folder, which is made; returns the path of the page.
+    """Write `index.html`, and `figures/*.png` and `*.svg`, to a folder, which is made; returns the path of the page.
 
     The page needs no network. ImportError: plotly, jinja2 or matplotlib is missing.
     """

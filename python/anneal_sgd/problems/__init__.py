@@ -3,10 +3,10 @@
 **Separable problems**: `AbsoluteValue`, `Quadratic` and `Huber`, of d coordinates. With x a point, f the objective, f*
 its minimum over the set and xi a draw of mean 0 and variance 1 per coordinate and step, one step of SGD is
 
-    x <- P(x - lr * (f'(x) + noise_std * xi)),    P the projection onto the set.
+    x <- P(x - lr (f'(x) + noise_std xi)),
 
-An array of shape (d,) is one d-dimensional problem; a number holds for every coordinate, of which there are `dimension`
-(by default 1, or as many as the arrays have).
+P the projection onto the set. An array of shape (d,) is one d-dimensional problem; a number holds for every
+coordinate, of which there are `dimension` (by default 1, or as many as the arrays have).
 
 - `noise`: what xi is: "none", "rademacher" (+1 or -1), "gaussian" or "uniform" on [-sqrt(3), sqrt(3)].
 - the level of the noise, needed unless `noise` is "none", as one of two: `noise_std` >= 0, a number or (d,), in units
@@ -19,7 +19,8 @@ An array of shape (d,) is one d-dimensional problem; a number holds for every co
 **Problems on data**: `LeastSquares`, `LogisticRegression`, `SoftmaxRegression`, `HingeLoss` and the network `MLP`, of n
 rows (X_i, y_i). With z(x, X_i) the model's outputs and B the rows of a step's minibatch,
 
-    f(x) = mean_i s_i loss(z(x, X_i), y_i) + l2 / 2 |weights|^2,    g = mean_{i in B} s_i loss' + l2 * weights.
+    f(x) = mean_i s_i loss(z(x, X_i), y_i) + l2 / 2 |weights|^2,
+    g = mean_{i in B} s_i loss' + l2 weights.
 
 - `X`: features, (n, d), float32 or float64 (other numbers become float64), contiguous or not; copied. `y`: (n,),
   numbers, or labels: whole numbers, text, or False and True. Frames and columns of pandas too; not sparse.
@@ -36,7 +37,7 @@ rows (X_i, y_i). With z(x, X_i) the model's outputs and B the rows of a step's m
 - `test`: (X, y) held out, for the metrics "test_loss" and "test_accuracy".
 - `problem.replace(l2=0.1)` is a problem with other parameters on the same data, which is not copied again.
 
-**`Custom`** is any other function: what NumPy operations express is traced and runs in the same engine. It takes
+**Any other function** is a `Custom`: what NumPy operations express is traced and runs in the same engine. It takes
 metrics of one's own, which results keep as `OwnMetric`.
 
 Problems are frozen, hashable and equal to another by content; their arrays are read-only. `Noise` and `Projection` are

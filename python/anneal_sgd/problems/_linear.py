@@ -91,7 +91,7 @@ class SmoothModel(LinearModel):
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class LeastSquares(LinearModel):
-    """Linear regression: loss (z - y)^2 / 2 with z = w . X_i (+ b), so f = |X w - y|^2 / (2 n) + l2 / 2 |w|^2.
+    """Linear regression: loss $(z - y)^2 / 2$, $z = w . X_i (+ b)$: $f = |X w - y|^2 / (2 n) + l2 / 2 |w|^2$.
 
     `y`: finite numbers. Parameters, a point's layout and sampling: see the module. The minimum comes from an orthogonal
     decomposition. ValueError: data or parameters out of range, named.
@@ -122,7 +122,7 @@ class LeastSquares(LinearModel):
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class LogisticRegression(SmoothModel):
-    """Binary classification: loss ln(1 + exp(-y z)) with y = -1 or +1 and z = w . X_i (+ b).
+    """Binary classification: loss $ln(1 + exp(-y z))$ with y = -1 or +1 and $z = w . X_i (+ b)$.
 
     `y`: labels of two classes, both present; kept as -1 and +1 (`classes`). Parameters, a point's layout and sampling:
     see the module. An output z > 0 predicts +1. ValueError: data or parameters out of range, named.

@@ -331,12 +331,12 @@ class SeparableProblem(Problem):
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class AbsoluteValue(SeparableProblem):
-    """f(x) = sum_i a_i |x_i| with a = `slope` > 0; minimiser 0. The non-smooth test problem.
+    """$f(x) = sum_i a_i |x_i|$ with a = `slope` > 0; minimiser 0. The non-smooth test problem.
 
-    Gradient a_i sign(x_i), 0 at x_i = 0; sup |f'|^2 = sum_i a_i^2, so `second_moment` = G^2 means
+    Gradient $a_i sign(x_i)$, 0 at $x_i = 0$; $sup |f'|^2 = sum_i a_i^2$, so `second_moment` = G^2 means
     `noise_std = sqrt((G^2 - sum_i a_i^2) / d)`. The other parameters: see the module. ValueError: a parameter out of
     its range or of another shape, a start outside the set, a level of noise missing, given twice or without noise, a
-    `second_moment` below sum_i a_i^2.
+    `second_moment` below $sum_i a_i^2$.
 
     >>> problem = AbsoluteValue(slope=0.6, noise="rademacher", second_moment=1.0, projection=("box", -1.0, 1.0))
     >>> problem.noise_std.tolist(), float(problem.value(-0.5))
@@ -369,9 +369,9 @@ class AbsoluteValue(SeparableProblem):
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Quadratic(SeparableProblem):
-    """f(x) = sum_i l_i x_i^2 / 2 with l = `curvature` >= 0, not all 0; minimiser 0. The smooth test problem.
+    """$f(x) = sum_i l_i x_i^2 / 2$ with l = `curvature` >= 0, not all 0; minimiser 0. The smooth test problem.
 
-    Gradient l_i x_i; it is bounded on a bounded set only, so `second_moment` = G^2 needs one:
+    Gradient $l_i x_i$; it is bounded on a bounded set only, so `second_moment` = G^2 needs one:
     `noise_std = sqrt((G^2 - S) / d)` with S = sum_i l_i^2 max(lower_i^2, upper_i^2) on a box and S = max(l)^2 R^2 on a
     ball of radius R. Without a projection the moments are known exactly, `anneal_sgd.theory.quadratic_moments`. The
     other parameters: see the module. ValueError: a parameter out of its range or of another shape, a start outside the
@@ -414,13 +414,13 @@ class Quadratic(SeparableProblem):
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Huber(SeparableProblem):
-    """f(x) = sum_i a_i * (x_i^2 / (2 w) if |x_i| <= w else |x_i| - w / 2), a = `slope` > 0, w = `width` > 0.
+    """$f(x) = sum_i a_i (x_i^2 / (2 w) if |x_i| <= w else |x_i| - w / 2)$, a = `slope` > 0, w = `width` > 0.
 
     Quadratic near its minimiser 0, of slope a_i beyond the distance `width` (one number for all coordinates). Gradient
-    a_i clip(x_i / w, -1, 1); sup |f'|^2 is taken as sum_i a_i^2, so `second_moment` = G^2 means
+    $a_i clip(x_i / w, -1, 1)$; $sup |f'|^2$ is taken as $sum_i a_i^2$, so `second_moment` = G^2 means
     `noise_std = sqrt((G^2 - sum_i a_i^2) / d)`. The other parameters: see the module. ValueError: a parameter out of
     its range or of another shape, a start outside the set, a level of noise missing, given twice or without noise, a
-    `second_moment` below sum_i a_i^2.
+    `second_moment` below $sum_i a_i^2$.
 
     >>> problem = Huber(slope=2.0, width=0.5)
     >>> problem.value([[0.0], [0.5], [1.0]]).tolist(), float(problem.gradient(0.25))

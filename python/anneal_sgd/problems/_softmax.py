@@ -44,7 +44,7 @@ class Classes(DataProblem):
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class SoftmaxRegression(Classes, SmoothModel):
-    """Classification into k classes: loss ln(sum_k exp(z_k)) - z_y with z_k = w_k . X_i (+ b_k).
+    """Classification into k classes: loss $ln(sum_k exp(z_k)) - z_y$ with $z_k = w_k . X_i (+ b_k)$.
 
     `y`: labels of k >= 2 classes, kept as 0, 1, ..., k - 1 (`classes`). A point lists w_0, w_1, ... and then the
     intercepts. The first of the largest outputs is predicted. Parameters and sampling: see the module. ValueError: data

@@ -44,20 +44,20 @@ class Draws:
         return self._base("rademacher", size)
 
     def uniform(self, size: Any = None) -> Symbol:
-        """On [-sqrt(3), sqrt(3)]."""
+        """On $[-sqrt(3), sqrt(3)]$."""
         return self._base("uniform", size)
 
     def exponential(self, size: Any = None) -> Any:
-        """Of mean 1: -ln u."""
+        """Of mean 1: $-ln u$."""
         return -np.log(self._base("unit", size))
 
     def laplace(self, size: Any = None) -> Any:
-        """Of density exp(-|x|) / 2, variance 2: a sign times an exponential draw."""
+        """Of density $exp(-|x|) / 2$, variance 2: a sign times an exponential draw."""
         sign = self.rademacher(size)
         return sign * self.exponential(size)
 
     def student_t(self, nu: float, size: Any = None) -> Any:
-        """Student's t with nu > 0 degrees of freedom: sqrt(nu (u^(-2/nu) - 1)) cos(2 pi v) (Bailey, 1994)."""
+        """Student's t with nu > 0 degrees of freedom: $sqrt(nu (u^(-2/nu) - 1)) cos(2 pi v)$ (Bailey, 1994)."""
         n = _validate.real("nu", nu, _validate.POSITIVE)
         u, v = self._base("unit", size), self._base("unit", size)
         if n < _MANY_DEGREES:
@@ -68,18 +68,21 @@ class Draws:
         return np.sqrt(n * excess) * np.cos((2.0 * math.pi) * v)
 
     def weibull(self, shape: float, size: Any = None) -> Any:
-        """(-ln u)^(1 / shape), shape > 0."""
+        """$(-ln u)^(1 / shape)$, shape > 0."""
         return self.exponential(size) ** (1.0 / _validate.real("shape", shape, _validate.POSITIVE))
 
     def pareto(self, alpha: float, size: Any = None) -> Any:
-        """u^(-1 / alpha) >= 1, alpha > 0: P(X > x) = x^-alpha."""
+        """$u^(-1 / alpha) >= 1$, alpha > 0: $P(X > x) = x^-alpha$."""
         return self._base("unit", size) ** (-1.0 / _validate.real("alpha", alpha, _validate.POSITIVE))
 
     def stable(self, alpha: float, size: Any = None) -> Any:
-        """Symmetric alpha-stable, 0 < alpha <= 2, characteristic function exp(-|t|^alpha) (Chambers et al., 1976).
+        """Symmetric alpha-stable, 0 < alpha <= 2, characteristic function $exp(-|t|^alpha)$ (Chambers et al., 1976).
 
-        With the angle (1 - u) pi / 2, a random sign, and w = -ln v: sin(alpha angle) / cos(angle)^(1/alpha) *
-        (cos((1 - alpha) angle) / w)^((1 - alpha) / alpha). Sines and cosines are written as sines of sums of positive
+        With the angle $theta = (1 - u) pi / 2$, a random sign, and $w = -ln v$:
+
+            sin(alpha theta) / cos(theta)^(1/alpha) * (cos((1 - alpha) theta) / w)^((1 - alpha) / alpha).
+
+        Sines and cosines are written as sines of sums of positive
         terms in u, so that the tails, where u is small, are exact to rounding; from alpha = 0.5 on finite in float32.
         """
         a = _validate.real("alpha", alpha, _ALPHA)

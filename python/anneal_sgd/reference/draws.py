@@ -84,8 +84,9 @@ def draws(
 ) -> FloatArray:
     """Noise of mean 0 and variance 1: `draws[t, r]` is that of step `first_step + t` for `replicates[r]`.
 
-    `noise` is "rademacher", "uniform" or "gaussian". Draw j of the words of counter `(replicate, stream, call,
-    coordinate)` belongs to step `n * call + j`, with n = `DRAWS_PER_CALL[noise]` of the dtype.
+    `noise` is "rademacher", "uniform" or "gaussian". Draw j of the words of counter
+    `(replicate, stream, call, coordinate)` belongs to step `n * call + j`, with
+    n = `DRAWS_PER_CALL[noise]` of the dtype.
 
     >>> draws("rademacher", seed=1, replicates=[0, 1, 2], first_step=0, steps=2).tolist()
     [[-1.0, -1.0, 1.0], [-1.0, 1.0, 1.0]]

@@ -18,8 +18,8 @@ SUM_SCALE = 2.0**-10  # of sums that overflow
 class Moments:
     """Moments of a set of replicates; every field has the leading shape of the values (for example records).
 
-    `count` of the finite values and of the `diverged` others, and of the finite ones `mean`, `m2 = sum (value -
-    mean)^2`, `minimum` and `maximum`. Without any: mean and m2 are 0, minimum inf, maximum -inf.
+    `count` of the finite values and of the `diverged` others, and of the finite ones `mean`,
+    `m2 = sum (value - mean)^2`, `minimum` and `maximum`. Without any: mean and m2 are 0, minimum inf, maximum -inf.
 
     >>> moments(np.array([1.0, 3.0, np.nan]), 0).diverged.item()
     1

@@ -7,18 +7,18 @@ fractions, `schedule.values(horizon)` h at the steps, bit for bit what a simulat
 
 **Warmup and floor**, where a schedule takes them, change a shape c into
 
-    h(u) = s + (1 - s) * r(u / w)           for u < w
-         = floor + (1 - floor) * c(u')      else, with u' = (u - w) / (1 - w) and v' = v / (1 - w)
+    h(u) = s + (1 - s) r(u / w) for u < w,
+    h(u) = floor + (1 - floor) c(u') else, with u' = (u - w) / (1 - w) and v' = v / (1 - w),
 
 with w = `warmup_frac` in [0, 1), or `warmup_steps` / T, `floor` in [0, 1] and s = `warmup_start` in [0, 1]; the default
-0 leaves all out. The rise r is `warmup_shape`: "linear" r(x) = x, "cosine" (1 - cos(pi x)) / 2 or "one_minus_sqrt"
-1 - sqrt(1 - x). (For the inverse powers, step decay and warmup-stable-decay u' = u.)
+0 leaves all out. The rise r is `warmup_shape`: "linear" $r(x) = x$, "cosine" $(1 - cos(pi x)) / 2$ or "one_minus_sqrt"
+$1 - sqrt(1 - x)$. (For the inverse powers, step decay and warmup-stable-decay u' = u.)
 
 **Steps.** What ends in `_steps` counts steps, at every horizon, where its twin in `_frac` is a fraction of the horizon;
 it must fit into the horizon.
 
-**Tail degree.** `tail_degree` is p in h(u) ~ c * (1 - u)^p as u -> 1; with any floor > 0 it is 0. In theory the bound
-on the last iterate grows like misspecification^(1 / (2 p + 1)), see `anneal_sgd.theory`.
+**Tail degree.** `tail_degree` is p in $h(u) ~ c (1 - u)^p$ as $u -> 1$; with any floor > 0 it is 0. In theory the bound
+on the last iterate grows like $misspecification^(1 / (2 p + 1))$, see `anneal_sgd.theory`.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Schedule:
 
     @property
     def tail_degree(self) -> float:
-        """p in h(u) ~ c * (1 - u)^p as u -> 1."""
+        """p in $h(u) ~ c (1 - u)^p$ as $u -> 1$."""
         raise NotImplementedError
 
     @property

@@ -38,7 +38,7 @@ class Combination(Schedule):
 
     @property
     def tail_degree(self) -> float:
-        """p in h(u) ~ c * (1 - u)^p as u -> 1: that of the last part."""
+        """p in $h(u) ~ c (1 - u)^p$ as $u -> 1$: that of the last part."""
         return self._parts[-1].tail_degree
 
     @property
@@ -162,7 +162,7 @@ class Held(Combination):
 
     @property
     def tail_degree(self) -> float:
-        """p in h(u) ~ c * (1 - u)^p as u -> 1: 0, unless the schedule takes the whole horizon."""
+        """p in $h(u) ~ c (1 - u)^p$ as $u -> 1$: 0, unless the schedule takes the whole horizon."""
         return self.schedule.tail_degree if self.until_frac == 1.0 else 0.0
 
     @property
@@ -220,7 +220,7 @@ class Repeated(Combination):
 
     @property
     def tail_degree(self) -> float:
-        """p in h(u) ~ c * (1 - u)^p as u -> 1: the schedule's, where the last run ends with the horizon."""
+        """p in $h(u) ~ c (1 - u)^p$ as $u -> 1$: the schedule's, where the last run ends with the horizon."""
         return 0.0 if self.times is None else self.schedule.tail_degree
 
     @property
@@ -300,7 +300,7 @@ class Stairs(Combination):
 
 @dataclass(frozen=True)
 class Reversed(Combination):
-    """A formula backwards: h(u) = c(1 - u), which rises to 1. Tail degree 0.
+    """A formula backwards: $h(u) = c(1 - u)$, which rises to 1. Tail degree 0.
 
     ValueError: what has a warmup, is no formula, or counts steps.
 
@@ -328,7 +328,7 @@ class Reversed(Combination):
 
     @property
     def tail_degree(self) -> float:
-        """p in h(u) ~ c * (1 - u)^p as u -> 1: 0."""
+        """p in $h(u) ~ c (1 - u)^p$ as $u -> 1$: 0."""
         return 0.0
 
     def _laid(self, begin: float, length: float) -> list[Stretch]:

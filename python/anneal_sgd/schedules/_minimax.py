@@ -27,9 +27,9 @@ class Minimax(Schedule):
     """The schedule with the smallest last-iterate bound when the learning rate is known to within a factor `ratio`.
 
     Of all schedules it has the smallest maximum of bound(rho * base_lr) over rho in [1, R], R = `ratio` >= 1, as T
-    grows. `theory.minimax_base_lr` is its base_lr, `theory.minimax_value` the maximum c, in units of D G / sqrt(T): c
-    grows like sqrt(log R), where that of every polynomial grows like a power of R. With phi the golden ratio, for
-    R >= R_c = 2 phi^3 (sqrt(2) - 1) = 3.5093 there are four phases (derived in docs/theory.md):
+    grows. `theory.minimax_base_lr` is its base_lr, `theory.minimax_value` the maximum c, in units of $D G / sqrt(T)$: c
+    grows like $sqrt(log R)$, where that of every polynomial grows like a power of R. With phi the golden ratio, for
+    $R >= R_c = 2 phi^3 (sqrt(2) - 1) = 3.5093$ there are four phases (derived in docs/theory.md):
 
         c^2 = log(R) + 3 + sqrt(2) + 1/phi - 3 log(phi) + log((1 + sqrt(2)) / 2) = log(R) + 3.776839
 
@@ -63,7 +63,7 @@ class Minimax(Schedule):
 
     @property
     def tail_degree(self) -> float:
-        """p in h(u) ~ c * (1 - u)^p as u -> 1: 1."""
+        """p in $h(u) ~ c (1 - u)^p$ as $u -> 1$: 1."""
         return 1.0
 
     def _laid(self, begin: float, length: float) -> list[Stretch]:

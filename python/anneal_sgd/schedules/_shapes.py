@@ -66,7 +66,7 @@ class Shape(Schedule):
 
     @property
     def tail_degree(self) -> float:
-        """p in h(u) ~ c * (1 - u)^p as u -> 1; 0 with a floor."""
+        """p in $h(u) ~ c (1 - u)^p$ as $u -> 1$; 0 with a floor."""
         return 0.0 if self.floor > 0.0 else self._degree()
 
     @property
@@ -105,7 +105,7 @@ class Shape(Schedule):
 
 @dataclass(frozen=True)
 class Constant(Shape):
-    """h(u) = 1. Tail degree 0.
+    """$h(u) = 1$. Tail degree 0.
 
     ValueError: `floor` or warmup out of range.
 
@@ -150,11 +150,11 @@ class _Inverse(Shape):
 
 @dataclass(frozen=True)
 class InverseSqrt(_Inverse):
-    """h(u) = 1 / sqrt(1 + (u - w) / s) after a warmup of w, s = `timescale_frac` > 0 of the horizon. Tail degree 0.
+    """$h(u) = 1 / sqrt(1 + (u - w) / s)$ after a warmup of w, s = `timescale_frac` > 0 of the horizon. Tail degree 0.
 
-    Without it s is the warmup, so that h = sqrt(w / u) (as in Transformers: Vaswani et al., 2017; T5; transformers'
-    `get_inverse_sqrt_schedule`); and one step where there is no warmup either: h = 1 / sqrt(t + 1) at step t, the
-    classical 1 / sqrt(t) with the paper's t = 1, 2, ..., which depends on the horizon, so that `schedule(u)` needs
+    Without it s is the warmup, so that $h = sqrt(w / u)$ (as in Transformers: Vaswani et al., 2017; T5; transformers'
+    `get_inverse_sqrt_schedule`); and one step where there is no warmup either: $h = 1 / sqrt(t + 1)$ at step t, the
+    classical $1 / sqrt(t)$ with the paper's t = 1, 2, ..., which depends on the horizon, so that `schedule(u)` needs
     `horizon=`. `timescale_steps`: s in steps, whole or not. ValueError: a time scale below 2^-1022 or given twice,
     `floor` or warmup out of range.
 
@@ -179,9 +179,9 @@ class InverseSqrt(_Inverse):
 
 @dataclass(frozen=True)
 class InversePower(_Inverse):
-    """h(u) = (1 + (u - w) / s)^-p after a warmup of w, p = `power` >= 0, s = `timescale_frac` > 0. Tail degree 0.
+    """$h(u) = (1 + (u - w) / s)^-p$ after a warmup of w, p = `power` >= 0, s = `timescale_frac` > 0. Tail degree 0.
 
-    Without a time scale s is the warmup, and one step where there is none: h = (t + 1)^-p at step t, scikit-learn's
+    Without a time scale s is the warmup, and one step where there is none: $h = (t + 1)^-p$ at step t, scikit-learn's
     "invscaling". `timescale_steps`: s in steps, whole or not: its "optimal", 1 / (alpha (t0 + t)), is p = 1 with
     s = t0 and base_lr = 1 / (alpha t0). As for `InverseSqrt`, which is p = 1/2. ValueError: `power` negative or not
     finite, a time scale below 2^-1022 or given twice, `floor` or warmup out of range.
@@ -209,7 +209,7 @@ class InversePower(_Inverse):
 
 @dataclass(frozen=True)
 class Polynomial(Shape):
-    """h(u) = (1 - u)^p with p = `degree` >= 0. Tail degree p.
+    """$h(u) = (1 - u)^p$ with p = `degree` >= 0. Tail degree p.
 
     ValueError: `degree` negative or not finite, `floor` or warmup out of range.
 
@@ -235,7 +235,7 @@ class Polynomial(Shape):
 
 @dataclass(frozen=True)
 class Linear(Shape):
-    """h(u) = 1 - u. Tail degree 1.
+    """$h(u) = 1 - u$. Tail degree 1.
 
     ValueError: `floor` or warmup out of range.
 
@@ -254,7 +254,7 @@ class Linear(Shape):
 
 @dataclass(frozen=True)
 class Cosine(Shape):
-    """h(u) = (1 + cos(pi u)) / 2. Tail degree 2.
+    """$h(u) = (1 + cos(pi u)) / 2$. Tail degree 2.
 
     ValueError: `floor` or warmup out of range.
 
@@ -275,7 +275,7 @@ class Cosine(Shape):
 
 @dataclass(frozen=True)
 class OneMinusSqrt(Shape):
-    """h(u) = 1 - sqrt(u). Tail degree 1.
+    """$h(u) = 1 - sqrt(u)$. Tail degree 1.
 
     ValueError: `floor` or warmup out of range.
 
@@ -294,7 +294,7 @@ class OneMinusSqrt(Shape):
 
 @dataclass(frozen=True)
 class Exponential(Shape):
-    """h(u) = f^u with f = `final` in (0, 1], the value at the end. Tail degree 0.
+    """$h(u) = f^u$ with f = `final` in (0, 1], the value at the end. Tail degree 0.
 
     ValueError: `final` outside (0, 1], `floor` or warmup out of range.
 
@@ -357,11 +357,11 @@ class StepDecay(Shape):
 
 @dataclass(frozen=True)
 class WarmupStableDecay(Shape):
-    """h(u) = 1 while 1 - u >= f, then the `cooldown` shape of (u - (1 - f)) / f; f = `cooldown_frac` in (0, 1].
+    """$h(u) = 1$ while $1 - u >= f$, then the `cooldown` shape of $(u - (1 - f)) / f$; f = `cooldown_frac` in (0, 1].
 
-    `cooldown`: "linear" 1 - x, "cosine" (1 + cos(pi x)) / 2 or "one_minus_sqrt" 1 - sqrt(x); tail degree 1, 2, 1. The
-    fractions `warmup_frac` and `cooldown_frac` (by default 1/5; or `cooldown_steps`) are both of the whole horizon, and
-    their sum is at most 1. ValueError: a fraction out of its range, another `cooldown`, `floor` outside [0, 1].
+    `cooldown`: "linear" $1 - x$, "cosine" $(1 + cos(pi x)) / 2$ or "one_minus_sqrt" $1 - sqrt(x)$; tail degree 1, 2, 1.
+    The fractions `warmup_frac` and `cooldown_frac` (by default 1/5; or `cooldown_steps`) are both of the whole horizon,
+    and their sum is at most 1. ValueError: a fraction out of its range, another `cooldown`, `floor` outside [0, 1].
 
     >>> WarmupStableDecay(cooldown_frac=0.5)([0, 0.5, 0.75, 1]).tolist()
     [1.0, 1.0, 0.5, 0.0]

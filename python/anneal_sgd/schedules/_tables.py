@@ -52,7 +52,7 @@ class Table(Schedule):
 
     @property
     def tail_degree(self) -> float:
-        """p in h(u) ~ c * (1 - u)^p as u -> 1: the given one, else an estimate."""
+        """p in $h(u) ~ c (1 - u)^p$ as $u -> 1$: the given one, else an estimate."""
         return self._tail_degree
 
     def __eq__(self, other: object) -> bool:

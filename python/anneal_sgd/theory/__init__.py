@@ -9,7 +9,7 @@ count; step t is the simulator's 0-based step t - 1.
 **The bound.** For projected SGD `x_{t+1} = P(x_t - lr_t g_t)` on a convex function, any weights `w_1 .. w_n >= 0` with
 `w_t = lr_t` for t < n and `w_n > 0`, and any start k, with `W_j = w_j + ... + w_n`:
 
-    E f(x_n) - f*  <=  D^2 / (2 W_k)  +  (G^2 / 2) * [ sum_{t=k}^{n-1} w_t^2 / W_{t+1}  +  w_n ]
+    E f(x_n) - f* <= D^2 / (2 W_k) + (G^2 / 2) [ sum_{t=k}^{n-1} w_t^2 / W_{t+1} + w_n ]
 
 (Schaipp et al., arXiv 2501.18965, Theorem 3.1, whose double sum telescopes to this because
 `w_j / (W_{j+1} W_j) = 1 / W_{j+1} - 1 / W_j`; after Zamani and Glineur, 2023, and Defazio et al., 2023.) It holds for
@@ -32,17 +32,18 @@ the theorem's own sum over T weights a bound changes by a fraction that vanishes
 **The worst case.** The theorem of Defazio et al. (arXiv 2310.07831, Theorem 1) has other weights: with
 `lr_t = w_t W_{t+1} / W_k` the point `x_{T+1}` obeys
 
-    E f(x_{T+1}) - f*  <=  (D^2 + G^2 sum_{t=k}^{T+1} w_t^2) / (2 W_k).
+    E f(x_{T+1}) - f* <= (D^2 + G^2 sum_{t=k}^{T+1} w_t^2) / (2 W_k).
 
 With `q_t = W_t / sqrt(W_k)` that is `lr_t = q_{t+1} (q_t - q_{t+1})`, whatever the start, and the sum of the squares of
-`q_t - q_{t+1}`, with `q_{T+2} = 0`, is `q_k^2 - 2 S_k` with `S_k = lr_k + ... + lr_T`: so only q_k is free, as
-`q_t = q_{t+1} + lr_t / q_{t+1}` lets `q_{T+1} > 0` be anything. It reaches down to `sqrt(M_k)`, where M_{T+1} = 0 and
+`q_t - q_{t+1}`, with `q_{T+2} = 0`, is `q_k^2 - 2 S_k` with `S_k = lr_k + ... + lr_T`: so only `q_k` is free, as
+`q_t = q_{t+1} + lr_t / q_{t+1}` lets `q_{T+1} > 0` be anything. It reaches down to `sqrt(M_k)`, where `M_{T+1} = 0` and
 
-    M_t = M_{t+1} + 2 lr_t + lr_t^2 / M_{t+1},  or 4 lr_t where lr_t > M_{t+1}.
+    M_t = M_{t+1} + 2 lr_t + lr_t^2 / M_{t+1}, or 4 lr_t where lr_t > M_{t+1}.
 
-The best q_k^2 is `D / G` where that can be reached, else M_k. So in closed form (ours) the worst case is
+The best `q_k^2` is `D / G` where that can be reached, else `M_k`. So in closed form (ours) the worst case is
 
-    D^2 / (2 M_k) + G^2 N_k / 2  with N_k = M_k - 2 S_k,  or D G - G^2 S_k where M_k <= D / G.
+    D^2 / (2 M_k) + G^2 N_k / 2 with N_k = M_k - 2 S_k,
+    D G - G^2 S_k where M_k <= D / G.
 
 It holds for projected SGD too (the argument of Zamani and Glineur, 2023). For k = 1 and without projection it is
 attained: semidefinite programs (PEPit) give the same value, and `f(x) = max_t <g_t, x - x*>` leaves it, where

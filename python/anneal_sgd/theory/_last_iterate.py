@@ -98,8 +98,8 @@ def local_exponent(schedule: ScheduleLike, horizon: int, *, misspecification: Ar
     with rho adds nothing, because the bound is a minimum over k (envelope theorem). It is exact, no finite difference;
     where two k tie, it is the slope on the side of the `start` that `last_iterate_bound` reports.
     `misspecification`: a scalar or 1-D; the result is float64 of its shape, dimensionless, 0 at rho = 1 (where k = 1 is
-    the best there) and near `asymptotic_exponent` for annealed schedules and 1 << rho << sqrt(T). Does not depend on D
-    and G. ValueError: an argument out of its range.
+    the best there) and near `asymptotic_exponent` for annealed schedules and $1 << rho << sqrt(T)$. Does not depend on
+    D and G. ValueError: an argument out of its range.
 
     >>> from anneal_sgd import schedules
     >>> local_exponent(schedules.Polynomial(degree=2), 100_000, misspecification=[1, 256]).round(3).tolist()

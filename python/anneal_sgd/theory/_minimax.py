@@ -25,7 +25,7 @@ def minimax_value(ratio: float) -> float:
     """The smallest c with `bound <= c D G / sqrt(T)` for every learning rate from base_lr to `ratio` * base_lr.
 
     Over all schedules, as T grows; `schedules.Minimax(ratio)` attains it. For R = `ratio` >= 3.5093 it is
-    sqrt(log R + 3.776839), and sqrt(R) + 1/sqrt(R) for R <= 1.618 (linear decay). The worst case is half of it.
+    $sqrt(log R + 3.776839)$, and $sqrt(R) + 1/sqrt(R)$ for R <= 1.618 (linear decay). The worst case is half of it.
     ValueError: `ratio` below 1 or not finite.
 
     >>> [round(minimax_value(ratio), 4) for ratio in (1, 2, 10, 100, 1e6)]
@@ -92,9 +92,9 @@ def polynomial_value(degree: float, ratio: float) -> float:
 
 
 def best_degree(ratio: float) -> float:
-    """The degree p whose (1 - u)^p has the smallest `polynomial_value` at that `ratio`, to 1e-6; 1 at ratio 1.
+    """The degree p whose $(1 - u)^p$ has the smallest `polynomial_value` at that `ratio`, to 1e-6; 1 at ratio 1.
 
-    It tends to log(ratio) - 0.714. ValueError: `ratio` below 1 or not finite.
+    It tends to $log(ratio) - 0.714$. ValueError: `ratio` below 1 or not finite.
 
     >>> round(best_degree(100), 2), round(best_degree(1e6), 2)
     (4.05, 13.15)
