@@ -127,18 +127,20 @@ void check_run(std::int64_t first_replicate, std::int64_t replicates, int thread
 
 constexpr double unchecked_bytes = 1 << 24;  // fewer are taken without asking how much there is
 
-std::shared_ptr<Moments> simulate_ensemble(const std::shared_ptr<Ensemble>& ensemble, std::int64_t first_replicate,
-                                           std::int64_t replicates, const std::string& isa, int threads,
-                                           const std::optional<py::array>& samples,
-                                           const std::optional<py::function>& poll,
-                                           const std::optional<py::function>& check_memory,
-                                           const std::vector<std::shared_ptr<DeviceHandle>>& devices,
-                                           std::uintptr_t device_samples, std::int64_t steps_per_launch,
-                                           std::int64_t rows_per_launch, const std::optional<py::array>& iterates,
-                                           const std::optional<py::array>& exceedance) {
+std::shared_ptr<Moments> simulate_ensemble(
+    const std::shared_ptr<Ensemble>& ensemble, std::int64_t first_replicate, std::int64_t replicates,
+    const std::string& isa, int threads, const std::optional<py::array>& samples,
+    const std::optional<py::function>& poll, const std::optional<py::function>& check_memory,
+    const std::vector<std::shared_ptr<DeviceHandle>>& devices, std::uintptr_t device_samples,
+    std::int64_t steps_per_launch, std::int64_t rows_per_launch, const std::optional<py::array>& iterates,
+    const std::optional<py::array>& exceedance, const std::shared_ptr<MachineCodeHandle>& machine_code) {
     check_run(first_replicate, replicates, threads);
     EnsembleSpec spec = ensemble->spec;
     spec.keep_iterates = iterates.has_value();
+    if (machine_code) {
+        require(spec.problems.program != nullptr, "machine_code: is for programs");
+        spec.machine_code = machine_code->code;
+    }
     std::vector<cuda::Device*> on_devices;
     for (const auto& device : devices) on_devices.push_back(device->device.get());
     const RunOptions options{first_replicate,
@@ -195,7 +197,7 @@ void bind_simulate(py::module_& m) {
           py::arg("replicates"), py::arg("isa"), py::arg("threads"), py::arg("samples"), py::arg("poll"),
           py::arg("check_memory") = py::none(), py::arg("devices") = py::tuple(), py::arg("device_samples") = 0,
           py::arg("steps_per_launch") = 0, py::arg("rows_per_launch") = 0, py::arg("iterates") = py::none(),
-          py::arg("exceedance") = py::none());
+          py::arg("exceedance") = py::none(), py::arg("machine_code") = nullptr);
     m.attr("EXCEEDANCE_BINS") = exceedance_bins;
 }
 

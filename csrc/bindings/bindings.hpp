@@ -110,6 +110,12 @@ struct DeviceHandle {
     std::unique_ptr<cuda::Device> device;
 };
 
+// Machine code for steps of a program, and what keeps it in memory.
+struct MachineCodeHandle {
+    MachineCode code;
+    py::object owner;
+};
+
 void bind_program(py::module_& m);
 void bind_spec(py::module_& m);
 void bind_schedule(py::module_& m);

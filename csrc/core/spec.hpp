@@ -117,6 +117,26 @@ struct ProgramSpec {
     std::int64_t own_count;
 };
 
+// A strip of trajectories of a program and the steps that it is to take, for machine code; Real is the type of the
+// precision. Rows are `row` elements long, as many as trajectories.
+struct StepArguments {
+    void *x, *low, *sum;    // Real: [coordinate, trajectory]; no sum where the last iterate is what is recorded
+    const void* draws;      // Real: [draw, step, trajectory], draws `draws_apart` elements apart
+    const void* registers;  // Real: [register, trajectory], of which constants, parameters and the prologue's are read
+    const void *lower, *upper;  // Real: [coordinate], of the box
+    const void* radius;         // Real: that of the ball, and its square
+    const void* minus_lr;       // Real: [step]
+    std::int64_t steps, row, draws_apart;
+};
+
+// What takes the steps of a program in the interpreter's place, for strips that are a multiple of `lanes` long. Of the
+// program, precision, kind of projection and instruction set of the call, and with or without sums of iterates as its
+// iterate needs them.
+struct MachineCode {
+    void (*take_steps)(const StepArguments*);  // null: there is none
+    std::int64_t lanes;
+};
+
 struct ProblemSpec {
     const NetworkSpec* network;  // null: a separable problem, which `kind` and the arrays below describe, or a program
     const DataProblem* data;     // [problem], with a network
@@ -175,7 +195,8 @@ struct EnsembleSpec {
     bool nesterov;
     const Metric* metrics;  // what is recorded at every step of record_at
     std::int64_t metric_count;
-    bool keep_iterates;  // the points of the last record are told as well
+    MachineCode machine_code;  // of a program
+    bool keep_iterates;        // the points of the last record are told as well
 };
 
 // Configs first_config .. stop_config - 1 of an ensemble on replicates first_replicate .. stop_replicate - 1.

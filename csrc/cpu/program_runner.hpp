@@ -4,6 +4,7 @@
 // Strips of V vectors of replicates go through a tile in pieces of steps: the draws of a piece are made once for all
 // configs that share the stream, then every config copies its state into registers, takes the steps of the piece there
 // (program_machine.hpp) and copies it back. So registers stay in the first-level cache where the dimension is small.
+// Machine code of the program, where a call has it, takes these steps instead.
 #pragma once
 
 #include "horizon.hpp"
@@ -39,7 +40,9 @@ struct ProgramBuffers {
         configs = task.stop_config - task.first_config;
         replicates = task.stop_replicate - task.first_replicate;
         dimension = e.problems.dimension;
-        const std::int64_t real = sizeof(Real), registers_used = program.registers + 2 * dimension;
+        const std::int64_t real = sizeof(Real);
+        const std::int64_t registers_used =
+            (e.machine_code.take_steps != nullptr ? 0 : program.registers) + 2 * dimension;
         wide = replicates > narrow_strip * Lane<R>::width &&
                registers_used * Lane<R>::strip * Lane<R>::width * real <= program_registers_bytes;
         row = (wide ? Lane<R>::strip : narrow_strip) * Lane<R>::width;
@@ -239,7 +242,14 @@ private:
         copy_in(b.low + at, b.low_now);
         if (averaging) copy_in(b.averages.segment + at, b.sum_now);
         const bool long_steps = b.dimension * b.row > uninterrupted_elements / b.steps;
-        for (int s = 0; s < m && !(long_steps && stopped_after(0)); ++s) {
+        const MachineCode& code = e.machine_code;
+        const bool in_machine_code = code.take_steps != nullptr && b.row % code.lanes == 0;
+        const int together = in_machine_code && !long_steps ? m : 1;
+        for (int s = 0; s < m && !(long_steps && stopped_after(0)); s += together) {
+            if (in_machine_code) {
+                run_machine_code(c, j + s, together, first_row + s);
+                continue;
+            }
             const auto now = machine<V>(b.draws + std::int64_t(first_row + s) * b.row);
             now.run(program.gradient, program.gradient_count);
             move<V>(now, c, rates.minus_lr[c * segment_steps + j + s]);
@@ -247,6 +257,24 @@ private:
         copy_out(b.registers, b.x + at);
         copy_out(b.low_now, b.low + at);
         if (averaging) copy_out(b.sum_now, b.averages.segment + at);
+    }
+
+    void run_machine_code(std::int64_t c, int j, int steps, int first_row) const {
+        const double radius = e.problems.radius.data[configs.problem(c) * e.problems.radius.stride];
+        const Real ball[] = {Real(radius), Real(radius * radius)};
+        const StepArguments arguments{b.registers,
+                                      b.low_now,
+                                      b.sum_now,
+                                      b.draws + std::int64_t(first_row) * b.row,
+                                      b.registers,
+                                      b.lower,
+                                      b.upper,
+                                      ball,
+                                      rates.minus_lr + c * segment_steps + j,
+                                      steps,
+                                      b.row,
+                                      std::int64_t(b.steps) * b.row};
+        e.machine_code.take_steps(&arguments);
     }
 
     // x - lr g, the projection, and the sum of iterates.

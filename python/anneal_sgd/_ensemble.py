@@ -15,8 +15,9 @@ from ._arrays import FloatArray, IntArray
 from ._machine import available_memory
 from ._spec import Options, Spec
 from ._target import Target
-from .problems import OwnMetric, Problem
+from .problems import Custom, OwnMetric, Problem
 from .problems._base import as_sequence
+from .programs._machine_code import machine_code
 from .schedules import Schedule
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Ensemble:
         def of_pass(kept: NDArray[Any] | None, number: int) -> NDArray[Any] | None:
             return kept if kept is None or isinstance(spec.iterate, str) else kept[number]
 
+        work = float(prod(spec.config_shape)) * replicates * spec.horizon
         passes = []
         for i, iterate in enumerate(kinds):
             ensemble = _core.Ensemble(
@@ -123,12 +125,28 @@ class Ensemble:
                 iterates=of_pass(iterates, i),
                 exceedance=of_pass(exceedance, i),
                 poll=poll if poll is None or len(kinds) == 1 else partial(_poll_of_pass, poll, i, len(kinds)),
+                machine_code=None if target is not None else self._machine_code(spec, iterate, isa, work / threads),
                 check_memory=partial(_check_memory, spec, replicates, threads if target is None else None),
                 devices=() if target is None else target.handles,
                 device_samples=device_samples and device_samples + i * _bytes_of_pass(spec, replicates),
             )
             passes.append(moments)
         return passes[0] if len(passes) == 1 else _joined(passes)
+
+    def _machine_code(self, spec: Spec, iterate: str, isa: str, steps: float) -> _core.MachineCode | None:
+        """What takes the steps of a program in the interpreter's place; `steps`: of trajectories, on each thread."""
+        problem = self.problems[0]
+        if not isinstance(problem, Custom):
+            return None
+        metrics = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
+        return machine_code(
+            problem._recorded_program(_spec.own_metrics(metrics)),
+            dtype=spec.dtype,
+            isa=isa,
+            projection=problem._common[3],
+            summing=iterate != "last",
+            steps=steps,
+        )
 
     def _core(self, dtype: str, metrics: tuple[str | OwnMetric, ...]) -> _core.Problems:
         """The problems as the core takes them; a minimum is looked for where it is needed only."""

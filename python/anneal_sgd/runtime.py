@@ -2,7 +2,7 @@
 
 Environment, read once at first use, by every process for itself: `ANNEAL_SGD_ISA` (one of `supported_isas()`) and
 `ANNEAL_SGD_THREADS` (an integer >= 1, for worker processes mostly 1) replace the automatic choices; a call's own `isa=`
-and `threads=` go before both.
+and `threads=` go before both. So does `ANNEAL_SGD_MACHINE_CODE` ("auto", "on" or "off"), see `machine_code`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from . import _core, _validate
@@ -23,13 +24,19 @@ __all__ = [
     "force_isa",
     "info",
     "isa",
+    "machine_code",
     "set_isa",
+    "set_machine_code",
     "supported_isas",
+    "why_no_machine_code",
     "why_unavailable",
 ]
 
 _BACKENDS = ("cpu", "cuda")
+_MACHINE_CODE = ("auto", "on", "off")
+_LLVMLITE = (0, 45)  # of LLVM 20
 _chosen_isa: str | None = None
+_chosen_machine_code: str | None = None
 
 
 @cache
@@ -85,6 +92,52 @@ def force_isa(name: str) -> Iterator[None]:
         set_isa(before)
 
 
+def machine_code() -> str:
+    """When programs of one's own become machine code: `set_machine_code`'s, else the environment's, else "auto".
+
+    "auto": where llvmlite is installed and it pays, which is from about 10^9 operations on numbers for each thread, or
+    where the machine code is there already; "on": wherever it can; "off": never. No bit of any result depends on it.
+
+    ValueError: `ANNEAL_SGD_MACHINE_CODE` is none of these.
+
+    >>> machine_code()
+    'auto'
+    """
+    return _chosen_machine_code if _chosen_machine_code is not None else _default_machine_code()
+
+
+def set_machine_code(mode: str | None) -> None:
+    """Choose "auto", "on" or "off" for the whole process; None goes back to the automatic choice.
+
+    ValueError: another text. ImportError: "on", but llvmlite is missing; the extra `anneal_sgd[jit]` brings it.
+
+    >>> set_machine_code("off")
+    >>> machine_code()
+    'off'
+    >>> set_machine_code(None)
+    """
+    global _chosen_machine_code
+    chosen = None if mode is None else _validate.choice("mode", mode, _MACHINE_CODE)
+    if chosen == "on" and (reason := why_no_machine_code()):
+        raise ImportError(f"machine code is not available: {reason}")
+    _chosen_machine_code = chosen
+
+
+@cache
+def why_no_machine_code() -> str:
+    """Why there is no machine code for programs here, in words; empty where there is.
+
+    >>> why_no_machine_code() == "" or "llvmlite" in why_no_machine_code()
+    True
+    """
+    wanted = f"llvmlite {_LLVMLITE[0]}.{_LLVMLITE[1]} or later is needed: pip install 'anneal_sgd[jit]'"
+    try:
+        found = version("llvmlite")
+    except PackageNotFoundError:
+        return wanted
+    return "" if tuple(int(part) for part in found.split(".")[:2]) >= _LLVMLITE else f"{wanted} (it is {found})"
+
+
 def cpu_count() -> int:
     """Threads that calls without `threads=` use: `ANNEAL_SGD_THREADS`, else as many as there are processors for them.
 
@@ -131,8 +184,8 @@ def cuda_devices() -> list[dict[str, Any]]:
 def info() -> dict[str, Any]:
     """What a bug report needs: versions, instruction sets, threads, backends and why one is missing.
 
-    >>> sorted(info())
-    ['backends', 'cuda_devices', 'isa', 'isas_built', 'isas_supported', 'stream_version', 'threads', 'version']
+    >>> info()["backends"]["cpu"], len(info())
+    ('available', 9)
     """
     return {
         "version": _core.__version__,
@@ -140,6 +193,7 @@ def info() -> dict[str, Any]:
         "isa": isa(),
         "isas_supported": supported_isas(),
         "isas_built": tuple(_core.built_isas()),
+        "machine_code": why_no_machine_code() or machine_code(),
         "threads": cpu_count(),
         "backends": {name: why_unavailable(name) or "available" for name in _BACKENDS},
         "cuda_devices": tuple(
@@ -177,6 +231,13 @@ def _cuda_devices() -> tuple[dict[str, Any], ...]:
 def _default_isa() -> str:
     name = os.environ.get("ANNEAL_SGD_ISA", "")
     return _validate.choice("ANNEAL_SGD_ISA", name, supported_isas()) if name else supported_isas()[-1]
+
+
+@cache
+def _default_machine_code() -> str:
+    return _validate.choice(
+        "ANNEAL_SGD_MACHINE_CODE", os.environ.get("ANNEAL_SGD_MACHINE_CODE") or "auto", _MACHINE_CODE
+    )
 
 
 @cache

@@ -142,6 +142,15 @@ class Program:
         own_results: list[list[int]] = ...,  # of metrics of one's own, which `value` computes as well
     ) -> None: ...
 
+class MachineCode:
+    """A function in memory that takes steps of a program in the interpreter's place: `StepArguments` of core/spec.hpp.
+
+    It is of the program, precision, kind of projection and instruction set of a call, and of its iterate: with sums, or
+    without where that is the last; a device does not use it. `owner`, which keeps it in memory, lives as long as this.
+    """
+
+    def __init__(self, *, address: int, lanes: int, owner: object) -> None: ...
+
 class Problems:
     """Separable problems of one kind and dimension, networks on data, or problems that are a program."""
 
@@ -312,6 +321,7 @@ def simulate(
     rows_per_launch: int = 0,
     iterates: NDArray[Any] | None = None,
     exceedance: NDArray[np.int64] | None = None,
+    machine_code: MachineCode | None = None,
 ) -> Moments:
     """Run the ensemble on `isa` ("scalar", "avx2", "avx512"), or on devices.
 

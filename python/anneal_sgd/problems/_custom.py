@@ -249,20 +249,23 @@ class Custom(Problem):
         if (metric.program.dimension, metric.program.parameters) != (self.dimension, self.program.parameters):
             raise ValueError(f"metric {metric.name!r} must be of a problem with this one's dimension and parameters")
 
+    def _recorded_program(self, own: Sequence[OwnMetric]) -> Program:
+        """With the metrics' values as further outputs."""
+        if not own:
+            return self.program
+        outputs = {name: (self.program, name) for name in ("value", "gradient")}
+        outputs |= {f"metric {i}": (metric.program, "value") for i, metric in enumerate(own)}
+        return ordered(combined(**outputs))
+
     @classmethod
     def _stack(
         cls, problems: Sequence[Custom], dtype: str, *, with_minimum: bool, own: Sequence[OwnMetric] = ()
     ) -> _core.Problems:
         d = problems[0].dimension
-        program = problems[0].program
-        if own:
-            outputs = {name: (program, name) for name in ("value", "gradient")}
-            outputs |= {f"metric {i}": (metric.program, "value") for i, metric in enumerate(own)}
-            program = ordered(combined(**outputs))
         rows = np.stack([p._numbers for p in problems])
         count = rows.shape[1] - 3 * d - 1
         return _core.Problems(
-            program=lowered(program),
+            program=lowered(problems[0]._recorded_program(own)),
             projection=_core.ProjectionKind[problems[0]._common[3]],
             parameters=rows[:, :count],
             lower=rows[:, count : count + d],

@@ -24,12 +24,19 @@ _MOST_PLACES = 2**8 - _FIRST_PURPOSE
 _VIEWS = ("slice", "element")
 
 
-class _View(NamedTuple):
+class View(NamedTuple):
     """Where the numbers of a value are: the core's Operand."""
 
     drawn: bool
     row: int
     step: int
+
+
+class Placed(NamedTuple):
+    """A program for the core, and where it keeps what steps do not change: constants, parameters, draws, by node."""
+
+    program: _core.Program
+    views: dict[int, View]
 
 
 def lowered(program: Program) -> _core.Program:
@@ -39,6 +46,11 @@ def lowered(program: Program) -> _core.Program:
 
     ValueError: more places of draws than there are counters for.
     """
+    return placed(program).program
+
+
+def placed(program: Program) -> Placed:
+    """What `lowered` gives, and where it put things."""
     return _Lowering(program).result()
 
 
@@ -46,7 +58,7 @@ class _Lowering:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.size = [prod(node.shape) for node in program.nodes]
-        self.views: dict[int, _View] = {}
+        self.views: dict[int, View] = {}
         self.numbers: list[FloatArray] = []
         self.constants: list[FloatArray] = []
         self.draws: list[tuple[int, int, int, int]] = []
@@ -57,9 +69,9 @@ class _Lowering:
         nodes = self.program.nodes
         for i, node in enumerate(nodes):
             if node.op == "point":
-                self.views[i] = _View(False, 0, 1)
+                self.views[i] = View(False, 0, 1)
             elif node.op == "constant":
-                self.views[i] = _View(False, self._take(self.size[i]), int(self.size[i] > 1))
+                self.views[i] = View(False, self._take(self.size[i]), int(self.size[i] > 1))
                 self.constants.append(node.attribute.array)
         parameters = {}
         for name, shape in self.program.parameters:
@@ -68,14 +80,14 @@ class _Lowering:
         rows = 0
         for i, node in enumerate(nodes):
             if node.op == "parameter":
-                self.views[i] = _View(False, parameters[node.attribute], int(node.shape != ()))
+                self.views[i] = View(False, parameters[node.attribute], int(node.shape != ()))
             elif node.op == "draw":
                 place, kind = node.attribute
                 if place >= _MOST_PLACES:
                     raise ValueError(f"draws must be of at most {_MOST_PLACES} places, got place {place}")
                 purpose = 0 if place == NOISE_PLACE else _FIRST_PURPOSE + place
                 self.draws.append((_core.DrawKind[kind].value, purpose << 24, rows, self.size[i]))
-                self.views[i] = _View(True, rows, int(node.shape != ()))
+                self.views[i] = View(True, rows, int(node.shape != ()))
                 rows += self.size[i]
 
     def _take(self, count: int) -> int:
@@ -83,7 +95,7 @@ class _Lowering:
         self.registers += count
         return first
 
-    def result(self) -> _core.Program:
+    def result(self) -> Placed:
         nodes, outputs = self.program.nodes, dict(self.program.outputs)
         fixed = [node.op in ("constant", "parameter") for node in nodes]
         for i, node in enumerate(nodes):
@@ -92,12 +104,12 @@ class _Lowering:
         prologue = []
         for i, node in enumerate(nodes):
             if fixed[i] and node.operands and node.op not in _VIEWS:
-                self.views[i] = _View(False, self._take(self.size[i]), int(node.shape != ()))
+                self.views[i] = View(False, self._take(self.size[i]), int(node.shape != ()))
                 prologue.append(self._instruction(i))
             elif fixed[i] and node.op in _VIEWS:
                 self.views[i] = self._view(i)
         shared = self.registers
-        views = dict(self.views)
+        fixed_views, views = dict(self.views), dict(self.views)
         gradient = outputs.pop("gradient")
         stepping = self._code(gradient)
         stepped = self.views[gradient]
@@ -109,7 +121,7 @@ class _Lowering:
         recorded = [outputs.pop("value"), *outputs.values()]
         recording = self._code(*recorded)
         value, *own = ([int(part) for part in self.views[k]] for k in recorded)
-        return _core.Program(
+        program = _core.Program(
             dimension=self.program.dimension,
             registers=max(most, self.registers),
             constants=np.concatenate([*self.constants, []]),
@@ -123,19 +135,20 @@ class _Lowering:
             value_result=value,
             own_results=own,
         )
+        return Placed(program, fixed_views)
 
-    def _is_point_in_another_order(self, view: _View) -> bool:
+    def _is_point_in_another_order(self, view: View) -> bool:
         """A step would overwrite numbers of such a gradient before it has used them."""
         dimension = self.program.dimension
         return not view.drawn and view.row < dimension and view[1:] != (0, 1) and dimension > 1
 
-    def _copied(self, view: _View) -> tuple[_View, list[int]]:
+    def _copied(self, view: View) -> tuple[View, list[int]]:
         """Registers of their own for a vector as long as the point, and the instruction that fills them."""
         dimension = self.program.dimension
         first = self._take(dimension)
         operands = [int(x) for x in view] * 3
         copy = [_core.Operation["embed"].value, first, dimension, *operands, 0, 1, dimension]
-        return _View(False, first, 1), copy
+        return View(False, first, 1), copy
 
     def _code(self, *outputs: int) -> list[list[int]]:
         """What computes outputs from what has a place already."""
@@ -163,7 +176,7 @@ class _Lowering:
                 continue
             first = free.take(self.size[i])
             own[i] = (first, self.size[i])
-            self.views[i] = _View(False, first, int(nodes[i].shape != ()))
+            self.views[i] = View(False, first, int(nodes[i].shape != ()))
             code.append(self._instruction(i))
             for k in {owner[k] for k in nodes[i].operands}:
                 if k in own and last[k] == i:
@@ -172,13 +185,13 @@ class _Lowering:
                 free.give_back(*own.pop(i))
         return code
 
-    def _view(self, i: int) -> _View:
+    def _view(self, i: int) -> View:
         node = self.program.nodes[i]
         view = self.views[node.operands[0]]
         if node.op == "element":
-            return _View(view.drawn, view.row + node.attribute * view.step, 0)
+            return View(view.drawn, view.row + node.attribute * view.step, 0)
         start, _, step = node.attribute
-        return _View(view.drawn, view.row + start * view.step, step * view.step)
+        return View(view.drawn, view.row + start * view.step, step * view.step)
 
     def _instruction(self, i: int) -> list[int]:
         node = self.program.nodes[i]

@@ -1,0 +1,319 @@
+"""Programs as machine code: the interpreter's bits, when it is made, and what the core gives it."""
+
+import ctypes
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+from anneal_sgd import _core, problems, runtime, schedules, simulate
+from anneal_sgd.programs import _machine_code, canonical, differentiated
+from anneal_sgd.programs._build import Builder
+from anneal_sgd.programs._ir import ELEMENTWISE
+from test_program_forms import D, programs
+from test_programs import FUNCTIONS, objectives
+
+hypothesis = pytest.importorskip("hypothesis")
+given, settings, st = hypothesis.given, hypothesis.settings, hypothesis.strategies
+
+if runtime.why_no_machine_code() or len(runtime.supported_isas()) == 1:
+    pytest.skip(runtime.why_no_machine_code() or "no vectors", allow_module_level=True)
+
+ISAS = runtime.supported_isas()[1:]  # the scalar one is the interpreter's
+DTYPES = ("float32", "float64")
+SETS = (None, ("box", -1.5, 1.0), ("ball", 2.0))
+ITERATES = ("last", "average", "tail_average")
+NOISES = {
+    "none": {},
+    "gaussian": {"noise": "gaussian", "noise_std": 0.3},
+    "rademacher": {"noise": "rademacher", "noise_std": 0.3},
+    "student_t": {"noise": lambda x, draw: 0.5 * draw.student_t(3.0) * np.abs(x)},
+    "laplace": {"noise": lambda x, draw: 0.3 * draw.laplace() + draw.gaussian(size=())},
+}
+
+
+@pytest.fixture(autouse=True)
+def _automatic_afterwards():
+    yield
+    runtime.set_machine_code(None)
+
+
+def run(problem, mode, **options):
+    """Samples and points, with machine code "on" or "off"."""
+    runtime.set_machine_code(mode)
+    call = {"horizon": 140, "record_at": [0, 1, 130, 140], "base_lr": [0.05, 0.011], "seed": 7, "threads": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # diverged ones are compared too
+        return simulate(
+            problem, schedules.Linear(), replicates=150, metric="value", keep_samples=True, keep_iterates=True,
+            **call | options,
+        )  # fmt: skip
+
+
+def of(program, x0, parameters=None):
+    """The problem that is a program."""
+    problem = problems.Custom.__new__(problems.Custom)
+    ends = [np.full(x0.size, -np.inf), np.full(x0.size, np.inf)]
+    problem._adopt(program, program, parameters or {}, "none", ends, np.inf, x0, None)
+    return problem
+
+
+def made(problem, dtype, isa, iterate="last"):
+    return _machine_code.machine_code(
+        problem.program, dtype=dtype, isa=isa, projection=problem._common[3], summing=iterate != "last", steps=0.0
+    )
+
+
+def assert_equal_bits(a, b):
+    """But for those of a NaN."""
+    assert np.array_equal(a, b, equal_nan=True)
+    assert np.array_equal(np.signbit(a) & ~np.isnan(a), np.signbit(b) & ~np.isnan(b))
+
+
+def assert_same(problem, **options):
+    interpreted, compiled = run(problem, "off", **options), run(problem, "on", **options)
+    assert_equal_bits(interpreted.samples, compiled.samples)
+    assert_equal_bits(interpreted.iterates, compiled.iterates)
+    assert np.array_equal(interpreted.mean, compiled.mean, equal_nan=True)
+    return compiled
+
+
+FORMS = {
+    "dtype": st.sampled_from(DTYPES),
+    "isa": st.sampled_from(ISAS),
+    "iterate": st.sampled_from(ITERATES),
+    "common_random_numbers": st.booleans(),
+}
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    text=objectives(), seed=st.integers(0, 2**32 - 1), noise=st.sampled_from(list(NOISES)),
+    projection=st.sampled_from(SETS), options=st.fixed_dictionaries(FORMS),
+)  # fmt: skip
+def test_random_functions_have_the_bits_of_the_interpreter(text, seed, noise, projection, options):
+    rng = np.random.default_rng(seed)
+    problem = problems.Custom(
+        eval(text, {"np": np}), x0=rng.uniform(-0.5, 0.5, 3), projection=projection,
+        parameters={"a": rng.standard_normal(), "b": rng.standard_normal(3)}, **NOISES[noise],
+    )  # fmt: skip
+    assert_same(problem, **options)
+
+
+@settings(max_examples=25, deadline=None)
+@given(program=programs(), seed=st.integers(0, 1000), options=st.fixed_dictionaries(FORMS))
+def test_random_programs_have_the_bits_of_the_interpreter(program, seed, options):
+    """Every operation on every kind of value, by way of a function that gives the nodes."""
+    rng = np.random.default_rng(seed)
+    parameters = {"a": np.asarray(rng.standard_normal()), "b": rng.standard_normal(D)}
+    assert_same(of(canonical(differentiated(program)), rng.standard_normal(D), parameters), **options)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_named_functions_have_the_bits_of_the_interpreter(name, dtype, isa):
+    problem = problems.Custom(
+        FUNCTIONS[name], x0=[0.3, -0.2, 0.4, 0.1], noise="gaussian", noise_std=0.1, projection=("ball", 3.0)
+    )
+    assert made(problem, dtype, isa) is None  # nothing is said to be machine code that is not
+    assert_same(problem, dtype=dtype, isa=isa)
+    assert made(problem, dtype, isa) is not None
+
+
+EDGES = [0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 2.5, -3.7, 1e-3, 11.0, -11.0, 80.0, -80.0, 100.0, 3e5, -3e5, 1e13, 1e30]
+SMALL = {"float32": [1e-38, -1e-38, 1e-42, 1e-45], "float64": [1e-308, -1e-308, 1e-320, 5e-324]}
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("op", ELEMENTWISE)
+def test_operations_at_their_edges(op, dtype, isa):
+    """A step of length 1 along the operation, from points among which are infinities and NaN, in pairs and triples."""
+    large = float(np.finfo(dtype).max)
+    b = Builder(1, {})
+    x, one, zero = b.node("point"), b.constant(1.0), b.constant(0.0)
+    twice = b.node("multiply", b.constant(2.0), x)  # infinite where x is largest
+    lost = b.node("multiply", twice, zero)  # and NaN there
+    operands = {
+        1: [(x,), (twice,), (lost,)],
+        2: [(x, twice), (one, twice), (lost, x), (x, lost), (x, b.node("negative", x))],
+        3: [(x, twice, x), (lost, x, twice), (x, lost, twice), (twice, x, lost)],
+    }[ELEMENTWISE[op]]
+    for exponent in (0.3, -0.7, 0.0) if op == "power" else (None,):
+        for taken in operands:
+            program = b.program(value=b.node("sum", x), gradient=b.node(op, *taken, attribute=exponent))
+            points = [np.array([value]) for value in (*EDGES, *SMALL[dtype], large, -large)]
+            assert_same([of(program, x0) for x0 in points], dtype=dtype, isa=isa, horizon=1, record_at=1, base_lr=1.0)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_built_in_problems_are_reached_through_machine_code(isa):
+    """An independent side: the hand-written kernel."""
+    shared = {"projection": ("box", -1.0, 1.0), "x0": 1.0, "noise": "gaussian", "noise_std": 0.5}
+    program = problems.Custom("0.1 * sum(abs(x))", minimum=0.0, **shared)
+    builtin = problems.AbsoluteValue(slope=0.1, **shared)
+    call = {"horizon": 200, "base_lr": 0.1, "replicates": 700, "keep_samples": True, "isa": isa}
+    runtime.set_machine_code("on")
+    for iterate in ITERATES:
+        a, b = (simulate(p, schedules.Cosine(), iterate=iterate, **call) for p in (program, builtin))
+        assert np.array_equal(a.samples, b.samples)
+
+
+def test_problems_of_one_program_keep_their_parameters():
+    grid = [
+        problems.Custom(
+            lambda x, a: a * np.sum(np.abs(x)), parameters={"a": a}, x0=[1.0, a], projection=("box", -2.0, b),
+            noise="gaussian", noise_std=[0.1, b],
+        )
+        for a, b in ((0.1, 1.5), (0.3, 2.0), (0.9, 1.2))
+    ]  # fmt: skip
+    assert_same(grid)
+    assert_same(grid, common_random_numbers=False)
+
+
+# --- when it is made --------------------------------------------------------------------------------------------------
+
+
+def test_it_is_made_where_it_pays():
+    problem = problems.Custom("abs(x[0]) + 0.123 * x[0]", x0=1.0)
+    small, large = 1e3, 1e9
+    of = {"dtype": "float32", "isa": ISAS[-1], "projection": "none", "summing": False}
+    assert _machine_code.machine_code(problem.program, **of, steps=small) is None
+    first = _machine_code.machine_code(problem.program, **of, steps=large)
+    assert first is not None
+    assert _machine_code.machine_code(problem.program, **of, steps=small) is first  # it is there now
+    assert _machine_code.machine_code(problem.program, **of | {"dtype": "float64"}, steps=small) is None
+    runtime.set_machine_code("off")
+    assert _machine_code.machine_code(problem.program, **of, steps=large) is None
+
+
+def test_calls_that_are_small_alone_are_counted_together():
+    problem = problems.Custom("abs(x[0]) + 0.456 * x[0]", x0=1.0)
+    of = {"dtype": "float32", "isa": ISAS[-1], "projection": "none", "summing": False, "steps": 2e7}
+    found = [_machine_code.machine_code(problem.program, **of) is not None for _ in range(50)]
+    assert not found[0]
+    assert found[-1]
+    assert found == sorted(found)
+
+
+def test_what_is_left_to_the_interpreter():
+    runtime.set_machine_code("on")
+    long = problems.Custom(lambda x: np.sum(np.sin(np.abs(x) ** 1.3)), x0=np.ones(1000))
+    assert made(long, "float32", ISAS[-1]) is None
+    assert_same(long, horizon=2, record_at=2)
+    short = problems.Custom(lambda x: np.sum(np.sin(np.abs(x) ** 1.3)), x0=np.ones(2))
+    assert made(short, "float32", "scalar") is None
+    assert_same(short, isa="scalar")
+
+
+def test_the_environment_and_the_process_choose(monkeypatch):
+    monkeypatch.setenv("ANNEAL_SGD_MACHINE_CODE", "off")
+    runtime._default_machine_code.cache_clear()
+    assert runtime.machine_code() == "off"
+    runtime.set_machine_code("on")
+    assert runtime.machine_code() == runtime.info()["machine_code"] == "on"
+    runtime.set_machine_code(None)
+    monkeypatch.setenv("ANNEAL_SGD_MACHINE_CODE", "always")
+    runtime._default_machine_code.cache_clear()
+    with pytest.raises(ValueError, match="ANNEAL_SGD_MACHINE_CODE must be one of"):
+        runtime.machine_code()
+    monkeypatch.delenv("ANNEAL_SGD_MACHINE_CODE")
+    runtime._default_machine_code.cache_clear()
+    with pytest.raises(ValueError, match="mode must be one of"):
+        runtime.set_machine_code("always")
+
+
+@pytest.mark.parametrize("found", [None, "0.44.1"])
+def test_without_llvmlite_the_interpreter_runs(monkeypatch, found):
+    def version(name):
+        if found is None:
+            raise runtime.PackageNotFoundError
+        return found
+
+    monkeypatch.setattr(runtime, "version", version)
+    runtime.why_no_machine_code.cache_clear()
+    try:
+        assert "llvmlite 0.45 or later is needed" in runtime.why_no_machine_code()
+        with pytest.raises(ImportError, match=r"anneal_sgd\[jit\]"):
+            runtime.set_machine_code("on")
+        problem = problems.Custom("abs(x[0]) + 0.789 * x[0]", x0=1.0)
+        of = {"dtype": "float32", "isa": ISAS[-1], "projection": "none", "summing": False, "steps": 1e12}
+        assert _machine_code.machine_code(problem.program, **of) is None
+    finally:
+        monkeypatch.undo()
+        runtime.why_no_machine_code.cache_clear()
+
+
+# --- the border -------------------------------------------------------------------------------------------------------
+
+
+class Arguments(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_void_p) for name in ("x", "low", "sum", "draws", "registers", "lower", "upper")] + [
+        ("radius", ctypes.POINTER(ctypes.c_float)), ("minus_lr", ctypes.POINTER(ctypes.c_float)),
+        ("steps", ctypes.c_int64), ("row", ctypes.c_int64), ("draws_apart", ctypes.c_int64),
+    ]  # fmt: skip
+
+
+def test_the_core_tells_what_a_step_needs(monkeypatch):
+    seen = []
+
+    @ctypes.CFUNCTYPE(None, ctypes.POINTER(Arguments))
+    def take_steps(told):
+        a = told.contents
+        rates = [a.minus_lr[k] for k in range(a.steps)]
+        seen.append((rates, a.radius[0], a.radius[1], a.row % 64, a.draws_apart % a.row))
+
+    address = ctypes.cast(take_steps, ctypes.c_void_p).value
+    code = _core.MachineCode(address=address, lanes=64, owner=take_steps)
+    monkeypatch.setattr("anneal_sgd._ensemble.machine_code", lambda *_, **__: code)
+    problem = problems.Custom("x[0] ** 2", x0=1.0, projection=("ball", 3.0))
+    result = simulate(
+        problem, schedules.Linear(), base_lr=0.5, horizon=200, replicates=300, metric="value", threads=1,
+        record_at=[0, 150, 200], isa=ISAS[-1],
+    )  # fmt: skip
+    assert result.mean.tolist() == [1.0, 1.0, 1.0]  # it left the point where it was
+    strips = len(seen) * len(seen[0][0]) // 200
+    assert strips >= 1
+    rates = [rate for one in seen for rate in one[0]]
+    expected = np.float32(-0.5 * (1 - np.arange(200) / 200))
+    assert np.array_equal(np.sort(rates), np.sort(np.tile(expected, len(rates) // 200)))
+    assert {one[1:] for one in seen} == {(3.0, 9.0, 0, 0)}
+
+
+def test_what_is_no_machine_code_is_refused():
+    with pytest.raises(ValueError, match="address, lanes: must be of a function"):
+        _core.MachineCode(address=0, lanes=1, owner=None)
+    with pytest.raises(ValueError, match="address, lanes: must be of a function"):
+        _core.MachineCode(address=1, lanes=0, owner=None)
+
+
+def test_threads_share_what_is_made():
+    runtime.set_machine_code("on")
+    problem = problems.Custom("sum(abs(x) ** 1.25)", x0=[1.0, 2.0], noise="gaussian", noise_std=0.1)
+    found = []
+
+    def go():
+        found.append(simulate(problem, schedules.Linear(), base_lr=0.1, horizon=50, replicates=500, metric="value"))
+
+    workers = [threading.Thread(target=go) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len({float(one.mean) for one in found}) == 1
+    assert len(found) == 4
+
+
+def test_a_run_can_be_stopped_while_it_is_machine_code():
+    runtime.set_machine_code("on")
+    problem = problems.Custom("sum(abs(x) ** 1.25)", x0=[1.0, 2.0], noise="gaussian", noise_std=0.1)
+
+    def stop(fraction):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(
+            problem, schedules.Linear(), base_lr=0.1, horizon=10**6, replicates=10**6, metric="value", progress=stop
+        )
