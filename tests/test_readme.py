@@ -60,3 +60,15 @@ def test_local_links_lead_somewhere():
             continue
         for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / link.strip("<>")).exists(), f"{document.name}: {link}"
+
+
+def test_every_page_is_in_the_table_of_contents():
+    """Sphinx says so too, where it is installed."""
+    linked = {DOCS / "index.md"}
+    for page in DOCS.rglob("*.md"):
+        for tree in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            entries = [line for line in tree.splitlines() if line and not line.startswith(":")]
+            names = [re.sub(r".*<(.+)>", r"\1", entry) for entry in entries]
+            linked.update((page.parent / f"{name}.md").resolve() for name in names)
+    assert set(DOCS.rglob("*.md")) <= linked
+    assert all(page.is_file() for page in linked)
