@@ -132,7 +132,9 @@ ASGD_FN float add_sign_times(float g, float x, float a) {
     asm("{ .reg .pred p; setp.neu.f32 p, %1, 0f00000000; @p add.rn.f32 %0, %0, %2; }" : "+f"(g) : "f"(x), "f"(term));
     return g;
 }
-// What __fsqrt_rn does for such numbers, correctly rounded, without its branch for others.
+// The instructions that ptxas makes of sqrt.rn for such numbers, from Turing to Blackwell, without its branch for
+// others. PTX promises less of rsqrt.approx, a relative error of 2^-22.9: of the 50.9 million pairs of x in [1, 4) and
+// a float r that it allows two would be rounded wrongly, none with the r that is nearest.
 ASGD_FN float sqrt_normal(float x) {
     float r;
     asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(fmaxf(x, 0x1p-126f)));
