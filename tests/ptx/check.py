@@ -86,7 +86,8 @@ def check(arch: int, site: Path, out: Path, options: argparse.Namespace) -> bool
         if files[0].startswith("ptx/"):
             chosen = ""
         words = [python, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-x", "--require-backend=cuda", "-k", chosen]
-        return lambda: run([*words, *(TESTS / file for file in files)], environment)
+        devices = {"PTXRUN_DEVICES": "3", "PTXRUN_NO_POOLS": "2"} if not chosen else {}
+        return lambda: run([*words, *(TESTS / file for file in files)], environment | devices)
 
     def random_calls(number: int) -> Callable[[], bool]:
         # Threads and blocks at random, and rsqrt.approx at the edges of what PTX promises.

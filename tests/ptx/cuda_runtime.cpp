@@ -5,7 +5,8 @@
 // the device is lost, and whose text says what.
 //
 // From the environment: PTXRUN_KERNELS, the library of translated kernels; PTXRUN_ORDER, PTXRUN_SEED and PTXRUN_RSQRT,
-// see Config; PTXRUN_NO_POOLS, a device without memory pools; PTXRUN_COVERAGE, a folder for what was executed.
+// see Config; PTXRUN_DEVICES, how many devices there are, 1 by default; PTXRUN_NO_POOLS, from which number on they have
+// no memory pools; PTXRUN_COVERAGE, a folder for what was executed.
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 #include <sys/file.h>
@@ -44,22 +45,31 @@ struct Work {
 struct Stream {
     std::deque<Work> work;
     u64 enqueued = 0, executed = 0;
-    bool blocking = true;  // waits for the legacy stream and it for this one
+    bool blocking = true;  // waits for the device's legacy stream and it for this one
+    int device = 0;
 };
 struct Event {
+    int device;
     const void* stream = nullptr;
     u64 number = 0;
 };
 struct Function {
     const KernelEntry* kernel;
-    int most_dynamic = 0;  // bytes of shared memory that were asked for
+    int most_dynamic[most_devices] = {};  // bytes of shared memory that were asked for
+};
+struct Device {
+    std::string fault;    // after which it is lost
+    bool active = false;  // it has a context
 };
 
 FIRST std::recursive_mutex mutex;
 using Lock = std::lock_guard<std::recursive_mutex>;
 FIRST std::map<const void*, Stream> streams;
 FIRST std::map<const void*, Function> functions;
-FIRST std::string fault;  // after which the device is lost
+FIRST Device devices[most_devices];
+int device_count = 1;
+int running = 0;  // the device whose work is done
+thread_local int current = 0;
 thread_local cudaError_t last = cudaSuccess;
 const KernelLibrary* library;
 int capability;
@@ -76,17 +86,19 @@ cudaError_t result(cudaError_t error) {
     if (error != cudaSuccess) last = error;
     return error;
 }
-cudaError_t state() { return fault.empty() ? cudaSuccess : cudaErrorIllegalAddress; }
+cudaError_t state() { return devices[current].fault.empty() ? cudaSuccess : cudaErrorIllegalAddress; }
 void lose_device(const std::string& why) {
-    if (fault.empty()) fault = why;
+    if (devices[running].fault.empty()) devices[running].fault = why;
 }
 
-// Calls that can fail, and which of them is to: 0 for none.
+// Calls that can fail, of all devices or of one, and which of them is to: 0 for none.
 u64 calls = 0, failing_call = 0;
+int failing_device = -1;
 cudaError_t failure = cudaSuccess;
 std::string failed;
 
 cudaError_t begin_call(const char* name) {
+    if (failing_device >= 0 && failing_device != current) return cudaSuccess;
     if (++calls != failing_call) return cudaSuccess;
     failed = name;
     return result(failure);
@@ -129,6 +141,8 @@ void set_up() {
         config.order = number_from("PTXRUN_ORDER");
         config.seed = u64(number_from("PTXRUN_SEED"));
         config.rsqrt = number_from("PTXRUN_RSQRT");
+        device_count = std::clamp(number_from("PTXRUN_DEVICES"), 1, most_devices);
+        config.devices = u32(device_count);
         start(config, library->env);
         std::atexit([] {
             if (const char* folder = std::getenv("PTXRUN_COVERAGE")) keep_coverage(folder);
@@ -140,12 +154,16 @@ void set_up() {
 
 // --- streams
 
-// 0 and 1: the legacy stream; 2: the calling thread's own.
+char legacy[most_devices];  // whose addresses are the keys
+bool is_legacy(const void* key) { return key >= legacy && key < legacy + most_devices; }
+
+// 0 and 1: the current device's legacy stream; 2: the calling thread's own there.
 const void* stream_key(cudaStream_t stream) {
-    thread_local char mine;
-    if (stream == cudaStreamPerThread) return &mine;
-    if (stream == nullptr || stream == cudaStreamLegacy) return nullptr;
-    return stream;
+    thread_local char mine[most_devices];
+    if (stream != nullptr && stream != cudaStreamLegacy && stream != cudaStreamPerThread) return stream;
+    const void* const key = stream == cudaStreamPerThread ? mine + current : legacy + current;
+    streams[key].device = current;
+    return key;
 }
 
 void run_stream(const void* key, u64 up_to);
@@ -155,7 +173,8 @@ void run_one(Stream& s) {
     s.work.pop_front();
     ++s.executed;
     if (work.awaited_number > 0) run_stream(work.awaited, work.awaited_number);
-    if (work.run && fault.empty()) work.run();
+    running = s.device;
+    if (work.run && devices[running].fault.empty()) work.run();
 }
 void run_stream(const void* key, u64 up_to) {
     Stream& s = streams[key];
@@ -163,6 +182,10 @@ void run_stream(const void* key, u64 up_to) {
 }
 void run_all() {
     for (auto& [key, s] : streams) run_stream(key, s.enqueued);
+}
+void run_current() {
+    for (auto& [key, s] : streams)
+        if (s.device == current) run_stream(key, s.enqueued);
 }
 void await(Stream& s, const void* other, u64 number) {
     s.work.push_back({nullptr, other, number});
@@ -176,11 +199,11 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> run, bool writes_
         const Stream& o = streams[other];
         if (o.executed < o.enqueued) await(s, other, o.enqueued);
     };
-    if (key == nullptr) {
+    if (is_legacy(key)) {
         for (auto& [other, o] : streams)
-            if (other != nullptr && o.blocking) await_all(other);
+            if (!is_legacy(other) && o.device == s.device && o.blocking) await_all(other);
     } else if (s.blocking) {
-        await_all(nullptr);
+        await_all(legacy + s.device);
     }
     s.work.push_back({std::move(run), nullptr, 0, writes_host});
     ++s.enqueued;
@@ -195,7 +218,7 @@ void copy(void* to, u64 to_pitch, const void* from, u64 from_pitch, u64 bytes, u
     for (u64 r = 0; r < rows; ++r) {
         char* const target = static_cast<char*>(to) + r * to_pitch;
         const char* const source = static_cast<const char*>(from) + r * from_pitch;
-        if (owns(target) != to_device || owns(source) != from_device)
+        if ((device_of(target) >= 0) != to_device || (device_of(source) >= 0) != from_device)
             return lose_device("a copy of " + std::to_string(bytes) + " bytes from or to the wrong kind of memory");
         const std::string wrong = to_device ? host_writes(target, bytes) : host_reads(source, bytes);
         if (!wrong.empty()) return lose_device(wrong + " of " + std::to_string(bytes) + " bytes");
@@ -220,10 +243,14 @@ int shared_limit() {
     return 64 << 10;
 }
 
-int attribute(cudaDeviceAttr name) {
+bool has_pools(int device) {
+    return std::getenv("PTXRUN_NO_POOLS") == nullptr || device < number_from("PTXRUN_NO_POOLS");
+}
+
+int attribute(cudaDeviceAttr name, int device) {
     switch (name) {
         case cudaDevAttrMaxSharedMemoryPerBlockOptin: return shared_limit();
-        case cudaDevAttrMemoryPoolsSupported: return std::getenv("PTXRUN_NO_POOLS") == nullptr;
+        case cudaDevAttrMemoryPoolsSupported: return has_pools(device);
         case cudaDevAttrComputeCapabilityMajor: return capability / 10;
         case cudaDevAttrComputeCapabilityMinor: return capability % 10;
         case cudaDevAttrClockRate: return 1'755'000;
@@ -232,13 +259,24 @@ int attribute(cudaDeviceAttr name) {
     }
 }
 
+bool exists(int device) { return device >= 0 && device < device_count; }
+
 cudaError_t properties(cudaDeviceProp* p, int device) {
-    if (device != 0) return result(cudaErrorInvalidDevice);
+    if (!exists(device)) return result(cudaErrorInvalidDevice);
     std::memset(p, 0, sizeof *p);
     std::snprintf(p->name, sizeof p->name, "PTX on a CPU (%s)", library->target);
     p->totalGlobalMem = memory_size();
-    p->multiProcessorCount = attribute(cudaDevAttrMultiProcessorCount);
+    p->multiProcessorCount = attribute(cudaDevAttrMultiProcessorCount, device);
     return cudaSuccess;
+}
+
+// The driver's cuDevicePrimaryCtxGetState.
+int context_state(int device, unsigned* flags, int* active) {
+    const Lock lock(mutex);
+    if (!exists(device)) return 101;  // CUDA_ERROR_INVALID_DEVICE
+    *flags = 0;
+    *active = devices[device].active;
+    return 0;
 }
 
 }  // namespace
@@ -249,14 +287,20 @@ cudaError_t properties(cudaDeviceProp* p, int device) {
 #define BEGIN_CALL          \
     const Lock lock(mutex); \
     if (begin_call(__func__) != cudaSuccess) return failure
+// The same of what gives the current device a context, where it has none.
+#define BEGIN_WORK \
+    BEGIN_CALL;    \
+    devices[current].active = true
 
 // --- what tests ask of the stand-in
 
-// From now on the n-th call fails; 0: none does.
-EXPORTED void ptxrun_fail_at(u64 n, int error) {
+// From now on the n-th call fails, of all or, from 0 on, of those for which that device is the current one; 0: none
+// does.
+EXPORTED void ptxrun_fail_at(u64 n, int error, int device) {
     const Lock lock(mutex);
     calls = 0;
     failing_call = n;
+    failing_device = device;
     failure = cudaError_t(error);
 }
 EXPORTED u64 ptxrun_calls() { return calls; }
@@ -273,12 +317,16 @@ EXPORTED u64 ptxrun_pending_downloads() {
         for (const Work& work : s.work) n += work.writes_host;
     return n;
 }
-// Bytes of the device that are taken when all work is done.
+// Bytes of the devices that are taken when all work is done.
 EXPORTED u64 ptxrun_allocated() {
     const Lock lock(mutex);
     run_all();
-    return allocated_bytes();
+    u64 bytes = 0;
+    for (int d = 0; d < device_count; ++d) bytes += allocated_bytes(u32(d));
+    return bytes;
 }
+// Whether the device has a context.
+EXPORTED bool ptxrun_active(int device) { return devices[device].active; }
 
 // --- what nvcc's host code calls
 
@@ -314,19 +362,25 @@ NOT_HERE(__cudaRegisterVar)
 
 API cudaGetDeviceCount(int* count) {
     BEGIN_CALL;
-    *count = 1;
+    *count = device_count;
     return cudaSuccess;
 }
 API cudaGetDevice(int* device) {
     BEGIN_CALL;
-    *device = 0;
+    *device = current;
     return cudaSuccess;
 }
-API cudaSetDevice(int device) { return device == 0 ? cudaSuccess : result(cudaErrorInvalidDevice); }
+API cudaSetDevice(int device) {
+    const Lock lock(mutex);
+    if (!exists(device)) return result(cudaErrorInvalidDevice);
+    current = device;
+    devices[device].active = true;
+    return cudaSuccess;
+}
 API cudaDeviceGetAttribute(int* value, cudaDeviceAttr name, int device) {
     BEGIN_CALL;
-    if (device != 0) return result(cudaErrorInvalidDevice);
-    *value = attribute(name);
+    if (!exists(device)) return result(cudaErrorInvalidDevice);
+    *value = attribute(name, device);
     return cudaSuccess;
 }
 API cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
@@ -341,10 +395,11 @@ API cudaDriverGetVersion(int* version) {
     *version = CUDART_VERSION;
     return cudaSuccess;
 }
-API cudaGetDriverEntryPointByVersion(const char*, void** found, unsigned, unsigned long long,
+API cudaGetDriverEntryPointByVersion(const char* name, void** found, unsigned, unsigned long long,
                                      cudaDriverEntryPointQueryResult* status) {
-    *found = nullptr;
-    *status = cudaDriverEntryPointSymbolNotFound;
+    const bool here = std::strcmp(name, "cuDevicePrimaryCtxGetState") == 0;
+    *found = here ? reinterpret_cast<void*>(&context_state) : nullptr;
+    *status = here ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
     return cudaSuccess;
 }
 API cudaGetLastError() {
@@ -355,10 +410,11 @@ API cudaGetLastError() {
 EXPORTED const char* CUDARTAPI cudaGetErrorString(cudaError_t error) {
     switch (error) {
         case cudaErrorMemoryAllocation: return "out of memory";
-        case cudaErrorIllegalAddress: return fault.c_str();
+        case cudaErrorIllegalAddress: return devices[current].fault.c_str();
         case cudaErrorInvalidDevice: return "invalid device ordinal";
         case cudaErrorInvalidConfiguration: return "invalid configuration argument";
         case cudaErrorInvalidValue: return "invalid argument";
+        case cudaErrorInvalidResourceHandle: return "invalid resource handle";
         case cudaErrorLaunchFailure: return "unspecified launch failure";
         default: return "another error";
     }
@@ -370,10 +426,10 @@ EXPORTED const char* CUDARTAPI cudaGetErrorName(cudaError_t error) {
 }
 
 API cudaMalloc(void** memory, size_t bytes) {
-    BEGIN_CALL;
+    BEGIN_WORK;
     run_all();
     if (state() != cudaSuccess) return state();
-    *memory = allocate(bytes);
+    *memory = allocate(bytes, u32(current));
     return *memory != nullptr ? cudaSuccess : result(cudaErrorMemoryAllocation);
 }
 API cudaFree(void* memory) {
@@ -382,35 +438,37 @@ API cudaFree(void* memory) {
     if (memory != nullptr && !release(memory)) return result(cudaErrorInvalidValue);
     return state();
 }
-API cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps*) {
+API cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps* properties) {
     BEGIN_CALL;
+    if (!exists(properties->location.id) || !has_pools(properties->location.id)) return result(cudaErrorInvalidValue);
     ++pools;
-    *pool = reinterpret_cast<cudaMemPool_t>(new char);
+    *pool = reinterpret_cast<cudaMemPool_t>(new u32(u32(properties->location.id)));  // the device
     return cudaSuccess;
 }
 API cudaMemPoolDestroy(cudaMemPool_t pool) {
     --pools;
-    delete reinterpret_cast<char*>(pool);
+    delete reinterpret_cast<u32*>(pool);
     return cudaSuccess;
 }
 API cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) {
     BEGIN_CALL;
     return cudaSuccess;
 }
-API cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr name, void* value) {
+API cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr name, void* value) {
     BEGIN_CALL;
     if (name != cudaMemPoolAttrReservedMemCurrent && name != cudaMemPoolAttrUsedMemCurrent)
         return result(cudaErrorInvalidValue);
-    *static_cast<u64*>(value) = allocated_bytes();
+    *static_cast<u64*>(value) = allocated_bytes(*reinterpret_cast<u32*>(pool));
     return cudaSuccess;
 }
-API cudaMallocFromPoolAsync(void** memory, size_t bytes, cudaMemPool_t, cudaStream_t) {
-    BEGIN_CALL;
+API cudaMallocFromPoolAsync(void** memory, size_t bytes, cudaMemPool_t pool, cudaStream_t) {
+    BEGIN_WORK;
     if (state() != cudaSuccess) return state();
-    *memory = allocate(bytes);
+    const u32 device = *reinterpret_cast<u32*>(pool);
+    *memory = allocate(bytes, device);
     if (*memory == nullptr) {  // what is to be freed is
         run_all();
-        *memory = allocate(bytes);
+        *memory = allocate(bytes, device);
     }
     return *memory != nullptr ? cudaSuccess : result(cudaErrorMemoryAllocation);
 }
@@ -421,50 +479,51 @@ API cudaFreeAsync(void* memory, cudaStream_t stream) {
     });
 }
 API cudaMemGetInfo(size_t* free, size_t* total) {
-    BEGIN_CALL;
+    BEGIN_WORK;
     *total = memory_size();
-    *free = *total - allocated_bytes();
+    *free = *total - allocated_bytes(u32(current));
     return state();
 }
 API cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
-    BEGIN_CALL;
+    BEGIN_WORK;
     return enqueue_copy(to, 0, from, 0, bytes, 1, kind, stream);
 }
 API cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height,
                       cudaMemcpyKind kind, cudaStream_t stream) {
-    BEGIN_CALL;
+    BEGIN_WORK;
     if (width > to_pitch || width > from_pitch) return result(cudaErrorInvalidPitchValue);
     return enqueue_copy(to, to_pitch, from, from_pitch, width, height, kind, stream);
 }
 
 API cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
-    BEGIN_CALL;
+    BEGIN_WORK;
     *stream = reinterpret_cast<cudaStream_t>(new char[16]);
     streams[*stream].blocking = flags == cudaStreamDefault;
+    streams[*stream].device = current;
     return cudaSuccess;
 }
 API cudaStreamSynchronize(cudaStream_t stream) {
-    BEGIN_CALL;
+    BEGIN_WORK;
     const void* const key = stream_key(stream);
     run_stream(key, streams[key].enqueued);
     return state();
 }
 API cudaDeviceSynchronize() {
     const Lock lock(mutex);
-    run_all();
+    run_current();
     return state();
 }
 API cudaStreamQuery(cudaStream_t stream) {
-    BEGIN_CALL;
+    BEGIN_WORK;
     Stream& s = streams[stream_key(stream)];
     if (!s.work.empty()) run_one(s);
     if (state() != cudaSuccess) return state();
     return s.work.empty() ? cudaSuccess : cudaErrorNotReady;
 }
 API cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-    BEGIN_CALL;
+    BEGIN_WORK;
     ++events;
-    *event = reinterpret_cast<cudaEvent_t>(new Event);
+    *event = reinterpret_cast<cudaEvent_t>(new Event{current});
     return cudaSuccess;
 }
 API cudaEventDestroy(cudaEvent_t event) {
@@ -473,15 +532,17 @@ API cudaEventDestroy(cudaEvent_t event) {
     return cudaSuccess;
 }
 API cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-    BEGIN_CALL;
+    BEGIN_WORK;
     Event& e = *reinterpret_cast<Event*>(event);
-    e.stream = stream_key(stream);
-    if (e.stream == nullptr) enqueue(nullptr, {});  // after the blocking streams
-    e.number = streams[e.stream].enqueued;
+    const void* const key = stream_key(stream);
+    if (streams[key].device != e.device) return result(cudaErrorInvalidResourceHandle);
+    e.stream = key;
+    if (is_legacy(key)) enqueue(stream, {});  // after the blocking streams
+    e.number = streams[key].enqueued;
     return state();
 }
 API cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-    BEGIN_CALL;
+    BEGIN_WORK;
     const Event& e = *reinterpret_cast<Event*>(event);
     if (e.number > 0) await(streams[stream_key(stream)], e.stream, e.number);
     return state();
@@ -489,23 +550,24 @@ API cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
 API cudaPointerGetAttributes(cudaPointerAttributes* a, const void* address) {
     BEGIN_CALL;
     std::memset(a, 0, sizeof *a);
-    const bool mine = owns(address);
-    a->type = mine ? cudaMemoryTypeDevice : cudaMemoryTypeUnregistered;
-    a->device = mine ? 0 : -1;
+    a->device = device_of(address);
+    a->type = a->device >= 0 ? cudaMemoryTypeDevice : cudaMemoryTypeUnregistered;
     return cudaSuccess;
 }
 
 API cudaFuncSetAttribute(const void* function, cudaFuncAttribute name, int value) {
-    BEGIN_CALL;
+    BEGIN_WORK;
     if (name != cudaFuncAttributeMaxDynamicSharedMemorySize) give_up("a function attribute is not here");
     Function& f = functions.at(function);
     if (value < 0 || value + int(f.kernel->static_shared) > shared_limit()) return result(cudaErrorInvalidValue);
-    f.most_dynamic = value;
+    f.most_dynamic[current] = value;
     return state();
 }
 API cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** arguments, size_t shared,
                      cudaStream_t stream) {
-    BEGIN_CALL;
+    BEGIN_WORK;
+    const int device = streams[stream_key(stream)].device;
+    if (device != current) return result(cudaErrorInvalidResourceHandle);
     const Function& f = functions.at(function);
     const KernelEntry& kernel = *f.kernel;
     const bool flat = grid.y == 1 && grid.z == 1 && block.y == 1 && block.z == 1;
@@ -513,11 +575,11 @@ API cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** argumen
         return result(cudaErrorInvalidConfiguration);
     // Unasked, what the kernel declares counts too.
     const int unasked = default_shared - int(kernel.static_shared);
-    if (shared > u64(std::max(f.most_dynamic, unasked))) return result(cudaErrorInvalidValue);
+    if (shared > u64(std::max(f.most_dynamic[device], unasked))) return result(cudaErrorInvalidValue);
     const u8* const from = static_cast<const u8*>(arguments[0]);
     const std::vector<u8> parameters(from, from + kernel.parameter_bytes);
     return enqueue(stream, [=, &kernel] {
-        const std::string wrong = launch(kernel, grid.x, block.x, u32(shared), parameters.data());
+        const std::string wrong = launch(kernel, grid.x, block.x, u32(shared), parameters.data(), u32(device));
         if (!wrong.empty()) lose_device(wrong);
     });
 }

@@ -126,8 +126,10 @@ void touch(Touched& t, bool write, bool global, int line) {
 u8 *arena, *initialised;  // one byte of `initialised` for 4 of the arena
 Touched* touched;
 Touched shared_touched[most_shared / 4];
-std::map<u64, u64> allocations;  // offset -> bytes
-u64 in_use = 0;
+std::map<u64, u64> allocations;  // offset -> bytes; the devices' memories follow one another
+u64 in_use[most_devices];        // bytes
+u64 arena_bytes;
+u64 memory_begin;                  // of the device that runs the launch
 u64 last_begin = 1, last_end = 0;  // of the allocation that was used last
 
 u8* reserve(u64 bytes) {
@@ -166,6 +168,7 @@ u8* access_shared(u64 offset, u32 size, bool write, int line) {
 }
 
 u8* access_global(u64 offset, u32 size, bool write, int line) {
+    if (offset < memory_begin || offset >= memory_begin + config.memory) fail("ANOTHER DEVICE's memory", line);
     if (!find(offset, size)) fail(write ? "OUT OF BOUNDS global write" : "OUT OF BOUNDS global read", line);
     for (u64 i = offset / 4; i <= (offset + size - 1) / 4; ++i) {
         if (!write && !initialised[i]) fail("UNINITIALISED global read", line);
@@ -185,7 +188,7 @@ u8* access(u64 address, u32 size, int space, bool write, int line) {
     if (space == in_generic && within(address, size, env.shared, env.shared_size))
         return access_shared(address - u64(env.shared), size, write, line);
     const u64 offset = address - u64(arena);
-    if (space != in_param && offset < config.memory) return access_global(offset, size, write, line);
+    if (space != in_param && offset < arena_bytes) return access_global(offset, size, write, line);
     u8* const at = reinterpret_cast<u8*>(address);
     if (space != in_global && !write && within(address, size, parameters, kernel->parameter_bytes)) return at;
     // What a function's caller passes.
@@ -399,9 +402,10 @@ void run_block(u32 threads) {
 
 void start(const Config& how, Env** env_of_library) {
     config = how;
-    arena = reserve(config.memory);
-    initialised = reserve(config.memory / 4);
-    touched = reinterpret_cast<Touched*>(reserve(config.memory / 4 * sizeof(Touched)));
+    arena_bytes = config.memory * config.devices;
+    arena = reserve(arena_bytes);
+    initialised = reserve(arena_bytes / 4);
+    touched = reinterpret_cast<Touched*>(reserve(arena_bytes / 4 * sizeof(Touched)));
     stacks = reserve(most_threads * stack_bytes);
     shared_memory = reserve(most_shared);
     env.access = access;
@@ -415,17 +419,19 @@ void start(const Config& how, Env** env_of_library) {
     *env_of_library = &env;
 }
 
-void* allocate(u64 bytes) {
+void* allocate(u64 bytes, u32 device) {
     // First fit, with gaps, so that what runs past an end is seen.
     const u64 need = (bytes + alignment - 1) / alignment * alignment;
-    u64 at = gap;
-    for (const auto& [begin, size] : allocations) {
+    const u64 first = device * config.memory, end = first + config.memory;
+    u64 at = first + gap;
+    for (auto next = allocations.lower_bound(first); next != allocations.end(); ++next) {
+        const auto [begin, size] = *next;
         if (begin >= at + need + gap) break;
         at = (begin + size + alignment - 1) / alignment * alignment + gap;
     }
-    if (need > config.memory || at + need + gap > config.memory) return nullptr;
+    if (need > config.memory || at + need + gap > end) return nullptr;
     allocations[at] = bytes;
-    in_use += bytes;
+    in_use[device] += bytes;
     std::memset(arena + at, 0xff, std::min<u64>(bytes, 64 << 20));
     std::memset(initialised + at / 4, 0, (bytes + 3) / 4);
     return arena + at;
@@ -434,32 +440,36 @@ void* allocate(u64 bytes) {
 bool release(void* memory) {
     const auto found = allocations.find(offset_of(memory));
     if (found == allocations.end()) return false;
-    in_use -= found->second;
+    in_use[found->first / config.memory] -= found->second;
     last_begin = 1, last_end = 0;
     allocations.erase(found);
     return true;
 }
 
 u64 memory_size() { return config.memory; }
-u64 allocated_bytes() { return in_use; }
-bool owns(const void* address) { return offset_of(address) < config.memory && find(offset_of(address), 1); }
+u64 allocated_bytes(u32 device) { return in_use[device]; }
+int device_of(const void* address) {
+    const u64 offset = offset_of(address);
+    return offset < arena_bytes && find(offset, 1) ? int(offset / config.memory) : -1;
+}
 
 std::string host_writes(void* address, u64 bytes) {
     const u64 offset = offset_of(address);
-    if (offset >= config.memory || (bytes > 0 && !find(offset, bytes))) return "OUT OF BOUNDS copy";
+    if (offset >= arena_bytes || (bytes > 0 && !find(offset, bytes))) return "OUT OF BOUNDS copy";
     std::memset(initialised + offset / 4, 1, (offset % 4 + bytes + 3) / 4);
     return "";
 }
 
 std::string host_reads(const void* address, u64 bytes) {
     const u64 offset = offset_of(address);
-    if (offset >= config.memory || (bytes > 0 && !find(offset, bytes))) return "OUT OF BOUNDS copy";
+    if (offset >= arena_bytes || (bytes > 0 && !find(offset, bytes))) return "OUT OF BOUNDS copy";
     for (u64 i = offset / 4; i < (offset + bytes + 3) / 4; ++i)
         if (!initialised[i]) return "UNINITIALISED memory is copied to the host";
     return "";
 }
 
-std::string launch(const KernelEntry& which, u32 blocks, u32 threads, u32 dynamic_shared, const void* arguments) {
+std::string launch(const KernelEntry& which, u32 blocks, u32 threads, u32 dynamic_shared, const void* arguments,
+                   u32 device) {
     alignas(64) static u8 copy[4096];
     kernel = &which;
     env.ntid = threads;
@@ -470,6 +480,7 @@ std::string launch(const KernelEntry& which, u32 blocks, u32 threads, u32 dynami
     if (phase > 0xf0000000u) return "the numbers of phases have run out";
     std::memcpy(copy, arguments, which.parameter_bytes);
     parameters = copy;
+    memory_begin = device * config.memory;
     const unsigned mode = _mm_getcsr();
     _mm_setcsr(0x1f80);  // round to nearest, keep subnormals, no traps
     launch_phase = phase + 1;

@@ -17,13 +17,15 @@ from core_cases import COSINE, problem_pair, run
 from test_cuda_data import core, make
 
 RUNTIME = ctypes.CDLL(_core.__file__)
-RUNTIME.ptxrun_fail_at.argtypes = [ctypes.c_uint64, ctypes.c_int]
+RUNTIME.ptxrun_fail_at.argtypes = [ctypes.c_uint64, ctypes.c_int, ctypes.c_int]
 RUNTIME.ptxrun_failed.restype = ctypes.c_char_p
 for name in ("calls", "events", "pools", "pending_downloads", "allocated"):
     getattr(RUNTIME, f"ptxrun_{name}").restype = ctypes.c_uint64
 LAUNCH_FAILURE, OUT_OF_MEMORY = 719, 2
 ERRORS = {LAUNCH_FAILURE: "unspecified launch failure", OUT_OF_MEMORY: "out of memory"}
 STREAM = 2
+ANY_DEVICE = -1
+WITHOUT_POOLS = 2
 
 
 def in_groups() -> tuple[Any, dict[str, Any]]:
@@ -45,30 +47,32 @@ def on_data() -> tuple[Any, dict[str, Any]]:
     return core(problem), size
 
 
-def on_gpu(problem: Any, size: dict[str, Any]) -> Any:
+def on_gpu(problem: Any, size: dict[str, Any], number: int) -> Any:
     size = dict(size)
-    device = _core.open_cuda_device(0, STREAM, most_memory=size.pop("memory", 0))
+    device = _core.open_cuda_device(number, STREAM, most_memory=size.pop("memory", 0))
     device.follow(1)  # what an array's owner has enqueued
     return run(problem, [COSINE], device=device, **size)[0]
 
 
 @pytest.mark.parametrize("error", ERRORS)
-@pytest.mark.parametrize("case", [in_groups, in_shared_memory, on_data])
-def test_every_call_may_fail(case: Any, error: int) -> None:
+@pytest.mark.parametrize(
+    ("case", "number"), [(in_groups, 0), (in_shared_memory, 0), (on_data, 0), (in_groups, WITHOUT_POOLS)]
+)
+def test_every_call_may_fail(case: Any, number: int, error: int) -> None:
     problem, size = case()
     of_cpu = {name: value for name, value in size.items() if not name.endswith(("_per_launch", "memory"))}
     expected = run(problem, [COSINE], device=None, **of_cpu)[0]
-    RUNTIME.ptxrun_fail_at(0, 0)
-    np.testing.assert_array_equal(on_gpu(problem, size), expected)
+    RUNTIME.ptxrun_fail_at(0, 0, ANY_DEVICE)
+    np.testing.assert_array_equal(on_gpu(problem, size, number), expected)
     uses = RUNTIME.ptxrun_calls()
     failed = set()
     taken, pools = RUNTIME.ptxrun_allocated(), RUNTIME.ptxrun_pools()
     assert uses > 30
     for n in range(1, uses + 1):
-        RUNTIME.ptxrun_fail_at(n, error)
+        RUNTIME.ptxrun_fail_at(n, error, ANY_DEVICE)
         text = ERRORS[error]
         try:  # no error: while cleaning up, where nobody is left to be told
-            np.testing.assert_array_equal(on_gpu(problem, size), expected)
+            np.testing.assert_array_equal(on_gpu(problem, size, number), expected)
         except (RuntimeError, MemoryError) as raised:
             failed.add(RUNTIME.ptxrun_failed())
             text = str(raised)
@@ -76,10 +80,43 @@ def test_every_call_may_fail(case: Any, error: int) -> None:
         assert RUNTIME.ptxrun_pending_downloads() == 0, f"call {n}, {RUNTIME.ptxrun_failed()}"
         assert RUNTIME.ptxrun_events() == 0
         assert RUNTIME.ptxrun_pools() == pools
-        RUNTIME.ptxrun_fail_at(0, 0)
-        np.testing.assert_array_equal(on_gpu(problem, size), expected)
+        RUNTIME.ptxrun_fail_at(0, 0, ANY_DEVICE)
+        np.testing.assert_array_equal(on_gpu(problem, size, number), expected)
         # Where the device cannot even be asked for, on the way to letting go of memory, that memory is lost.
         if RUNTIME.ptxrun_failed() == b"cudaGetDevice":
             taken = RUNTIME.ptxrun_allocated()
         assert RUNTIME.ptxrun_allocated() == taken, f"call {n}, {RUNTIME.ptxrun_failed()}"
-    assert {b"cudaMallocFromPoolAsync", b"cudaMemcpyAsync", b"cudaLaunchKernel", b"cudaStreamSynchronize"} <= failed
+    allocating = b"cudaMalloc" if number == WITHOUT_POOLS else b"cudaMallocFromPoolAsync"
+    assert {allocating, b"cudaMemcpyAsync", b"cudaLaunchKernel", b"cudaStreamSynchronize"} <= failed
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_every_call_of_one_of_several_devices_may_fail(error: int) -> None:
+    """The error names the device, and all are ready for the next call."""
+    problem, size = problem_pair("quadratic", "rademacher", "box", 1)[0], {"replicates": 1030, "horizon": 2}
+    expected = run(problem, [COSINE], **size)[0]
+    devices = tuple(_core.open_cuda_device(number, STREAM) for number in (WITHOUT_POOLS, 1))
+
+    def call() -> Any:
+        return run(problem, [COSINE], device=devices, **size)[0]
+
+    for number in (1, WITHOUT_POOLS):
+        RUNTIME.ptxrun_fail_at(0, 0, number)
+        np.testing.assert_array_equal(call(), expected)
+        uses, taken = RUNTIME.ptxrun_calls(), RUNTIME.ptxrun_allocated()
+        assert uses > 10
+        for n in range(1, uses + 1):
+            RUNTIME.ptxrun_fail_at(n, error, number)
+            text = f"device {number}: CUDA: {ERRORS[error]}"
+            try:
+                np.testing.assert_array_equal(call(), expected)
+            except (RuntimeError, MemoryError) as raised:
+                text = str(raised)
+            assert text.startswith(f"device {number}: CUDA"), f"call {n}, {RUNTIME.ptxrun_failed()}: {text}"
+            assert ERRORS[error] in text
+            assert RUNTIME.ptxrun_pending_downloads() == 0
+            RUNTIME.ptxrun_fail_at(0, 0, ANY_DEVICE)
+            np.testing.assert_array_equal(call(), expected)
+            if RUNTIME.ptxrun_failed() == b"cudaGetDevice":
+                taken = RUNTIME.ptxrun_allocated()
+            assert RUNTIME.ptxrun_allocated() == taken, f"call {n}, {RUNTIME.ptxrun_failed()}"
