@@ -23,6 +23,7 @@ def plain_math(monkeypatch):
         ("h(u) = (1 - u)^p", "h ( u ) = ( 1 - u )^{p}"),
         ("rho^(1 / (2 p + 1)) <= sqrt(2 pi)", r"\rho^{1 / ( 2 p + 1 )} \le \sqrt{2 \pi}"),
         ("f(x) - f* ~ x_{t+1}", r"f ( x ) - f^{*} \sim x_{t + 1}"),
+        ("base_lr h(t / T) for t", r"\text{base_lr} \, h ( t / T ) \text{ for } t"),
         ("x^-alpha, base_lr * h_t", r"x^{-\alpha} , \text{base_lr} \cdot h_{t}"),
     ],
 )

@@ -35,6 +35,17 @@ def latex(plain: str) -> str:
     return _Reader(tokens).until("")
 
 
+def _factors(left: str, right: str) -> bool:
+    """Whether two parts are factors of a product, one of them a word."""
+    both = (left, right)
+    if any(
+        not (part[0].isalnum() or part[0] == "\\") or part in _SIGNS.values() or part.startswith(r"\text{ ")
+        for part in both
+    ):
+        return False
+    return any(part.startswith((r"\mathrm", r"\operatorname", r"\text{")) for part in both)
+
+
 class _Reader:
     def __init__(self, tokens: list[tuple[str, str]]) -> None:
         self._tokens, self._place = tokens, 0
@@ -57,7 +68,10 @@ class _Reader:
             elif token[0] == "star" and parts:
                 parts[-1] += "^{*}"
             else:
-                parts.append(self._one(*token))
+                one = self._one(*token)
+                if parts and _factors(parts[-1], one):
+                    parts.append(r"\,")  # which single letters do not need
+                parts.append(one)
         return " ".join(parts)
 
     def _group(self) -> str:
