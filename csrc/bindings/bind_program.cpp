@@ -187,10 +187,11 @@ std::shared_ptr<Program> make_program(std::int64_t dimension, std::int64_t regis
     return p;
 }
 
-std::shared_ptr<MachineCodeHandle> make_machine_code(std::uintptr_t address, std::int64_t lanes, py::object owner) {
-    require(address != 0 && lanes >= 1, "address, lanes: must be of a function");
+std::shared_ptr<MachineCodeHandle> make_machine_code(std::uintptr_t address, std::int64_t lanes, std::int64_t scratch,
+                                                     py::object owner) {
+    require(address != 0 && lanes >= 1 && scratch >= 0, "address, lanes, scratch: must be of a function");
     const auto take_steps = reinterpret_cast<void (*)(const StepArguments*)>(address);
-    return std::make_shared<MachineCodeHandle>(MachineCodeHandle{{take_steps, lanes}, std::move(owner)});
+    return std::make_shared<MachineCodeHandle>(MachineCodeHandle{{take_steps, lanes, scratch}, std::move(owner)});
 }
 
 }  // namespace
@@ -226,7 +227,8 @@ void bind_program(py::module_& m) {
              py::arg("value"), py::arg("gradient_result"), py::arg("value_result"),
              py::arg("own_results") = std::vector<std::vector<std::int64_t>>());
     py::class_<MachineCodeHandle, std::shared_ptr<MachineCodeHandle>>(m, "MachineCode")
-        .def(py::init(&make_machine_code), py::kw_only(), py::arg("address"), py::arg("lanes"), py::arg("owner"));
+        .def(py::init(&make_machine_code), py::kw_only(), py::arg("address"), py::arg("lanes"), py::arg("scratch"),
+             py::arg("owner"));
 }
 
 }  // namespace anneal_sgd::bindings

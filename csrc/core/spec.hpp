@@ -123,9 +123,11 @@ struct StepArguments {
     void *x, *low, *sum;    // Real: [coordinate, trajectory]; no sum where the last iterate is what is recorded
     const void* draws;      // Real: [draw, step, trajectory], draws `draws_apart` elements apart
     const void* registers;  // Real: [register, trajectory], of which constants, parameters and the prologue's are read
+    const void* numbers;    // Real: of the program
     const void *lower, *upper;  // Real: [coordinate], of the box
     const void* radius;         // Real: that of the ball, and its square
     const void* minus_lr;       // Real: [step]
+    void* scratch;              // Real: [MachineCode::scratch]
     std::int64_t steps, row, draws_apart;
 };
 
@@ -134,7 +136,7 @@ struct StepArguments {
 // iterate needs them.
 struct MachineCode {
     void (*take_steps)(const StepArguments*);  // null: there is none
-    std::int64_t lanes;
+    std::int64_t lanes, scratch;
 };
 
 struct ProblemSpec {

@@ -33,6 +33,7 @@ struct ProgramBuffers {
     BitsReal* bits;                       // of one coordinate's call
     Real *numbers, *lower, *upper;        // of the program; of the box of the config at hand
     Real* recorded;                       // [metric, replicate]
+    Real* scratch;                        // of machine code
 
     ProgramBuffers(const EnsembleSpec& e, const Task& task, Arena& arena) {
         const ProgramSpec& program = *e.problems.program;
@@ -64,6 +65,7 @@ struct ProgramBuffers {
         lower = arena.take<Real>(dimension);
         upper = arena.take<Real>(dimension);
         recorded = arena.take<Real>(e.metric_count * padded);
+        scratch = arena.take<Real>(e.machine_code.scratch);
     }
 
     std::int64_t offset(std::int64_t config, std::int64_t coordinate) const {
@@ -262,18 +264,13 @@ private:
     void run_machine_code(std::int64_t c, int j, int steps, int first_row) const {
         const double radius = e.problems.radius.data[configs.problem(c) * e.problems.radius.stride];
         const Real ball[] = {Real(radius), Real(radius * radius)};
-        const StepArguments arguments{b.registers,
-                                      b.low_now,
-                                      b.sum_now,
-                                      b.draws + std::int64_t(first_row) * b.row,
-                                      b.registers,
-                                      b.lower,
-                                      b.upper,
-                                      ball,
-                                      rates.minus_lr + c * segment_steps + j,
-                                      steps,
-                                      b.row,
-                                      std::int64_t(b.steps) * b.row};
+        const StepArguments arguments{b.registers, b.low_now,
+                                      b.sum_now,   b.draws + std::int64_t(first_row) * b.row,
+                                      b.registers, b.numbers,
+                                      b.lower,     b.upper,
+                                      ball,        rates.minus_lr + c * segment_steps + j,
+                                      b.scratch,   steps,
+                                      b.row,       std::int64_t(b.steps) * b.row};
         e.machine_code.take_steps(&arguments);
     }
 

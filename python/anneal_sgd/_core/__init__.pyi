@@ -149,7 +149,7 @@ class MachineCode:
     without where that is the last; a device does not use it. `owner`, which keeps it in memory, lives as long as this.
     """
 
-    def __init__(self, *, address: int, lanes: int, owner: object) -> None: ...
+    def __init__(self, *, address: int, lanes: int, scratch: int, owner: object) -> None: ...
 
 class Problems:
     """Separable problems of one kind and dimension, networks on data, or problems that are a program."""

@@ -37,6 +37,8 @@ class Placed(NamedTuple):
 
     program: _core.Program
     views: dict[int, View]
+    numbers: dict[int, int]
+    """By node: the first of a matrix's numbers."""
 
 
 def lowered(program: Program) -> _core.Program:
@@ -62,6 +64,7 @@ class _Lowering:
         self.numbers: list[FloatArray] = []
         self.constants: list[FloatArray] = []
         self.draws: list[tuple[int, int, int, int]] = []
+        self.matrices: dict[int, int] = {}
         self.registers = program.dimension
         self._place_leaves()
 
@@ -135,7 +138,7 @@ class _Lowering:
             value_result=value,
             own_results=own,
         )
-        return Placed(program, fixed_views)
+        return Placed(program, fixed_views, self.matrices)
 
     def _is_point_in_another_order(self, view: View) -> bool:
         """A step would overwrite numbers of such a gradient before it has used them."""
@@ -203,7 +206,7 @@ class _Lowering:
             count = self.size[node.operands[0]]
         elif node.op == "matvec":
             count = self.size[node.operands[0]]
-            first = self._number(node.attribute.array.reshape(-1))
+            first = self.matrices[i] = self._number(node.attribute.array.reshape(-1))
         elif node.op == "embed":
             first, step, _ = node.attribute
             count = self.size[node.operands[0]]

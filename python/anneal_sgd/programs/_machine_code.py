@@ -6,13 +6,12 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 from typing import Any
 
 from .. import _core, runtime
 from .._extras import need
 from ._ir import Program
-from ._lower import placed
-from ._step_code import StepCode, operations, step_code
 
 _KEPT = 256  # programs of which something is known
 _PAYS = 1e9  # operations on numbers: the interpreter takes some 0.1 to 0.2 s longer for them, to compile about as long
@@ -26,11 +25,11 @@ _FEATURES = {
 class _Known:
     """Of a program, in one dtype and so on."""
 
-    operations: int | None
-    """For one trajectory's step; None where the interpreter is all there is."""
     done: float = 0.0
     """Operations on numbers in this process so far, on each thread."""
+    tried: bool = False
     code: _core.MachineCode | None = None
+    """None before, and of a program that only the interpreter runs."""
 
 
 _known: OrderedDict[tuple[Program, str, str, str, bool], _Known] = OrderedDict()
@@ -51,25 +50,44 @@ def machine_code(
     key = (program, dtype, isa, projection, summing)
     with _lock:
         if key not in _known:
-            _known[key] = _Known(operations(program, isa, summing))
+            _known[key] = _Known()
             if len(_known) > _KEPT:
                 _known.popitem(last=False)
         _known.move_to_end(key)
         known = _known[key]
-        if known.operations is not None and known.code is None:
-            known.done += known.operations * steps
+        if not known.tried:
+            known.done += operations(program) * steps
             if mode == "on" or known.done >= _PAYS:
-                known.code = _compiled(step_code(program, placed(program), dtype, isa, projection, summing), isa)
+                known.tried, known.code = True, _compiled(*key)
         return known.code
 
 
-def _compiled(code: StepCode, isa: str) -> _core.MachineCode:
+def operations(program: Program) -> int:
+    """On numbers, for a step of a trajectory."""
+    total, needed = 4 * program.dimension, {program.output("gradient")}
+    for i in range(len(program.nodes) - 1, -1, -1):
+        node = program.nodes[i]
+        if i in needed and node.operands:
+            needed.update(node.operands)
+            taken = program.nodes[node.operands[0]].shape if node.op == "matvec" or node.shape == () else ()
+            total += prod(node.shape) * prod(taken)
+    return total
+
+
+def _compiled(program: Program, dtype: str, isa: str, projection: str, summing: bool) -> _core.MachineCode | None:
+    from ._step_code import step_code  # what it needs takes long to import
+
+    code = step_code(program, dtype, isa, projection, summing)
+    if code is None:
+        return None
     llvm = _llvm()
     target = llvm.Target.from_default_triple()
     machine = target.create_target_machine(features=_FEATURES[isa], opt=2, jit=True)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(code.text), machine)
     engine.finalize_object()
-    return _core.MachineCode(address=engine.get_function_address("steps"), lanes=code.lanes, owner=engine)
+    return _core.MachineCode(
+        address=engine.get_function_address("steps"), lanes=code.lanes, scratch=code.scratch, owner=engine
+    )
 
 
 @cache

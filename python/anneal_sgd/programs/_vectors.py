@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+REGISTERS = {"avx2": 16, "avx512": 32}
 _WIDTH = {"avx2": 32, "avx512": 64}  # bytes of a vector
 
 
@@ -31,6 +32,13 @@ class Code:
         self.declared: set[str] = set()
         self.block = "entry"
         self._names = 0
+
+    @property
+    def text(self) -> str:
+        """A module whose function is `steps`."""
+        wide = 'attributes #0 = { nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512" }'
+        function = ["define void @steps(ptr %arguments) #0 {", "entry:", *self.lines, "}"]
+        return "\n".join([*sorted(self.declared), *function, wide])
 
     def line(self, text: str) -> None:
         """One more."""

@@ -1,0 +1,144 @@
+"""What all code that takes steps of a program has in common: its arguments, addresses, and what operations are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from . import _vector_functions as functions
+from ._ir import Node, Program
+from ._lower import Placed
+from ._vectors import Code, Real, absolute, fma, max_keep_nan, maximum, min_keep_nan, minimum, root, select_less, sign
+
+ACCUMULATORS = 32  # of a sum: csrc/core/trajectory.hpp
+OF_SEVERAL = ("sum", "sum_product", "max", "min", "first_max", "first_min", "matvec")
+"""Operations that take all numbers of a value for one of theirs."""
+
+_POINTERS = ("x", "low", "sum", "draws", "registers", "numbers", "lower", "upper", "radius", "minus_lr", "scratch")
+_COUNTS = ("steps", "row", "apart")
+
+_OPERATIONS: dict[str, Callable[..., Real]] = {
+    "negative": lambda x: -x,
+    "absolute": absolute,
+    "sign": sign,
+    "sqrt": root,
+    "exp": functions.exponential,
+    "log": functions.logarithm,
+    "sin": functions.sine,
+    "cos": functions.cosine,
+    "tanh": functions.hyperbolic_tangent,
+    "add": lambda x, y: x + y,
+    "subtract": lambda x, y: x - y,
+    "multiply": lambda x, y: x * y,
+    "divide": lambda x, y: x / y,
+    "minimum": minimum,
+    "maximum": maximum,
+    "less": lambda x, y: select_less(x, y, x.code.constant(1.0), x.code.constant(0.0)),
+    "fma": fma,
+    "select": lambda x, y, z: select_less(x.code.constant(0.0), absolute(x), y, z),
+}
+
+
+def applied(node: Node, operands: list[Real]) -> Real:
+    """An operation on number after number."""
+    if node.op == "power":
+        return functions.real_power(operands[0], node.attribute)
+    return _OPERATIONS[node.op](*operands)
+
+
+class Steps(ABC):
+    """A function that takes the steps of a strip: a few vectors of trajectories after another, each all steps."""
+
+    def __init__(self, code: Code, program: Program, placed: Placed, projection: str, summing: bool) -> None:
+        """`summing`: the sum of iterates is kept too."""
+        self.code, self.program, self.placed = code, program, placed
+        self.projection, self.summing = projection, summing
+        self.d = program.dimension
+        self.gradient = program.output("gradient")
+        self.lanes = code.together * code.width
+        self.arguments: dict[str, str] = {}
+        self.radius: list[Real] = []  # and its square
+        self.rows = 0  # of scratch memory
+        self.offset = ""  # bytes to the vectors at hand from the first of a row
+
+    def write(self) -> None:
+        """All of it."""
+        code = self.code
+        for place, name in enumerate((*_POINTERS, *_COUNTS)):
+            kind = "ptr" if name in _POINTERS else "i64"
+            self.arguments[name] = code.named(f"load {kind}, ptr {self.after('%arguments', str(8 * place))}, align 8")
+        self.radius = [code.spread(self.after(self.arguments["radius"], str(k * code.size))) for k in range(2)]
+        self.prepare()
+
+        def of_group(group: str, _: list[Real]) -> list[Real]:
+            self.offset = code.named(f"mul i64 {group}, {self.lanes * code.size}")
+            self.take_group()
+            return []
+
+        code.loop("group", code.named(f"sdiv i64 {self.arguments['row']}, {self.lanes}"), [], of_group)
+        code.line("  ret void")
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """What is the same for all trajectories."""
+
+    @abstractmethod
+    def take_group(self) -> None:
+        """All steps of the vectors at hand."""
+
+    # --- what a step does
+
+    def moved(self, lr: Real, gradient: Real, x: Real, low: Real) -> tuple[Real, Real]:
+        """The number of the point before the projection, and what it could not take of the increment."""
+        y = fma(lr, gradient, low)
+        total = x + y
+        return total, y - (total - x)
+
+    def in_box(self, x: Real, ends: tuple[Real, Real]) -> Real:
+        """Between the ends."""
+        return min_keep_nan(ends[1], max_keep_nan(ends[0], x))
+
+    def ball_factor(self, norm: Real) -> Real:
+        """What brings a point of that squared norm into the ball."""
+        radius, squared = self.radius
+        code = self.code
+        inside = select_less(norm, code.constant(float("inf")), radius / root(norm), code.constant(float("nan")))
+        return select_less(squared, norm, inside, code.constant(1.0))
+
+    def folded(self, sums: list[Real]) -> Real:
+        """The sum of accumulators, of which there are ACCUMULATORS or as many as numbers, in the core's order."""
+        sums = list(sums)
+        w = ACCUMULATORS // 2
+        while w > 0:
+            for k in range(min(w, max(0, len(sums) - w))):
+                sums[k] = sums[k] + sums[k + w]
+            w //= 2
+        return sums[0]
+
+    # --- values
+
+    def is_fixed(self, i: int) -> bool:
+        """Whether steps do not change it."""
+        return i in self.placed.views and not self.placed.views[i].drawn and self.program.nodes[i].op != "point"
+
+    def size(self, i: int) -> int:
+        """How many numbers it has."""
+        return (self.program.nodes[i].shape or (1,))[0]
+
+    # --- addresses
+
+    def after(self, pointer: str, size: str) -> str:
+        """So many bytes on."""
+        return self.code.named(f"getelementptr i8, ptr {pointer}, i64 {size}")
+
+    def element(self, pointer: str, index: str) -> str:
+        """That number of an array."""
+        return self.code.named(f"getelementptr {self.code.real}, ptr {pointer}, i64 {index}")
+
+    def row(self, pointer: str, number: str) -> str:
+        """That row of an array."""
+        return self.element(pointer, self.code.named(f"mul i64 {self.arguments['row']}, {number}"))
+
+    def state(self, name: str, number: str) -> str:
+        """The vectors at hand of a coordinate's x, low or sum."""
+        return self.after(self.row(self.arguments[name], number), self.offset)
