@@ -101,6 +101,32 @@ def test_a_browser_shows_it_without_errors_or_network(page, tmp_path):
     assert drawn.count('class="updatemenu-container"') >= 5  # and has its menu
 
 
+def test_robustness_of_problems_of_ones_own(tmp_path):
+    """A family that is built in, written as a program: the same rows."""
+
+    def own(slope):
+        return problems.Custom(
+            lambda x, slope: slope * np.abs(x[0]), x0=1.0, parameters={"slope": slope}, minimum=0.0,
+            projection=("box", -1.0, 1.0), noise="rademacher", noise_std=1.0,
+        )  # fmt: skip
+
+    def built_in(slope):
+        return problems.AbsoluteValue(
+            slope=slope, x0=1.0, projection=("box", -1.0, 1.0), noise="rademacher", noise_std=1.0
+        )
+
+    slopes, call = 0.02 * 2.0 ** np.arange(5), {"rho": [1.0, 4.0, 16.0, 64.0], "horizon": 300, "replicates": 1024}
+    found = []
+    for make in (own, built_in):
+        campaign = Campaign(ProblemGrid(make, slope=slopes), [schedules.Constant(), schedules.Linear()], **call)
+        found.append(robustness(campaign.run(tmp_path / f"{make.__name__}.db")))
+    assert [row.schedule for row in found[0]] == ["linear", "constant"]
+    for one, other in zip(*found, strict=True):
+        assert one.worst == pytest.approx(other.worst, rel=0.1)  # seeds are of the problem
+        assert one.worst_problem == other.worst_problem
+        assert one.best_rate == pytest.approx(other.best_rate, rel=0.2)
+
+
 def test_a_report_of_little(tmp_path):
     one = Campaign(noisy(slope=0.1), schedules.Linear(), base_lr=0.1, horizon=10, replicates=5).run(tmp_path / "a.db")
     assert "Which schedule" not in write_report(one, tmp_path / "one").read_text()

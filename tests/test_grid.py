@@ -22,6 +22,28 @@ NOISY = problems.AbsoluteValue(slope=0.3, noise="gaussian", noise_std=1.0, proje
 SMALL = {"horizon": 200, "replicates": 64, "base_lr_range": (1e-3, 1.0)}
 
 
+def test_problems_of_ones_own():
+    """A built-in problem written as a program: the same rows; metrics of its own; what cannot be judged by ratios."""
+    custom = problems.Custom(
+        lambda x, a: a * np.sum(np.abs(x)), x0=NOISY.x0, parameters={"a": 0.3}, noise="gaussian", noise_std=1.0,
+        projection=("box", -1.0, 1.0), minimum=0.0,
+    )  # fmt: skip
+    linear = {"schedules": [schedules.Linear()], **SMALL}
+    reports = [grid_robustness(one, **linear) for one in (NOISY, custom)]
+    assert len({json.dumps(json.loads(report.to_json())["rows"]) for report in reports}) == 1
+    built_in = reports[0].rows[0]
+    (scaled,) = grid_robustness(custom, metric={"distance": lambda x: 0.5 * np.linalg.norm(x)}, **linear).rows
+    assert scaled.metric == "distance"
+    assert scaled.best_base_lr == built_in.best_base_lr
+    assert scaled.mean == pytest.approx(np.multiply(built_in.mean, 0.5 / 0.3), rel=1e-6)
+    for metric, message in (
+        ({"a": lambda x: x[0], "b": lambda x: x[0]}, "metric must be one metric, got"),
+        ({"least": lambda x: -np.sum(x**2)}, "metric must not be negative, which has no ratios, got a mean of -"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            grid_robustness(custom, metric=metric, **linear)
+
+
 def test_excess_against_brute_force():
     means = np.random.default_rng(0).uniform(1, 3, (5, 23))
     worst, average = grid._excess(means, np.array([1, 2, 7, 23]))

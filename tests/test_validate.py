@@ -11,10 +11,12 @@ import pytest
 
 from anneal_sgd import experiments, problems, schedules, simulate, theory
 from anneal_sgd.experiments import _families, validate
+from anneal_sgd.experiments._families import FAMILIES, Family
 from anneal_sgd.experiments._regime import critical_step_size, regime
 
 CHEAP = validate._Size(horizon=8000, trajectories=60_000, pilot_replicates=64, horizon_replicates=4096)
 TINY = validate._Size(horizon=1000, trajectories=1, pilot_replicates=32, horizon_replicates=1024)
+LEAST = validate._Size(horizon=300, trajectories=1, pilot_replicates=16, horizon_replicates=128)
 DEGREES = (1, 2, 3, 4)
 
 
@@ -74,28 +76,28 @@ def test_slope_is_least_squares():
 
 def test_windows_stay_in_range():
     for horizon in (1000, 10**6):
-        grid = validate._pilot_grid(horizon)
-        assert grid[-1] == validate.LARGEST_PARAMETER
+        grid = validate._pilot_grid(horizon, 0.5)
+        assert grid[-1] == _families.LARGEST_PARAMETER
         assert grid[0] >= 0.5 / math.sqrt(horizon)
         for peak in (0, 5, grid.size - 1):
-            window = validate._window(-np.abs(np.arange(grid.size) - peak).astype(float), horizon)
+            window = validate._window(-np.abs(np.arange(grid.size) - peak).astype(float), horizon, 0.5)
             assert window.shape == (validate.WINDOW,)
             assert window[0] >= 0.5 / math.sqrt(horizon) * 0.999
-            assert window[-1] <= validate.LARGEST_PARAMETER * 1.001
+            assert window[-1] <= _families.LARGEST_PARAMETER * 1.001
 
 
 def test_families_have_the_stated_noise_and_start():
-    nonsmooth, smooth = _families.problem("nonsmooth", 0.3), _families.problem("smooth-gaussian", 0.3)
+    nonsmooth, smooth = (FAMILIES[name].problem(0.3) for name in ("nonsmooth", "smooth-gaussian"))
     assert nonsmooth.second_moment == pytest.approx(1)
     assert (nonsmooth.noise, smooth.noise) == ("rademacher", "gaussian")
     assert smooth.noise_std.tolist() == [1.0]
-    spread, norm = _families.problem("spread", 0.3), _families.problem("norm", 0.3)
+    spread, norm = (FAMILIES[name].problem(0.3) for name in ("spread", "norm"))
     assert spread.second_moment == pytest.approx(1)
     assert float(norm.value([0.3, -0.4])) == pytest.approx(0.15)
     assert 2 * float(norm.parameters["noise_std"].item()) ** 2 + 0.3**2 == pytest.approx(1)
     for problem in (nonsmooth, smooth, spread, norm):
         assert float(np.linalg.norm(problem.x0)) == pytest.approx(1)
-    assert [_families.gradient_bound(s, 0.75) for s in _families.SETTINGS] == [1.0, 1.25, 1.0, 1.25, 1.0, 1.0]
+    assert [FAMILIES[s].bound_at(0.75) for s in _families.SETTINGS] == [1.0, 1.25, 1.0, 1.25, 1.0, 1.0]
 
 
 def test_spread_slopes_are_one_dimensional_problems():
@@ -197,6 +199,72 @@ def test_the_same_seed_gives_the_same_json(monkeypatch):
     assert parsed["meta"]["seed"] == 7
     assert {"setting", "schedule", "theory", "exponent", "ci_low", "ci_high", "horizon", "rho", "worst_suboptimality",
             "stderr", "worst_parameter", "bound"} <= parsed["rows"][0].keys()  # fmt: skip
+
+
+def powers(a, distance=1.0, gradient_bound=1.0):
+    """a |x|^1.5 on [-1, 1], E g^2 <= 1; its numbers scaled so that D and G are these."""
+    return problems.Custom(
+        lambda x, a, d, g: (g * d * a) * np.abs(x[0] / d) ** 1.5,
+        x0=distance,
+        parameters={"a": a, "d": distance, "g": gradient_bound},
+        minimum=0.0,
+        projection=("box", -distance, distance),
+        noise="rademacher",
+        noise_std=gradient_bound * 0.75,
+    )
+
+
+def test_families_of_ones_own(monkeypatch):
+    """Scaled by powers of two, which changes no step; and a built-in setting, written as a program."""
+    monkeypatch.setitem(validate.PRESETS, "quick", LEAST)
+    one = Family("own", powers, largest=0.25)
+    other = Family("own", lambda a: powers(a, 4.0, 0.5), distance=4.0, gradient_bound=lambda a: 0.5, largest=0.25)
+    call = {"preset": "quick", "schedules": [schedules.Linear()], "seed": 5}
+    a, b = (experiments.validate_rates(settings=[family], **call).rows[0] for family in (one, other))
+    assert np.array_equal(np.multiply(8.0, a.base_lr), b.base_lr)
+    for name in ("worst_suboptimality", "stderr", "bound", "horizon_worst_suboptimality"):
+        assert getattr(b, name) == pytest.approx(np.multiply(2.0, getattr(a, name)), rel=1e-12)
+    assert a.exponent == pytest.approx(b.exponent, rel=1e-12)
+    assert a.setting == b.setting == "own"
+    assert 0 < max(a.worst_parameter) <= 0.25
+
+    def nonsmooth(a):
+        return problems.Custom(
+            lambda x, a: a * np.abs(x[0]), x0=1.0, parameters={"a": a}, minimum=0.0, projection=("box", -1.0, 1.0),
+            noise="rademacher", noise_std=math.sqrt(1.0 - a * a),
+        )  # fmt: skip
+
+    monkeypatch.setitem(FAMILIES, "nonsmooth", Family("nonsmooth", nonsmooth))
+    as_program = experiments.validate_rates(settings=["nonsmooth"], **call)
+    monkeypatch.undo()
+    monkeypatch.setitem(validate.PRESETS, "quick", LEAST)
+    assert as_program.to_json() == experiments.validate_rates(settings=["nonsmooth"], **call).to_json()
+    meta = validate.run_meta(preset="quick", settings=["smooth", other], schedules=None, seed=0)
+    assert meta["settings"] == ["smooth", "own"]
+    assert meta["families"]["own"]["gradient_bound"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": " "}, "name must be a text, got ' '"),
+        ({"problem": 3}, "problem must be a function of the parameter, got 3"),
+        ({"distance": 0.0}, "distance must be"),
+        ({"gradient_bound": -1.0}, "gradient_bound must be"),
+        ({"largest": np.inf}, "largest must be"),
+        ({"name": "smooth"}, r"settings must have names of their own, got \['smooth', 'smooth'\]"),
+        ({"problem": lambda a: problems.Quadratic(a)}, "settings must have positive means, got nan of 'own' at"),
+    ],
+)
+def test_families_that_are_none(arguments, message, monkeypatch):
+    monkeypatch.setitem(validate.PRESETS, "quick", LEAST)
+
+    def run(**arguments):
+        family = Family(**{"name": "own", "problem": powers} | arguments)
+        experiments.validate_rates(preset="quick", settings=["smooth", family], schedules=[schedules.Linear()])
+
+    with pytest.raises(ValueError, match=message):
+        run(**arguments)
 
 
 @pytest.mark.parametrize("seed", range(2))

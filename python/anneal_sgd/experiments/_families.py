@@ -6,11 +6,15 @@ Each is a function of one parameter a > 0, the largest slope or curvature; docs/
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
-from .. import problems
+from .. import _validate, problems
+from .._validate import shown
 
 Setting = Literal["nonsmooth", "smooth", "nonsmooth-gaussian", "smooth-gaussian", "spread", "norm"]
 
@@ -52,16 +56,61 @@ def norm(slope: float) -> problems.Problem:
     )
 
 
-def problem(setting: str, parameter: float) -> problems.Problem:
-    """The problem of a setting at its parameter a."""
-    if setting == "spread":
-        return spread(parameter)
-    if setting == "norm":
-        return norm(parameter)
-    kind, _, gaussian = setting.partition("-")
-    return (nonsmooth if kind == "nonsmooth" else smooth)(parameter, "gaussian" if gaussian else "rademacher")
+@dataclass(frozen=True)
+class Family:
+    """Problems f_a of one's own, 0 < a <= `largest`, of which `validate_rates` takes the worst at every learning rate.
+
+    `problem`: a function of a that returns a problem, of one program, whose minimum is known and whose start is at most
+    `distance` D from a minimiser. `gradient_bound`: G, of which the largest root of E|g|^2 on the set is at most 1 for
+    all a, or a function of a. Both are the user's to state: theory's learning rates are scaled by D / G, the last by
+    that at a = 0, and its bound is of them. `largest`: the worst a is looked for from there down to largest / sqrt(T).
+
+    ValueError: a name that is none or another setting's, a problem that is no function, numbers that are not positive.
+
+    >>> import numpy as np
+    >>> from anneal_sgd import problems
+    >>> def powers(a):
+    ...     return problems.Custom(
+    ...         lambda x, a: a * np.abs(x[0]) ** 1.5, x0=1.0, parameters={"a": a}, minimum=0.0,
+    ...         projection=("box", -1.0, 1.0), noise="rademacher", noise_std=0.6,
+    ...     )
+    >>> Family("powers", powers).problem(0.25).value(1.0).item()  # |f'| <= 1.5 a <= 0.75, so that E g^2 < 1
+    0.25
+    """
+
+    name: str
+    problem: Callable[[float], problems.Problem]
+    distance: float = 1.0
+    gradient_bound: float | Callable[[float], float] = 1.0
+    largest: float = LARGEST_PARAMETER
+
+    def __post_init__(self) -> None:
+        """Check everything."""
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise ValueError(f"name must be a text, got {shown(self.name)}")
+        if not callable(self.problem):
+            raise ValueError(f"problem must be a function of the parameter, got {shown(self.problem)}")
+        for name in ("distance", "largest", *(() if callable(self.gradient_bound) else ("gradient_bound",))):
+            object.__setattr__(self, name, _validate.real(name, getattr(self, name), _validate.POSITIVE))
+
+    def bound_at(self, parameter: float) -> float:
+        """G of the problem at a parameter."""
+        return self.gradient_bound(parameter) if callable(self.gradient_bound) else self.gradient_bound
+
+    @property
+    def unit(self) -> float:
+        """D / G, which learning rates are in."""
+        return self.distance / self.bound_at(0.0)
 
 
-def gradient_bound(setting: str, parameter: float) -> float:
-    """G: the root of the largest E|g|^2 on the set."""
-    return math.hypot(1.0, parameter) if setting.startswith("smooth") else 1.0
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Family("nonsmooth", partial(nonsmooth, noise="rademacher")),
+        Family("smooth", partial(smooth, noise="rademacher"), gradient_bound=partial(math.hypot, 1.0)),
+        Family("nonsmooth-gaussian", partial(nonsmooth, noise="gaussian")),
+        Family("smooth-gaussian", partial(smooth, noise="gaussian"), gradient_bound=partial(math.hypot, 1.0)),
+        Family("spread", spread),
+        Family("norm", norm),
+    )
+}

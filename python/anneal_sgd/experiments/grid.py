@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -186,7 +186,7 @@ def grid_robustness(
     largest_resolution: float = LARGEST_RESOLUTION,
     horizon: int = 5000,
     replicates: int = 128,
-    metric: str | None = None,
+    metric: str | Mapping[str, Any] | None = None,
     tolerance: float = TOLERANCE,
     runs_per_point: Sequence[int] | None = None,
     momentum: float = 0.0,
@@ -207,9 +207,11 @@ def grid_robustness(
         largest_resolution: up to which sub-grids are looked at; the range must span at least as much.
         horizon: steps of a run.
         replicates: runs per learning rate, at least 2.
-        metric: what is minimised, as ``simulate`` names it; of "test_accuracy", one minus it. Default: that of the
-            problem, the suboptimality where a minimum can be known. Where the problem holds rows out (``test``), every
-            row has ``held_out`` ones of test loss and accuracy beside it.
+        metric: what is minimised, as ``simulate`` names it; of "test_accuracy", one minus it; for ``problems.Custom``
+            also one function of one's own, ``{"distance": lambda x: ..}``. Its smallest mean must not be negative: what
+            is lost is relative to it. Default: that of the problem, the suboptimality where a minimum can be known.
+            Where the problem holds rows out (``test``), every row has ``held_out`` ones of test loss and accuracy
+            beside it, unless the metric is one's own.
         tolerance: the relative excess that the answer allows.
         runs_per_point: numbers of runs per learning rate of which the pick is looked at, beside that of all
             replicates; at most half of them. Default: those of 1, 3 and 10 that are. From the same samples.
@@ -268,7 +270,7 @@ def grid_robustness(
             base_lr=grid,
             horizon=horizon,
             replicates=replicates,
-            metric=[meta["metric"], *meta["held_out"]],
+            metric=metric if isinstance(metric, Mapping) else [meta["metric"], *meta["held_out"]],
             momentum=momentum,
             nesterov=nesterov,
             weight_decay=weight_decay,
@@ -297,7 +299,7 @@ def run_meta(
     largest_resolution: float,
     horizon: int,
     replicates: int,
-    metric: str | None,
+    metric: str | Mapping[str, Any] | None,
     tolerance: float,
     runs_per_point: Sequence[int] | None,
     momentum: float,
@@ -311,7 +313,8 @@ def run_meta(
         raise ValueError(f"problem must be a problem, got {_validate.shown(problem)}")
     if not isinstance(schedules, Sequence) or not schedules or not all(isinstance(s, Schedule) for s in schedules):
         raise ValueError(f"schedules must be a sequence of schedules, got {_validate.shown(schedules)}")
-    kept_metric = type(problem)._METRICS[0] if metric is None else metric
+    names = [*metric] if isinstance(metric, Mapping) else [type(problem)._METRICS[0] if metric is None else metric]
+    kept_metric = names[0] if len(names) == 1 else None
     if not isinstance(kept_metric, str):
         raise ValueError(f"metric must be one metric, got {_validate.shown(metric)}")
     repeats = _validate.integer("replicates", replicates, lowest=2, highest=2**32)
@@ -326,7 +329,7 @@ def run_meta(
         "horizon": _validate.integer("horizon", horizon, lowest=1, highest=_validate.LARGEST_UINT32),
         "replicates": repeats,
         "metric": kept_metric,
-        "held_out": held_out if getattr(problem, "test", None) is not None else [],
+        "held_out": held_out if not isinstance(metric, Mapping) and getattr(problem, "test", None) is not None else [],
         "tolerance": _validate.real("tolerance", tolerance, _validate.POSITIVE),
         "runs_per_point": _runs_per_point(runs_per_point, repeats),
         "momentum": _validate.real("momentum", momentum, _validate.NON_NEGATIVE),
@@ -448,6 +451,8 @@ def _row(schedule: Schedule, grid: Floats, samples: Floats, meta: dict[str, Any]
     stderr = np.where(stable, finite.std(axis=1, ddof=1) / math.sqrt(replicates), np.inf)
     if not stable.any():
         raise ValueError(f"base_lr_range must hold learning rates that do not diverge, got none for {schedule.name}")
+    if mean.min() < 0:
+        raise ValueError(f"metric must not be negative, which has no ratios, got a mean of {mean.min():.4g}")
     rng = np.random.default_rng([meta["seed"], *name])
     share = np.full(replicates, 1 / replicates)
     resampled = np.empty((BOOTSTRAPS, grid.size))

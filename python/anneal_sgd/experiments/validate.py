@@ -45,7 +45,7 @@ from .._core import STREAM_VERSION, __version__
 from .._peak import END, WINDOW, peak
 from .._simulate import simulate_quietly
 from ..schedules import Schedule
-from ._families import LARGEST_PARAMETER, SETTINGS, SEVERAL_DIMENSIONS, gradient_bound, problem
+from ._families import FAMILIES, SETTINGS, SEVERAL_DIMENSIONS, Family
 from ._regime import DECADE, FIRST_RHO, FITTED_STEP, GRID_RATIO, Regime, critical_step_size, regime
 
 Preset = Literal["quick", "default", "full"]
@@ -105,7 +105,7 @@ class RateRow:
     move: float  #: exponent over the upper half of the fitted range (in log rho) minus ``exponent``
     move_half: float  #: half its 95 % interval
     horizon: int
-    base_lr: list[float]  #: rho * eta_star
+    base_lr: list[float]  #: rho * eta_star, of a family of one's own times D / G
     rho: list[float]
     fitted: list[bool]  #: whether this rho takes part in the exponent
     worst_suboptimality: list[float]  #: maximum over a of the mean final suboptimality
@@ -185,21 +185,21 @@ def _rounded(value: Any) -> Any:
     return value
 
 
-def _pilot_grid(horizon: int) -> Floats:
-    n = int(math.log(LARGEST_PARAMETER * 2 * math.sqrt(horizon), PILOT_RATIO))
-    return LARGEST_PARAMETER * PILOT_RATIO ** -np.arange(n, -1.0, -1.0)
+def _pilot_grid(horizon: int, largest: float) -> Floats:
+    n = int(math.log(math.sqrt(horizon), PILOT_RATIO))
+    return largest * PILOT_RATIO ** -np.arange(n, -1.0, -1.0)
 
 
-def _window(log_means: Floats, horizon: int) -> Floats:
+def _window(log_means: Floats, horizon: int, largest: float) -> Floats:
     """WINDOW parameters around the maximum that the pilot saw."""
-    grid = _pilot_grid(horizon)
+    grid = _pilot_grid(horizon, largest)
     middle = int(np.clip(log_means.argmax(), END, grid.size - 1 - END))
     _, place = peak(log_means[middle - END : middle + END + 1])
     # Rounded, so that the last bit of a logarithm, which depends on the machine, does not move the window.
     centre = grid[middle] * PILOT_RATIO ** round(float(place), 2)
     window = centre * WINDOW_RATIO ** np.arange(-END, END + 1.0)
-    window *= min(1.0, LARGEST_PARAMETER / window[-1])
-    return np.asarray(window * max(1.0, 0.5 / math.sqrt(horizon) / window[0]))
+    window *= min(1.0, largest / window[-1])
+    return np.asarray(window * max(1.0, largest / math.sqrt(horizon) / window[0]))
 
 
 def _slope(x: Floats, y: Floats) -> Floats:
@@ -214,12 +214,13 @@ def _slope(x: Floats, y: Floats) -> Floats:
 class _Job:
     """The work of one row: learning rates at one horizon for the exponent in rho, and one per horizon for that in T."""
 
-    setting: str
+    setting: str | Family
     schedule: Schedule
     size: _Size
     seed: int
 
     def __post_init__(self) -> None:
+        self.family = FAMILIES[self.setting] if isinstance(self.setting, str) else self.setting
         horizon = self.size.horizon
         self.eta_star = theory.tuned_base_lr(self.schedule, horizon)
         self.regime: Regime = regime(self.schedule, horizon, self.eta_star)
@@ -250,22 +251,25 @@ class _Job:
                 break
             self.horizons.append((shorter, base_lr))
 
+    def pilot_grid(self, horizon: int) -> Floats:
+        return _pilot_grid(horizon, self.family.largest)
+
     def trajectory_steps(self) -> int:
-        pilot = _pilot_grid(self.size.horizon).size * self.size.pilot_replicates * len(self.rho)
+        pilot = self.pilot_grid(self.size.horizon).size * self.size.pilot_replicates * len(self.rho)
         total = self.size.horizon * (pilot + WINDOW * sum(self.replicates))
         for horizon, _ in self.horizons:
-            pilot = _pilot_grid(horizon).size * self.size.pilot_replicates
+            pilot = self.pilot_grid(horizon).size * self.size.pilot_replicates
             total += horizon * (pilot + WINDOW * self.size.horizon_replicates)
         return total
 
     def run(self, threads: int | None, advance: Callable[[float], None]) -> RateRow:
         """``advance`` is called with trajectory-steps done, while they are done."""
-        calls = 0
+        family, name, calls = self.family, self.family.name.encode(), 0
 
         def means(parameters: Floats, base_lr: Floats | float, horizon: int, replicates: int) -> tuple[Floats, Floats]:
             nonlocal calls
             calls += 1
-            key = [self.seed, calls, *self.setting.encode(), *self.schedule.name.encode()]
+            key = [self.seed, calls, *name, *self.schedule.name.encode()]
             done = 0.0
             work = parameters.size * np.size(base_lr) * replicates * horizon
 
@@ -275,9 +279,9 @@ class _Job:
                 done = fraction
 
             result = simulate_quietly(
-                [problem(self.setting, float(a)) for a in parameters],
+                [family.problem(float(a)) for a in parameters],
                 self.schedule,
-                base_lr=base_lr,
+                base_lr=base_lr * family.unit,
                 horizon=horizon,
                 replicates=replicates,
                 seed=int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]),
@@ -286,22 +290,26 @@ class _Job:
                 progress=progress,
             )
             progress(1.0)
-            return np.asarray(result.mean), np.asarray(result.stderr)
+            mean = np.asarray(result.mean)
+            if not (mean > 0).all():
+                a = parameters[int(np.argwhere(~(mean > 0))[0, 0])]
+                raise ValueError(f"settings must have positive means, got {mean.min()} of {family.name!r} at {a:.4g}")
+            return mean, np.asarray(result.stderr)
 
         def measure(horizon: int, base_lrs: Floats, replicates: Sequence[int]) -> tuple[Floats, Floats, Floats]:
             """Windows, means and relative standard errors of shape (base_lrs, WINDOW)."""
             if not base_lrs.size:
                 return (np.empty((0, WINDOW)),) * 3
-            pilot, _ = means(_pilot_grid(horizon), base_lrs, horizon, self.size.pilot_replicates)
+            pilot, _ = means(self.pilot_grid(horizon), base_lrs, horizon, self.size.pilot_replicates)
             windows, values, errors = [], [], []
             for log_pilot, base_lr, n in zip(np.log(pilot.T), base_lrs, replicates, strict=True):
-                windows.append(_window(log_pilot, horizon))
+                windows.append(_window(log_pilot, horizon, family.largest))
                 mean, stderr = means(windows[-1], float(base_lr), horizon, n)
                 values.append(mean)
                 errors.append(stderr / mean)
             return np.array(windows), np.array(values), np.array(errors)
 
-        rng = np.random.default_rng([self.seed, *self.setting.encode(), *self.schedule.name.encode()])
+        rng = np.random.default_rng([self.seed, *name, *self.schedule.name.encode()])
         windows, values, errors = measure(self.size.horizon, self.rho * self.eta_star, self.replicates)
         log_worst, place = peak(np.log(values))
         resampled, _ = peak(np.log(values) + errors * rng.standard_normal((BOOTSTRAPS, *values.shape)))
@@ -329,8 +337,9 @@ class _Job:
                 theory.last_iterate_bound(
                     self.schedule,
                     self.size.horizon,
-                    base_lr=float(rho * self.eta_star),
-                    gradient_bound=gradient_bound(self.setting, float(a)),
+                    base_lr=float(rho * self.eta_star) * family.unit,
+                    distance=family.distance,
+                    gradient_bound=family.bound_at(float(a)),
                 ).value
             )
             for rho, a in zip(self.rho, parameter, strict=True)
@@ -339,7 +348,7 @@ class _Job:
         horizon_exponent = float(_slope(log_horizons, log_by_horizon))
         half, horizon_half = 1.96 * float(slopes.std()), 1.96 * float(horizon_slopes.std())
         return RateRow(
-            setting=self.setting,
+            setting=family.name,
             schedule=self.schedule.name,
             theory=float(theory.asymptotic_exponent(self.schedule.tail_degree)),
             exponent=exponent,
@@ -348,7 +357,7 @@ class _Job:
             move=float(_slope(log_rho[upper], log_worst[upper])) - exponent,
             move_half=1.96 * float(moves.std()),
             horizon=self.size.horizon,
-            base_lr=(self.rho * self.eta_star).tolist(),
+            base_lr=(self.rho * self.eta_star * family.unit).tolist(),
             rho=self.rho.tolist(),
             fitted=self.fitted.tolist(),
             worst_suboptimality=worst.tolist(),
@@ -371,7 +380,7 @@ class _Job:
 def validate_rates(
     *,
     preset: Preset = "default",
-    settings: Sequence[str] | None = None,
+    settings: Sequence[str | Family] | None = None,
     schedules: Sequence[Schedule] | None = None,
     seed: int = 0,
     threads: int | None = None,
@@ -383,8 +392,8 @@ def validate_rates(
     Args:
         preset: ``"quick"`` (T = 10^5), ``"default"`` (with at least 10^6 trajectories per row), ``"full"`` (T = 10^6);
             families of several dimensions have T = 20,000 in all.
-        settings: any of ``"nonsmooth"``, ``"smooth"``, the same with ``"-gaussian"``, ``"spread"`` and ``"norm"``; by
-            default the first two.
+        settings: any of ``"nonsmooth"``, ``"smooth"``, the same with ``"-gaussian"``, ``"spread"``, ``"norm"``, and
+            families of one's own (``experiments.Family``); by default the first two.
         schedules: schedules to measure; theory is 1/(2p+1) with p their ``tail_degree``. By default the seven of the
             theorem. Without settings and schedules, ``"full"`` has linear decay on ``"spread"`` and ``"norm"`` too.
         seed: the same seed gives the same report, to the bit, whatever the threads and the instruction set.
@@ -404,14 +413,14 @@ def validate_rates(
     also = ALSO_FULL if meta["also"] else ()
     cases = (*itertools.product(settings or DEFAULT_SETTINGS, schedules or DEFAULT_SCHEDULES), *also)
     jobs = [
-        _Job(setting, schedule, SEVERAL if setting in SEVERAL_DIMENSIONS else PRESETS[preset], seed)
+        _Job(setting, schedule, SEVERAL if _several_dimensions(setting) else PRESETS[preset], seed)
         for setting, schedule in cases
     ]
     total = float(sum(job.trajectory_steps() for job in jobs))
     done = 0.0
     rows = []
     for job in jobs:
-        label = f"{job.setting} {job.schedule.name}"
+        label = f"{job.family.name} {job.schedule.name}"
 
         def advance(steps: float, label: str = label) -> None:
             nonlocal done
@@ -425,8 +434,14 @@ def validate_rates(
     return RateReport(rows, meta)
 
 
+def _several_dimensions(setting: str | Family) -> bool:
+    if isinstance(setting, str):
+        return setting in SEVERAL_DIMENSIONS
+    return setting.problem(setting.largest).dimension > 1
+
+
 def run_meta(
-    *, preset: str, settings: Sequence[str] | None, schedules: Sequence[Schedule] | None, seed: int
+    *, preset: str, settings: Sequence[str | Family] | None, schedules: Sequence[Schedule] | None, seed: int
 ) -> dict[str, Any]:
     """Check the arguments of a run and say what is needed to repeat it; ValueError as for ``validate_rates``."""
     _validate.choice("preset", preset, PRESETS)
@@ -437,11 +452,27 @@ def run_meta(
         raise ValueError(f"settings must be one or more of {', '.join(SETTINGS)}, got {_validate.shown(settings)}")
     if not isinstance(schedules, Sequence) or not schedules or not all(isinstance(s, Schedule) for s in schedules):
         raise ValueError(f"schedules must be a sequence of schedules, got {_validate.shown(schedules)}")
+    own = [setting for setting in settings if isinstance(setting, Family)]
+    names = [s.name if isinstance(s, Family) else _validate.choice("settings", s, SETTINGS) for s in settings]
+    if len(set(names)) < len(names) and own:
+        raise ValueError(f"settings must have names of their own, got {_validate.shown(names)}")
+    families = {
+        "families": {
+            family.name: {
+                "problem": repr(family.problem(family.largest)),
+                "distance": family.distance,
+                "gradient_bound": family.bound_at(0.0),
+                "largest": family.largest,
+            }
+            for family in own
+        }
+    }
     return {
         "experiment": "validate",
         "preset": preset,
         "seed": _validate.integer("seed", seed, lowest=0, highest=2**64 - 1),
-        "settings": [_validate.choice("settings", setting, SETTINGS) for setting in settings],
+        "settings": names,
+        **(families if own else {}),
         "schedules": [schedule.name for schedule in schedules],
         "also": [f"{setting} {schedule.name}" for setting, schedule in also],
         "finite_horizon": FINITE_HORIZON,
