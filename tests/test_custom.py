@@ -14,6 +14,7 @@ import pytest
 
 from anneal_sgd import _core, problems, schedules, simulate
 from anneal_sgd.campaigns import Campaign, write_report
+from anneal_sgd.programs import Program
 from anneal_sgd.programs._lower import lowered
 from anneal_sgd.reference import Schedule
 from anneal_sgd.reference import programs as reference
@@ -82,8 +83,10 @@ def compared(problem, *, dtype, place, metric="value", iterate="last"):
             )
     kind = problem._common[3]
     ends = problem.projection[1:] if kind == "box" else (-np.inf, np.inf)
+    drawn = isinstance(problem.x0, Program)
     slow = reference.simulate(
-        program=problem.program, x0=problem.x0, parameters=problem.parameters, schedule=Schedule("linear"),
+        program=problem.program, x0=None if drawn else problem.x0, dimension=problem.dimension,
+        parameters=problem.parameters, schedule=Schedule("linear"),
         replicates=np.arange(5), projection=kind, lower=ends[0], upper=ends[1],
         radius=problem.projection[1] if kind == "ball" else np.inf, metric=metric, **options,
     )  # fmt: skip
@@ -98,9 +101,10 @@ def compared(problem, *, dtype, place, metric="value", iterate="last"):
     place=st.sampled_from(PLACES),
     iterate=st.sampled_from(["last", "average", "tail_average"]),
     noise=st.sampled_from(["none", "gaussian", "rademacher", "uniform", "student_t", "laplace"]),
-    projection=st.sampled_from([None, ("box", -1.5, 1.0), ("ball", 2.0)]),
+    projection=st.sampled_from([None, ("box", -1.5, 1.0), ("ball", 2.0), lambda x: np.minimum(x, 2.0 + np.tanh(x))]),
+    drawn=st.booleans(),
 )
-def test_random_programs_have_the_bits_of_the_reference(text, seed, dtype, place, iterate, noise, projection):
+def test_random_programs_have_the_bits_of_the_reference(text, seed, dtype, place, iterate, noise, projection, drawn):
     rng = np.random.default_rng(seed)
     own = {
         "student_t": lambda x, draw: 0.5 * draw.student_t(3.0) * np.abs(x),
@@ -111,7 +115,8 @@ def test_random_programs_have_the_bits_of_the_reference(text, seed, dtype, place
         level["noise_std"] = rng.uniform(0.1, 1.0, 3)
     problem = problems.Custom(
         eval(text, {"np": np}),
-        x0=rng.uniform(-0.5, 0.5, 3),
+        x0=(lambda draw, b: b * draw.laplace() + draw.uniform(size=())) if drawn else rng.uniform(-0.5, 0.5, 3),
+        dimension=3,
         parameters={"a": rng.standard_normal(), "b": rng.standard_normal(3)},
         projection=projection,
         **level,
@@ -417,7 +422,8 @@ def test_value_is_recorded_where_the_minimum_is_not_known():
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"x0": "a"}, ValueError, "x0 must be numbers"),
+        ({"x0": "b"}, ValueError, "x0 must have no name 'b', at column 1"),
+        ({"x0": [1.0, None]}, ValueError, "x0 must be numbers"),
         ({"x0": [1.0, np.inf]}, ValueError, "x0 must be .*finite"),
         ({"dimension": 3}, ValueError, "x0 must be one number or have 3 elements"),
         ({"parameters": [1.0]}, ValueError, "parameters must be a dictionary"),
@@ -438,7 +444,11 @@ def test_value_is_recorded_where_the_minimum_is_not_known():
         ({"gradient": 3}, TypeError, "gradient must be a function of x or a text, got 3"),
         ({"gradient": "a * y"}, ValueError, "gradient must have no name 'y', at column 5"),
         ({"noise": "draw.cauchy()", "noise_std": None}, ValueError, "noise must have no draw.cauchy, at column 1"),
-        ({"parameters": {"a": 2.0, "b": 1.0}}, ValueError, "parameters must be taken by f, .* 'b' is by none"),
+        (
+            {"parameters": {"a": 2.0, "b": 1.0}},
+            ValueError,
+            "parameters must be taken by f or .*, 'b' is by none",
+        ),
         ({"noise": lambda x, draw: draw.student_t(-1.0), "noise_std": None}, ValueError, "nu must be one number"),
         ({"noise": lambda x, draw: draw.gaussian(size=(7,)), "noise_std": None}, TypeError, "size=.7,. of a draw"),
     ],

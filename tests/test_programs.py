@@ -317,10 +317,11 @@ INT32 = st.integers(-5, 40) | st.sampled_from([-(2**31), 2**31 - 1, 2**20])
     result=st.lists(INT32, min_size=3, max_size=3),
     registers=st.integers(0, 60),
     draws=st.lists(st.lists(st.integers(-1, 6), min_size=4, max_size=4), max_size=2),
+    more=st.sampled_from([[], ["start"], ["projection"], ["start", "projection"]]),
 )
-def test_the_core_runs_no_code_that_leaves_its_registers(code, result, registers, draws):
+def test_the_core_runs_no_code_that_leaves_its_registers(code, result, registers, draws, more):
     """Random instructions are refused, or they run: never anything else (sanitizers look on in `make sanitize`)."""
-    arrays = {name: np.array(code, np.int64) for name in ("prologue", "gradient", "value")}
+    arrays = {name: np.array(code, np.int64) for name in ("prologue", "gradient", "value", *more)}
     try:
         program = _core.Program(
             dimension=2,
@@ -329,8 +330,10 @@ def test_the_core_runs_no_code_that_leaves_its_registers(code, result, registers
             parameter_count=1,
             numbers=np.arange(12.0),
             draws=np.array(draws, np.int64).reshape(-1, 4),
+            start_draws=np.array(draws, np.int64).reshape(-1, 4),
             gradient_result=result,
             value_result=result,
+            **{f"{name}_result": result for name in more},
             **arrays,
         )
     except ValueError:

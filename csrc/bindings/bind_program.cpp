@@ -17,8 +17,11 @@ Operand operand(const std::int64_t* at) { return {at[0] != 0, std::int32_t(at[1]
 // What an instruction reads and writes lies where it may.
 class Checked {
 public:
-    Checked(const ProgramSpec& program, std::int64_t dimension, const char* name)
-        : p_(program), first_free_(dimension + program.constant_count + program.parameter_count), name_(name) {}
+    Checked(const ProgramSpec& program, std::int64_t dimension, std::int64_t draw_rows, const char* name)
+        : p_(program),
+          first_free_(dimension + program.constant_count + program.parameter_count),
+          draw_rows_(draw_rows),
+          name_(name) {}
 
     void instruction(const Instruction& i) const {
         require(i.length >= 1, name_, ": length ", i.length, " is not >= 1");
@@ -75,7 +78,7 @@ public:
         require(false, name_, ": operation ", int(i.operation), " is unknown");
     }
     void rows(const Operand& o, std::int64_t count) const {
-        const std::int64_t limit = o.drawn ? p_.draw_rows : p_.registers, last = o.row + (count - 1) * o.step;
+        const std::int64_t limit = o.drawn ? draw_rows_ : p_.registers, last = o.row + (count - 1) * o.step;
         require(count >= 1 && std::min<std::int64_t>(o.row, last) >= 0 && std::max<std::int64_t>(o.row, last) < limit,
                 name_, ": operand row ", o.row, " with step ", o.step, " and ", count, " numbers leaves the ", limit,
                 o.drawn ? " draws" : " registers");
@@ -88,7 +91,7 @@ private:
     }
 
     const ProgramSpec& p_;
-    const std::int64_t first_free_;
+    const std::int64_t first_free_, draw_rows_;
     const char* name_;
 };
 
@@ -120,12 +123,31 @@ Operand result_operand(const std::vector<std::int64_t>& numbers, const char* nam
     return operand(numbers.data());
 }
 
+Integers no_rows(std::int64_t columns) { return Integers(std::vector<py::ssize_t>{0, columns}); }
+
+void take_draws(const Integers& array, const char* name, std::vector<DrawSpec>& draws, std::int64_t& rows) {
+    require(array.ndim() == 2 && array.shape(1) == draw_columns, name, ": shape must be (draws, ", draw_columns, ")");
+    for (std::int64_t k = 0; k < array.shape(0); ++k) {
+        const std::int64_t *row = array.data(k, 0), count = row[3];
+        require(row[0] >= 0 && row[0] < kind_count<DrawKind>, name, ": kind ", row[0], " is unknown");
+        require(
+            row[1] >= 0 && count >= 1 && count < (std::int64_t(1) << 24) && row[1] + count <= (std::int64_t(1) << 32),
+            name, ": substreams must be in 0 .. 2**32 - 1");
+        require(row[2] == rows, name, ": row ", row[2], " does not follow on the one before");
+        draws.push_back({DrawKind(row[0]), std::uint32_t(row[1]), std::int32_t(row[2]), std::int32_t(count)});
+        rows += count;
+        require(rows <= most_registers, name, ": too many in a step");
+    }
+}
+
 std::shared_ptr<Program> make_program(std::int64_t dimension, std::int64_t registers, const Reals& constants,
                                       std::int64_t parameter_count, const Reals& numbers, const Integers& draws,
                                       const Integers& prologue, const Integers& gradient, const Integers& value,
                                       const std::vector<std::int64_t>& gradient_result,
                                       const std::vector<std::int64_t>& value_result,
-                                      const std::vector<std::vector<std::int64_t>>& own_results) {
+                                      const std::vector<std::vector<std::int64_t>>& own_results, const Integers& start,
+                                      const Integers& start_draws, const std::vector<std::int64_t>& start_result,
+                                      const Integers& projection, const std::vector<std::int64_t>& projection_result) {
     require(dimension >= 1 && dimension < (std::int64_t(1) << 24), "dimension: ", dimension,
             " is not in 1 .. 2**24 - 1");
     require(constants.ndim() == 1 && numbers.ndim() == 1, "constants, numbers: must be one-dimensional");
@@ -143,44 +165,45 @@ std::shared_ptr<Program> make_program(std::int64_t dimension, std::int64_t regis
     require(parameter_count >= 0 && registers <= most_registers && registers - dimension >= spec.constant_count &&
                 registers - dimension - spec.constant_count >= parameter_count,
             "registers: ", registers, " have no room for the point, the constants and the parameters");
-    require(draws.ndim() == 2 && draws.shape(1) == draw_columns, "draws: shape must be (draws, ", draw_columns, ")");
-    for (std::int64_t k = 0; k < draws.shape(0); ++k) {
-        const std::int64_t *row = draws.data(k, 0), count = row[3];
-        require(row[0] >= 0 && row[0] < kind_count<DrawKind>, "draws: kind ", row[0], " is unknown");
-        require(
-            row[1] >= 0 && count >= 1 && count < (std::int64_t(1) << 24) && row[1] + count <= (std::int64_t(1) << 32),
-            "draws: substreams must be in 0 .. 2**32 - 1");
-        require(row[2] == spec.draw_rows, "draws: row ", row[2], " does not follow on the one before");
-        p->draws.push_back({DrawKind(row[0]), std::uint32_t(row[1]), std::int32_t(row[2]), std::int32_t(count)});
-        spec.draw_rows += count;
-        require(spec.draw_rows <= most_registers, "draws: too many in a step");
-    }
+    take_draws(draws, "draws", p->draws, spec.draw_rows);
     spec.draws = p->draws.data();
     spec.draw_count = std::int64_t(p->draws.size());
-    const auto take = [&](const Integers& array, const char* name, std::vector<Instruction>& code,
-                          const Instruction*& first, std::int64_t& count) {
+    take_draws(start_draws, "start_draws", p->start_draws, spec.start_draw_rows);
+    spec.start_draws = p->start_draws.data();
+    spec.start_draw_count = std::int64_t(p->start_draws.size());
+    const auto take = [&](const Integers& array, const char* name, std::int64_t draw_rows,
+                          std::vector<Instruction>& code, const Instruction*& first, std::int64_t& count) {
         code = instructions(array, name);
-        const Checked checked(spec, dimension, name);
+        const Checked checked(spec, dimension, draw_rows, name);
         for (const Instruction& i : code) checked.instruction(i);
         first = code.data();
         count = std::int64_t(code.size());
     };
-    take(prologue, "prologue", p->prologue, spec.prologue, spec.prologue_count);
-    take(gradient, "gradient", p->gradient, spec.gradient, spec.gradient_count);
-    take(value, "value", p->value, spec.value, spec.value_count);
-    spec.gradient_result = result_operand(gradient_result, "gradient_result");
+    take(prologue, "prologue", spec.draw_rows, p->prologue, spec.prologue, spec.prologue_count);
+    take(gradient, "gradient", spec.draw_rows, p->gradient, spec.gradient, spec.gradient_count);
+    take(value, "value", spec.draw_rows, p->value, spec.value, spec.value_count);
+    take(start, "start", spec.start_draw_rows, p->start, spec.start, spec.start_count);
+    take(projection, "projection", 0, p->projection, spec.projection, spec.projection_count);
+    const auto take_point = [&](const std::vector<std::int64_t>& numbers, const char* name, std::int64_t draw_rows) {
+        const Operand o = result_operand(numbers, name);
+        Checked(spec, dimension, draw_rows, name).rows(o, dimension);
+        // Who takes it writes the point coordinate by coordinate.
+        const std::int64_t last = o.row + (dimension - 1) * o.step;
+        require(o.drawn || std::min<std::int64_t>(o.row, last) >= dimension ||
+                    (o.row == 0 && (o.step == 1 || dimension == 1)),
+                name, ": is the point in another order");
+        return o;
+    };
+    spec.gradient_result = take_point(gradient_result, "gradient_result", spec.draw_rows);
     spec.value_result = result_operand(value_result, "value_result");
-    Checked(spec, dimension, "gradient_result").rows(spec.gradient_result, dimension);
-    // Steps write the point coordinate by coordinate.
-    const Operand& g = spec.gradient_result;
-    const std::int64_t last = g.row + (dimension - 1) * g.step;
-    require(
-        g.drawn || std::min<std::int64_t>(g.row, last) >= dimension || (g.row == 0 && (g.step == 1 || dimension == 1)),
-        "gradient_result: is the point in another order");
-    Checked(spec, dimension, "value_result").rows(spec.value_result, 1);
+    Checked(spec, dimension, spec.draw_rows, "value_result").rows(spec.value_result, 1);
+    spec.starts = !start_result.empty();
+    if (spec.starts) spec.start_result = take_point(start_result, "start_result", spec.start_draw_rows);
+    spec.projects = !projection_result.empty();
+    if (spec.projects) spec.projection_result = take_point(projection_result, "projection_result", 0);
     for (const std::vector<std::int64_t>& result : own_results) {
         p->own_results.push_back(result_operand(result, "own_results"));
-        Checked(spec, dimension, "own_results").rows(p->own_results.back(), 1);
+        Checked(spec, dimension, spec.draw_rows, "own_results").rows(p->own_results.back(), 1);
     }
     spec.own_results = p->own_results.data();
     spec.own_count = std::int64_t(p->own_results.size());
@@ -225,7 +248,11 @@ void bind_program(py::module_& m) {
         .def(py::init(&make_program), py::kw_only(), py::arg("dimension"), py::arg("registers"), py::arg("constants"),
              py::arg("parameter_count"), py::arg("numbers"), py::arg("draws"), py::arg("prologue"), py::arg("gradient"),
              py::arg("value"), py::arg("gradient_result"), py::arg("value_result"),
-             py::arg("own_results") = std::vector<std::vector<std::int64_t>>());
+             py::arg("own_results") = std::vector<std::vector<std::int64_t>>(),
+             py::arg("start") = no_rows(instruction_columns), py::arg("start_draws") = no_rows(draw_columns),
+             py::arg("start_result") = std::vector<std::int64_t>(),
+             py::arg("projection") = no_rows(instruction_columns),
+             py::arg("projection_result") = std::vector<std::int64_t>());
     py::class_<MachineCodeHandle, std::shared_ptr<MachineCodeHandle>>(m, "MachineCode")
         .def(py::init(&make_machine_code), py::kw_only(), py::arg("address"), py::arg("lanes"), py::arg("scratch"),
              py::arg("owner"));

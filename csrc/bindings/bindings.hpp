@@ -62,8 +62,8 @@ struct Program {
     ProgramSpec spec{};
     std::int64_t dimension = 0;
     std::vector<double> constants, numbers;
-    std::vector<DrawSpec> draws;
-    std::vector<Instruction> prologue, gradient, value;
+    std::vector<DrawSpec> draws, start_draws;
+    std::vector<Instruction> prologue, gradient, value, start, projection;
     std::vector<Operand> own_results;
 };
 

@@ -100,7 +100,7 @@ struct DrawSpec {
 // A problem's gradient, objective and metrics of one's own as straight-line code over registers, each of which holds a
 // number for every replicate. Registers 0 .. dimension - 1 are the point. Everything is checked before it comes here.
 struct ProgramSpec {
-    std::int64_t registers, draw_rows;
+    std::int64_t registers;
     const double* constants;  // registers dimension .. dimension + constant_count - 1
     std::int64_t constant_count;
     MatrixView parameters;  // [problem, parameter]: the registers after those
@@ -111,8 +111,15 @@ struct ProgramSpec {
     const Instruction *prologue, *gradient, *value;
     std::int64_t prologue_count, gradient_count, value_count;
     Operand gradient_result, value_result;
-    const DrawSpec* draws;
-    std::int64_t draw_count;
+    const DrawSpec* draws;  // of a step
+    std::int64_t draw_count, draw_rows;
+    // Where trajectories start, in place of x0, where it is drawn; the projection of the point, where it is one's own.
+    bool starts, projects;
+    const Instruction *start, *projection;
+    std::int64_t start_count, projection_count;
+    Operand start_result, projection_result;
+    const DrawSpec* start_draws;
+    std::int64_t start_draw_count, start_draw_rows;
     const Operand* own_results;  // [metric of one's own]
     std::int64_t own_count;
 };

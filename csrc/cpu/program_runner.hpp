@@ -29,11 +29,12 @@ struct ProgramBuffers {
     Averages<R> averages;                 // of x
     Real* averaged;                       // [coordinate, replicate]
     Real *registers, *low_now, *sum_now;  // [.., replicate of the strip]
-    Real* draws;                          // [draw, step, replicate of the strip]
-    BitsReal* bits;                       // of one coordinate's call
-    Real *numbers, *lower, *upper;        // of the program; of the box of the config at hand
-    Real* recorded;                       // [metric, replicate]
-    Real* scratch;                        // of machine code
+    Real* draws;                          // [draw, step, replicate of the strip]; for the start, of a call's steps
+    std::int64_t draw_size;
+    BitsReal* bits;                 // of one coordinate's call
+    Real *numbers, *lower, *upper;  // of the program; of the box of the config at hand
+    Real* recorded;                 // [metric, replicate]
+    Real* scratch;                  // of machine code
 
     ProgramBuffers(const EnsembleSpec& e, const Task& task, Arena& arena) {
         const ProgramSpec& program = *e.problems.program;
@@ -59,7 +60,10 @@ struct ProgramBuffers {
         registers = arena.take<Real>(program.registers * row);
         low_now = arena.take<Real>(dimension * row);
         sum_now = arena.take<Real>(averaging ? dimension * row : 0);
-        draws = arena.take<Real>(program.draw_rows * steps * row);
+        const std::int64_t of_steps = program.draw_rows * steps;
+        const std::int64_t of_start = program.start_draw_rows * value_draws_per_call<Real>;
+        draw_size = (of_steps > of_start ? of_steps : of_start) * row;
+        draws = arena.take<Real>(draw_size);
         bits = arena.take<BitsReal>(4 * row);
         numbers = arena.take<Real>(program.number_count);
         lower = arena.take<Real>(dimension);
@@ -149,7 +153,7 @@ private:
     void start() {
         rates.start(configs);
         for (std::int64_t k = 0; k < program.number_count; ++k) b.numbers[k] = Real(program.numbers[k]);
-        for (std::int64_t k = 0; k < program.draw_rows * b.steps * b.row; ++k) b.draws[k] = Real(0);
+        for (std::int64_t k = 0; k < b.draw_size; ++k) b.draws[k] = Real(0);
         for (std::int64_t k = 0; k < program.registers * b.row; ++k) b.registers[k] = Real(0);
         for (std::int64_t k = 0; k < program.constant_count; ++k)
             fill_register(b.dimension + k, Real(program.constants[k]));
@@ -163,6 +167,30 @@ private:
             }
         if (averaging)
             in_pieces(b.averages.size, [&](std::int64_t begin, std::int64_t end) { b.averages.clear(begin, end); });
+        for (std::int64_t first = 0; program.starts && first < b.replicates && !stopped; first += b.row)
+            if (b.wide)
+                start_strip<Lane<R>::strip>(first);
+            else
+                start_strip<narrow_strip>(first);
+    }
+
+    // Starts that are drawn, and projected as every iterate is.
+    template <int V>
+    void start_strip(std::int64_t first) {
+        constexpr int apart = value_draws_per_call<Real>;
+        for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
+            end = e.common_random_numbers ? b.configs : begin + 1;
+            fill<V>(program.start_draws, program.start_draw_count, apart, configs.stream(begin), 0, 1, first);
+            for (std::int64_t c = begin; c < end && !stopped_after(0); ++c) {
+                take_problem<V>(c);
+                const Machine<R, V> now{b.registers, b.draws, b.numbers, apart};
+                now.run(program.start, program.start_count);
+                take_point<V>(now, program.start_result);
+                if (clamps(e.problems.projection)) clamp<V>();
+                project<V>(now, c);
+                copy_out(b.registers, b.x + b.offset(c, 0) + first);
+            }
+        }
     }
 
     void fill_register(std::int64_t number, Real value) {
@@ -210,7 +238,7 @@ private:
             for (int j = 0; j < n && !stopped;) {
                 const int to_multiple = b.steps - int((t + j) % b.steps), m = n - j < to_multiple ? n - j : to_multiple;
                 const int first_row = int((t + j) % per_call);
-                draw_piece<V>(configs.stream(begin), t + j, m, first);
+                fill<V>(program.draws, program.draw_count, b.steps, configs.stream(begin), t + j, m, first);
                 for (std::int64_t c = begin; c < end && !stopped_after(0); ++c) {
                     if (c == begin || configs.problem(c) != configs.problem(c - 1)) take_problem<V>(c);
                     take_steps<V>(c, j, m, first_row, first);
@@ -220,15 +248,17 @@ private:
         }
     }
 
+    // Draws of m steps from t on, to rows of the buffer that are so many steps apart.
     template <int V>
-    void draw_piece(uint32_t stream, std::int64_t t, int m, std::int64_t first) {
+    void fill(const DrawSpec* draws, std::int64_t count, int apart, uint32_t stream, std::int64_t t, int m,
+              std::int64_t first) {
         const std::int64_t left = (b.replicates - first + width - 1) / width;
         const int vectors = left < V ? int(left) : V;
         const uint32_t replicate = uint32_t(task.first_replicate + first);
-        for (std::int64_t d = 0; d < program.draw_count; ++d) {
-            const DrawSpec& draw = program.draws[d];
+        for (std::int64_t d = 0; d < count; ++d) {
+            const DrawSpec& draw = draws[d];
             for (std::int32_t i = 0; i < draw.count && !stopped_after(0); ++i) {
-                Real* const out = b.draws + std::int64_t(draw.row + i) * b.steps * b.row;
+                Real* const out = b.draws + std::int64_t(draw.row + i) * apart * b.row;
                 with_kind(draw.kind, [&](auto kind) {
                     fill_draws<R, kind.value, V>(keys, stream, draw.substream + uint32_t(i), replicate, vectors, t,
                                                  t + m, b.bits, out);
@@ -280,7 +310,7 @@ private:
         constexpr int row = V * width;
         const Real* g = now.at(program.gradient_result);
         const std::int64_t next_g = now.stride(program.gradient_result);
-        const bool box = clamps(e.problems.projection), ball = couples_coordinates(e.problems.projection);
+        const bool box = clamps(e.problems.projection);
         const R lr = set1<R>(minus_lr);
         for (std::int64_t i = 0; i < b.dimension; ++i, g += next_g) {
             Real *const x = b.registers + i * row, *const low = b.low_now + i * row;
@@ -295,10 +325,33 @@ private:
                 store(low + v, low_v);
             }
         }
-        if (ball) project_on_ball<V>(c);
+        project<V>(now, c);
         if (averaging)
             for (std::int64_t k = 0; k < b.dimension * row; k += width)
                 store(b.sum_now + k, load<R>(b.sum_now + k) + load<R>(b.registers + k));
+    }
+
+    // But for the box: a ball, or what the program takes the point to.
+    template <int V>
+    void project(const Machine<R, V>& now, std::int64_t c) {
+        if (couples_coordinates(e.problems.projection)) project_on_ball<V>(c);
+        if (!program.projects) return;
+        now.run(program.projection, program.projection_count);
+        take_point<V>(now, program.projection_result);
+    }
+
+    template <int V>
+    void take_point(const Machine<R, V>& now, const Operand& from) {
+        const Real* y = now.at(from);
+        for (std::int64_t i = 0; i < b.dimension; ++i, y += now.stride(from))
+            for (int v = 0; v < V * width; v += width) store(b.registers + i * b.row + v, load<R>(y + v));
+    }
+
+    template <int V>
+    void clamp() {
+        for (std::int64_t i = 0; i < b.dimension; ++i)
+            for (Real* x = b.registers + i * b.row; x < b.registers + (i + 1) * b.row; x += width)
+                store(x, min_keep_nan(set1<R>(b.upper[i]), max_keep_nan(set1<R>(b.lower[i]), load<R>(x))));
     }
 
     template <int V>

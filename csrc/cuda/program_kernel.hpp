@@ -294,6 +294,13 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
             });
         });
         block.team_barrier();
+        if (p.first_step > 0 || !p.program.starts) return;
+        step_of_call = 0;
+        draw(p.program.start_draws, p.program.start_draw_count, 0);
+        run_code(p.program.start, p.program.start_count);
+        take_point(p.program.start_result, false);
+        if (clamps(p.ensemble.problems.projection)) clamp();
+        project(false);
     }
 
     ASGD_KERNEL_MEMBER void end() {
@@ -313,16 +320,16 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
     ASGD_KERNEL_MEMBER void advance(std::int64_t t, int n) {
         for (int j = 0; j < n; ++j) {
             step_of_call = int((t + j) % draws);
-            if (step_of_call == 0 || j == 0) draw(t + j - step_of_call);
+            if (step_of_call == 0 || j == 0) draw(p.program.draws, p.program.draw_count, t + j - step_of_call);
             run_code(p.program.gradient, p.program.gradient_count);
             move(j);
         }
     }
 
     // Of the steps from t on, a multiple of `draws`.
-    ASGD_KERNEL_MEMBER void draw(std::int64_t t) {
-        for (std::int64_t d = 0; d < p.program.draw_count; ++d) {
-            const DrawSpec spec = p.program.draws[d];
+    ASGD_KERNEL_MEMBER void draw(const DrawSpec* specs, std::int64_t count, std::int64_t t) {
+        for (std::int64_t d = 0; d < count; ++d) {
+            const DrawSpec spec = specs[d];
             with_kind(spec.kind, [&](auto kind) {
                 block.each([&](int thread) {
                     for_numbers(thread, spec.count, [&](std::int64_t i) {
@@ -376,11 +383,8 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
     // x - lr g, the projection, and the sum of iterates.
     ASGD_KERNEL_MEMBER void move(int j) {
         const bool box = clamps(p.ensemble.problems.projection);
-        const bool ball = couples_coordinates(p.ensemble.problems.projection);
-        typename Block::template PerThread<Four> norms;
+        const bool last = !couples_coordinates(p.ensemble.problems.projection) && !p.program.projects;
         block.each([&](int thread) {
-            Four& norm = norms[thread];
-            norm = Four{};
             const Source g = source(thread, p.program.gradient_result);
             const Real lr =
                 places[thread].active ? shared.minus_lr.get(thread, learning_rate_row(thread) + j) : Real(0);
@@ -398,28 +402,73 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
                     if (box) y = min_keep_nan(upper, max_keep_nan(lower, y));
                     at(thread, p.rows.low + i, k) = low;
                     x = y;
-                    if (ball)
-                        norm[k] = fma(y, y, norm[k]);
-                    else if (averaging())
-                        segment(thread, m, k) = segment(thread, m, k) + y;
+                    if (last && averaging()) segment(thread, m, k) = segment(thread, m, k) + y;
                 }
             });
         });
-        if (ball) {
-            block.fold(norms, team(), Added());
-            block.each([&](int thread) {
-                if (!places[thread].active) return;
-                const double R = radius(thread);
-                for_coordinates(thread, [&](int m, std::int64_t i) {
-                    ASGD_UNROLL
-                    for (int k = 0; k < abreast; ++k) {
-                        Real& x = at(thread, i, k);
-                        x = x * ball_factor(Real(R), Real(R * R), norms[thread][k]);
-                        if (averaging()) segment(thread, m, k) = segment(thread, m, k) + x;
-                    }
-                });
+        block.team_barrier();
+        project(averaging());
+    }
+
+    // But for the box: a ball, or what the program takes the point to. With `sum` the point is added to the segment.
+    ASGD_KERNEL_MEMBER void project(bool sum) {
+        if (couples_coordinates(p.ensemble.problems.projection)) project_on_ball(sum);
+        if (!p.program.projects) return;
+        run_code(p.program.projection, p.program.projection_count);
+        take_point(p.program.projection_result, sum);
+    }
+
+    ASGD_KERNEL_MEMBER void project_on_ball(bool sum) {
+        typename Block::template PerThread<Four> norms;
+        block.each([&](int thread) {
+            Four& norm = norms[thread];
+            norm = Four{};
+            for_coordinates(thread, [&](int, std::int64_t i) {
+                ASGD_UNROLL
+                for (int k = 0; k < abreast; ++k) norm[k] = fma(at(thread, i, k), at(thread, i, k), norm[k]);
             });
-        }
+        });
+        block.fold(norms, team(), Added());
+        block.each([&](int thread) {
+            if (!places[thread].active) return;
+            const double R = radius(thread);
+            for_coordinates(thread, [&](int m, std::int64_t i) {
+                ASGD_UNROLL
+                for (int k = 0; k < abreast; ++k) {
+                    Real& x = at(thread, i, k);
+                    x = x * ball_factor(Real(R), Real(R * R), norms[thread][k]);
+                    if (sum) segment(thread, m, k) = segment(thread, m, k) + x;
+                }
+            });
+        });
+        block.team_barrier();
+    }
+
+    // The point becomes a value of the program.
+    ASGD_KERNEL_MEMBER void take_point(const Operand& from, bool sum) {
+        block.each([&](int thread) {
+            const Source value = source(thread, from);
+            for_coordinates(thread, [&](int m, std::int64_t i) {
+                const Four y = value.get(i);
+                ASGD_UNROLL
+                for (int k = 0; k < abreast; ++k) {
+                    at(thread, i, k) = y[k];
+                    if (sum) segment(thread, m, k) = segment(thread, m, k) + y[k];
+                }
+            });
+        });
+        block.team_barrier();
+    }
+
+    ASGD_KERNEL_MEMBER void clamp() {
+        block.each([&](int thread) {
+            for_coordinates(thread, [&](int, std::int64_t i) {
+                const Real lower = end_of_box(p.ensemble.problems.lower, thread, i);
+                const Real upper = end_of_box(p.ensemble.problems.upper, thread, i);
+                for (int k = 0; k < abreast; ++k)
+                    at(thread, i, k) = min_keep_nan(upper, max_keep_nan(lower, at(thread, i, k)));
+            });
+        });
         block.team_barrier();
     }
     ASGD_KERNEL_MEMBER Real end_of_box(const MatrixView& view, int thread, std::int64_t i) {

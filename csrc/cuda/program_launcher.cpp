@@ -10,6 +10,8 @@ void for_each_instruction(const ProgramSpec& p, F f) {
     std::for_each(p.prologue, p.prologue + p.prologue_count, f);
     std::for_each(p.gradient, p.gradient + p.gradient_count, f);
     std::for_each(p.value, p.value + p.value_count, f);
+    std::for_each(p.start, p.start + p.start_count, f);
+    std::for_each(p.projection, p.projection + p.projection_count, f);
 }
 
 // Of everything that a team shares out.
@@ -21,15 +23,18 @@ std::int64_t longest_vector(const ProgramSpec& p, std::int64_t dimension) {
         at_least(i.count);
     });
     for (std::int64_t d = 0; d < p.draw_count; ++d) at_least(p.draws[d].count);
+    for (std::int64_t d = 0; d < p.start_draw_count; ++d) at_least(p.start_draws[d].count);
     return longest;
 }
 
 double numbers_of_step(const ProgramSpec& p, std::int64_t dimension) {
     double numbers = double(dimension) + double(p.draw_rows);
-    std::for_each(p.gradient, p.gradient + p.gradient_count, [&](const Instruction& i) {
+    const auto add = [&](const Instruction& i) {
         numbers +=
             i.operation == Operation::matvec ? double(i.length) * double(i.count) : double(std::max(i.length, i.count));
-    });
+    };
+    std::for_each(p.gradient, p.gradient + p.gradient_count, add);
+    std::for_each(p.projection, p.projection + p.projection_count, add);
     return numbers;
 }
 
@@ -47,7 +52,7 @@ private:
         ProgramRows& rows = launch.rows;
         const std::int64_t dimension = e_.problems.dimension, per_call = 16 / real_bytes(e_);
         rows.draws = program_.registers;
-        rows.low = rows.draws + program_.draw_rows * per_call;
+        rows.low = rows.draws + std::max(program_.draw_rows, program_.start_draw_rows) * per_call;
         rows.sum = rows.low + dimension;
         rows.count = rows.sum + (e_.iterate != Iterate::last ? dimension : 0);
         const std::int64_t quadruples = block_places / 4 >> launch.layout.log2_team;

@@ -131,8 +131,11 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
         move(program.prologue);
         move(program.gradient);
         move(program.value);
+        move(program.start);
+        move(program.projection);
         move(program.own_results);
         move(program.draws);
+        move(program.start_draws);
         move(numbers);
         p.program = nullptr;
     }
@@ -157,6 +160,7 @@ void Upload::pack(ProgramSpec& on_device, const EnsembleSpec& e) {
     pack(p.parameters, e.problems.count, p.parameter_count);
     p.constants = pack(p.constants, p.constant_count);
     p.draws = pack(p.draws, p.draw_count);
+    p.start_draws = pack(p.start_draws, p.start_draw_count);
     std::vector<double> all;
     std::map<std::tuple<std::int32_t, std::int32_t, std::int32_t>, std::int32_t> matrices;  // where each begins
     const auto code = [&](const Instruction* instructions, std::int64_t count) {
@@ -179,6 +183,8 @@ void Upload::pack(ProgramSpec& on_device, const EnsembleSpec& e) {
     p.prologue = code(p.prologue, p.prologue_count);
     p.gradient = code(p.gradient, p.gradient_count);
     p.value = code(p.value, p.value_count);
+    p.start = code(p.start, p.start_count);
+    p.projection = code(p.projection, p.projection_count);
     p.own_results = pack(p.own_results, p.own_count);
     numbers = with_real(e.precision, [&](auto real) -> const void* {
         const std::vector<decltype(real)> rounded(all.begin(), all.end());

@@ -140,6 +140,11 @@ class Program:
         gradient_result: list[int],  # drawn, row, step
         value_result: list[int],
         own_results: list[list[int]] = ...,  # of metrics of one's own, which `value` computes as well
+        start: NDArray[np.int64] = ...,  # where trajectories start, in place of x0
+        start_draws: NDArray[np.int64] = ...,
+        start_result: list[int] = ...,  # empty: there is none
+        projection: NDArray[np.int64] = ...,
+        projection_result: list[int] = ...,  # empty: there is none
     ) -> None: ...
 
 class MachineCode:

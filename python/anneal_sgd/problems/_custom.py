@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,10 +15,10 @@ from .._arrays import FloatArray, frozen, short
 from .._validate import FINITE, NON_NEGATIVE, shown
 from ..programs import Program, canonical, differentiated, evaluate, parse, trace
 from ..programs._canonical import ordered
-from ..programs._combine import combined, noisy, substituted, summed
+from ..programs._combine import alone, combined, noisy, substituted, summed
 from ..programs._ir import Shape
 from ..programs._lower import lowered
-from ._base import LARGEST_DIMENSION, Problem, Projection
+from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
 from ._minimum import NotFoundError
 from ._own_metric import OwnMetric
 from ._search import lowest_value
@@ -38,10 +38,12 @@ class Custom(Problem):
     `abs`, `sqrt`, `exp`, `log`, `sin`, `cos`, `tanh`, `maximum`, `minimum`, `clip`, powers with a constant exponent,
     slices. Arrays that it refers to are constants. What cannot be traced, such as a branch on a value, is a TypeError
     that names the operation and the line. Or a text in a small language of such names, `"a * sum(abs(x) ** 1.5)"`
-    (`programs.parse`), which is read and never executed as code; so may be `gradient`, `noise` and `oracle`. The
-    gradient is derived; at kinks it is the subgradient of docs/stream.md, "Programs".
+    (`programs.parse`), which is read and never executed as code; so may be the other functions. The gradient is
+    derived; at kinks it is the subgradient of docs/stream.md, "Programs".
 
-    - `x0`: the start, a number or (d,), inside the set. `dimension`: d, where x0 is a number (1 by default).
+    - `x0`: the start, a number or (d,), inside the set; or a function of draw (as in `noise`) and parameters, so that
+      every replicate starts at a point of its own, which is projected. `dimension`: d, where x0 is no array (1 by
+      default).
     - `parameters`: a dictionary of numbers and arrays of shape (n,), which problems of one call may differ in.
     - `gradient`: a function like f that returns f'(x), (d,), in place of the derived one, with which it is compared at
       a few points.
@@ -51,7 +53,8 @@ class Custom(Problem):
       `student_t(nu)`, `stable(alpha)`, `weibull(shape)` and `pareto(alpha)`, each of shape (d,), or one number for all
       coordinates with `size=()`; each call is a new draw.
     - `oracle`: a function of x, draw and parameters that returns the stochastic gradient itself, in place of `noise`.
-    - `projection`: None, ("box", lower, upper) or ("ball", radius), as in a built-in problem.
+    - `projection`: None, ("box", lower, upper) or ("ball", radius), as in a built-in problem; or a function of x and
+      parameters that returns where an iterate goes after each step. x0 must stay where it is.
     - `minimum`: f*, for the metric "suboptimality". "solve": the lowest value that local searches from twelve starts
       find, where two of them agree to 1e-7; found, not proved, and of little use where f has kinks or many valleys.
       Without it "value" can be recorded, f(x) itself.
@@ -77,8 +80,10 @@ class Custom(Problem):
     program: Program
     """Of the value and of the stochastic gradient, in canonical form."""
     parameters: Mapping[str, FloatArray]
-    projection: tuple[str, FloatArray, FloatArray] | tuple[str, float] | None
-    x0: FloatArray
+    projection: tuple[str, FloatArray, FloatArray] | tuple[str, float] | Program | None
+    """As given; of a function its program."""
+    x0: FloatArray | Program
+    """(d,), or the program of a function of draws."""
     _exact: Program = field(init=False)
     _numbers: FloatArray = field(init=False)
     _minimum: float | str | None = field(init=False)
@@ -95,37 +100,38 @@ class Custom(Problem):
         self,
         f: Callable[..., Any] | str,
         *,
-        x0: ArrayLike,
+        x0: ArrayLike | Callable[..., Any] | str,
         parameters: Mapping[str, ArrayLike] | None = None,
         gradient: Callable[..., Any] | str | None = None,
         noise: Callable[..., Any] | str = "none",
         noise_std: ArrayLike | None = None,
         oracle: Callable[..., Any] | str | None = None,
-        projection: Projection = None,
+        projection: Projection | Callable[..., Any] | str = None,
         minimum: float | Literal["solve"] | None = None,
         dimension: int | None = None,
     ) -> None:
         """Trace and check everything."""
         start, d = _start(x0, dimension)
         given = _parameters(parameters)
-        kind, lower, upper, radius = parsed_set(projection)
+        own_set = projection if callable(projection) or isinstance(projection, str) else None
+        kind, lower, upper, radius = parsed_set(cast(Projection, projection) if own_set is None else None)
         ends = [np.broadcast_to(_of_dimension(name, end, d), d) for name, end in (("lower", lower), ("upper", upper))]
-        check_set(ends[0], ends[1], radius, start)
+        check_set(ends[0], ends[1], radius, np.clip(0.0, *ends) if start is None else start)
         shapes = {name: value.shape for name, value in given.items()}
         value = _program("f", f, d, shapes)
         derived = exact = canonical(differentiated(value))
         if gradient is not None:
-            own = _program("gradient", gradient, d, shapes)
+            own = _vector("gradient", gradient, d, shapes)
             exact = canonical(combined(value=(value, "value"), gradient=(own, "value")))
-            _compare(exact, derived, given, start, ends[0], ends[1])
+            _compare(exact, derived, given, np.zeros(d) if start is None else start, ends[0], ends[1])
         program, named = exact, isinstance(noise, str) and (noise in _NOISES or noise.isidentifier())
         if oracle is not None:
             if noise != "none":
                 raise ValueError(f"noise must be left out where an oracle is given, got {shown(noise)}")
-            own = _program("oracle", oracle, d, shapes, draws=True)
+            own = _vector("oracle", oracle, d, shapes, draws=True)
             program = canonical(combined(value=(value, "value"), gradient=(own, "value")))
         elif not named:
-            program = canonical(summed(exact, _program("noise", noise, d, shapes, draws=True)))
+            program = canonical(summed(exact, _vector("noise", noise, d, shapes, draws=True)))
         elif _validate.choice("noise", noise, _NOISES) != "none":
             if noise_std is None:
                 raise ValueError(f"noise_std must be given where noise is {noise!r}")
@@ -136,14 +142,26 @@ class Custom(Problem):
             program = canonical(noisy(exact, str(noise), std.shape))
         if noise_std is not None and (noise == "none" or not named):
             raise ValueError(f"noise_std must be left out where noise is no name of one, got {shown(noise_std)}")
+        points = {}
+        if start is None:
+            points["start"] = canonical(_vector("x0", x0, d, shapes, draws=True, point=False))
+        if own_set is not None:
+            kind, points["projection"] = "own", canonical(_vector("projection", own_set, d, shapes))
+            if start is not None:
+                _check_fixed(points["projection"], given, start)
+        if points:
+            outputs = {name: (program, name) for name in ("value", "gradient")}
+            program = ordered(combined(**outputs, **{name: (own, "value") for name, own in points.items()}))
         taken = {node.attribute for part in (exact, program) for node in part.nodes if node.op == "parameter"}
         for name in given:
             if name not in taken:
-                raise ValueError(f"parameters must be taken by f, its gradient or its noise, {name!r} is by none")
+                raise ValueError(f"parameters must be taken by f or another function, {name!r} is by none")
         if isinstance(minimum, str) and minimum != "solve":
             raise ValueError(f"minimum must be one number, 'solve' or None, got {shown(minimum)}")
+        if minimum == "solve" and own_set is not None:
+            raise ValueError("minimum must be a number or None where the projection is one's own, got 'solve'")
         known = minimum if minimum in (None, "solve") else _validate.real("minimum", minimum, FINITE)
-        self._adopt(exact, program, given, kind, ends, radius, start, known)
+        self._adopt(exact, program, given, kind, ends, radius, np.zeros(d) if start is None else start, known)
 
     def _adopt(
         self,
@@ -159,12 +177,14 @@ class Custom(Problem):
         parts = [parameters[name].reshape(-1) for name, _ in program.parameters]
         numbers = np.concatenate([*parts, *ends, x0, [radius]]) + 0.0  # no negative zeros: equal ones have equal bytes
         d = x0.size
+        own = {name: alone(program, name) for name, _ in program.outputs if name in ("start", "projection")}
+        sets = {"none": None, "box": ("box", *ends), "ball": ("ball", radius), "own": own.get("projection")}
         self.__dict__.update(
             {
                 "program": program,
                 "parameters": {name: frozen(value) for name, value in parameters.items()},
-                "projection": {"none": None, "box": ("box", *ends), "ball": ("ball", radius)}[set_kind],
-                "x0": frozen(x0),
+                "projection": sets[set_kind],
+                "x0": own.get("start", frozen(x0)),
                 "_exact": exact,
                 "_numbers": frozen(numbers),
                 "_minimum": minimum,
@@ -192,12 +212,17 @@ class Custom(Problem):
             raise ValueError("metric must be 'value', or minimum must be given: f* is not known")
         if not isinstance(self._minimum, str):
             return self._minimum
-        d = self.dimension
-        ends = self._numbers[-1 - 3 * d : -1 - 2 * d], self._numbers[-1 - 2 * d : -1 - d]
+        lower, upper, x0 = self._points
+        ends, radius = (lower, upper), float(self._numbers[-1])
         try:
-            return lowest_value(self._value_and_gradient, self.x0, self._common[3], ends, float(self._numbers[-1]))
+            return lowest_value(self._value_and_gradient, np.clip(x0, *ends), self._common[3], ends, radius)
         except NotFoundError as error:
             raise ValueError(f"minimum must be given as a number, it was not found: {error}") from None
+
+    @property
+    def _points(self) -> FloatArray:
+        """Ends of the box and x0, zeros where it is drawn: (3, d)."""
+        return self._numbers[-1 - 3 * self.dimension : -1].reshape(3, -1)
 
     def value(self, x: ArrayLike) -> FloatArray:
         """f(x): for x of shape (..., d) float64 of shape (...); where d = 1 a single number will do.
@@ -253,7 +278,7 @@ class Custom(Problem):
         """With the metrics' values as further outputs."""
         if not own:
             return self.program
-        outputs = {name: (self.program, name) for name in ("value", "gradient")}
+        outputs = {name: (self.program, name) for name, _ in self.program.outputs}
         outputs |= {f"metric {i}": (metric.program, "value") for i, metric in enumerate(own)}
         return ordered(combined(**outputs))
 
@@ -266,7 +291,7 @@ class Custom(Problem):
         count = rows.shape[1] - 3 * d - 1
         return _core.Problems(
             program=lowered(problems[0]._recorded_program(own)),
-            projection=_core.ProjectionKind[problems[0]._common[3]],
+            projection=_core.ProjectionKind["none" if problems[0]._common[3] == "own" else problems[0]._common[3]],
             parameters=rows[:, :count],
             lower=rows[:, count : count + d],
             upper=rows[:, count + d : count + 2 * d],
@@ -284,8 +309,8 @@ class Custom(Problem):
             finite = p._numbers[np.isfinite(p._numbers)]
             if finite.size and np.abs(finite).max() > largest:
                 return f"parameters, projection and x0 must be of size up to {largest:.4g} in {dtype}"
-            if p.projection is not None and p.projection[0] == "box":
-                lower, upper = (np.asarray(end).astype(dtype) for end in p.projection[1:])
+            if p._common[3] == "box":
+                lower, upper, _ = p._points.astype(dtype)
                 if not np.all(lower < upper):
                     return f"projection must be a box with lower < upper in {dtype}"
         return ""
@@ -293,8 +318,8 @@ class Custom(Problem):
     @classmethod
     def _varying(cls, problems: Sequence[Custom]) -> dict[str, FloatArray]:
         named = {name: np.stack([p.parameters[name] for p in problems]) for name in problems[0].parameters}
-        named["x0"] = np.stack([p.x0 for p in problems])
-        if problems[0].projection is not None:
+        named["x0"] = np.stack([p._points[2] for p in problems])
+        if problems[0]._common[3] == "ball":
             named["radius"] = np.array([p._numbers[-1] for p in problems])
         return {name: values for name, values in named.items() if np.any(values != values[0])}
 
@@ -313,16 +338,15 @@ class Custom(Problem):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by content: the program, not the function."""
-        d = self.dimension
-        ends = [self._numbers[-1 - 3 * d : -1 - 2 * d], self._numbers[-1 - 2 * d : -1 - d]]
+        lower, upper, x0 = self._points
         arguments = (
             self._exact,
             self.program,
             dict(self.parameters),
             self._common[3],
-            ends,
+            [lower, upper],
             float(self._numbers[-1]),
-            self.x0,
+            x0,
             self._minimum,
         )
         return _rebuilt, arguments
@@ -346,19 +370,33 @@ class _Programs:
         return repr((self.program.digest, self.exact.digest))
 
 
-def _program(name: str, f: object, dimension: int, shapes: Mapping[str, Shape], *, draws: bool = False) -> Program:
+def _program(
+    name: str, f: object, dimension: int, shapes: Mapping[str, Shape], *, draws: bool = False, point: bool = True
+) -> Program:
     """Of a function or a text."""
     if isinstance(f, str):
         try:
-            return parse(f, dimension=dimension, parameters=shapes, draws=draws)
+            return parse(f, dimension=dimension, parameters=shapes, draws=draws, point=point)
         except ValueError as error:
             raise ValueError(f"{name}{str(error).removeprefix('text')}") from None
     if not callable(f):
         raise TypeError(f"{name} must be a function of x or a text, got {shown(f)}")
-    return trace(f, dimension=dimension, parameters=shapes, draws=draws)
+    return trace(f, dimension=dimension, parameters=shapes, draws=draws, point=point)
 
 
-def _start(x0: ArrayLike, dimension: int | None) -> tuple[FloatArray, int]:
+def _vector(name: str, f: object, dimension: int, shapes: Mapping[str, Shape], **options: bool) -> Program:
+    """Of a function or a text whose value is as long as the point."""
+    program = _program(name, f, dimension, shapes, **options)
+    if (shape := program.nodes[program.output("value")].shape) not in ((), (dimension,)):
+        raise ValueError(f"{name} must return one number or {dimension}, got shape {shape}")
+    return program
+
+
+def _start(x0: ArrayLike | Callable[..., Any], dimension: int | None) -> tuple[FloatArray | None, int]:
+    """None where it is drawn, and d."""
+    if callable(x0) or isinstance(x0, str):
+        size = 1 if dimension is None else dimension
+        return None, _validate.integer("dimension", size, lowest=1, highest=LARGEST_DIMENSION)
     start = _validate.real_array("x0", x0, FINITE, max_ndim=1)
     d = start.size
     if dimension is not None:
@@ -384,6 +422,17 @@ def _of_dimension(name: str, value: float | FloatArray, d: int) -> FloatArray:
     if array.ndim == 1 and array.size != d:
         raise ValueError(f"{name} must be one number or have {d} elements, got {array.size}")
     return array
+
+
+def _check_fixed(projection: Program, parameters: Mapping[str, FloatArray], x0: FloatArray) -> None:
+    """ValueError: the projection moves the start."""
+    names = {name for name, _ in projection.parameters}
+    with np.errstate(all="ignore"):
+        found = evaluate(projection, x0, {name: value for name, value in parameters.items() if name in names})
+    y = np.broadcast_to(found["value"], x0.shape)
+    if not np.all(np.abs(y - x0) <= 1e3 * ROUNDING * (1.0 + np.abs(x0))):
+        after = f"{shown(x0.tolist())}, of which it makes {shown(y.tolist())}"
+        raise ValueError(f"x0 must be a point that the projection leaves where it is, got {after}")
 
 
 def _compare(

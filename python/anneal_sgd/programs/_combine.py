@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ._canonical import ordered
 from ._ir import Node, Program
 from ._lower import NOISE_PLACE
 
@@ -20,6 +21,11 @@ def combined(**outputs: tuple[Program, str]) -> Program:
         ends[name] = offset + program.output(output)
     dimension = next(iter(outputs.values()))[0].dimension
     return Program(dimension, tuple(parameters.items()), tuple(nodes), tuple(ends.items()))
+
+
+def alone(program: Program, output: str) -> Program:
+    """One output of it, as "value"."""
+    return ordered(combined(value=(program, output)))
 
 
 def substituted(program: Program, exact: Program, names: Sequence[str]) -> Program:

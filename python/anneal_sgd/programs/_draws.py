@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _validate
 from ._build import Builder
-from ._ir import Shape
+from ._ir import MOST_PLACES, Shape
 from ._symbol import Symbol, refused
 
 _ALPHA = _validate.Interval(low=0.0, high=2.0, open_low=True)
@@ -18,21 +18,24 @@ _LEAST_EXPONENTIAL = 2.0**-26  # in place of 0, which float32 draws once in 2^25
 
 
 class Draws:
-    """What a noise function calls `draw`. Each method takes `size`: None, one for every coordinate, or (), one for all.
+    """What functions call `draw`. Each method takes `size`: None, one for every coordinate, or (), one for all.
 
     `gaussian`, `rademacher` and `uniform` have mean 0 and variance 1; the others are as their names say, unscaled.
     """
 
-    def __init__(self, builder: Builder) -> None:
-        """Count places from 0."""
-        self._builder, self._places = builder, 0
+    def __init__(self, builder: Builder, *, of_start: bool) -> None:
+        """Count places from 0, or from the last one down."""
+        self._builder = builder
+        self._place, self._next = (MOST_PLACES - 1, -1) if of_start else (0, 1)
 
     def _base(self, kind: str, size: Any) -> Symbol:
         shape: Shape = (self._builder.dimension,) if size is None else size
         if shape not in ((), (self._builder.dimension,)):
             raise refused(f"size={size!r} of a draw, which must be None or (),")
-        value = self._builder.node("draw", attribute=(self._places, kind), shape=shape)
-        self._places += 1
+        if not 0 <= self._place < MOST_PLACES:
+            raise ValueError(f"draws must be of at most {MOST_PLACES} places")
+        value = self._builder.node("draw", attribute=(self._place, kind), shape=shape)
+        self._place += self._next
         return Symbol(self._builder, value)
 
     def gaussian(self, size: Any = None) -> Symbol:

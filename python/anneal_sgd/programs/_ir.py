@@ -32,6 +32,8 @@ LEAVES = ("point", "parameter", "constant", "draw")
 DRAWS = ("gaussian", "rademacher", "uniform", "unit")
 OPERATIONS = (*LEAVES, *ELEMENTWISE, *REDUCTIONS, "first_max", "first_min", "matvec", "slice", "element", "embed")
 LARGEST = 2**24 - 1  # numbers of a value
+FIRST_PURPOSE = 4  # of draws, in docs/stream.md, "Words": those before are of built-in problems
+MOST_PLACES = 2**8 - FIRST_PURPOSE
 
 _ATTRIBUTES: dict[str, type] = {
     **dict.fromkeys(("constant", "matvec"), Numbers),
@@ -103,6 +105,10 @@ class Program:
     def output(self, name: str) -> int:
         """The node of an output. KeyError: there is none of that name."""
         return dict(self.outputs)[name]
+
+    def has(self, name: str) -> bool:
+        """Whether there is an output of that name."""
+        return name in dict(self.outputs)
 
     @cached_property
     def digest(self) -> str:

@@ -7,20 +7,19 @@ and the rest, which values share whose lives do not overlap. A slice is no instr
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _core
 from .._arrays import FloatArray, IntArray
-from ._ir import Program
+from ._ir import FIRST_PURPOSE, MOST_PLACES, Program
 
 NOISE_PLACE = -1
 """Of the draw that `noise=` of a problem adds: it has the counters of a built-in problem's noise."""
 
-_FIRST_PURPOSE = 4  # of docs/stream.md, "Words": those before are of built-in problems
-_MOST_PLACES = 2**8 - _FIRST_PURPOSE
 _VIEWS = ("slice", "element")
 
 
@@ -44,7 +43,8 @@ class Placed(NamedTuple):
 def lowered(program: Program) -> _core.Program:
     """A canonical program with outputs "gradient", (d,), and "value", (), for the compiled core.
 
-    All other outputs, (), are metrics of one's own, in their order.
+    There may be "start" and "projection" too, () or (d,); all other outputs, (), are metrics of one's own, in their
+    order.
 
     ValueError: more places of draws than there are counters for.
     """
@@ -65,6 +65,7 @@ class _Lowering:
         self.constants: list[FloatArray] = []
         self.draws: list[tuple[int, int, int, int]] = []
         self.matrices: dict[int, int] = {}
+        self.start_draws: list[tuple[int, int, int, int]] = []
         self.registers = program.dimension
         self._place_leaves()
 
@@ -80,18 +81,29 @@ class _Lowering:
         for name, shape in self.program.parameters:
             parameters[name] = self._take(prod(shape))
         self.parameter_count = self.registers - self.program.dimension - sum(map(len, self.constants))
-        rows = 0
+        of_start = self._needed([k for name, k in self.program.outputs if name == "start"])
+        of_steps = self._needed([k for name, k in self.program.outputs if name != "start"])
         for i, node in enumerate(nodes):
             if node.op == "parameter":
                 self.views[i] = View(False, parameters[node.attribute], int(node.shape != ()))
             elif node.op == "draw":
                 place, kind = node.attribute
-                if place >= _MOST_PLACES:
-                    raise ValueError(f"draws must be of at most {_MOST_PLACES} places, got place {place}")
-                purpose = 0 if place == NOISE_PLACE else _FIRST_PURPOSE + place
-                self.draws.append((_core.DrawKind[kind].value, purpose << 24, rows, self.size[i]))
-                self.views[i] = View(True, rows, int(node.shape != ()))
-                rows += self.size[i]
+                draws = self.start_draws if i in of_start else self.draws
+                row = draws[-1][2] + draws[-1][3] if draws else 0
+                purpose = 0 if place == NOISE_PLACE else FIRST_PURPOSE + place
+                draws.append((_core.DrawKind[kind].value, purpose << 24, row, self.size[i]))
+                self.views[i] = View(True, row, int(node.shape != ()))
+        drawn = [[nodes[i].attribute[0] for i in part if nodes[i].op == "draw"] for part in (of_steps, of_start)]
+        if max(drawn[0], default=-1) >= min(drawn[1], default=MOST_PLACES):
+            raise ValueError(f"draws must be of at most {MOST_PLACES} places, of noise and start together")
+
+    def _needed(self, outputs: Sequence[int], but: Container[int] = ()) -> set[int]:
+        """What outputs need, and what that needs; but nothing that these alone need."""
+        needed = set(outputs)
+        for i in range(max(outputs, default=-1), -1, -1):
+            if i in needed and i not in but:
+                needed.update(self.program.nodes[i].operands)
+        return needed
 
     def _take(self, count: int) -> int:
         first = self.registers
@@ -111,16 +123,17 @@ class _Lowering:
                 prologue.append(self._instruction(i))
             elif fixed[i] and node.op in _VIEWS:
                 self.views[i] = self._view(i)
-        shared = self.registers
-        fixed_views, views = dict(self.views), dict(self.views)
-        gradient = outputs.pop("gradient")
-        stepping = self._code(gradient)
-        stepped = self.views[gradient]
-        if self._is_point_in_another_order(stepped):
-            stepped, copy = self._copied(stepped)
-            stepping.append(copy)
+        shared = self.registers, dict(self.views)
+        stepping, stepped = self._point(outputs.pop("gradient"))
         most = self.registers
-        self.views, self.registers = views, shared
+        points: dict[str, Any] = {}
+        for name in ("start", "projection"):
+            if name in outputs:
+                self.registers, self.views = shared[0], dict(shared[1])
+                code, result = self._point(outputs.pop(name))
+                points |= {name: _array(code), f"{name}_result": result}
+                most = max(most, self.registers)
+        self.registers, self.views = shared[0], dict(shared[1])
         recorded = [outputs.pop("value"), *outputs.values()]
         recording = self._code(*recorded)
         value, *own = ([int(part) for part in self.views[k]] for k in recorded)
@@ -131,14 +144,25 @@ class _Lowering:
             parameter_count=self.parameter_count,
             numbers=np.concatenate([*self.numbers, []]),
             draws=np.array(self.draws, np.int64).reshape(-1, 4),
+            start_draws=np.array(self.start_draws, np.int64).reshape(-1, 4),
             prologue=_array(prologue),
             gradient=_array(stepping),
             value=_array(recording),
-            gradient_result=[int(part) for part in stepped],
+            gradient_result=stepped,
             value_result=value,
             own_results=own,
+            **points,
         )
-        return Placed(program, fixed_views, self.matrices)
+        return Placed(program, shared[1], self.matrices)
+
+    def _point(self, output: int) -> tuple[list[list[int]], list[int]]:
+        """Code for a vector as long as the point, which one step or the point itself takes, and where it is then."""
+        code = self._code(output)
+        view = self.views[output]
+        if self._is_point_in_another_order(view):
+            view, copy = self._copied(view)
+            code.append(copy)
+        return code, [int(part) for part in view]
 
     def _is_point_in_another_order(self, view: View) -> bool:
         """A step would overwrite numbers of such a gradient before it has used them."""
@@ -156,10 +180,7 @@ class _Lowering:
     def _code(self, *outputs: int) -> list[list[int]]:
         """What computes outputs from what has a place already."""
         nodes = self.program.nodes
-        needed = set(outputs)
-        for i in range(max(outputs), -1, -1):
-            if i in needed and i not in self.views:
-                needed.update(nodes[i].operands)
+        needed = self._needed(outputs, but=self.views)
         order = [i for i in sorted(needed) if i not in self.views]
         owner = {i: i for i in needed}  # whose registers a value has: a slice, those of its operand
         last: dict[int, int] = {}

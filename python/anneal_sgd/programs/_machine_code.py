@@ -45,7 +45,12 @@ def machine_code(
     but there is no llvmlite.
     """
     mode = runtime.machine_code()
-    if mode == "off" or isa not in _FEATURES or (mode == "auto" and runtime.why_no_machine_code()):
+    if (
+        mode == "off"
+        or isa not in _FEATURES
+        or projection == "own"
+        or (mode == "auto" and runtime.why_no_machine_code())
+    ):
         return None
     key = (program, dtype, isa, projection, summing)
     with _lock:

@@ -53,13 +53,20 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 }
 
 
-def parse(text: str, *, dimension: int, parameters: Mapping[str, Shape] | None = None, draws: bool = False) -> Program:
+def parse(
+    text: str,
+    *,
+    dimension: int,
+    parameters: Mapping[str, Shape] | None = None,
+    draws: bool = False,
+    point: bool = True,
+) -> Program:
     """The program of an expression: what `trace` gives for a function that returns it.
 
-    The names are x, of shape (dimension,), the `parameters`, `pi`, and with `draws` the methods of `draw`; there are
-    numbers, lists of numbers (also as a constant matrix before @), + - * / ** @, < <= > >= == != for `where`, joined by
-    & and |, elements and slices, and the functions abs, sqrt, exp, log, sin, cos, tanh, sign, square, sum, max, min,
-    mean, maximum, minimum, dot, where, clip, norm.
+    The names are x, of shape (dimension,), unless there is no `point`, the `parameters`, `pi`, and with `draws` the
+    methods of `draw`; there are numbers, lists of numbers (also as a constant matrix before @), + - * / ** @,
+    < <= > >= == != for `where`, joined by & and |, elements and slices, and the functions abs, sqrt, exp, log, sin,
+    cos, tanh, sign, square, sum, max, min, mean, maximum, minimum, dot, where, clip, norm.
 
     ValueError: anything else, with the column where it begins.
 
@@ -80,15 +87,16 @@ def parse(text: str, *, dimension: int, parameters: Mapping[str, Shape] | None =
         raise ValueError(f"text must be an expression of 1 to {_LONGEST} characters, got {shown(text)}")
     text = " ".join(text.split())
     names = dict(parameters or {})
-    own = [name for name in ("x", "pi", *(["draw"] if draws else [])) if name in names]
-    if own:
+    arguments = [*(["x"] if point else []), *(["draw"] if draws else [])]
+    if own := [name for name in ("x", "pi", *arguments) if name in names]:
         raise ValueError(f"parameters must not be named {own[0]!r}, which has a meaning in text")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # of the grammar, such as "1or 2"
             body = ast.parse(text, mode="eval").body
         used = [name for name in names if name in {n.id for n in ast.walk(body) if isinstance(n, ast.Name)}]
-        return trace(_function(text, body, used, draws), dimension=dimension, parameters=names, draws=draws)
+        f = _function(text, body, [*arguments, *used])
+        return trace(f, dimension=dimension, parameters=names, draws=draws, point=point)
     except SyntaxError as error:
         raise ValueError(
             f"text must be an expression, {error.msg} at column {max(error.offset or 1, 1)} of {shown(text)}"
@@ -97,9 +105,8 @@ def parse(text: str, *, dimension: int, parameters: Mapping[str, Shape] | None =
         raise ValueError(f"text must not be nested that deeply, got {shown(text)}") from None
 
 
-def _function(text: str, body: ast.expr, parameters: list[str], draws: bool) -> Callable[..., Any]:
+def _function(text: str, body: ast.expr, arguments: list[str]) -> Callable[..., Any]:
     """What computes the expression, with the signature that `trace` asks for."""
-    arguments = ["x", *(["draw"] if draws else []), *parameters]
 
     def f(*values: Any, **named: Any) -> Any:
         known = {**dict(zip(arguments, values, strict=False)), **named, "pi": np.pi}

@@ -20,11 +20,13 @@ def trace(
     dimension: int,
     parameters: Mapping[str, Shape] | None = None,
     draws: bool = False,
+    point: bool = True,
 ) -> Program:
     """What `f(x, a, ...)` does, as a program with the output "value".
 
     `x` has shape (dimension,); the other arguments of f are `parameters` by their names, of shapes () or (n,), after
-    `draw` where there are `draws`. The value is one number; of a function of draws, a vector as long as x.
+    `draw` where there are `draws`. The value is one number; of a function of draws, a vector as long as x. Without
+    `point` there is no x: f(draw, a, ...) is where trajectories start, and its draws have places of their own.
 
     f is called twice, with symbols for numbers, and has to do the same both times. TypeError: an operation that cannot
     be traced, by name and line. ValueError: shapes that do not fit, a parameter that f needs and that is not given,
@@ -38,19 +40,19 @@ def trace(
     value = v1
     """
     shapes = dict(parameters or {})
-    program = _traced(f, dimension, shapes, draws)
-    if _traced(f, dimension, shapes, draws) != program:
+    program = _traced(f, dimension, shapes, draws, point)
+    if _traced(f, dimension, shapes, draws, point) != program:
         raise ValueError(
             f"f must do the same at every call, got two programs from {_named(f)}: random numbers come from draw alone"
         )
     return program
 
 
-def _traced(f: Callable[..., Any], dimension: int, shapes: dict[str, Shape], draws: bool) -> Program:
+def _traced(f: Callable[..., Any], dimension: int, shapes: dict[str, Shape], draws: bool, point: bool) -> Program:
     builder = Builder(dimension, shapes)
-    arguments: list[Any] = [Symbol(builder, builder.node("point"))]
+    arguments: list[Any] = [Symbol(builder, builder.node("point"))] if point else []
     if draws:
-        arguments.append(Draws(builder))
+        arguments.append(Draws(builder, of_start=not point))
     named = {}
     for name, parameter in list(_signature(f).parameters.items())[len(arguments) :]:
         if name in shapes:

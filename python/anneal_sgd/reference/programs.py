@@ -31,6 +31,7 @@ class Program(Protocol):
     """As `anneal_sgd.programs.Program`."""
 
     nodes: Sequence[Node]
+    outputs: Sequence[tuple[str, int]]
 
     def output(self, name: str) -> int:
         """The node of an output."""
@@ -120,6 +121,14 @@ def _value(node: Node, operands: Sequence[FloatArray], dtype: Any) -> FloatArray
     raise ValueError(f"op must be an operation of programs, got {op!r}")
 
 
+def _needed(program: Program, output: str) -> list[int]:
+    """The nodes that an output takes, in order."""
+    needed = {program.output(output)}
+    for i in range(program.output(output), -1, -1):
+        needed |= set(program.nodes[i].operands) if i in needed else set()
+    return sorted(needed)
+
+
 def evaluated(
     program: Program,
     output: str,
@@ -136,10 +145,7 @@ def evaluated(
     """
     dtype, lanes = x.dtype, x.shape[1]
     values: dict[int, FloatArray] = {}
-    needed = {program.output(output)}
-    for i in range(program.output(output), -1, -1):
-        needed |= set(program.nodes[i].operands) if i in needed else set()
-    for i in sorted(needed):
+    for i in _needed(program, output):
         node = program.nodes[i]
         if node.op == "point":
             value = x
@@ -158,7 +164,8 @@ def evaluated(
 def simulate(
     *,
     program: Program,
-    x0: ArrayLike,
+    x0: ArrayLike | None = None,
+    dimension: int | None = None,
     schedule: Schedule,
     base_lr: float,
     horizon: int,
@@ -179,6 +186,9 @@ def simulate(
 ) -> FloatArray:
     """Projected SGD with the outputs "gradient" and "value" of a canonical program; as `reference.simulate` else.
 
+    Without `x0` the program's "start" says where trajectories begin, in so many dimensions. `projection`: "none",
+    "box", "ball", or "own", the program's.
+
     `metric`: "suboptimality", "value", or the program of a metric of one's own, whose "value" is recorded.
 
     >>> from anneal_sgd.programs import canonical, differentiated, trace
@@ -193,41 +203,53 @@ def simulate(
     numbers = np.asarray(replicates, np.int64)
     records = (horizon,) if record_at is None else tuple(record_at)
     lr = learning_rates(schedule, base_lr, horizon, dtype)
-    start = np.asarray(x0, np.float64).reshape(-1, 1)
+    start = np.zeros((dimension or 1, 1)) if x0 is None else np.asarray(x0, np.float64).reshape(-1, 1)
     x = np.repeat(start.astype(dtype), len(numbers), axis=1)
     low = np.zeros_like(x)
     ends = [
         np.broadcast_to(np.asarray(end, np.float64).reshape(-1, 1), start.shape).astype(dtype) for end in (lower, upper)
     ]
-    averages = Averages(iterate, tail_frac, records, x)
-    out = np.empty((len(records), len(numbers)), dtype)
+
+    def draws(output: str, t: int) -> dict[int, FloatArray]:
+        """Of the places that an output takes, by node."""
+        now = {}
+        for i in _needed(program, output):
+            node = program.nodes[i]
+            if node.op != "draw":
+                continue
+            (place, kind), count = node.attribute, node.shape[0] if node.shape else 1
+            counter = numbers, stream, np.arange(count)[:, None] + ((0 if place < 0 else 4 + place) << 24)
+            per_call = draws_per_call("uniform" if kind == "unit" else kind, dtype)
+            if t % per_call == 0:
+                call = t // per_call
+                of = units_of(call, seed, counter, dtype) if kind == "unit" else None
+                drawn[i] = draws_of(kind, call, seed, counter, dtype) if of is None else of
+            now[i] = drawn[i][t % per_call]
+        return now
+
+    def projected(y: FloatArray) -> FloatArray:
+        if projection == "box":
+            return lesser(ends[1], greater(ends[0], y))
+        if projection == "ball":
+            q = _summed(len(y), lambda i, acc: fma(y[i], y[i], acc), y.shape[1:], dtype)
+            factor = np.where(q < F(np.inf), F(radius) / np.sqrt(q), F(np.nan))
+            return np.where(q > F(radius * radius), y * factor, y)
+        if projection == "own":
+            return np.broadcast_to(evaluated(program, "projection", y, given, {}), y.shape)
+        return y
+
     drawn: dict[int, FloatArray] = {}
+    out = np.empty((len(records), len(numbers)), dtype)
     with np.errstate(all="ignore"):  # a diverging trajectory is no accident
+        if x0 is None:
+            x = projected(np.broadcast_to(evaluated(program, "start", x, given, draws("start", 0)), x.shape))
+        averages = Averages(iterate, tail_frac, records, x)
         for k in range(max(records, default=0) + 1):
             if k > 0:
                 t = k - 1
-                now = {}
-                for i, node in enumerate(program.nodes):
-                    if node.op != "draw":
-                        continue
-                    (place, kind), count = node.attribute, node.shape[0] if node.shape else 1
-                    purpose = 0 if place < 0 else 4 + place
-                    counter = numbers, stream, np.arange(count)[:, None] + (purpose << 24)
-                    per_call = draws_per_call("uniform" if kind == "unit" else kind, dtype)
-                    if t % per_call == 0:
-                        call = t // per_call
-                        of = units_of(call, seed, counter, dtype) if kind == "unit" else None
-                        drawn[i] = draws_of(kind, call, seed, counter, dtype) if of is None else of
-                    now[i] = drawn[i][t % per_call]
-                g = np.broadcast_to(evaluated(program, "gradient", x, given, now), x.shape)
+                g = np.broadcast_to(evaluated(program, "gradient", x, given, draws("gradient", t)), x.shape)
                 y, low = moved(x, fma(np.broadcast_to(-lr[t], x.shape).astype(dtype), g, low))
-                if projection == "box":
-                    y = lesser(ends[1], greater(ends[0], y))
-                elif projection == "ball":
-                    q = _summed(len(y), lambda i, acc, y=y: fma(y[i], y[i], acc), y.shape[1:], dtype)
-                    factor = np.where(q < F(np.inf), F(radius) / np.sqrt(q), F(np.nan))
-                    y = np.where(q > F(radius * radius), y * factor, y)
-                x = y
+                x = projected(y)
                 averages.add(k, x)
             if k in records:
                 recorded = program if isinstance(metric, str) else metric
