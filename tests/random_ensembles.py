@@ -20,7 +20,9 @@ FAMILIES = {
     "separable": ("AbsoluteValue", "Quadratic", "Huber"),
     "linear": ("LeastSquares", "LogisticRegression", "HingeLoss", "SoftmaxRegression"),
     "network": ("MLP",),
+    "program": ("Custom",),
 }
+OF_DATA = ("linear", "network")
 NOISES = ("none", "rademacher", "gaussian", "uniform")
 SCHEDULES: dict[schedules.Schedule, reference.Schedule] = {
     schedules.Constant(): reference.Schedule("constant"),
@@ -34,7 +36,7 @@ SCHEDULES: dict[schedules.Schedule, reference.Schedule] = {
     schedules.WarmupStableDecay(0.4, "cosine"): reference.Schedule("warmup_stable_decay", 0.4, "cosine"),
     schedules.Tabulated([0.5, 1.0, 0.0]): reference.Schedule("tabulated", table=[0.5, 1.0, 0.0]),
 }
-MINIMUM = 0.125  # of problems on data, instead of a solver's
+MINIMUM = 0.125  # of problems on data, instead of a solver's, and of programs
 LARGEST_RATE = {"float32": 1e38, "float64": 1e300}
 
 
@@ -78,10 +80,10 @@ def assert_same_bits(found: object, expected: object, what: str) -> None:
 def ensembles(draw: st.DrawFn, family: str, most_steps: int = 150) -> Ensemble:
     """Ensembles of a family, of about a millisecond."""
     dtype = draw(st.sampled_from(["float32", "float64"]))
-    of_data = family != "separable"
+    of_data = family in OF_DATA
     name = draw(st.sampled_from(FAMILIES[family]))
-    several = draw(_on_data(name) if of_data else _separable(name))
-    horizons = st.integers(1, 20) if of_data else st.sampled_from([1, 2, 3, 17, 127, 128, 129, 150])
+    several = draw(_on_data(name) if of_data else _separable(name) if family == "separable" else _programs())
+    horizons = st.integers(1, 20) if family != "separable" else st.sampled_from([1, 2, 3, 17, 127, 128, 129, 150])
     horizon = draw(horizons.filter(lambda steps: steps <= most_steps))
     call: dict[str, Any] = {
         "horizon": horizon,
@@ -98,6 +100,7 @@ def ensembles(draw: st.DrawFn, family: str, most_steps: int = 150) -> Ensemble:
         momentum = draw(st.sampled_from([0.0, 0.5, 0.9]))
         decay = draw(st.sampled_from([0.0, 0.0, 0.1, 10.0]))
         call |= {"momentum": momentum, "nesterov": momentum > 0 and draw(st.booleans()), "weight_decay": decay}
+    if family != "separable":
         call["metric"] = several[0]._METRICS
     return Ensemble(
         problems=several,
@@ -175,6 +178,71 @@ def _on_data(draw: st.DrawFn, name: str) -> tuple[problems.Problem, ...]:
         if "suboptimality" in problem._METRICS:
             problem._take_minimum(MINIMUM)
     return several
+
+
+# Texts of vectors and of numbers, {0}, {1}, .. vectors and {s} a number themselves. Constants stand beside symbols:
+# what is computed of constants alone while tracing may be no number.
+_LEAVES = (
+    ["x", "b", "x[::-1]", "x * x", "(b - x)"],
+    ["a", "x[0]", "(0.5 - b[-1])", "2.5 * a", "sum(x)", "max(b * x)"],
+)
+_FORMS = (
+    [
+        "({0} + {1})", "({0} - {1})", "{0} * {1}", "{0} / (1.5 + {1})", "{s} * {0}", "({0} - {s})", "{0}[::-1]",
+        *(f"{f} ({{0}})" for f in ("abs", "exp", "sin", "cos", "tanh", "square", "sign")), "sqrt(abs({0}))",
+        "log({0} * {0})", "abs({0}) ** 1.5", "({0}) ** -1", "maximum({0}, {1})", "minimum({0}, {s})",
+        "clip({0}, -0.75, 2)", "where({0} < {1}, {0}, {s})", "where({0} <= {s}, {1}, {0})",
+        "where(({0} == {1}) | ({s} >= 0.25), {1}, x)", "({0} @ {matrix})",
+    ],
+    [
+        "sum({0})", "max({0})", "min({0})", "mean({0})", "dot({0}, {1})", "norm({0})", "({s} * {s})", "tanh({s})",
+        "where({s} > 0.5, sum({0}), {s})", "{0}[0]",
+    ],
+)  # fmt: skip
+_PROGRAM_NOISES = (
+    "0.3 * draw.gaussian()",
+    "a * draw.student_t(3.0, size=()) * x",
+    "draw.stable(1.5) - draw.exponential()",
+    "draw.uniform()[::-1] * draw.rademacher() + 0.1 * draw.laplace()",
+)
+_PROGRAM_STARTS = ("b * draw.gaussian()", "draw.uniform() + draw.pareto(4.0, size=())", "a * draw.rademacher()[::-1]")
+_PROGRAM_PROJECTIONS = ("clip(x, -1, 1)", "x / maximum(1, norm(x))", "minimum(x, 2 + a * a)")  # which leave a start
+
+
+def _text(draw: st.DrawFn, number: bool, depth: int, d: int) -> str:
+    """Of a number or of a vector of d."""
+    if depth == 0 or draw(st.integers(0, 4)) == 0:
+        return draw(st.sampled_from(_LEAVES[number]))
+    form = draw(st.sampled_from(_FORMS[number]))
+    matrix = [[round(float(np.sin(i + j * d)), 3) for j in range(d)] for i in range(d)] if "{matrix}" in form else ""
+    vectors = [_text(draw, False, depth - 1, d) if f"{{{k}}}" in form else "" for k in range(2)]
+    return form.format(*vectors, s=_text(draw, True, depth - 1, d) if "{s}" in form else "", matrix=matrix)
+
+
+@st.composite
+def _programs(draw: st.DrawFn) -> tuple[problems.Problem, ...]:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    d = draw(st.sampled_from([1, 2, 3, 5, 33, 40]))
+    f = f"{_text(draw, True, draw(st.integers(1, 4)), d)} + 0 * (a + b[0])"
+    noise = draw(st.sampled_from([*NOISES, *_PROGRAM_NOISES]))
+    large = draw(st.sampled_from([1.0, 1.0, 1e8]))
+    sets = [None, ("box", rng.uniform(-1, -0.5, d) * large, 0.75 * large), ("ball", large), *_PROGRAM_PROJECTIONS]
+    projection, start = draw(st.sampled_from(sets)), draw(st.sampled_from([None, *_PROGRAM_STARTS]))
+
+    def one() -> problems.Problem:
+        level = {"noise_std": rng.uniform(0.2, 1.0, d)} if noise in NOISES[1:] else {}
+        return problems.Custom(
+            f,
+            x0=rng.uniform(-0.5, 0.5, d) / d if start is None else start,
+            dimension=d,
+            parameters={"a": rng.uniform(0.1, 0.9), "b": rng.uniform(-1, 1, d)},
+            noise=noise,
+            projection=projection,
+            minimum=MINIMUM,
+            **level,
+        )
+
+    return tuple(one() for _ in range(draw(st.integers(1, 2))))
 
 
 def _class(name: str) -> Callable[..., Any]:

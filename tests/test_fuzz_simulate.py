@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from anneal_sgd import problems, reference, runtime
-from random_ensembles import FAMILIES, MINIMUM, SCHEDULES, Ensemble, assert_same_bits, ensembles, picked
+from anneal_sgd.programs import Program
+from anneal_sgd.reference import programs as reference_programs
+from random_ensembles import FAMILIES, MINIMUM, OF_DATA, SCHEDULES, Ensemble, assert_same_bits, ensembles, picked
 
 hypothesis = pytest.importorskip("hypothesis")
 HealthCheck, given, settings, st = hypothesis.HealthCheck, hypothesis.given, hypothesis.settings, hypothesis.strategies
@@ -35,7 +37,7 @@ def check(ensemble: Ensemble, data: st.DataObject) -> None:
     for c in picked(data.draw, configs)[:2]:
         expected = simulated(ensemble, configs[c], c, kept)
         found = np.asarray(result.samples)[configs[c]][..., kept]
-        if family_of(ensemble) != "separable" and not is_tame(ensemble, configs[c]):
+        if family_of(ensemble) in OF_DATA and not is_tame(ensemble, configs[c]):
             # What infinite factors make of padding is open: finite values are right, and none is where there is none.
             expected = np.where(np.isfinite(found), expected, np.nan)
             found = np.where(np.isfinite(found), found, np.nan)
@@ -68,6 +70,10 @@ def simulated(ensemble: Ensemble, config: tuple[int, int, int], number: int, kep
     problem: Any = ensemble.problems[config[0]]
     if "metric" not in call:
         return reference.simulate(problem=separable(problem), **arguments)
+    if isinstance(problem, problems.Custom):
+        arguments |= program(problem)
+        found = [reference_programs.simulate(metric=name, **arguments) for name in call["metric"]]
+        return np.stack(found, axis=1)
     arguments |= {key: call[key] for key in ("momentum", "nesterov", "weight_decay")}
     found = reference.networks.simulate(network=network(problem), **arguments)
     return np.stack([found[name] for name in call["metric"]], axis=1)
@@ -86,6 +92,20 @@ def separable(problem: Any) -> reference.Problem:
         minimum=smallest(problem),
         **dict(zip({"none": (), "box": ("lower", "upper"), "ball": ("radius",)}[kind], ends, strict=True)),
     )
+
+
+def program(problem: problems.Custom) -> dict[str, Any]:
+    kind, ends = problem._common[3], problem.projection
+    drawn = isinstance(problem.x0, Program)
+    return {
+        "program": problem.program,
+        "x0": None if drawn else problem.x0,
+        "dimension": problem.dimension,
+        "parameters": problem.parameters,
+        "projection": kind,
+        "minimum": MINIMUM,
+        **({"lower": ends[1], "upper": ends[2]} if kind == "box" else {"radius": ends[1]} if kind == "ball" else {}),
+    }
 
 
 def smallest(problem: Any) -> float:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from anneal_sgd import Result, _core
-from random_ensembles import FAMILIES, Ensemble, assert_same_bits, ensembles
+from random_ensembles import FAMILIES, OF_DATA, Ensemble, assert_same_bits, ensembles
 
 EXAMPLES = 20  # of Hypothesis's plan, after which the clock is looked at
 FIELDS = ("samples", "mean", "stderr", "min", "max", "count", "diverged")
@@ -28,14 +28,14 @@ def _cuts(draw: st.DrawFn, family: str) -> dict[str, int]:
     """Options of the core for a device."""
     steps = st.sampled_from([{}, {}, *({"steps_per_launch": n} for n in (1, 3, 37, 128))])
     rows = st.sampled_from([{"rows_per_launch": n} for n in (1, 16, 70)])
-    return draw(steps if family == "separable" else st.one_of(steps, rows))
+    return draw(st.one_of(steps, rows) if family in OF_DATA else steps)
 
 
 @st.composite
 def _calls(draw: st.DrawFn) -> tuple[str, Ensemble, dict[str, int], int]:
     family = draw(st.sampled_from(sorted(FAMILIES)))
     ensemble = draw(ensembles(family))
-    if family == "separable" and draw(st.integers(0, 4)) == 0:
+    if family not in OF_DATA and draw(st.integers(0, 4)) == 0:
         more = draw(st.sampled_from([64, 70, 257, 1025]))
         first = min(ensemble.call.get("first_replicate", 0), 2**32 - more)
         ensemble.call.update(replicates=more, first_replicate=first)
