@@ -59,6 +59,14 @@ def test_means_against_the_learning_rate(errors, factor):
     assert axes.get_legend().get_title().get_text() == expected
 
 
+def test_scales_of_few_decades_have_plain_numbers():
+    axes = run(base_lr=[0.1, 0.2, 0.5, 2.0]).plot()
+    axes.figure.canvas.draw()
+    labels = {text.get_text() for text in axes.get_xticklabels(which="both")}
+    assert {"0.1", "0.2", "0.5", "1", "2"} <= labels
+    assert not any("times" in label for label in labels)
+
+
 def test_anytime_bars_and_none():
     result = run()
     _, _, bars = drawn(result.plot(errors="anytime"))["linear"]

@@ -15,6 +15,7 @@ from ._drawing import COLOURS, DASHES, MARKERS, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 Errors: TypeAlias = Literal["interval", "stderr", "anytime", "none"]
 
@@ -23,6 +24,7 @@ ERRORS = {"interval": "95 % intervals", "stderr": "standard errors", "anytime": 
 QUANTILE = 1.96
 _MOST_INSIDE = 6  # lines of which the legend is within the axes
 MOST_LINES = len(COLOURS) * len(DASHES)
+_WIDE = 100.0  # ratio of values from which on powers of ten label an axis
 _RATES = ("base_lr", "rho")
 _RECORDS = ("record_at", "record_frac")
 LABELS = {
@@ -85,8 +87,19 @@ def _scale(axes: Axes, name: str, values: FloatArray) -> None:
         return
     if positive.size == finite.size:
         axes.set(**{f"{name}scale": "log"})
+        if positive.max() < _WIDE * positive.min():
+            _plain_ticks(axes.xaxis if name == "x" else axes.yaxis)
     elif name == "x":
         axes.set_xscale("symlog", linthresh=float(positive.min()))
+
+
+def _plain_ticks(axis: Axis) -> None:
+    """1, 2, 3 and 5 times powers of ten, as plain numbers: a scale of few decades has too few powers of ten."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def of_statistics(
