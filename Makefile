@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Folders of Python files too: an editable install knows the files that were there.
 SOURCES := $(shell find csrc -type f) $(shell find python -type d ! -name __pycache__) CMakeLists.txt pyproject.toml
 
-.PHONY: help validate grid atlas test lint format docs sanitize ptx-check gpu-check clean
+.PHONY: help validate grid atlas test lint format docs sanitize ptx-check aarch64-check gpu-check clean
 help:
 	@echo "make validate   measure the theorem: table, JSON and pictures in out/"
 	@echo "make grid       how coarse a tuning grid may be: table, JSON and pictures in out/"
@@ -17,6 +17,7 @@ help:
 	@echo "make sanitize   the test suite under the address and undefined-behaviour sanitizers"
 	@echo "make gpu-check  on a machine with an NVIDIA GPU: all that it can say, in stages; page in out/gpu/"
 	@echo "make ptx-check  where nvcc is: the CUDA kernels' PTX executed on this machine's CPU, every bit compared; no GPU"
+	@echo "make aarch64-check  the package compiled for 64-bit ARM, its bits compared under QEMU; Debian's cross compiler"
 	@echo "make clean      remove .venv, build/ and out/"
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
@@ -83,6 +84,10 @@ sanitize:
 # The core that the package was built with, its CUDA runtime replaced; tests/ptx/README.md. PTX_ARGS="--slow": everything.
 ptx-check: $(VENV)/.installed-dev
 	PYTHONPATH=tests $(BIN)/python -m ptx.check $(PTX_ARGS)
+
+# Into build/aarch64, nothing is installed; tests/aarch64/check.py. AARCH64_ARGS="--long": more tests.
+aarch64-check: $(VENV)/.installed-dev
+	$(BIN)/python tests/aarch64/check.py $(AARCH64_ARGS)
 
 # Uses PYTHON itself and no network: machines with a GPU often have neither pip's index nor a need for a .venv.
 # STAGE=1, or STAGE="headline profile": those stages alone (bench/gpu_check.py).

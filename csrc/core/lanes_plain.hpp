@@ -1,6 +1,6 @@
 // Lanes of width one: float and double themselves. The scalar instruction set, other processors, GPU threads, and
-// single values inside vector code. The vector lanes (cpu/lanes_avx2.hpp, cpu/lanes_avx512.hpp) offer exactly these
-// functions.
+// single values inside vector code. The vector lanes (cpu/lanes_avx2.hpp, lanes_avx512.hpp, lanes_neon.hpp) offer
+// exactly these functions.
 #pragma once
 
 #include "portable.hpp"
@@ -9,8 +9,8 @@ ASGD_ISA_NAMESPACE_BEGIN
 
 // Per lane type R: its Real, the lanes Schedule in which learning rates are computed, the unsigned lanes Bits of the
 // same width, Word, one Philox word per lane, strip, the number of vectors advanced together, drawn_together, the
-// number whose draws are made side by side, pipelined, whether Gaussian ones are made in stages instead, and
-// exponent_unit, in which exponent_to_real counts.
+// number whose draws are made side by side, registers, how many the processor has, pipelined, whether Gaussian ones are
+// made in stages instead, and exponent_unit, in which exponent_to_real counts.
 template <class R>
 struct Lane;
 
@@ -20,7 +20,7 @@ struct Lane<float> {
     using Schedule = double;
     using Bits = uint32_t;
     using Word = uint32_t;
-    static constexpr int width = 1, strip = 16, drawn_together = 1;
+    static constexpr int width = 1, strip = 16, drawn_together = 1, registers = 16;
     static constexpr bool pipelined = false;
     static constexpr float exponent_unit = 0x1p23f;
 };
@@ -31,7 +31,7 @@ struct Lane<double> {
     using Schedule = double;
     using Bits = uint64_t;
     using Word = uint32_t;
-    static constexpr int width = 1, strip = 16, drawn_together = 1;
+    static constexpr int width = 1, strip = 16, drawn_together = 1, registers = 16;
     static constexpr bool pipelined = false;
     static constexpr double exponent_unit = 1;
 };

@@ -11,7 +11,7 @@
 #include <cstring>
 
 #ifndef ASGD_ISA
-#error "define ASGD_ISA (scalar, avx2, avx512) before including core headers"
+#error "define ASGD_ISA (scalar, avx2, avx512, neon) before including core headers"
 #endif
 
 #if defined(__CUDACC__)

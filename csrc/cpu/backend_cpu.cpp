@@ -33,6 +33,8 @@ const std::vector<Isa>& isas() {
                             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
         return std::vector<Isa>{{&scalar_kernels, true}, {&avx2_kernels, avx2}, {&avx512_kernels, avx512}};
     }();
+#elif ASGD_ARM64
+    static const std::vector<Isa> list{{&scalar_kernels, true}, {&neon_kernels, true}};
 #else
     static const std::vector<Isa> list{{&scalar_kernels, true}};
 #endif

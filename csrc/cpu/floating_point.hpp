@@ -15,6 +15,13 @@ struct DefaultFloatingPoint {
     unsigned saved = _mm_getcsr();
     DefaultFloatingPoint() { _mm_setcsr(0x1F80); }
     ~DefaultFloatingPoint() { _mm_setcsr(saved); }
+#elif ASGD_ARM64
+    unsigned long saved;
+    DefaultFloatingPoint() {
+        asm volatile("mrs %0, fpcr" : "=r"(saved));
+        asm volatile("msr fpcr, %0" : : "r"(0UL));
+    }
+    ~DefaultFloatingPoint() { asm volatile("msr fpcr, %0" : : "r"(saved)); }
 #else
     DefaultFloatingPoint() {}
     ~DefaultFloatingPoint() {}

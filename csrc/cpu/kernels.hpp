@@ -64,6 +64,8 @@ struct Kernels {
 extern const Kernels scalar_kernels;
 #if ASGD_X86
 extern const Kernels avx2_kernels, avx512_kernels;
+#elif ASGD_ARM64
+extern const Kernels neon_kernels;
 #endif
 
 }  // namespace anneal_sgd

@@ -34,7 +34,7 @@ struct Lane<F32x16> {
     using Schedule = F64x8;
     using Bits = U32x16;
     using Word = Word32x16;
-    static constexpr int width = 16, strip = 8, drawn_together = 2;
+    static constexpr int width = 16, strip = 8, drawn_together = 2, registers = 32;
     static constexpr bool pipelined = true;
     static constexpr float exponent_unit = 0x1p23f;
 };
@@ -44,7 +44,7 @@ struct Lane<F64x8> {
     using Schedule = F64x8;
     using Bits = U64x8;
     using Word = Word64x8;
-    static constexpr int width = 8, strip = 8, drawn_together = 2;
+    static constexpr int width = 8, strip = 8, drawn_together = 2, registers = 32;
     static constexpr bool pipelined = false;
     static constexpr double exponent_unit = 0x1p52;
 };

@@ -21,7 +21,7 @@ struct Weights {
 template <class R>
 struct Block {
     static constexpr int vectors = row_multiple / Lane<R>::width;  // per row_multiple elements
-    static constexpr int registers = int(sizeof(R)) == 64 ? 32 : 16;
+    static constexpr int registers = Lane<R>::registers;
     static constexpr int products = vectors * 4 > registers ? 1 : registers / 2 / vectors;  // accumulated together
     static constexpr int rows = products >= 16 ? 4 : products >= 4 ? 2 : products >= 2 ? 2 : 1;
     static constexpr int units = products / rows;

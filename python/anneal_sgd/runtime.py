@@ -41,7 +41,8 @@ _chosen_machine_code: str | None = None
 
 @cache
 def supported_isas() -> tuple[str, ...]:
-    """Instruction sets that this build has and this processor runs, slowest first: of "scalar", "avx2", "avx512".
+    """Instruction sets that this build has and this processor runs, slowest first: of "scalar", "avx2" and "avx512",
+    or "scalar" and "neon" on 64-bit ARM.
 
     >>> supported_isas()[0]
     'scalar'
