@@ -64,6 +64,16 @@ GOOD: dict[str, tuple[str, Callable[[int], float]]] = {
         "shfl.sync.idx.b32 %r4, %r1, 3, 6175, -1; st.global.u32 [%rd2], %r4;",
         lambda t: t // 8 * 8 + 3,
     ),
+    "sums_of_shared_words": (
+        "mov.u32 %r4, 5; st.shared.u32 [%r3], %r4; bar.sync 0; atom.shared.add.u32 %r6, [%r2], %r1; bar.sync 0;"
+        "ld.shared.u32 %r5, [%r2]; st.global.u32 [%rd2], %r5;",
+        lambda t: 5 + 63 * 32,
+    ),
+    "sums_of_global_words": (  # of 64 bits each, with a carry
+        "add.s32 %r4, %r1, 2; st.global.u32 [%rd2], %r4; bar.sync 0; shr.u32 %r4, %r1, 1; mul.wide.u32 %rd4, %r4, 8;"
+        "add.s64 %rd4, %rd1, %rd4; mov.u64 %rd5, 4294967295; atom.global.add.u64 %rd6, [%rd4], %rd5;",
+        lambda t: t + 4 * (t % 2),  # 2^32 (t + 3) + t + 2 in the words of an even t, and twice 2^32 - 1
+    ),
     "shift_by_more": ("mov.u32 %r4, 40; shl.b32 %r5, %r1, %r4; st.global.u32 [%rd2], %r5;", lambda t: 0),
     "predicated": (
         "setp.lt.s32 %p1, %r1, 3; selp.b32 %r4, 7, 9, %p1; st.global.u32 [%rd2], %r4;",
@@ -99,6 +109,15 @@ BAD = {
         SHARED.format(barrier="bar.sync 0;", bit=1) + "st.shared.u32 [%r3], %r1;",
         "RACE: shared (write after read|read after write)",
     ),
+    "read_while_added_to": (
+        SHARED.format(barrier="bar.sync 0;", bit=1) + "atom.shared.add.u32 %r4, [%r3], 1;",
+        "RACE: shared (write after read|read after write)",
+    ),
+    "added_to_what_another_writes": (
+        "st.shared.u32 [%r3], %r1; atom.shared.add.u32 %r4, [%r2], 1;",
+        "RACE: shared write after write|UNINITIALISED shared",
+    ),
+    "added_to_nothing": ("red.global.add.u32 [%rd1], %r1;", "UNINITIALISED global read"),
     "past_the_end": ("st.global.u32 [%rd2+256], %r1;", "OUT OF BOUNDS global write"),
     "before_the_begin": ("ld.global.u32 %r4, [%rd1+-4];", "OUT OF BOUNDS global read"),
     "past_shared": ("st.shared.u32 [%r3+4], %r1;", "OUT OF BOUNDS shared write|RACE"),
@@ -203,6 +222,8 @@ REFUSED = [
     "ld.volatile.global.u32 %r4, [%rd1]",
     "shfl.down.b32 %r4, %r1, 1, 31",
     "setp.lt.and.s32 %p1, %r1, %r2, %p2",
+    "atom.global.exch.b32 %r4, [%rd1], %r1",
+    "red.global.add.f32 [%rd1], %f1",
     "bra.multi $L_one",
     "call.uni missing, ()",
     "mov.u32 %r4, %clock",

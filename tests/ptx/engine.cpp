@@ -83,8 +83,9 @@ void fail(const char* what, int line) {
 
 // --- races
 
-// Who read or wrote last: a thread, several of one warp in the same turn, or several warps.
-constexpr u16 several_of_warp = 0x8000, several = 0xffff;
+// Who read or wrote last: a thread, several of one warp in the same turn, or several warps; `added`: threads whose
+// atomic sums need no order among themselves.
+constexpr u16 several_of_warp = 0x8000, added = 0xfffe, several = 0xffff;
 u16 warp_of(u16 who) { return who < most_threads ? u16(who / warp_size) : u16(who & ~several_of_warp); }
 
 struct Touched {  // a word of memory; phase 0: never
@@ -94,20 +95,22 @@ struct Touched {  // a word of memory; phase 0: never
 
 // Whether what `who` did in this phase is known to come before what the thread does now.
 bool ordered(u16 who, u32 turn, u32 thread) {
-    return who == thread || (who != several && warp_of(who) == thread / warp_size && turn < turns[thread / warp_size]);
+    return who == thread || (who < added && warp_of(who) == thread / warp_size && turn < turns[thread / warp_size]);
 }
 
-void touch(Touched& t, bool write, bool global, int line) {
+void touch(Touched& t, int how, bool global, int line) {
     const u32 thread = env.tid, turn = turns[thread / warp_size];
-    const bool written = t.write_phase == phase && !ordered(t.writer, t.write_turn, thread);
+    const bool sums = how == adds && t.writer == added;
+    const bool written = !sums && t.write_phase == phase && !ordered(t.writer, t.write_turn, thread);
     const bool read = t.read_phase == phase && !ordered(t.reader, t.read_turn, thread);
     const auto by_another_block = [&](u32 p) { return global && p >= launch_phase && p < block_phase; };
-    if (write) {
+    if (how != reads) {
         if (written) fail(global ? "RACE: global write after write" : "RACE: shared write after write", line);
         if (read) fail(global ? "RACE: global write after read" : "RACE: shared write after read", line);
-        if (by_another_block(t.write_phase)) fail("RACE: global writes of two blocks", line);
+        if (!sums && by_another_block(t.write_phase)) fail("RACE: global writes of two blocks", line);
         if (by_another_block(t.read_phase)) fail("RACE: global write after another block's read", line);
-        t.write_phase = phase, t.write_turn = turn, t.writer = u16(thread);
+        t.writer = how == adds && (sums || t.write_phase != phase) ? added : u16(thread);
+        t.write_phase = phase, t.write_turn = turn;
         return;
     }
     if (written) fail(global ? "RACE: global read after write" : "RACE: shared read after write", line);
@@ -159,36 +162,37 @@ bool within(u64 address, u32 size, const void* begin, u64 bytes) {
     return address >= u64(begin) && address + size <= u64(begin) + bytes;
 }
 
-u8* access_shared(u64 offset, u32 size, bool write, int line) {
+u8* access_shared(u64 offset, u32 size, int how, int line) {
     for (u64 i = offset / 4; i <= (offset + size - 1) / 4; ++i) {
-        if (!write && shared_touched[i].write_phase < block_phase) fail("UNINITIALISED shared read", line);
-        touch(shared_touched[i], write, false, line);
+        if (how != writes && shared_touched[i].write_phase < block_phase) fail("UNINITIALISED shared read", line);
+        touch(shared_touched[i], how, false, line);
     }
     return env.shared + offset;
 }
 
-u8* access_global(u64 offset, u32 size, bool write, int line) {
+u8* access_global(u64 offset, u32 size, int how, int line) {
     if (offset < memory_begin || offset >= memory_begin + config.memory) fail("ANOTHER DEVICE's memory", line);
-    if (!find(offset, size)) fail(write ? "OUT OF BOUNDS global write" : "OUT OF BOUNDS global read", line);
+    if (!find(offset, size)) fail(how != reads ? "OUT OF BOUNDS global write" : "OUT OF BOUNDS global read", line);
     for (u64 i = offset / 4; i <= (offset + size - 1) / 4; ++i) {
-        if (!write && !initialised[i]) fail("UNINITIALISED global read", line);
-        if (write) initialised[i] = 1;
-        touch(touched[i], write, true, line);
+        if (how != writes && !initialised[i]) fail("UNINITIALISED global read", line);
+        if (how == writes) initialised[i] = 1;
+        touch(touched[i], how, true, line);
     }
     return arena + offset;
 }
 
-u8* access(u64 address, u32 size, int space, bool write, int line) {
+u8* access(u64 address, u32 size, int space, int how, int line) {
+    const bool write = how != reads;
     if (address % size != 0) fail("MISALIGNED access", line);
     if (space == in_shared) {
         if (address < shared_window || address + size > shared_window + env.shared_size)
             fail(write ? "OUT OF BOUNDS shared write" : "OUT OF BOUNDS shared read", line);
-        return access_shared(address - shared_window, size, write, line);
+        return access_shared(address - shared_window, size, how, line);
     }
     if (space == in_generic && within(address, size, env.shared, env.shared_size))
-        return access_shared(address - u64(env.shared), size, write, line);
+        return access_shared(address - u64(env.shared), size, how, line);
     const u64 offset = address - u64(arena);
-    if (space != in_param && offset < arena_bytes) return access_global(offset, size, write, line);
+    if (space != in_param && offset < arena_bytes) return access_global(offset, size, how, line);
     u8* const at = reinterpret_cast<u8*>(address);
     if (space != in_global && !write && within(address, size, parameters, kernel->parameter_bytes)) return at;
     // What a function's caller passes.

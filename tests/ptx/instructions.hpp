@@ -18,6 +18,7 @@ typedef int64_t s64;
 constexpr u32 shared_window = 1024;  // address of a block's first byte of shared memory, as ld.shared sees it
 
 enum Space : int { in_generic, in_global, in_shared, in_param };
+enum Access : int { reads, writes, adds };  // adds: an atomic sum
 enum Shuffle : int { shuffle_up, shuffle_down, shuffle_bfly, shuffle_idx };
 
 // The running thread and what the engine does for it. `line`: of the PTX.
@@ -26,7 +27,7 @@ struct Env {
     u8* shared = nullptr;
     u32 shared_size = 0;
     // Checks an access and returns where the bytes are; does not return from a wrong one.
-    u8* (*access)(u64 address, u32 size, int space, bool write, int line) = nullptr;
+    u8* (*access)(u64 address, u32 size, int space, int how, int line) = nullptr;
     u32 (*shuffle)(int mode, u32 value, u32 b, u32 c, u32 mask, bool* in_range, int line) = nullptr;
     void (*barrier)(u32 number, int line) = nullptr;
     void (*warp_barrier)(u32 mask, int line) = nullptr;
@@ -259,4 +260,11 @@ template <class T, class R>
 static inline void st(u8* to, R from) {
     const T x = T(from);
     memcpy(to, &x, sizeof x);
+}
+template <class T>
+static inline void red_add(u8* to, T x) {
+    T sum;
+    memcpy(&sum, to, sizeof sum);
+    sum += x;
+    memcpy(to, &sum, sizeof sum);
 }

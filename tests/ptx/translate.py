@@ -375,7 +375,7 @@ class _Body:
         if len(values) != vector:
             raise Unknown("vector")
         memory, size = MEMORY[kind], BYTES[kind]
-        at = self._address(address, space, size * vector, load == "st", line)
+        at = self._address(address, space, size * vector, "reads" if load == "ld" else "writes", line)
         code = f"{{ u8* const at = {at}; "
         for i, value in enumerate(values):
             if load == "ld":
@@ -385,7 +385,17 @@ class _Body:
                 code += f"st<{memory}>(at + {i * size}, {f'u{max(32, 8 * size)}({x})' if x.startswith('Imm') else x}); "
         return code + "}"
 
-    def _address(self, text: str, space: str, size: int, writes: bool, line: int) -> str:
+    def _sum(self, line: int, op: str, rest: str) -> str:
+        """Atomic, of integers. What was there before depends on the order of threads: it must not be used."""
+        found = re.fullmatch(r"(?:red|atom)\.(global|shared)\.add\.(u32|u64)", op)
+        if found is None:
+            raise Unknown("atomic")
+        *before, address, x = operands(rest)
+        at = self._address(address, found[1], BYTES[found[2]], "adds", line)
+        forgotten = "".join(f" {self._variable(name)} = {found[2]}({POISON});" for name in before)
+        return f"red_add<{found[2]}>({at}, {self._operand(x)});{forgotten}"
+
+    def _address(self, text: str, space: str, size: int, how: str, line: int) -> str:
         """A pointer to what is accessed, which the engine has checked unless it is a parameter by name."""
         found = re.fullmatch(r"\[\s*([%\w$.]+)\s*(?:\+\s*(-?\d+))?\s*\]", text)
         if found is None:
@@ -405,7 +415,7 @@ class _Body:
             where = f"u64(u32({self._variable(base)} + u32({offset})))"
         else:
             raise Unknown("32-bit address")
-        return f"ptx_env->access({where}, {size}, in_{space}, {str(writes).lower()}, {line})"
+        return f"ptx_env->access({where}, {size}, in_{space}, {how}, {line})"
 
     def _generic_address(self, line: int, op: str, rest: str) -> str:
         o = operands(rest)
@@ -462,6 +472,8 @@ class _Body:
         "call": _call,
         "ld": _memory,
         "st": _memory,
+        "red": _sum,
+        "atom": _sum,
         "cvta": _generic_address,
         "shfl": _shuffle,
         "mov": _move,
