@@ -8,15 +8,7 @@ import pytest
 
 from anneal_sgd import problems, schedules, simulate
 from core_cases import DTYPES
-
-BOX = {"noise": "gaussian", "noise_std": 1.0, "projection": ("box", -1.0, 1.0)}
-CUSTOM = problems.Custom(lambda x: np.sum(np.abs(x)), x0=[0.5, -0.2, 0.1], minimum=0.0, **BOX)
-ABSOLUTE = problems.AbsoluteValue(np.ones(3), x0=[0.5, -0.2, 0.1], **BOX)
-
-
-def run(problem, **changes):
-    call = {"base_lr": [0.1, 0.01], "horizon": 40, "replicates": 70, "backend": "cpu", "seed": 3}
-    return simulate(problem, [schedules.Linear(), schedules.Constant()], **{**call, **changes})
+from kept_cases import ABSOLUTE, CUSTOM, run
 
 
 def counted(samples, thresholds):
