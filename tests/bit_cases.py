@@ -139,9 +139,9 @@ def hash_of(result: Result) -> str:
     return content.hexdigest()
 
 
-def on(device: _core.Device, **launches: int) -> AbstractContextManager[object]:
-    """Calls of `simulate` run on this device of the core for the length of a `with` block."""
-    there = {"devices": (device,), **launches}
+def on(device: _core.Device | tuple[_core.Device, ...], **launches: int) -> AbstractContextManager[object]:
+    """Calls of `simulate` run on this device of the core, or on several, for the length of a `with` block."""
+    there = {"devices": device if isinstance(device, tuple) else (device,), **launches}
     on_the_cpu = _core.simulate
     return patch.object(_core, "simulate", lambda ensemble, **size: on_the_cpu(ensemble, **{**size, **there}))
 

@@ -89,8 +89,6 @@ def test_metrics_of_ones_own(device):
     for iterate in ("last", "average"):
         call = {"metric": own, "record_at": [0, 7, 150], "iterate": iterate}
         assert_same(samples(made, device, **call), samples(made, **call))
-    with on(device), pytest.raises(ValueError, match="must be left out where a device"):
-        simulate(made, schedules.Linear(), base_lr=0.1, horizon=2, replicates=2, metric="value", keep_exceedance=True)
 
 
 def test_what_does_not_fit_together_takes_turns(small_device):

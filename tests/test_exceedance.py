@@ -2,13 +2,17 @@
 
 import pickle
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
 from anneal_sgd import problems, schedules, simulate
+from bit_cases import on
 from core_cases import DTYPES
 from kept_cases import ABSOLUTE, CUSTOM, run
+
+DATA = problems.LeastSquares(np.eye(3), [1.0, 2.0, 3.0])
 
 
 def counted(samples, thresholds):
@@ -26,7 +30,34 @@ def test_exceedance_is_that_of_the_samples(problem, dtype):
     assert np.array_equal(result.samples, run(problem, keep_samples=True, **call).samples)
 
 
-def test_exceedance_of_any_number():
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("problem", [ABSOLUTE, CUSTOM, DATA], ids=["built-in", "custom", "on data"])
+def test_a_gpu_counts_the_same(device, problem, dtype):
+    """Wherever launches are cut; of parts of two blocks of replicates."""
+    call = {"dtype": dtype, "horizon": 9, "record_at": [0, 2, 9], "first_replicate": 1020, "replicates": 30}
+    call |= {"keep_exceedance": True, "metric": "loss"} if problem is DATA else {"keep_exceedance": True}
+    expected = run(problem, **call)
+    for launches in ({}, {"steps_per_launch": 1}, {"steps_per_launch": 4, "rows_per_launch": 1}):
+        found = run(problem, device, launches, **call)
+        assert np.array_equal(found.exceedance, expected.exceedance)
+        assert np.array_equal(found.mean, expected.mean)
+
+
+def test_counts_that_take_turns_on_a_gpu(small_device):
+    """Replicates in groups and configs in parts, whose counts are added up; more cells than fit beside each other."""
+    call = {"replicates": 3000, "horizon": 2, "record_at": [1, 2], "keep_exceedance": True}
+    expected = run(ABSOLUTE, **call).exceedance
+    for memory in (2**32, 2**20, 2**18):
+        assert np.array_equal(run(ABSOLUTE, small_device(memory), **call).exceedance, expected)
+    several = small_device(2**20), small_device(2**18)
+    assert np.array_equal(run(ABSOLUTE, several, **call).exceedance, expected)
+    with pytest.raises(
+        MemoryError, match=r"the values of 1024 replicates at 2 records, and what is kept of them, take"
+    ):
+        run(ABSOLUTE, small_device(2**14), **call)
+
+
+def test_exceedance_of_any_number(device):
     """Thresholds themselves, their neighbours, and what lies outside or is not a number."""
     thresholds = run(ABSOLUTE, replicates=1, keep_exceedance=True).thresholds
     exact = [2.0**e * (1 + m / 16) for e in range(-64, 64) for m in range(16)] + [2.0**64]
@@ -38,17 +69,17 @@ def test_exceedance_of_any_number():
     values = [*edges, 0.0, -1.0, -1e300, 1e300, 5e-324, thresholds[0], thresholds[-1]]
     call = {"schedule": schedules.Constant(), "base_lr": 0.0, "horizon": 1, "replicates": 3, "dtype": "float64"}
     made = [problems.Custom(lambda x: x[0], x0=v) for v in values]
-    result = simulate(made, **call, metric="value", keep_exceedance=True, backend="cpu")
+    call |= {"metric": "value", "keep_exceedance": True, "backend": "cpu"}
     expected = 3 * (np.array(values)[:, None] >= thresholds)
-    assert np.array_equal(result.exceedance, expected)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        ends = simulate(
-            [problems.Custom(lambda x, a: a / x[0] - a / x[0], x0=0.0, parameters={"a": a}) for a in (0.0, 1.0)],
-            **call, metric="value", keep_exceedance=True, backend="cpu",
-        )  # fmt: skip
-    assert np.array_equal(ends.exceedance, np.full((2, 2049), 3))
-    assert ends.quantile(0.5).tolist() == [np.inf] * 2
+    # The first is 0 / 0, the others are not finite either.
+    ends = [problems.Custom(lambda x, a: a / x[0], x0=0.0, parameters={"a": a}) for a in (0.0, 1.0, -1.0)]
+    for where in (nullcontext(), on(device)):
+        with where, warnings.catch_warnings():
+            assert np.array_equal(simulate(made, **call).exceedance, expected)
+            warnings.simplefilter("ignore", RuntimeWarning)
+            result = simulate(ends, **call)
+        assert np.array_equal(result.exceedance, np.full((3, 2049), 3))
+        assert result.quantile(0.5).tolist() == [np.inf] * 3
 
 
 def test_exceedance_merges_exactly():
@@ -83,11 +114,7 @@ def test_quantiles_of_what_has_no_bin():
 
 
 def test_where_it_can_be_had():
-    X, y = np.eye(3), np.array([1.0, 2.0, 3.0])
-    data = problems.LeastSquares(X, y)
-    assert run(data, keep_exceedance=True, replicates=5, metric="loss").exceedance.max() == 5
-    with pytest.raises(ValueError, match="keep_exceedance must be left out where backend is 'cuda', it is for the CPU"):
-        run(ABSOLUTE, backend="cuda", keep_exceedance=True)
+    assert run(DATA, keep_exceedance=True, replicates=5, metric="loss").exceedance.max() == 5
     with pytest.raises(ValueError, match="keep_exceedance must be True or False, got 1"):
         run(ABSOLUTE, keep_exceedance=1)
     with pytest.raises(ValueError, match="keep_exceedance must fit in memory"):

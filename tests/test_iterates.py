@@ -10,6 +10,10 @@ from core_cases import DTYPES, ITERATES
 from kept_cases import ABSOLUTE, CUSTOM, run
 
 
+def custom_quadratic(c, **options):
+    return problems.Custom(lambda x: np.sum(c * x * x) / 2, x0=np.ones(c.size), minimum=0.0, **options)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("isa", _core.supported_isas())
 def test_iterates_are_the_recorded_points(isa, dtype):
@@ -23,6 +27,38 @@ def test_iterates_are_the_recorded_points(isa, dtype):
         builtin = run(ABSOLUTE, keep_iterates=True, **call)
         assert np.array_equal(builtin.iterates, result.iterates)
         assert np.array_equal(builtin.samples, run(ABSOLUTE, **call).samples)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("problem", [ABSOLUTE, CUSTOM], ids=["built-in", "custom"])
+def test_a_gpu_keeps_the_same(device, problem, dtype):
+    """Wherever launches are cut; that of the last record is the last, or one before."""
+    for iterate in ITERATES:
+        call = {
+            "dtype": dtype,
+            "iterate": iterate,
+            "record_at": [0, 2, 39],
+            "first_replicate": 5,
+            "keep_iterates": True,
+        }
+        expected = run(problem, **call)
+        for launches in ({}, {"steps_per_launch": 1}, {"steps_per_launch": 13}):
+            found = run(problem, device, launches, **call)
+            assert np.array_equal(found.iterates, expected.iterates)
+            assert np.array_equal(found.mean, expected.mean)
+
+
+@pytest.mark.parametrize("problem", [problems.Quadratic, custom_quadratic])
+@pytest.mark.parametrize("projection", [None, ("ball", 9.0)])
+def test_points_that_take_turns_on_a_gpu(small_device, problem, projection):
+    """More coordinates than a team has threads; replicates in groups and chunks, configs in parts."""
+    made = problem(np.linspace(0.5, 1.0, 70), noise="gaussian", noise_std=0.1, projection=projection)
+    call = {"replicates": 1100, "first_replicate": 1000, "horizon": 2, "keep_iterates": True, "keep_samples": True}
+    expected = run(made, **call)
+    for where in (*map(small_device, (2**32, 2**23, 2**21)), (small_device(2**23), small_device(2**32))):
+        found = run(made, where, **call)
+        assert np.array_equal(found.iterates, expected.iterates)
+        assert np.array_equal(found.samples, expected.samples)
 
 
 def test_iterates_of_several_passes_and_of_many_threads():
@@ -59,8 +95,6 @@ def test_where_they_can_be_had():
     X, y = np.eye(3), np.array([1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match="keep_iterates must be left out for problems on data"):
         run(problems.LeastSquares(X, y), keep_iterates=True)
-    with pytest.raises(ValueError, match="keep_iterates must be left out where backend is 'cuda', it is for the CPU"):
-        run(ABSOLUTE, backend="cuda", keep_iterates=True)
     with pytest.raises(ValueError, match="keep_iterates must be True or False, got 1"):
         run(ABSOLUTE, keep_iterates=1)
     with pytest.raises(ValueError, match=r"keep_iterates must fit in memory: .* take 9600000000000 bytes in float32"):

@@ -14,6 +14,12 @@ struct Moment {
     double minimum = __builtin_inf(), maximum = -__builtin_inf();
 };
 
+// Values are counted in bins that begin at 2^e (1 + m / 16), e = -64 .. 63 and m = 0 .. 15: those below the first of
+// these numbers, negative ones too, in bin 0, those from 2^64 on in the last one, with what is not finite. Which bin is
+// in exceedance.hpp.
+inline constexpr std::int64_t exceedance_steps = 16, exceedance_octaves = 128;
+inline constexpr std::int64_t exceedance_bins = exceedance_steps * exceedance_octaves + 2;
+
 // Chan, Golub and LeVeque (1979), eq. 1.5. `static`: every unit has its own, compiled with its own flags.
 [[maybe_unused]] static inline Moment merge(const Moment& a, const Moment& b) {
     Moment m;

@@ -185,7 +185,8 @@ public:
     void launch(Precision precision, const MomentsLaunch& launch) override {
         const CurrentDevice current(number_);
         const void* kernel = with_real(precision, [](auto real) { return moments_kernel_of<decltype(real)>(); });
-        start(kernel, launch, launch.cells * launch.replicate_blocks, 0);
+        start(kernel, launch, launch.cells * launch.replicate_blocks,
+              launch.counts != nullptr ? exceedance_bins * std::int64_t(sizeof(std::uint32_t)) : 0);
     }
     bool idle() override {
         const CurrentDevice current(number_);

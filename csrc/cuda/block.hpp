@@ -65,6 +65,11 @@ struct Block {
     };
 
     __device__ __forceinline__ static std::int64_t index() { return blockIdx.x; }
+    // Sums of whole numbers that any threads add to, in no order.
+    __device__ __forceinline__ static void add(std::uint32_t* sum, std::uint32_t n) { atomicAdd(sum, n); }
+    __device__ __forceinline__ static void add(std::int64_t* sum, std::int64_t n) {
+        atomicAdd(reinterpret_cast<unsigned long long*>(sum), static_cast<unsigned long long>(n));
+    }
     __device__ __forceinline__ static void barrier() { __syncthreads(); }
     template <class Work>
     __device__ __forceinline__ static void each(Work work) {
@@ -174,6 +179,10 @@ public:
     };
 
     std::int64_t index() const { return index_; }
+    template <class T>
+    static void add(T* sum, T n) {
+        *sum += n;
+    }
     static void barrier() { ++epoch_; }
     template <class Work>
     void each(Work work) {

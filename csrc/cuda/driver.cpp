@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <mutex>
 #include <stdexcept>
 #include <thread>
 
@@ -61,11 +62,16 @@ public:
         total_ = launcher_->work(config_count(e), o.replicates);
     }
 
-    void group(const Rectangle& all, void* values, std::int64_t value_stride) {
-        for (std::int64_t r = all.first_replicate; r < all.stop_replicate; r += plan_.chunk_replicates)
-            run_chunk({{all.first_config, all.stop_config, r, std::min(all.stop_replicate, r + plan_.chunk_replicates)},
-                       static_cast<char*>(values) + (r - all.first_replicate) * real_bytes(e_),
-                       value_stride});
+    void group(const Chunk& all) {
+        for (std::int64_t r = all.first_replicate; r < all.stop_replicate; r += plan_.chunk_replicates) {
+            const std::int64_t from = (r - all.first_replicate) * real_bytes(e_);
+            Chunk chunk = all;
+            chunk.first_replicate = r;
+            chunk.stop_replicate = std::min(all.stop_replicate, r + plan_.chunk_replicates);
+            chunk.values = static_cast<char*>(all.values) + from;
+            if (all.points != nullptr) chunk.points = static_cast<char*>(all.points) + from;
+            run_chunk(chunk);
+        }
     }
 
     void wait() {
@@ -143,6 +149,8 @@ void set_chunk(Launch& launch, const EnsembleSpec& e, const EnsembleSpec& on_dev
     static_cast<Rectangle&>(launch) = chunk;
     launch.values = chunk.values;
     launch.value_stride = chunk.value_stride;
+    launch.points = chunk.points;
+    launch.point_stride = chunk.point_stride;
 }
 
 void move_to(Progress& progress, const EnsembleSpec& e, std::int64_t step) {
@@ -161,10 +169,12 @@ Plan make_plan(Device& device, const EnsembleSpec& e, const DriverOptions& o) {
     Plan plan{config_count(e), o.replicates, o.replicates};
     const auto bytes_of_state = [&] { return launcher->footprint(plan.configs, plan.chunk_replicates).bytes; };
     const auto bytes_of_values = [&] {
-        const double per_replicate = o.device_samples != nullptr ? 0 : double(real_bytes(e));
-        return double(plan.configs) * double(values_recorded(e)) *
-               (double(plan.group_replicates) * per_replicate +
-                double(plan.group_replicates / block_replicates + 2) * sizeof(Moment));
+        const double replicates = double(plan.group_replicates), real = double(real_bytes(e));
+        const double of_value = (o.device_samples != nullptr ? 0 : replicates * real) +
+                                double(plan.group_replicates / block_replicates + 2) * sizeof(Moment) +
+                                (o.exceedance != nullptr ? double(exceedance_bins) * sizeof(std::int64_t) : 0);
+        const double of_points = o.host_iterates != nullptr ? double(e.problems.dimension) * replicates * real : 0;
+        return double(plan.configs) * (double(values_recorded(e)) * of_value + of_points);
     };
     // Asking for the free memory takes longer than a small run.
     const double data = launcher->data_bytes();
@@ -184,7 +194,8 @@ Plan make_plan(Device& device, const EnsembleSpec& e, const DriverOptions& o) {
     if (data > all_free) refuse("the data", data, all_free);
     if (bytes_of_values() > free)
         refuse("the values of " + std::to_string(plan.group_replicates) + " replicates at " +
-                   std::to_string(e.record_count) + " records",
+                   std::to_string(e.record_count) + " records" +
+                   (o.host_iterates != nullptr || o.exceedance != nullptr ? ", and what is kept of them," : ""),
                bytes_of_values(), free);
     plan.chunk_replicates = plan.group_replicates;
     const auto too_large = [&] {
@@ -201,7 +212,8 @@ Plan make_plan(Device& device, const EnsembleSpec& e, const DriverOptions& o) {
 }
 
 void run(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Plan& plan, const BlockSink& sink) {
-    std::vector<Moment> host;  // outlives the runner, with which downloads end
+    std::vector<Moment> host;          // outlives the runner, with which copies end
+    std::vector<std::int64_t> counts;  // as well
     Runner runner(device, e, o, plan);
     const std::int64_t stop_all = o.first_replicate + o.replicates, bytes = real_bytes(e);
     const std::int64_t most_cells = plan.configs * values_recorded(e);
@@ -210,9 +222,20 @@ void run(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Pl
     if (o.device_samples == nullptr)
         values = std::make_unique<DeviceMemory>(device, most_cells * plan.group_replicates * bytes);
     const DeviceMemory moments(device, most_cells * most_blocks * std::int64_t(sizeof(Moment)));
+    std::unique_ptr<DeviceMemory> points, bins;
+    if (o.host_iterates != nullptr)
+        points =
+            std::make_unique<DeviceMemory>(device, plan.configs * e.problems.dimension * plan.group_replicates * bytes);
+    if (o.exceedance != nullptr)
+        bins =
+            std::make_unique<DeviceMemory>(device, most_cells * exceedance_bins * std::int64_t(sizeof(std::int64_t)));
     for (std::int64_t c = 0, part = 0; c < config_count(e); c += plan.configs, ++part) {
         const std::int64_t stop_config = std::min(config_count(e), c + plan.configs);
         const std::int64_t cells = (stop_config - c) * values_recorded(e);
+        if (bins != nullptr) {
+            counts.assign(std::size_t(cells * exceedance_bins), 0);
+            device.upload(bins->as<void>(), counts.data(), std::int64_t(sizeof(std::int64_t) * counts.size()));
+        }
         for (std::int64_t first = o.first_replicate, stop; first < stop_all; first = stop) {
             stop = first + plan.group_replicates;
             // Groups end on blocks of replicates.
@@ -223,7 +246,11 @@ void run(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Pl
             const std::int64_t sample = c * values_recorded(e) * o.sample_stride + first - o.first_replicate;
             void* const where = o.device_samples != nullptr ? static_cast<char*>(o.device_samples) + sample * bytes
                                                             : values->as<void>();
-            runner.group({c, stop_config, first, stop}, where, stride);
+            runner.group({{c, stop_config, first, stop},
+                          where,
+                          stride,
+                          points != nullptr ? points->as<void>() : nullptr,
+                          stop - first});
 
             MomentsLaunch m{};
             m.values = where;
@@ -233,6 +260,7 @@ void run(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Pl
             m.stop_replicate = stop;
             m.replicate_blocks = (stop - 1) / block_replicates - first / block_replicates + 1;
             m.moments = moments.as<Moment>();
+            m.counts = bins != nullptr ? bins->as<std::int64_t>() : nullptr;
             device.launch(e.precision, m);
             runner.wait();
             host.resize(std::size_t(cells * m.replicate_blocks));
@@ -241,12 +269,25 @@ void run(Device& device, const EnsembleSpec& e, const DriverOptions& o, const Pl
             if (o.host_samples != nullptr)
                 device.download(static_cast<char*>(o.host_samples) + sample * bytes, o.sample_stride * bytes, where,
                                 stride * bytes, (stop - first) * bytes, cells);
+            if (points != nullptr) {
+                const std::int64_t at = c * e.problems.dimension * o.sample_stride + first - o.first_replicate;
+                device.download(static_cast<char*>(o.host_iterates) + at * bytes, o.sample_stride * bytes,
+                                points->as<void>(), (stop - first) * bytes, (stop - first) * bytes,
+                                (stop_config - c) * e.problems.dimension);
+            }
             for (std::int64_t b = 0; b < m.replicate_blocks; ++b) {
                 const std::int64_t block = (first / block_replicates + b) * block_replicates;
                 sink(part, std::max(first, block), std::min(stop, block + block_replicates),
                      std::vector<Moment>(host.begin() + b * cells, host.begin() + (b + 1) * cells));
             }
         }
+        if (bins == nullptr) continue;
+        const std::int64_t count_bytes = std::int64_t(sizeof(std::int64_t) * counts.size());
+        device.download(counts.data(), count_bytes, bins->as<void>(), count_bytes, count_bytes, 1);
+        static std::mutex adding;  // of the shares of several devices
+        const std::lock_guard<std::mutex> lock(adding);
+        std::int64_t* const all = o.exceedance + c * values_recorded(e) * exceedance_bins;
+        for (std::size_t i = 0; i < counts.size(); ++i) all[i] += counts[i];
     }
 }
 

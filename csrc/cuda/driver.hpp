@@ -13,7 +13,9 @@ struct DriverOptions {
     std::int64_t first_replicate, replicates;
     void* host_samples;             // [config, record, replicate] in the ensemble's precision, or null
     void* device_samples;           // the same in device memory, or null
+    void* host_iterates;            // [config, coordinate, replicate]: points of the last record, or null
     std::int64_t sample_stride;     // replicates that those have, these and more
+    std::int64_t* exceedance;       // [config, recorded value, exceedance_bins]: to be added to, or null
     std::int64_t steps_per_launch;  // 0: as many as take about launch_seconds
     std::int64_t rows_per_launch;   // the same for samples of a step and for rows of a recording
     std::function<void(double fraction_done)> poll;

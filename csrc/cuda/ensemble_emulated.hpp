@@ -33,10 +33,11 @@ void emulate_ensemble(const KernelKind& kind, const EnsembleLaunch& launch, std:
 
 template <class Real>
 void emulate_moments(const MomentsLaunch& launch) {
+    std::vector<std::uint32_t> bins(launch.counts != nullptr ? std::size_t(exceedance_bins) : 0);
     for (std::int64_t b = 0; b < launch.cells * launch.replicate_blocks; ++b) {
         emulated::Block block(b);
         const auto shared = std::make_unique<emulated::MomentsShared>();
-        emulated::MomentsKernel<Real>{launch, block, *shared, {}}.run();
+        emulated::MomentsKernel<Real>{launch, block, *shared, bins.data(), {}}.run();
     }
 }
 

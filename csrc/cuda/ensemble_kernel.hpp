@@ -405,6 +405,7 @@ struct EnsembleKernel : Places<Real, cuda::EnsembleLaunch> {
 
     ASGD_KERNEL_MEMBER void report(std::int64_t record, std::int64_t k_steps) {
         const auto a = this->averaging_at(record, k_steps);
+        const bool keeps = this->keeps_points(record);
         typename Block::template PerThread<Four> sums;
         block.each([&](int thread) {
             Four& sum = sums[thread];
@@ -416,6 +417,7 @@ struct EnsembleKernel : Places<Real, cuda::EnsembleLaunch> {
                 for (int k = 0; k < abreast; ++k) {
                     const Real point = a.average ? this->average(a, *this, thread, m, k) : x(thread, m, k);
                     sum[k] = add_objective_term<kind>(c, point, sum[k]);
+                    if (keeps) this->keep_point(thread, i, k, point);
                 }
             });
         });

@@ -28,8 +28,9 @@ __global__ void __launch_bounds__(gpu::block_threads, blocks_per_multiprocessor<
 template <class Real>
 __global__ void __launch_bounds__(gpu::block_threads) moments_kernel(const __grid_constant__ MomentsLaunch launch) {
     __shared__ gpu::MomentsShared shared;
+    extern __shared__ double dynamic[];
     gpu::Block block;
-    gpu::MomentsKernel<Real> kernel{launch, block, shared, {}};
+    gpu::MomentsKernel<Real> kernel{launch, block, shared, reinterpret_cast<std::uint32_t*>(dynamic), {}};
     kernel.run();
 }
 

@@ -31,6 +31,9 @@ struct Launch : Rectangle {
 
     void* values;               // Real: of [config - first_config, recorded value], replicate - first_replicate
     std::int64_t value_stride;  // between two (config, recorded value)
+
+    void* points;               // the same of [config - first_config, coordinate], of the last record; or null
+    std::int64_t point_stride;  // between two (config, coordinate)
 };
 
 // --- separable problems
@@ -138,13 +141,14 @@ struct DataLaunch : Launch {
     double *losses, *hits;  // [block, thread]: sums of the rows before first_row
 };
 
-// Moments of values[cell, replicate - first_replicate], for each block of replicates.
+// Moments of values[cell, replicate - first_replicate], for each block of replicates, and how many are in each bin.
 struct MomentsLaunch {
     const void* values;
     std::int64_t cells, value_stride;
     std::int64_t first_replicate, stop_replicate;
     std::int64_t replicate_blocks;
-    Moment* moments;  // [replicate block, cell]
+    Moment* moments;       // [replicate block, cell]
+    std::int64_t* counts;  // [cell, exceedance_bins]: to be added to, or null
 };
 
 }  // namespace cuda

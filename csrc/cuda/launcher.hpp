@@ -10,10 +10,12 @@
 
 namespace anneal_sgd::cuda {
 
-// Trajectories whose state is on the device together, and where their recorded values go.
+// Trajectories whose state is on the device together, and where their recorded values and last points go, as in Launch.
 struct Chunk : Rectangle {
     void* values;
     std::int64_t value_stride;
+    void* points;
+    std::int64_t point_stride;
 };
 
 // What a chunk takes. In doubles, because plans are tried that no integer holds.

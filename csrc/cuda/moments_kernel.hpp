@@ -1,8 +1,10 @@
 // The kernel that reduces recorded values to moments, one block of threads for each block of replicates and cell: the
-// pairwise sums of core/block_moment.hpp. Included by kernels.cuh and ensemble_emulated.hpp.
+// pairwise sums of core/block_moment.hpp; and counts them where that is wanted. Included by kernels.cuh and
+// ensemble_emulated.hpp.
 #pragma once
 
 #include "../core/block_moment.hpp"
+#include "../core/exceedance.hpp"
 #include "block.hpp"
 #include "launch.hpp"
 
@@ -17,6 +19,7 @@ struct MomentsKernel {
     const cuda::MomentsLaunch& p;
     Block& block;
     MomentsShared& shared;
+    std::uint32_t* bins;  // dynamic shared memory: exceedance_bins, where they are counted
 
     static constexpr int per_thread = int(block_replicates) / block_threads;
     struct Own {
@@ -61,6 +64,7 @@ struct MomentsKernel {
         const std::int64_t start = first < p.first_replicate ? p.first_replicate : first;
         const std::int64_t stop =
             p.stop_replicate < first + block_replicates ? p.stop_replicate : first + block_replicates;
+        if (p.counts != nullptr) count_values(cell, start, stop);
         block.each([&](int thread) {
             ASGD_UNROLL
             for (int q = 0; q < per_thread; ++q) {
@@ -101,6 +105,24 @@ struct MomentsKernel {
             out.m2 = m2[thread];
             out.minimum = minimum[thread];
             out.maximum = maximum[thread];
+        });
+    }
+
+    // Trajectories are alike: a bin may be that of most of them, and is added to in shared memory first.
+    ASGD_KERNEL_MEMBER void count_values(std::int64_t cell, std::int64_t start, std::int64_t stop) {
+        block.each([&](int thread) {
+            for (int i = thread; i < int(exceedance_bins); i += block_threads) bins[i] = 0;
+        });
+        block.barrier();
+        const Real* const values = static_cast<const Real*>(p.values) + cell * p.value_stride - p.first_replicate;
+        block.each([&](int thread) {
+            for (std::int64_t replicate = start + thread; replicate < stop; replicate += block_threads)
+                block.add(bins + exceedance_bin(double(values[replicate])), std::uint32_t(1));
+        });
+        block.barrier();
+        block.each([&](int thread) {
+            for (int i = thread; i < int(exceedance_bins); i += block_threads)
+                if (bins[i] > 0) block.add(p.counts + cell * exceedance_bins + i, std::int64_t(bins[i]));
         });
     }
 

@@ -158,6 +158,17 @@ struct Places {
         return p.ensemble.record_count * p.ensemble.metric_count;
     }
 
+    // Keeps a coordinate of the point that a record is of, where that is wanted.
+    ASGD_KERNEL_MEMBER bool keeps_points(std::int64_t record) const {
+        return p.points != nullptr && record == p.ensemble.record_count - 1;
+    }
+    ASGD_KERNEL_MEMBER void keep_point(int thread, std::int64_t i, int k, Real value) {
+        const std::int64_t at = places[thread].replicate - p.first_replicate + k;
+        if (p.first_replicate + at >= p.stop_replicate) return;
+        const std::int64_t config = configs.first + config_in_block(thread) - p.first_config;
+        static_cast<Real*>(p.points)[(config * p.ensemble.problems.dimension + i) * p.point_stride + at] = value;
+    }
+
     // --- noise
 
     ASGD_KERNEL_MEMBER PhiloxKeys keys() const { return keys_of(p); }

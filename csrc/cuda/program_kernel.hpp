@@ -490,6 +490,12 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
             });
             block.team_barrier();
         }
+        if (this->keeps_points(record))
+            block.each([&](int thread) {
+                for_coordinates(thread, [&](int, std::int64_t i) {
+                    for (int k = 0; k < abreast; ++k) this->keep_point(thread, i, k, at(thread, i, k));
+                });
+            });
         run_code(p.program.value, p.program.value_count);
         for (std::int64_t n = 0; n < p.ensemble.metric_count; ++n)
             block.each([&](int thread) {

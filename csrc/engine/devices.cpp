@@ -27,8 +27,16 @@ cuda::DriverOptions options_of_share(const EnsembleSpec& e, const RunOptions& o,
         return samples == nullptr ? nullptr
                                   : static_cast<char*>(samples) + (share.first - o.first_replicate) * real_bytes(e);
     };
-    return {share.first,  share.stop - share.first, from_share(o.samples), from_share(o.device_samples),
-            o.replicates, o.steps_per_launch,       o.rows_per_launch,     o.poll};
+    return {share.first,
+            share.stop - share.first,
+            from_share(o.samples),
+            from_share(o.device_samples),
+            from_share(o.iterates),
+            o.replicates,
+            o.exceedance,
+            o.steps_per_launch,
+            o.rows_per_launch,
+            o.poll};
 }
 
 // f(), whose errors say which device they are of.

@@ -1,3 +1,5 @@
+// A plain function of the core is wanted here as well, as code of the host.
+#define ASGD_ISA host
 #include "simulate.hpp"
 
 #include <algorithm>
@@ -8,6 +10,7 @@
 #include <mutex>
 #include <stdexcept>
 
+#include "../core/exceedance.hpp"
 #include "../cpu/backend_cpu.hpp"
 #include "devices.hpp"
 
@@ -92,12 +95,6 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
     while (may_cut && s.task_replicates > narrowest && smaller(with_replicates())) s.task_replicates /= 2;
     s.group_replicates = std::max(s.task_replicates, std::min(s.group_replicates, block_replicates));
     return s;
-}
-
-std::uint64_t bits_of(double value) {
-    std::uint64_t bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    return bits;
 }
 
 class Collector final : public cpu::Sink {
@@ -200,7 +197,7 @@ private:
     template <class Real>
     void count(std::int64_t config, std::int64_t record, const Real* values, std::int64_t n) {
         std::vector<std::int64_t> counts(std::size_t(exceedance_bins), 0);
-        for (std::int64_t i = 0; i < n; ++i) ++counts[std::size_t(exceedance_bin(double(values[i])))];
+        for (std::int64_t i = 0; i < n; ++i) ++counts[std::size_t(host::exceedance_bin(double(values[i])))];
         std::int64_t* const all = o_.exceedance + (config * values_recorded(e_) + record) * exceedance_bins;
         const std::lock_guard<std::mutex> lock(counting_);
         for (std::int64_t k = 0; k < exceedance_bins; ++k) all[k] += counts[std::size_t(k)];
@@ -227,21 +224,16 @@ private:
 
 }  // namespace
 
-std::int64_t exceedance_bin(double value) {
-    constexpr int shift = 52 - 4;  // leaves sign, exponent and a number below exceedance_steps
-    static_assert(exceedance_steps == std::int64_t(1) << (52 - shift));
-    const double lowest = std::ldexp(1.0, -int(exceedance_octaves / 2));
-    if (!std::isfinite(value) || value >= 1 / lowest) return exceedance_bins - 1;
-    return value < lowest ? 0 : 1 + std::int64_t((bits_of(value) >> shift) - (bits_of(lowest) >> shift));
-}
-
 double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
     // The nodes of the parts, and of the whole while they are joined.
     double nodes = 0;
     for (const Replicates& share : shares(o.first_replicate, o.replicates, std::max<std::size_t>(1, o.devices.size())))
         nodes += 2 * double(node_count(share.first, share.stop));
     const double of_moments = double(config_count(e)) * double(values_recorded(e)) * nodes * double(sizeof(Moment));
-    if (!o.devices.empty()) return of_moments;
+    if (!o.devices.empty()) {
+        const double counts = o.exceedance != nullptr ? double(exceedance_bins) * sizeof(std::int64_t) : 0;
+        return of_moments + double(config_count(e)) * double(values_recorded(e)) * counts * double(o.devices.size());
+    }
     const Kernels& kernels = cpu::kernels(o.isa);
     const Shape s = choose_shape(e, o, kernels);
     const double configs = double(config_count(e)), replicates = double(o.replicates);
@@ -257,8 +249,6 @@ double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
 }
 
 MomentTree simulate(const EnsembleSpec& ensemble, const RunOptions& options) {
-    if (!options.devices.empty() && (options.iterates != nullptr || options.exceedance != nullptr))
-        throw std::invalid_argument("iterates, exceedance: must be left out where a device runs the ensemble");
     if (!options.devices.empty()) return simulate_on_devices(ensemble, options);
     const Kernels& kernels = cpu::kernels(options.isa);
     Collector collector(ensemble, options, kernels, choose_shape(ensemble, options, kernels));

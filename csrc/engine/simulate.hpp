@@ -20,20 +20,13 @@ struct RunOptions {
     int threads;
     void* samples;  // [config, recorded value, replicate] in the ensemble's precision, or null
     std::function<void(double fraction_done)> poll;
-    // On this processor only, or null.
-    void* iterates = nullptr;            // [config, coordinate, replicate]: points of the last record, like samples
-    std::int64_t* exceedance = nullptr;  // [config, recorded value, exceedance_bins]: counts, to be added to
+    void* iterates = nullptr;            // [config, coordinate, replicate]: points of the last record, or null
+    std::int64_t* exceedance = nullptr;  // [config, recorded value, exceedance_bins]: to be added to, or null
     std::vector<cuda::Device*> devices;  // run it there, all at once; isa and threads are for this processor
     void* device_samples = nullptr;      // like samples, in the memory of the one device
     std::int64_t steps_per_launch = 0;   // 0: chosen by time
     std::int64_t rows_per_launch = 0;    // of data that a step samples, or that are recorded; 0: chosen by time
 };
-
-// Values are counted in bins that begin at 2^e (1 + m / 16), e = -64 .. 63 and m = 0 .. 15: those below the first of
-// these numbers, negative ones too, in bin 0, those from 2^64 on in the last one, with what is not finite.
-inline constexpr std::int64_t exceedance_steps = 16, exceedance_octaves = 128;
-inline constexpr std::int64_t exceedance_bins = exceedance_steps * exceedance_octaves + 2;
-std::int64_t exceedance_bin(double value);
 
 // Bytes of this machine's memory that `simulate` takes at its peak, to within a few per cent once they are many.
 double memory_needed(const EnsembleSpec& ensemble, const RunOptions& options);

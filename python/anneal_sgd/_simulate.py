@@ -96,9 +96,9 @@ def simulate(
       With the CUDA backend `out` may lie on the device (CuPy, `__cuda_array_interface__` or DLPack) and is then
       `result.samples` itself; `device_output=True` makes a CuPy array there. Both are for one GPU.
     - `keep_iterates`: keep the point that the last record is of, of every trajectory, as `result.iterates`, of shape
-      (configs.., replicates, d); on the CPU, and not of problems on data.
+      (configs.., replicates, d); not of problems on data.
     - `keep_exceedance`: count how many trajectories reach each of 2049 thresholds, `result.exceedance`; `quantile` of
-      them, to about 3 %, takes no samples then. 16 KiB for every mean; on the CPU.
+      them, to about 3 %, takes no samples then. 16 KiB for every mean.
     - `progress`: called now and then on the calling thread with the fraction done, the last time with 1.0. An exception
       it raises stops the run; so does Ctrl-C.
 
@@ -190,7 +190,6 @@ class Simulator:
             threads=threads,
             isa=isa,
             on_gpu=on_gpu or device is not None or stream is not None,
-            kept="keep_iterates" if with_iterates else "keep_exceedance" if with_exceedance else "",
         )
         first = _validate.integer("first_replicate", first_replicate, lowest=0, highest=_REPLICATE_NUMBERS - 1)
         repeats = _validate.integer("replicates", replicates, lowest=1, highest=_REPLICATE_NUMBERS - first)

@@ -30,7 +30,7 @@ SLOW = "large_dimensions or number_of_configs"
 GROUPS = (
     ("test_cuda_data.py",),
     ("test_cuda.py",),
-    ("test_cuda_programs.py",),
+    ("test_cuda_programs.py", "test_exceedance.py", "test_iterates.py"),
     ("test_gpu_arrays.py", "test_simulate_api.py", "test_bad_input.py"),
     ("ptx/host_calls.py", "ptx/failing_calls.py"),
     ("test_gpu_check.py::test_all_stages_run_to_their_end", "test_gpu_sharing.py"),

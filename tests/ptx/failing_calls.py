@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from anneal_sgd import _core
 from core_cases import COSINE, problem_pair, run
@@ -29,9 +30,10 @@ WITHOUT_POOLS = 2
 
 
 def in_groups() -> tuple[Any, dict[str, Any]]:
-    """Two groups of replicates, and two launches of each."""
+    """Two groups of replicates, and two launches of each; values are counted and points kept."""
     problem, _ = problem_pair("quadratic", "rademacher", "box", 1)
-    return problem, {"replicates": 1030, "horizon": 2, "record_at": [1, 2], "steps_per_launch": 1, "memory": 1 << 16}
+    size = {"replicates": 1030, "horizon": 2, "record_at": [1, 2], "steps_per_launch": 1, "memory": 1 << 16}
+    return problem, {**size, "kept": {"exceedance": (1, 2, _core.EXCEEDANCE_BINS), "iterates": (1, 1, 1030)}}
 
 
 def in_shared_memory() -> tuple[Any, dict[str, Any]]:
@@ -47,11 +49,24 @@ def on_data() -> tuple[Any, dict[str, Any]]:
     return core(problem), size
 
 
-def on_gpu(problem: Any, size: dict[str, Any], number: int) -> Any:
+def results(problem: Any, size: dict[str, Any], device: _core.Device | None = None) -> list[NDArray[Any]]:
+    kept = {
+        name: np.zeros(shape, np.int64 if name == "exceedance" else np.float32)
+        for name, shape in size.pop("kept", {}).items()
+    }
+    return [run(problem, [COSINE], device=device, **size, **kept)[0], *kept.values()]
+
+
+def on_gpu(problem: Any, size: dict[str, Any], number: int) -> list[NDArray[Any]]:
     size = dict(size)
     device = _core.open_cuda_device(number, STREAM, most_memory=size.pop("memory", 0))
     device.follow(1)  # what an array's owner has enqueued
-    return run(problem, [COSINE], device=device, **size)[0]
+    return results(problem, size, device)
+
+
+def assert_equal(found: list[NDArray[Any]], expected: list[NDArray[Any]]) -> None:
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("error", ERRORS)
@@ -61,9 +76,9 @@ def on_gpu(problem: Any, size: dict[str, Any], number: int) -> Any:
 def test_every_call_may_fail(case: Any, number: int, error: int) -> None:
     problem, size = case()
     of_cpu = {name: value for name, value in size.items() if not name.endswith(("_per_launch", "memory"))}
-    expected = run(problem, [COSINE], device=None, **of_cpu)[0]
+    expected = results(problem, of_cpu)
     RUNTIME.ptxrun_fail_at(0, 0, ANY_DEVICE)
-    np.testing.assert_array_equal(on_gpu(problem, size, number), expected)
+    assert_equal(on_gpu(problem, size, number), expected)
     uses = RUNTIME.ptxrun_calls()
     failed = set()
     taken, pools = RUNTIME.ptxrun_allocated(), RUNTIME.ptxrun_pools()
@@ -72,7 +87,7 @@ def test_every_call_may_fail(case: Any, number: int, error: int) -> None:
         RUNTIME.ptxrun_fail_at(n, error, ANY_DEVICE)
         text = ERRORS[error]
         try:  # no error: while cleaning up, where nobody is left to be told
-            np.testing.assert_array_equal(on_gpu(problem, size, number), expected)
+            assert_equal(on_gpu(problem, size, number), expected)
         except (RuntimeError, MemoryError) as raised:
             failed.add(RUNTIME.ptxrun_failed())
             text = str(raised)
@@ -81,7 +96,7 @@ def test_every_call_may_fail(case: Any, number: int, error: int) -> None:
         assert RUNTIME.ptxrun_events() == 0
         assert RUNTIME.ptxrun_pools() == pools
         RUNTIME.ptxrun_fail_at(0, 0, ANY_DEVICE)
-        np.testing.assert_array_equal(on_gpu(problem, size, number), expected)
+        assert_equal(on_gpu(problem, size, number), expected)
         # Where the device cannot even be asked for, on the way to letting go of memory, that memory is lost.
         if RUNTIME.ptxrun_failed() == b"cudaGetDevice":
             taken = RUNTIME.ptxrun_allocated()

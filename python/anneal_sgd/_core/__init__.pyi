@@ -335,9 +335,9 @@ def simulate(
     device. `poll` is called on the calling thread with the fraction done; what it raises stops
     the run, and so does Ctrl-C. `check_memory` is called before it begins with the bytes of the host's memory that it
     takes at its peak, samples not counted, where these are more than 16 MiB. `steps_per_launch`, and of data
-    `rows_per_launch`: of a device; 0 chooses by time. Without a device: `iterates`, like samples, (configs,
-    coordinates, replicates), gets the points of the last record, not of problems on data; to `exceedance`, (configs,
-    records, EXCEEDANCE_BINS), the number of values in each bin of docs/stream.md, "Statistics", is added.
+    `rows_per_launch`: of a device; 0 chooses by time. `iterates`, like samples, (configs, coordinates, replicates),
+    gets the points of the last record, not of problems on data; to `exceedance`, (configs, records, EXCEEDANCE_BINS),
+    the number of values in each bin of docs/stream.md, "Statistics", is added.
     """
 
 def supported_isas() -> list[str]:
