@@ -66,6 +66,19 @@ def test_large_dimensions(device, noise, projection, dimension):
         assert_equal(both(device, core, horizon=9, record_at=[0, 5, 9], replicates=6, dtype=dtype, iterate="average"))
 
 
+@pytest.mark.parametrize("iterate", ITERATES)
+@pytest.mark.parametrize("dimension", [3, 10, 33])
+def test_teams_of_a_full_device(request, device, dimension, iterate):
+    """Smaller ones than of a few trajectories: no thread idles, and one has several accumulators of a sum."""
+    emulated = request.node.callspec.params["device"] == "emulated"
+    full = 2 if emulated else 8 * _core.cuda_devices()[0]["multiprocessors"]
+    core, _ = problem_pair("huber", "gaussian", "box", dimension)
+    for dtype in DTYPES if emulated else ("float32",):
+        assert_equal(
+            both(device, core, horizon=2, record_at=[0, 2], replicates=1024 * full, dtype=dtype, iterate=iterate)
+        )
+
+
 @pytest.mark.parametrize("replicates", [1, 3, 4, 5, 31, 255, 256, 257, 1023, 1024, 1025, 2500])
 @pytest.mark.parametrize("first", [0, 1000])
 def test_every_number_of_replicates(device, replicates, first):

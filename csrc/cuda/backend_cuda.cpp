@@ -230,6 +230,9 @@ public:
     std::int64_t dynamic_shared_limit() override {
         return attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, number_) - most_static_shared;
     }
+    std::int64_t full_blocks() override {  // a multiprocessor has 2 at a time
+        return 8 * std::int64_t(attribute(cudaDevAttrMultiProcessorCount, number_));
+    }
 
 private:
     template <class Launch>

@@ -38,6 +38,7 @@ public:
     virtual std::int64_t free_bytes() = 0;
     virtual int number() const = 0;
     virtual std::int64_t dynamic_shared_limit() = 0;  // bytes that a block may have besides what kernels declare
+    virtual std::int64_t full_blocks() = 0;           // that keep all of it busy, but for a fifth at the end
 };
 
 // Device memory that is given back.

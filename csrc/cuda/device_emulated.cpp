@@ -62,6 +62,7 @@ public:
     std::int64_t free_bytes() override { return free_; }
     int number() const override { return number_; }
     std::int64_t dynamic_shared_limit() override { return 32 << 10; }
+    std::int64_t full_blocks() override { return 2; }
 
 private:
     void count_launch() {

@@ -403,23 +403,62 @@ struct EnsembleKernel : Places<Real, cuda::EnsembleLaunch> {
 
     // --- records
 
+    // Of a thread that has several of the 32 accumulators of a sum over coordinates: those of every team-th number,
+    // which are folded, v[a] + v[a + w], before those of the team. They come in the order of their numbers' bits from
+    // the last on, and each is added to the sums that wait for it. One replicate after another: this takes few
+    // registers.
+    template <class Add>
+    ASGD_KERNEL_MEMBER Real own_sum(int thread, Add add) {
+        const int log2 = p.layout.log2_accumulators;
+        Real waiting[cuda::log2_accumulators] = {}, sum = 0;
+        for (int n = 0; n < 1 << log2; ++n) {
+            int first = 0;
+            for (int bit = 0; bit < log2; ++bit) first |= (n >> bit & 1) << (log2 - 1 - bit);
+            sum = 0;
+            for_coordinates(thread, first, 1 << log2, [&](int m, std::int64_t i) { sum = add(m, i, sum); });
+            bool folding = true;
+            ASGD_UNROLL
+            for (int level = 0; level < cuda::log2_accumulators; ++level) {
+                if (!folding) continue;
+                folding = (n >> level & 1) != 0;
+                if (folding)
+                    sum = waiting[level] + sum;
+                else
+                    waiting[level] = sum;
+            }
+        }
+        return sum;
+    }
+
     ASGD_KERNEL_MEMBER void report(std::int64_t record, std::int64_t k_steps) {
         const auto a = this->averaging_at(record, k_steps);
         const bool keeps = this->keeps_points(record);
         typename Block::template PerThread<Four> sums;
         block.each([&](int thread) {
+            const auto add = [&](const Coordinate<Real>& c, int m, std::int64_t i, int k, Real sum) {
+                const Real point = a.average ? this->average(a, *this, thread, m, k) : x(thread, m, k);
+                if (keeps) this->keep_point(thread, i, k, point);
+                return add_objective_term<kind>(c, point, sum);
+            };
             Four& sum = sums[thread];
             ASGD_UNROLL
             for (int k = 0; k < abreast; ++k) sum[k] = Real(0);
-            for_coordinates(thread, [&](int m, std::int64_t i) {
-                const Coordinate<Real> c = parameters(thread, i);
-                ASGD_UNROLL
+            if (ball || p.layout.log2_accumulators == 0) {
+                for_coordinates(thread, [&](int m, std::int64_t i) {
+                    const Coordinate<Real> c = parameters(thread, i);
+                    ASGD_UNROLL
+                    for (int k = 0; k < abreast; ++k) sum[k] = add(c, m, i, k, sum[k]);
+                });
+            } else {
+                ASGD_NO_UNROLL
                 for (int k = 0; k < abreast; ++k) {
-                    const Real point = a.average ? this->average(a, *this, thread, m, k) : x(thread, m, k);
-                    sum[k] = add_objective_term<kind>(c, point, sum[k]);
-                    if (keeps) this->keep_point(thread, i, k, point);
+                    const Real own = own_sum(thread, [&](int m, std::int64_t i, Real acc) {
+                        return add(parameters(thread, i), m, i, k, acc);
+                    });
+                    ASGD_UNROLL
+                    for (int j = 0; j < abreast; ++j) sum[j] = j == k ? own : sum[j];
                 }
-            });
+            }
         });
         block.fold(sums, 1 << p.layout.log2_team, Added());
         block.each([&](int thread) {

@@ -8,7 +8,8 @@ namespace {
 class EnsembleLauncher final : public PlacedLauncher<EnsembleLaunch> {
 public:
     EnsembleLauncher(Device& device, const EnsembleSpec& e)
-        : PlacedLauncher(device, e, e.problems.dimension, double(e.problems.dimension)),
+        : PlacedLauncher(device, e, e.problems.dimension, double(e.problems.dimension),
+                         !couples_coordinates(e.problems.projection)),
           kind_{e.precision, e.problems.kind, e.problems.noise, couples_coordinates(e.problems.projection)} {}
 
 private:

@@ -12,6 +12,7 @@ inline constexpr int most_learning_rates = 1024;      // in shared memory: confi
 inline constexpr int most_data_learning_rates = 512;  // the same, of problems on data
 inline constexpr int most_row_numbers = 2048;         // in shared memory: of samples, of all sequences of a block
 inline constexpr int log2_teams = 4;                  // trajectories of a block, of problems on data
+inline constexpr int log2_accumulators = 3;           // of a sum over coordinates, that a thread has at most
 inline constexpr int patch_edge = 4;                  // samples and units whose products are computed together
 
 // One launch: trajectories from first_step to stop_step. State stays in global memory between launches.
@@ -40,10 +41,11 @@ struct Launch : Rectangle {
 
 // How the trajectories of a chunk fall on blocks: a block has configs x replicates x threads = 1 024 places, all powers
 // of two. A trajectory's coordinates are spread over a team of neighbouring threads, coordinate i on rank i mod team,
-// and a thread takes 4 replicates. So the 32 accumulators of a sum over coordinates are the ranks, and sums fold across
-// them.
+// and a thread takes 4 replicates. So the 32 accumulators of a sum over coordinates are the ranks, or some are of one
+// thread, and sums fold across them.
 struct Layout {
     int log2_team;                 // threads of a trajectory: 1, 2, .. 32
+    int log2_accumulators;         // of a thread, in use
     int log2_replicates, configs;  // per block
     int coordinates_per_thread;    // ceil(dimension / team)
     int tile_steps;                // learning rates computed together, for all configs of a block

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 
 #include "launcher.hpp"
 #include "upload.hpp"
@@ -70,12 +71,14 @@ public:
     }
 
 protected:
-    // `width`: of the longest vector that a team shares out; `step_numbers`: that a trajectory's step computes.
-    PlacedLauncher(Device& device, const EnsembleSpec& e, std::int64_t width, double step_numbers)
+    // `width`: of the longest vector that a team shares out; `step_numbers`: that a trajectory's step computes;
+    // `apart`: the kernel takes any team, since coordinates meet in records only.
+    PlacedLauncher(Device& device, const EnsembleSpec& e, std::int64_t width, double step_numbers, bool apart)
         : device_(device),
           e_(e),
           width_(width),
           step_numbers_(step_numbers),
+          full_blocks_(apart ? device.full_blocks() : std::numeric_limits<std::int64_t>::max()),
           last_step_(e.record_at[e.record_count - 1]) {}
 
     // The arrays that a kernel has besides sums of iterates, each for `elements` coordinates of trajectories.
@@ -89,10 +92,23 @@ protected:
     std::unique_ptr<Upload> upload_;
 
 private:
+    // The largest team; or a smaller one that idles less, where the device is full all the same.
     Layout make_layout(std::int64_t configs, std::int64_t replicates) const {
+        const auto blocks = [&](const Layout& l) { return block_count(l, configs, replicates); };
+        Layout best = layout_of_team(std::min(log2_ceil(width_), log2_ceil(host::accumulators)), configs, replicates);
+        const int least = std::max(0, best.log2_team - log2_accumulators);
+        for (int log2_team = best.log2_team - 1; log2_team >= least; --log2_team) {
+            const Layout l = layout_of_team(log2_team, configs, replicates);
+            if (blocks(l) < double(full_blocks_)) break;
+            if (blocks(l) * l.coordinates_per_thread < blocks(best) * best.coordinates_per_thread) best = l;
+        }
+        return best;
+    }
+    Layout layout_of_team(int log2_team, std::int64_t configs, std::int64_t replicates) const {
         Layout l{};
-        l.log2_team = std::min(log2_ceil(width_), log2_ceil(host::accumulators));
+        l.log2_team = log2_team;
         l.coordinates_per_thread = int(ceil_div(e_.problems.dimension, std::int64_t(1) << l.log2_team));
+        l.log2_accumulators = std::min(log2_ceil(host::accumulators) - log2_team, log2_ceil(l.coordinates_per_thread));
         const int log2_trajectories = log2_ceil(block_places) - l.log2_team;
         l.log2_replicates = std::clamp(log2_ceil(replicates), 2, log2_trajectories);
         l.configs = 1 << std::min(log2_trajectories - l.log2_replicates, log2_ceil(configs));
@@ -121,6 +137,7 @@ private:
 
     const std::int64_t width_;
     const double step_numbers_;
+    const std::int64_t full_blocks_;
     const std::int64_t last_step_;
     PlacedLaunch launch_{};
     double step_work_ = 0;

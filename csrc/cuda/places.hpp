@@ -55,11 +55,16 @@ struct Places {
     // f(m, i) for the coordinates of an active thread: i, its m-th.
     template <class F>
     ASGD_KERNEL_MEMBER void for_coordinates(int thread, F f) {
+        for_coordinates(thread, 0, 1, f);
+    }
+    // For every apart-th of them, from the first on.
+    template <class F>
+    ASGD_KERNEL_MEMBER void for_coordinates(int thread, int first, int apart, F f) {
         if (!places[thread].active) return;
-        std::int64_t i = rank(thread);
-        for (int m = 0; m < p.layout.coordinates_per_thread && i < p.ensemble.problems.dimension; ++m) {
+        std::int64_t i = rank(thread) + (std::int64_t(first) << p.layout.log2_team);
+        for (int m = first; m < p.layout.coordinates_per_thread && i < p.ensemble.problems.dimension; m += apart) {
             f(m, i);
-            i += std::int64_t(1) << p.layout.log2_team;
+            i += std::int64_t(apart) << p.layout.log2_team;
         }
     }
     ASGD_KERNEL_MEMBER int learning_rate_row(int thread) { return config_in_block(thread) * p.layout.tile_steps; }

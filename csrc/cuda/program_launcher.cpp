@@ -42,7 +42,7 @@ class ProgramLauncher final : public PlacedLauncher<ProgramLaunch> {
 public:
     ProgramLauncher(Device& device, const EnsembleSpec& e)
         : PlacedLauncher(device, e, longest_vector(*e.problems.program, e.problems.dimension),
-                         numbers_of_step(*e.problems.program, e.problems.dimension)),
+                         numbers_of_step(*e.problems.program, e.problems.dimension), false),
           program_(*e.problems.program),
           shared_limit_(device.dynamic_shared_limit()) {}
 
