@@ -8,7 +8,7 @@ import pytest
 
 from anneal_sgd import _core, problems, schedules, simulate
 from bit_cases import on
-from core_cases import DTYPES, ITERATES
+from core_cases import COSINE, DTYPES, ITERATES, run
 from test_programs import FUNCTIONS
 
 A = np.random.default_rng(1).standard_normal((40, 70))
@@ -108,6 +108,18 @@ def test_operands_in_any_order(device):
     assert_same(samples(backwards, device), samples(backwards))
 
 
+def by_hand(code, *, dimension, **size):
+    """A problem whose program is made of instructions, the same for its gradient and its value."""
+    arrays = {name: np.array(code, np.int64) for name in ("gradient", "value")}
+    prologue = np.empty((0, 15), np.int64)
+    program = _core.Program(dimension=dimension, parameter_count=0, prologue=prologue, **arrays, **size)
+    ends = np.full((1, dimension), np.inf)
+    return _core.Problems(
+        program=program, projection=_core.ProjectionKind.none, parameters=np.ones((1, 0)), lower=-ends, upper=ends,
+        radius=np.array([np.inf]), x0=np.full((1, dimension), -0.0), minimum=np.zeros(1),
+    )  # fmt: skip
+
+
 def test_programs_that_are_damaged_but_allowed(device):
     """Reductions of one number, of a number taken several times, and matrices that share their numbers."""
     point, own = [0, 0, 1], [0, 5, 1]
@@ -123,20 +135,19 @@ def test_programs_that_are_damaged_but_allowed(device):
         [kinds.embed.value, 12, 4, *own, *point, *point, 3, -2, 2],
         [kinds.fma.value, 16, 2, 0, 12, 2, 0, 9, 0, *own, 0, 0, 0],
     ]
-    arrays = {name: np.array(code, np.int64) for name in ("gradient", "value")}
-    program = _core.Program(
-        dimension=2, registers=18, constants=np.array([0.5]), parameter_count=0, numbers=np.array([0.5, -1, 0.25, 2]),
-        draws=np.array([[_core.DrawKind.unit.value, 0, 0, 2]]), prologue=np.empty((0, 15), np.int64),
-        gradient_result=[0, 16, 1], value_result=[0, 9, 0], **arrays,
+    made = by_hand(
+        code, dimension=2, registers=18, constants=np.array([0.5]), numbers=np.array([0.5, -1, 0.25, 2]),
+        draws=np.array([[_core.DrawKind.unit.value, 0, 0, 2]]), gradient_result=[0, 16, 1], value_result=[0, 9, 0],
     )  # fmt: skip
-    ends = np.full((1, 2), np.inf)
-    made = _core.Problems(
-        program=program, projection=_core.ProjectionKind.none, parameters=np.ones((1, 0)), lower=-ends, upper=ends,
-        radius=np.array([np.inf]), x0=np.full((1, 2), -0.0), minimum=np.zeros(1),
-    )  # fmt: skip
-    from core_cases import COSINE, run
-
     for dtype in DTYPES:
         on_cpu, on_device = (run(made, [COSINE], dtype=dtype, device=where)[0] for where in (None, device))
         np.testing.assert_array_equal(on_device, on_cpu)
         assert np.isfinite(on_cpu).all()
+
+
+def test_programs_past_the_addresses_of_the_kernel():
+    code = [[_core.Operation.negative.value, 1, 1, *[0, 0, 1] * 3, 0, 0, 0]]
+    size = {"gradient_result": [0, 1, 1], "value_result": [0, 1, 0], "draws": np.empty((0, 4), np.int64)}
+    made = by_hand(code, dimension=1, registers=3_000_000, constants=np.empty(0), numbers=np.empty(0), **size)
+    with pytest.raises(ValueError, match=r"^backend 'cuda' takes programs of at most 2097151 numbers .* got 3000001"):
+        run(made, [COSINE], device=_core.testing.emulated_device())

@@ -44,11 +44,15 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
     // --- rows
 
     ASGD_KERNEL_MEMBER int team() const { return 1 << p.layout.log2_team; }
+    // Where numbers are in a block's rows takes 32 bits, which the launcher sees to: half of what an instruction costs
+    // is addresses.
+    ASGD_KERNEL_MEMBER int apart() const { return int(p.rows.apart); }
+    ASGD_KERNEL_MEMBER int replicates_apart() const { return int(p.rows.replicates_apart); }
     ASGD_KERNEL_MEMBER Real* row(int thread, std::int64_t number) const {
-        return rows + (thread >> p.layout.log2_team) * p.rows.quadruples_apart + number * p.rows.apart;
+        return rows + ((thread >> p.layout.log2_team) * int(p.rows.quadruples_apart) + int(number) * apart());
     }
     ASGD_KERNEL_MEMBER Real& at(int thread, std::int64_t number, int k) const {
-        return row(thread, number)[k * p.rows.replicates_apart];
+        return row(thread, number)[k * replicates_apart()];
     }
     ASGD_KERNEL_MEMBER std::int64_t coordinate(int thread, int m) const {
         return rank(thread) + (std::int64_t(m) << p.layout.log2_team);
@@ -63,9 +67,9 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
     // The numbers of an operand for a thread's replicates.
     struct Source {
         const Real* first;
-        std::int64_t apart, replicates_apart;
-        ASGD_KERNEL_MEMBER Real get(std::int64_t r, int k) const { return first[r * apart + k * replicates_apart]; }
-        ASGD_KERNEL_MEMBER Four get(std::int64_t r) const {
+        int apart, replicates_apart;
+        ASGD_KERNEL_MEMBER Real get(int r, int k) const { return first[r * apart + k * replicates_apart]; }
+        ASGD_KERNEL_MEMBER Four get(int r) const {
             Four values;
             ASGD_UNROLL
             for (int k = 0; k < abreast; ++k) values[k] = get(r, k);
@@ -73,20 +77,19 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
         }
     };
     ASGD_KERNEL_MEMBER Source source(int thread, const Operand& o) const {
-        const std::int64_t first = o.drawn ? p.rows.draws + std::int64_t(o.row) * draws + step_of_call : o.row;
-        const std::int64_t step = o.drawn ? std::int64_t(o.step) * draws : o.step;
-        return {row(thread, first), step * p.rows.apart, p.rows.replicates_apart};
+        const int first = o.drawn ? int(p.rows.draws) + o.row * draws + step_of_call : o.row;
+        return {row(thread, first), (o.drawn ? o.step * draws : o.step) * apart(), replicates_apart()};
     }
-    ASGD_KERNEL_MEMBER void put(Real* out, std::int64_t r, const Four& values) const {
+    ASGD_KERNEL_MEMBER void put(Real* out, int r, const Four& values) const {
         ASGD_UNROLL
-        for (int k = 0; k < abreast; ++k) out[r * p.rows.apart + k * p.rows.replicates_apart] = values[k];
+        for (int k = 0; k < abreast; ++k) out[r * apart() + k * replicates_apart()] = values[k];
     }
 
     // f(r) for those of a value's numbers that a thread of an active team takes.
     template <class F>
     ASGD_KERNEL_MEMBER void for_numbers(int thread, std::int64_t count, F f) {
         if (!places[thread].active) return;
-        for (std::int64_t r = rank(thread); r < count; r += team()) f(r);
+        for (int r = rank(thread); r < int(count); r += team()) f(r);
     }
 
     // --- instructions
@@ -107,7 +110,7 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
                 Real* const out = row(thread, i.result);
                 const Source a = source(thread, i.a), b = source(thread, i.b), c = source(thread, i.c);
                 const Real number = operation == Operation::power ? static_cast<const Real*>(p.numbers)[i.first] : 0;
-                for_numbers(thread, i.length, [&](std::int64_t r) {
+                for_numbers(thread, i.length, [&](int r) {
                     Four result, x = a.get(r);
                     if constexpr (operands == 1) {
                         ASGD_UNROLL
@@ -131,7 +134,7 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
                 Four& sum = sums[thread];
                 ASGD_UNROLL
                 for (int k = 0; k < abreast; ++k) sum[k] = Real(0);
-                for_numbers(thread, i.count, [&](std::int64_t r) {
+                for_numbers(thread, i.count, [&](int r) {
                     const Four x = a.get(r);
                     if constexpr (operation == Operation::sum) {
                         ASGD_UNROLL
@@ -155,7 +158,7 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
             block.each([&](int thread) {
                 Real* const out = row(thread, i.result);
                 const Source a = source(thread, i.a);
-                for_numbers(thread, i.length, [&](std::int64_t r) {
+                for_numbers(thread, i.length, [&](int r) {
                     const Real* factor = static_cast<const Real*>(p.numbers) + i.first + r;
                     Four sum{};
                     for (std::int32_t j = 0; j < i.count; ++j, factor += i.length) {
@@ -169,13 +172,13 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
         } else if constexpr (operation == Operation::embed) {
             block.each([&](int thread) {
                 Real* const out = row(thread, i.result);
-                for_numbers(thread, i.length, [&](std::int64_t r) { put(out, r, Four{}); });
+                for_numbers(thread, i.length, [&](int r) { put(out, r, Four{}); });
             });
             block.team_barrier();
             block.each([&](int thread) {
                 Real* const out = row(thread, i.result);
                 const Source a = source(thread, i.a);
-                for_numbers(thread, i.count, [&](std::int64_t r) { put(out, i.first + r * i.step, a.get(r)); });
+                for_numbers(thread, i.count, [&](int r) { put(out, i.first + r * i.step, a.get(r)); });
             });
         } else {
             static_assert(known<operation>, "execute: no code for this operation");
@@ -198,7 +201,7 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
             extreme = Four{};
             if (!places[thread].active) return;
             extreme = a.get(rank(thread) < i.count ? rank(thread) : 0);
-            for_numbers(thread, i.count, [&](std::int64_t r) {
+            for_numbers(thread, i.count, [&](int r) {
                 if (r < team()) return;
                 const Four x = a.get(r);
                 ASGD_UNROLL
@@ -225,7 +228,7 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
             for (int k = 0; k < abreast; ++k) {
                 first[k] = i.count;
                 Real found = 0;
-                for_numbers(thread, i.count, [&](std::int64_t r) {
+                for_numbers(thread, i.count, [&](int r) {
                     if (marked_once(a.get(r, k), extremes[thread][k], found) > 0) first[k] = std::int32_t(r);
                 });
             }
@@ -233,7 +236,7 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
         block.fold(firsts, team(), [](std::int32_t a, std::int32_t b) { return lesser(a, b); });
         block.each([&](int thread) {
             Real* const out = row(thread, i.result);
-            for_numbers(thread, i.count, [&](std::int64_t r) {
+            for_numbers(thread, i.count, [&](int r) {
                 Four mark;
                 ASGD_UNROLL
                 for (int k = 0; k < abreast; ++k) mark[k] = r == firsts[thread][k] ? Real(1) : Real(0);
@@ -375,7 +378,7 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
                     static_assert(known<kind>, "draw_number: no formula for this kind of draw");
                 }
                 ASGD_UNROLL
-                for (int s = 0; s < draws; ++s) out[s * p.rows.apart + k * p.rows.replicates_apart] = z[s];
+                for (int s = 0; s < draws; ++s) out[s * apart() + k * replicates_apart()] = z[s];
             }
         }
     }

@@ -1,5 +1,7 @@
 // The plain functions of the core are wanted here as well, as code of the host.
 #define ASGD_ISA host
+#include <stdexcept>
+
 #include "placed_launcher.hpp"
 
 namespace anneal_sgd::cuda {
@@ -59,6 +61,11 @@ private:
         // Neighbouring threads are to meet different banks: rows lie together, an odd number of them.
         const std::int64_t padded = rows.count | 1;
         rows.block_size = 4 * quadruples * padded;
+        constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();  // the kernel's addresses are so long
+        if (rows.block_size > most)
+            throw std::invalid_argument("backend 'cuda' takes programs of at most " +
+                                        std::to_string(most / (4 * quadruples)) + " numbers for a trajectory, got " +
+                                        std::to_string(rows.count));
         rows.shared_bytes = rows.block_size * real_bytes(e_);
         if (rows.shared_bytes > shared_limit_) rows.shared_bytes = 0;
         if (rows.shared_bytes > 0 || quadruples == block_places / 4 / host::accumulators) {
