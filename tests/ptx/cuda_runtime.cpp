@@ -54,7 +54,8 @@ struct Event {
     u64 number = 0;
 };
 struct Function {
-    const KernelEntry* kernel;
+    const char* name;
+    const KernelEntry* kernel = nullptr;  // where the library has it
     int most_dynamic[most_devices] = {};  // bytes of shared memory that were asked for
 };
 struct Device {
@@ -340,12 +341,14 @@ EXPORTED char CUDARTAPI __cudaInitModule(void**) { return 1; }
 EXPORTED void CUDARTAPI __cudaRegisterFunction(void**, const char* host, char*, const char* name, int, uint3*, uint3*,
                                                dim3*, dim3*, int*) {
     const Lock lock(mutex);
+    functions[host].name = name;
     for (u32 k = 0; k < library->count; ++k)
-        if (std::strcmp(library->kernels[k].name, name) == 0) {
-            functions[host].kernel = &library->kernels[k];
-            return;
-        }
-    give_up(std::string("no translated kernel is called ") + name);
+        if (std::strcmp(library->kernels[k].name, name) == 0) functions[host].kernel = &library->kernels[k];
+}
+const Function& function_of(const void* host) {
+    const Function& f = functions.at(host);
+    if (f.kernel == nullptr) give_up(std::string("no translated kernel is called ") + f.name);
+    return f;
 }
 EXPORTED cudaError_t CUDARTAPI __cudaGetKernel(cudaKernel_t* kernel, const void* host) {
     *kernel = reinterpret_cast<cudaKernel_t>(const_cast<void*>(host));
@@ -558,7 +561,8 @@ API cudaPointerGetAttributes(cudaPointerAttributes* a, const void* address) {
 API cudaFuncSetAttribute(const void* function, cudaFuncAttribute name, int value) {
     BEGIN_WORK;
     if (name != cudaFuncAttributeMaxDynamicSharedMemorySize) give_up("a function attribute is not here");
-    Function& f = functions.at(function);
+    function_of(function);
+    Function& f = functions[function];
     if (value < 0 || value + int(f.kernel->static_shared) > shared_limit()) return result(cudaErrorInvalidValue);
     f.most_dynamic[current] = value;
     return state();
@@ -568,7 +572,7 @@ API cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** argumen
     BEGIN_WORK;
     const int device = streams[stream_key(stream)].device;
     if (device != current) return result(cudaErrorInvalidResourceHandle);
-    const Function& f = functions.at(function);
+    const Function& f = function_of(function);
     const KernelEntry& kernel = *f.kernel;
     const bool flat = grid.y == 1 && grid.z == 1 && block.y == 1 && block.z == 1;
     if (!flat || grid.x == 0 || grid.x > 0x7fffffffu || block.x == 0 || block.x > kernel.most_threads)

@@ -51,28 +51,39 @@ PLANTED = (
 )  # fmt: skip
 
 
-def _change(text: str, planted: Planted) -> str:
-    """The PTX of one file, changed within the kernel that is meant."""
-    entry = re.search(rf"^\.visible \.entry \w*{planted.kernel}\w*\(.*?^\}}", text, re.MULTILINE | re.DOTALL)
-    if entry is None:
-        return text
-    body = re.sub(planted.pattern, planted.replacement, entry[0], flags=re.MULTILINE)
-    return text[: entry.start()] + body + text[entry.end() :]
+def _each_kernel(text: str, change: Callable[[str], str]) -> str:
+    """The PTX of one file, its kernels changed."""
+    return re.sub(r"^\.visible \.entry .*?^\}", lambda entry: change(entry[0]), text, flags=re.MULTILINE | re.DOTALL)
+
+
+def _make_good(folder: Path, ptx: Path, jobs: int) -> None:
+    """The two kernels alone, compiled."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    meant = re.compile(f"{MOMENTS}|{STEPS}")
+    text = _each_kernel(ptx.read_text(encoding="utf-8"), lambda kernel: kernel if meant.search(kernel) else "")
+    (folder / ptx.name).write_text(text, encoding="utf-8")
+    build.make_kernels([folder / ptx.name], folder, jobs)
 
 
 def _try(planted: Planted, folder: Path, good: Path, python: Path, environment: Mapping[str, str]) -> str:
     """What is said of the error, in folder; `good` has the PTX and the compiled kernels without it."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(good, folder)  # with times, so that only what changes is compiled
-    changed = 0
-    for ptx in sorted(folder.glob("*.ptx")):
-        before = ptx.read_text(encoding="utf-8")
-        after = _change(before, planted)
-        ptx.write_text(after, encoding="utf-8")
-        changed += before != after
-    if changed != 1:
+    (ptx,) = folder.glob("*.ptx")
+    before = ptx.read_text(encoding="utf-8")
+    after = _each_kernel(
+        before,
+        lambda kernel: (
+            re.sub(planted.pattern, planted.replacement, kernel, flags=re.MULTILINE)
+            if re.search(planted.kernel, kernel)
+            else kernel
+        ),
+    )
+    if before == after:
         return "NOT PLANTED: no line is like that"
-    _, library = build.make_kernels(sorted(folder.glob("*.ptx")), folder, 1)
+    ptx.write_text(after, encoding="utf-8")
+    _, library = build.make_kernels([ptx], folder, 1)
     command = [str(python), "-m", "ptx.planted_call"]
     environment = {**environment, "PTXRUN_KERNELS": str(library)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -81,13 +92,15 @@ def _try(planted: Planted, folder: Path, good: Path, python: Path, environment: 
     return said.splitlines()[-1]
 
 
-def check_planted(good: Path, python: Path, environment: Mapping[str, str], jobs: int) -> bool:
-    """Whether every error is found; prints what is said of each."""
+def check_planted(folder: Path, python: Path, environment: Mapping[str, str], jobs: int) -> bool:
+    """Whether every error is found; prints what is said of each. `folder` has the PTX."""
+    good = folder.with_name(f"{folder.name}_planted")
+    _make_good(good, folder / "kernels_float32.ptx", jobs)
     without_coverage = {name: value for name, value in environment.items() if name != "PTXRUN_COVERAGE"}
 
     def one(numbered: tuple[int, Planted]) -> bool:
         number, planted = numbered
-        said = _try(planted, good.with_name(f"{good.name}_planted_{number}"), good, python, without_coverage)
+        said = _try(planted, good.with_name(f"{good.name}_{number}"), good, python, without_coverage)
         found = re.search(planted.found, said) is not None
         print(f"  {'found' if found else 'NOT FOUND'}: {planted.name}: {said[:110]}", flush=True)
         return found
