@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ptx import build
@@ -25,16 +26,45 @@ ARCHS = (75, 90, 120)
 TESTS = build.HERE.parent
 # Tests of the CUDA backend; not those that measure seconds, nor those of the emulation.
 CHOSEN = "(gpu or cuda) and not emulated and not interrupted"
-# Left out unless slow: what test_every_kernel and its neighbours show as well.
-SLOW = "large_dimensions or number_of_configs"
+DEVICES = {"PTXRUN_DEVICES": "3", "PTXRUN_NO_POOLS": "2"}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tests of one process."""
+
+    files: tuple[str, ...]
+    short: str
+    """An expression: which of them run unless slow. Every kernel is entered, and a call of every kind is made."""
+    chosen: str = CHOSEN
+    devices: Mapping[str, str] = field(default_factory=dict)
+
+
 GROUPS = (
-    ("test_cuda_data.py",),
-    ("test_cuda.py",),
-    ("test_cuda_programs.py", "test_exceedance.py", "test_iterates.py"),
-    ("test_gpu_arrays.py", "test_simulate_api.py", "test_bad_input.py"),
-    ("ptx/host_calls.py", "ptx/failing_calls.py"),
-    ("test_gpu_check.py::test_all_stages_run_to_their_end", "test_gpu_sharing.py"),
+    Group(
+        ("test_cuda.py",),
+        "(every_kernel and (box-3] or ball-33])) or (where_launches and (gaussian-box-tail_average-37] or "
+        "rademacher-ball-average-3])) or (large_dimensions and gaussian-ball-2000]) or 1000-1025] or 2-17-True] or "
+        "test_schedules and (step_decay or warmup_stable_decay-0.4-cosine) or joined or axis or memory or samples or "
+        "divergence or two_threads",
+    ),
+    Group(
+        ("test_cuda_programs.py",),
+        "(every_layout and float32 and (none or (ball and three))) or (every_operation and float64) or 1021-3] or "
+        "ones_own or any_order or damaged",
+    ),
+    Group(
+        ("test_cuda_data.py",),
+        "(every_loss and (everything or LeastSquares-weighted)) or (edges_of_rows and (33 or 700)) or "
+        "33-reshuffling] or (where_launches and everything-3-16]) or 17-9-True] or many_steps or many_outputs or "
+        "sizes or starts or rounds",
+    ),
+    Group(("ptx/host_calls.py", "ptx/failing_calls.py"), "", "", DEVICES),
+    Group(("test_gpu_arrays.py", "test_simulate_api.py", "test_bad_input.py"), ""),
+    Group(("test_exceedance.py", "test_iterates.py"), ""),
 )
+# The stages of gpu-check and several processes on a device, in slow runs.
+SLOW_GROUP = Group(("test_gpu_check.py::test_all_stages_run_to_their_end", "test_gpu_sharing.py"), "")
 
 
 @contextmanager
@@ -55,13 +85,23 @@ def run(command: Sequence[object], environment: Mapping[str, str]) -> bool:
     return done.returncode == 0
 
 
-def coverage(made: Translation, folder: Path) -> str:
-    """How many instructions were executed, of those that are in basic blocks that were entered."""
+def covered(made: Translation, folder: Path) -> bool:
+    """Whether every kernel was entered; prints how many instructions are in basic blocks that were."""
     flags = (folder / "blocks").read_bytes()
-    blocks = [block for kernel in made.kernels for block in kernel.blocks]
-    done = sum(block.instructions for block, flag in zip(blocks, flags, strict=True) if flag)
-    every = sum(block.instructions for block in blocks)
-    return f"{done} of {every} instructions of {len(made.kernels)} kernels were executed ({100 * done / every:.1f} %)"
+    done = every = first = 0
+    missing = []
+    for kernel in made.kernels:
+        mine = flags[first : first + len(kernel.blocks)]
+        first += len(kernel.blocks)
+        every += sum(block.instructions for block in kernel.blocks)
+        done += sum(block.instructions for block, flag in zip(kernel.blocks, mine, strict=True) if flag)
+        if not mine[0]:
+            missing.append(kernel.name)
+    share = f"({100 * done / every:.1f} %)"
+    print(f"   {done} of {every} instructions of {len(made.kernels)} kernels were executed {share}")
+    for name in missing:
+        print(f"   NEVER ENTERED: {name}")
+    return not missing
 
 
 def check(arch: int, site: Path, out: Path, options: argparse.Namespace) -> bool:
@@ -75,40 +115,38 @@ def check(arch: int, site: Path, out: Path, options: argparse.Namespace) -> bool
         print(
             f"  {sum(made.opcodes.values())} instructions of {len(made.opcodes)} kinds; of the inexact ones {refined}"
         )
-    covered = out / f"covered_{arch}"
-    covered.mkdir(exist_ok=True)
-    (covered / "blocks").unlink(missing_ok=True)
-    environment = {**build.environment(site, library), "PTXRUN_COVERAGE": str(covered)}
+    entered = out / f"covered_{arch}"
+    entered.mkdir(exist_ok=True)
+    (entered / "blocks").unlink(missing_ok=True)
+    environment = {**build.environment(site, library), "PTXRUN_COVERAGE": str(entered)}
     python = build.make_python(site, out)
 
-    def tests(files: Sequence[str]) -> Callable[[], bool]:
-        chosen = CHOSEN if options.slow else f"{CHOSEN} and not ({SLOW})"
-        if files[0].startswith("ptx/"):
-            chosen = ""
+    def tests(group: Group) -> Callable[[], bool]:
+        chosen = f"{group.chosen} and ({group.short})" if group.short and not options.slow else group.chosen
         words = [python, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-x", "--require-backend=cuda", "-k", chosen]
-        devices = {"PTXRUN_DEVICES": "3", "PTXRUN_NO_POOLS": "2"} if not chosen else {}
-        return lambda: run([*words, *(TESTS / file for file in files)], environment | devices)
+        return lambda: run([*words, *(TESTS / file for file in group.files)], {**environment, **group.devices})
 
     def random_calls(number: int) -> Callable[[], bool]:
         # Threads and blocks at random, and rsqrt.approx at the edges of what PTX promises.
         mine = {**environment, "PTXRUN_ORDER": "2", "PTXRUN_SEED": str(number), "PTXRUN_RSQRT": "2"}
         return lambda: run([python, "-m", "ptx.random_calls", options.seconds, options.seed + 10_000 * number], mine)
 
-    with told(f"sm_{arch}: the project's CUDA tests, and calls of the host"), ThreadPoolExecutor(jobs) as pool:
-        good = list(pool.map(lambda work: work(), [tests(files) for files in GROUPS]))
-    with told(f"sm_{arch}: random calls, from seed {options.seed}"), ThreadPoolExecutor(jobs) as pool:
-        good += pool.map(lambda work: work(), [random_calls(number) for number in range(jobs)])
+    groups = (*GROUPS, SLOW_GROUP) if options.slow else GROUPS
+    work = [*map(tests, groups), *map(random_calls, range(jobs if options.slow else 1))]
+    what = f"the project's CUDA tests, calls of the host, random calls from seed {options.seed}"
+    with told(f"sm_{arch}: {what}"), ThreadPoolExecutor(jobs) as pool:
+        good = list(pool.map(lambda one: one(), work))
     with told(f"sm_{arch}: errors planted"):
         good.append(check_planted(folder, python, environment, jobs))
-    print(f"   {coverage(made, covered)}")
+    good.append(covered(made, entered))
     return all(good)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--archs", type=int, nargs="+", help=f"compute capabilities; 90, or with --slow {ARCHS}")
-    parser.add_argument("--slow", action="store_true", help="every test, and random calls for ten minutes")
-    parser.add_argument("--seconds", type=float, help="of random calls, on every core")
+    parser.add_argument("--slow", action="store_true", help="every test, and ten minutes of random calls")
+    parser.add_argument("--seconds", type=float, help="of random calls; with --slow on every core")
     parser.add_argument("--seed", type=int, default=1, help="of random calls")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
