@@ -397,7 +397,7 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
                     lower = end_of_box(p.ensemble.problems.lower, thread, i);
                     upper = end_of_box(p.ensemble.problems.upper, thread, i);
                 }
-                const Four gradient = g.get(i);
+                const Four gradient = g.get(int(i));
                 ASGD_UNROLL
                 for (int k = 0; k < abreast; ++k) {
                     Real &x = at(thread, i, k), low = at(thread, p.rows.low + i, k);
@@ -452,7 +452,7 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
         block.each([&](int thread) {
             const Source value = source(thread, from);
             for_coordinates(thread, [&](int m, std::int64_t i) {
-                const Four y = value.get(i);
+                const Four y = value.get(int(i));
                 ASGD_UNROLL
                 for (int k = 0; k < abreast; ++k) {
                     at(thread, i, k) = y[k];
