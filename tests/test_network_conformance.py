@@ -19,6 +19,8 @@ MODELS = {  # class, loss, outputs, arguments
     "SoftmaxRegression": ("softmax", 3, {}),
     "MLP": ("softmax", 3, {"hidden": (18,), "activation": "tanh"}),
     "MLP of two hidden layers": ("softmax", 3, {"hidden": (5, 33), "activation": "relu"}),
+    "LinearModel": ("abs(z - y) ** 1.3", 1, {}),
+    "MLP of one output": ("sqrt(1 + (z - y) ** 2)", 1, {"hidden": (18,), "activation": "tanh"}),
 }
 VARIANTS = {  # of the problem, of the call
     "plain": ({}, {}),
@@ -48,11 +50,13 @@ def pair(model, dtype, batch_size, *, weighted=False, **arguments):
         arguments["sample_weight"] = np.arange(len(X)) % 7 / 3
     X = X.astype(dtype)
     x0 = {} if shape else {"x0": 0.1}
+    built_in = loss in ("squared", "logistic", "hinge", "softmax")
+    own = {} if built_in else {"loss": loss} if shape else {"loss": loss, "minimum": 0.25}
     problem = getattr(problems, model.split()[0])(
-        X, y, test=(X[:7], y[:7]), batch_size=batch_size, **{"intercept": False, **arguments, **shape, **x0}
+        X, y, test=(X[:7], y[:7]), batch_size=batch_size, **{"intercept": False, **arguments, **shape, **x0, **own}
     )
     network = Network(
-        loss,
+        loss if built_in else problem.loss,
         X,
         y,
         outputs=outputs,

@@ -61,11 +61,17 @@ DataView data_view(const py::object& data, const NetworkLayout& layout, Precisio
     return view;
 }
 
+std::shared_ptr<Program> program_or_none(const py::object& program) {
+    return program.is_none() ? nullptr : program.cast<std::shared_ptr<Program>>();
+}
+
 // `problems`: for each (train, test or None, l2, radius, minimum, x0 or None), train and test as
 // (features, targets, weights or None).
 std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, Sampling sampling, bool intercept,
                                              const std::vector<std::int64_t>& sizes, std::int64_t batch_size,
-                                             ProjectionKind projection, Precision precision, const py::list& problems) {
+                                             ProjectionKind projection, Precision precision, const py::list& problems,
+                                             const py::object& given_loss) {
+    const auto own_loss = program_or_none(given_loss);
     require(sizes.size() >= 2 && sizes.size() <= std::size_t(max_layers) + 1,
             "sizes: inputs, up to two hidden layers, outputs");
     for (const std::int64_t size : sizes)
@@ -77,9 +83,15 @@ std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, S
     require(one_output == has_one_output(loss), "sizes: outputs must be ", one_output ? "several" : "one",
             " with this loss");
     require(!problems.empty(), "problems: at least one is needed");
+    require((loss == Loss::own) == (own_loss != nullptr), "own_loss: must be given with loss own, and with no other");
+    require(own_loss == nullptr || (own_loss->dimension == loss_arguments && own_loss->spec.parameter_count == 0 &&
+                                    own_loss->spec.draw_rows == 0),
+            "own_loss: must be a program of output and target alone");
     auto p = std::make_shared<Problems>();
     p->precision = precision;
-    p->network = {loss, activation, sampling, intercept, int(sizes.size()) - 1, {}, batch_size};
+    p->program = own_loss;
+    p->network = {loss, activation, sampling, intercept, int(sizes.size()) - 1, {}, batch_size, nullptr};
+    if (own_loss != nullptr) p->network.own_loss = &own_loss->spec;
     std::copy(sizes.begin(), sizes.end(), p->network.sizes);
     const NetworkLayout layout = network_layout(p->network);
     std::int64_t dimension = 0;
@@ -136,6 +148,8 @@ void check_metrics(const EnsembleSpec& e) {
     }
     for (std::int64_t p = 0; p < e.problems.count; ++p)
         require(!records_test(e) || e.problems.data[p].test.rows > 0, "metrics: test metrics need a test set");
+    require(e.problems.network->loss != Loss::own || count_of(Metric::test_accuracy) == 0,
+            "metrics: test_accuracy is for losses of labels, not for own");
 }
 
 // The options that are one number: attributes of Python's `Spec` by the same names.
@@ -218,7 +232,7 @@ void bind_spec(py::module_& m) {
              py::arg("radius"), py::arg("x0"), py::arg("minimum"))
         .def(py::init(&make_data_problems), py::kw_only(), py::arg("loss"), py::arg("activation"), py::arg("sampling"),
              py::arg("intercept"), py::arg("sizes"), py::arg("batch_size"), py::arg("projection"), py::arg("precision"),
-             py::arg("problems"))
+             py::arg("problems"), py::arg("own_loss") = py::none())
         .def(py::init(&make_program_problems), py::kw_only(), py::arg("program"), py::arg("projection"),
              py::arg("parameters"), py::arg("lower"), py::arg("upper"), py::arg("radius"), py::arg("x0"),
              py::arg("minimum"))

@@ -14,7 +14,7 @@
     enumeration(CooldownShape, kind(linear) kind(cosine) kind(one_minus_sqrt))                                       \
     enumeration(Iterate, kind(last) kind(average) kind(tail_average))                                                \
     enumeration(Precision, kind(float32) kind(float64))                                                              \
-    enumeration(Loss, kind(squared) kind(logistic) kind(hinge) kind(softmax))                                        \
+    enumeration(Loss, kind(squared) kind(logistic) kind(hinge) kind(softmax) kind(own))                              \
     enumeration(Activation, kind(relu) kind(tanh))                                                                   \
     enumeration(Sampling, kind(with_replacement) kind(reshuffling) kind(sequential))                                 \
     enumeration(Metric, kind(suboptimality) kind(loss) kind(test_loss) kind(test_accuracy) kind(value) kind(own))    \

@@ -1,5 +1,6 @@
 // Losses of a linear output and activations of hidden units, over a lane type (docs/stream.md, "Networks"). The only
-// place that knows their formulas. Included by the runners of problems on data.
+// place that knows their formulas; a loss of one's own is a program, and none of them. Included by the runners of
+// problems on data.
 //
 // z is the output, y the target: a number, a label -1 or +1, or a class. Softmax works on all outputs of a sample,
 // which lie `stride` elements apart; lanes run over samples.

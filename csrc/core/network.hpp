@@ -53,7 +53,8 @@ constexpr bool has_one_output(Loss loss) {
     switch (loss) {
         case Loss::squared:
         case Loss::logistic:
-        case Loss::hinge: return true;
+        case Loss::hinge:
+        case Loss::own: return true;
         case Loss::softmax: return false;
     }
     __builtin_unreachable();

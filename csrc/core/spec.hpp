@@ -35,6 +35,10 @@ struct DataView {
     std::int64_t rows;
 };
 
+struct ProgramSpec;
+
+inline constexpr int loss_arguments = 2;  // registers of a program that is a loss: output and target
+
 // A feed-forward network on data; one layer is a linear model. Problems of one call share it.
 struct NetworkSpec {
     Loss loss;
@@ -44,6 +48,7 @@ struct NetworkSpec {
     int layers;                          // of weights
     std::int64_t sizes[max_layers + 1];  // inputs, hidden units, outputs
     std::int64_t batch_size;
+    const ProgramSpec* own_loss;  // with Loss::own: its value, and its derivative by the output as the gradient
 };
 
 struct DataProblem {

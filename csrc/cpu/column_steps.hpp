@@ -95,13 +95,18 @@ private:
                                e.nesterov};
             const R start = load<R>(intercept);
             R intercept_sum = before_ones<terms>(load<R>(low));
-            const auto take_output = [&](std::int64_t s, R z) {
-                if (layout.has_intercept) z = z + start;
-                R slope = derivative(loss, z, set1<R>(b.target[s]));
+            const auto take_slope = [&](std::int64_t s, R slope) {
                 if (has_row_weights) slope = weighted(slope, set1<R>(b.row_weight[s]));
                 const R factor = scale * slope;
                 store(b.column_factors + s * width, factor);
                 intercept_sum = intercept_sum + factor;
+            };
+            const auto take_output = [&](std::int64_t s, R z) {
+                if (layout.has_intercept) z = z + start;
+                if (loss == Loss::own)
+                    store(b.column_factors + s * width, z);
+                else
+                    take_slope(s, derivative(loss, z, set1<R>(b.target[s])));
             };
             if (next_row == nullptr) {
                 std::int64_t s = 0;
@@ -115,6 +120,11 @@ private:
                 }
             } else {
                 take_output(0, next_product);
+            }
+            if (loss == Loss::own) {
+                b.own_loss.differentiate(b.column_factors, batch * width,
+                                         [&](std::int64_t i) { return set1<R>(b.target[i / width]); });
+                for (std::int64_t s = 0; s < batch; ++s) take_slope(s, load<R>(b.column_factors + s * width));
             }
             if (layout.has_intercept) store_after_rows<terms>(rule, intercept_sum, intercepts);
             if (batch == 1 && j + 1 < n) {
@@ -135,10 +145,10 @@ private:
         }
     }
 
-    // Of the loss of a single output.
+    // Of the loss of a single output that has a formula.
     static R derivative(Loss kind, R z, R y) {
         with_kind(kind, [&](auto loss) {
-            if constexpr (has_one_output(loss.value)) z = loss_derivative<loss.value>(z, y);
+            if constexpr (has_one_output(loss.value) && loss.value != Loss::own) z = loss_derivative<loss.value>(z, y);
         });
         return z;
     }

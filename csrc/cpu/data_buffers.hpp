@@ -3,6 +3,7 @@
 
 #include "../core/network.hpp"
 #include "horizon.hpp"
+#include "own_loss.hpp"
 #include "products.hpp"
 #include "samples.hpp"
 
@@ -18,6 +19,7 @@ struct DataBuffers {
     using Real = typename Lane<R>::Real;
 
     NetworkLayout layout;
+    OwnLoss<R> own_loss;
     std::int64_t configs, trajectories, members, samples;
     int tile_steps;
     bool linear;
@@ -48,7 +50,8 @@ struct DataBuffers {
     double* hits;                        // [config, replicate]
     Real* recorded[kind_count<Metric>];  // [config, replicate]
 
-    DataBuffers(const EnsembleSpec& e, const Task& task, Arena& arena) : layout(network_layout(*e.problems.network)) {
+    DataBuffers(const EnsembleSpec& e, const Task& task, Arena& arena)
+        : layout(network_layout(*e.problems.network)), own_loss(*e.problems.network, arena) {
         const NetworkSpec& network = *e.problems.network;
         configs = task.stop_config - task.first_config;
         trajectories = configs * (task.stop_replicate - task.first_replicate);

@@ -55,7 +55,7 @@ public:
     }
 
 private:
-    // Adds the losses of the rows in b.row at points first .. stop - 1.
+    // Adds the losses of the rows in b.row, n of them, at points first .. stop - 1.
     void evaluate_rows(const Real* points, std::int64_t first, std::int64_t stop, std::int64_t n) {
         const bool together = b.linear && layout.units[0] == 1;
         const std::int64_t group = together ? most_products / evaluated_rows : 1;
@@ -65,33 +65,45 @@ private:
             if (!together) {
                 pass.network_outputs(points + p * layout.size, b.row, evaluated_rows);
                 if (state.stopped_after(0)) return;
+                own_losses(b.output, 1);
                 add_losses(b.output, p, n);
                 continue;
             }
             for (std::int64_t i = 0; i < count; ++i) b.unit[i] = points + (p + i) * layout.size;
             products<R>(b.row, evaluated_rows, b.unit, count, layout.row[0], b.panel, {z, 1, evaluated_rows});
-            for (std::int64_t i = 0; i < count; ++i) {
-                if (layout.has_intercept) {
-                    const R intercept = set1<R>(b.unit[i][layout.intercept[0]]);
-                    for (std::int64_t s = 0; s < evaluated_rows; s += width) {
-                        Real* const value = z + i * evaluated_rows + s;
-                        store(value, load<R>(value) + intercept);
-                    }
+            for (std::int64_t i = 0; layout.has_intercept && i < count; ++i) {
+                const R intercept = set1<R>(b.unit[i][layout.intercept[0]]);
+                for (std::int64_t s = 0; s < evaluated_rows; s += width) {
+                    Real* const value = z + i * evaluated_rows + s;
+                    store(value, load<R>(value) + intercept);
                 }
-                add_losses(z + i * evaluated_rows, p + i, n);
             }
+            own_losses(z, count);
+            for (std::int64_t i = 0; i < count; ++i) add_losses(z + i * evaluated_rows, p + i, n);
         }
     }
 
-    // Losses, and hits, of the first n of evaluated_rows samples with outputs z.
+    // Outputs of the rows at so many points become losses where these are one's own.
+    void own_losses(Real* z, std::int64_t points) {
+        if (state.network.loss == Loss::own)
+            b.own_loss.evaluate(z, points * evaluated_rows,
+                                [&](std::int64_t s) { return load<R>(b.target + s % evaluated_rows); });
+    }
+
+    // Losses, and hits, of the first n of evaluated_rows samples with outputs z; of one's own loss, z are the losses.
     void add_losses(const Real* z, std::int64_t point, std::int64_t n) {
         alignas(64) Real losses[evaluated_rows], hits[evaluated_rows];
         const int outputs = int(layout.units[layout.layers - 1]);
         with_kind(state.network.loss, [&](auto loss) {
             for (std::int64_t s = 0; s < evaluated_rows; s += width) {
                 const R y = load<R>(b.target + s);
-                store(losses + s, loss_of_outputs<loss.value, R>(z + s, b.samples, outputs, y));
-                store(hits + s, target_predicted<loss.value, R>(z + s, b.samples, outputs, y));
+                if constexpr (loss.value == Loss::own) {
+                    store(losses + s, load<R>(z + s));
+                    store(hits + s, set1<R>(0));
+                } else {
+                    store(losses + s, loss_of_outputs<loss.value, R>(z + s, b.samples, outputs, y));
+                    store(hits + s, target_predicted<loss.value, R>(z + s, b.samples, outputs, y));
+                }
             }
         });
         double* const sum = b.loss + point * row_multiple;

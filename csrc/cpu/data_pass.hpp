@@ -72,8 +72,12 @@ public:
     void differentiate(Real* output, const Real* target, const Real* row_weight, std::int64_t n_samples) {
         const int outputs = int(layout.units[layout.layers - 1]);
         with_kind(state.network.loss, [&](auto loss) {
-            for (std::int64_t s = 0; s < n_samples; s += width)
-                differentiate_outputs<loss.value, R>(output + s, b.samples, outputs, load<R>(target + s));
+            if constexpr (loss.value == Loss::own)
+                b.own_loss.differentiate(output, round_up<std::int64_t>(n_samples, width),
+                                         [&](std::int64_t s) { return load<R>(target + s); });
+            else
+                for (std::int64_t s = 0; s < n_samples; s += width)
+                    differentiate_outputs<loss.value, R>(output + s, b.samples, outputs, load<R>(target + s));
         });
         if (row_weight == nullptr) return;
         for (std::int64_t k = 0; k < outputs; ++k)

@@ -121,6 +121,7 @@ private:
 
     void start() {
         state.rates.start(configs);
+        b.own_loss.start();
         for (std::int64_t c = 0; c < b.configs; ++c) {
             b.problem[c] = configs.problem(c);
             b.decay[c] = Real(state.problem(c).l2 + e.weight_decay);

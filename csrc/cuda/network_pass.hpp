@@ -234,8 +234,10 @@ struct NetworkPass {
             for (int s = rank(thread); s < count; s += team_threads) {
                 Real* const z = &at(p.output, thread, output(s, 0));
                 const Real y = static_cast<const Real*>(data->targets)[rows(thread, s)];
-                with_kind(p.network.loss,
-                          [&](auto loss) { differentiate_outputs<loss.value, Real>(z, team_threads, outputs(), y); });
+                with_kind(p.network.loss, [&](auto loss) {
+                    if constexpr (loss.value != Loss::own)  // of the CPU
+                        differentiate_outputs<loss.value, Real>(z, team_threads, outputs(), y);
+                });
                 const Real weight = row_weight(rows(thread, s));
                 for (int k = 0; k < outputs(); ++k)
                     z[k * team_threads] = factor * weighted(z[k * team_threads], weight);
@@ -251,8 +253,9 @@ struct NetworkPass {
                 const Real* const z = &at(p.output, thread, output(s, 0));
                 const Real y = static_cast<const Real*>(data->targets)[rows(thread, s)];
                 with_kind(p.network.loss, [&](auto loss) {
-                    take(thread, s, loss_of_outputs<loss.value, Real>(z, team_threads, outputs(), y),
-                         target_predicted<loss.value, Real>(z, team_threads, outputs(), y));
+                    if constexpr (loss.value != Loss::own)
+                        take(thread, s, loss_of_outputs<loss.value, Real>(z, team_threads, outputs(), y),
+                             target_predicted<loss.value, Real>(z, team_threads, outputs(), y));
                 });
             }
         });

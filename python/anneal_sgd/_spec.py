@@ -295,20 +295,20 @@ def own_metrics(metric: str | tuple[str | OwnMetric, ...]) -> tuple[OwnMetric, .
 def _metrics(metric: object, problems: tuple[Problem, ...]) -> str | tuple[str | OwnMetric, ...]:
     kind = type(problems[0])
     if metric is None:
-        return kind._METRICS[0]
+        return problems[0]._METRICS[0]
     if isinstance(metric, Mapping):
         if not metric:
             raise ValueError("metric must have a name and a function at least, got {}")
         return tuple(_named_metric(name, one, problems[0]) for name, one in metric.items())
     names = (metric,) if isinstance(metric, str) else metric
-    allowed = f"one or more of {', '.join(map(repr, kind._METRICS))} for {kind.__name__}"
+    allowed = f"one or more of {', '.join(map(repr, problems[0]._METRICS))} for {kind.__name__}"
     if not isinstance(names, tuple | list) or not names or len(set(map(str, names))) < len(names):
         raise ValueError(f"metric must be {allowed}, each once, got {_validate.shown(metric)}")
     for name in names:
         if isinstance(name, OwnMetric):  # of a result
             problems[0]._check_own_metric(name)
             continue
-        if not isinstance(name, str) or name not in kind._METRICS:
+        if not isinstance(name, str) or name not in problems[0]._METRICS:
             raise ValueError(f"metric must be {allowed}, got {_validate.shown(name)}")
         if name.startswith("test_") and any(getattr(p, "test", None) is None for p in problems):
             raise ValueError(f"metric {name!r} must go with a problem that has test=(X, y)")

@@ -17,10 +17,11 @@ from . import _validate, problems
 from ._tables import FORMATS, is_table, read
 from .problems import DataProblem
 from .problems._input import weights_of
+from .problems._own_loss import OwnLoss
 
 BUILT_IN = ("synthetic-logistic", "digits", "breast_cancer")
-MODELS = ("auto", "least_squares", "logistic", "softmax", "hinge", "mlp")
-Model = Literal["auto", "least_squares", "logistic", "softmax", "hinge", "mlp"]
+MODELS = ("auto", "least_squares", "logistic", "softmax", "hinge", "mlp", "linear_model")
+Model = Literal["auto", "least_squares", "logistic", "softmax", "hinge", "mlp", "linear_model"]
 MOST_CLASSES = 100  # of a target that is taken for classes rather than numbers
 HIDDEN = (32,)
 
@@ -90,6 +91,7 @@ def make_problem(
     test_frac: float = 0.0,
     seed: int = 0,
     l2: float | None = None,
+    loss: OwnLoss | None = None,
     **parameters: Any,
 ) -> DataProblem:
     """The problem of fitting a model to a table.
@@ -98,10 +100,12 @@ def make_problem(
         table: what ``load`` gave. With weights, the means and standard deviations of features and numbers are
             weighted too; held-out rows have none.
         model: one of ``MODELS``; "auto" is logistic regression for two classes, softmax regression for more, and least
-            squares for numbers.
+            squares for numbers; with a loss, "linear_model".
         test_frac: share of the rows, drawn at random, that are held out as ``test``.
         seed: of that draw.
         l2: regularisation; by default 1 / rows, scikit-learn's own default.
+        loss: of "linear_model" or "mlp": one's own, as of ``problems.LinearModel``. Two classes are -1 and +1 to it;
+            numbers have mean 0 and standard deviation 1, as for least squares.
         parameters: further ones of the problem's class, such as ``batch_size``.
 
     Raises:
@@ -110,7 +114,7 @@ def make_problem(
     >>> make_problem(load("synthetic-logistic"), batch_size=16)
     <LogisticRegression X: 10000 x 100, l2=0.0001, batch_size=16>
     """
-    kind = _kind(table, _validate.choice("model", model, MODELS))
+    kind = _kind(table, _validate.choice("model", model, MODELS), own=loss is not None)
     share = _validate.real("test_frac", test_frac, _validate.Interval(low=0.0, high=1.0, open_high=True))
     held = _held_out(table, share, seed)
     train, test = np.flatnonzero(~held), np.flatnonzero(held)
@@ -123,19 +127,20 @@ def make_problem(
         raise ValueError(f"{table.name}: column {names} is constant: leave it out")
     scaled = [((table.X[rows] - mean) / std).astype(np.float32) for rows in (train, test)]
     y = table.y
-    if kind in (problems.LogisticRegression, problems.HingeLoss):
+    if kind in (problems.LogisticRegression, problems.HingeLoss) or (loss is not None and len(table.classes) == 2):
         y = 2.0 * y - 1.0
-    elif kind is problems.LeastSquares:
+    elif kind is problems.LeastSquares or loss is not None:
         y = y if table.values is None else table.values
         centre, spread = _moments(y[train], weights)
         y = (y - centre) / (spread or 1.0)
+    own = {} if loss is None else {"loss": loss}
     problem: DataProblem = kind(
         scaled[0],
         y[train],
         l2=1.0 / len(train) if l2 is None else l2,
         sample_weight=weights,
         test=(scaled[1], y[test]) if test.size else None,
-        **{**({"hidden": HIDDEN} if kind is problems.MLP else {}), **parameters},
+        **{**({"hidden": HIDDEN} if kind is problems.MLP else {}), **own, **parameters},
     )
     return problem
 
@@ -167,15 +172,19 @@ def _seed(seed: int) -> int:
     return _validate.integer("seed", seed, lowest=0, highest=2**64 - 1)
 
 
-def _kind(table: Table, model: str) -> Any:
+def _kind(table: Table, model: str, *, own: bool) -> Any:
     classes = len(table.classes)
     if model == "auto":
-        model = "least_squares" if not classes else "logistic" if classes == 2 else "softmax"
+        plain = "least_squares" if not classes else "logistic" if classes == 2 else "softmax"
+        model = "linear_model" if own else plain
+    if own != (model == "linear_model") and not (own and model == "mlp"):
+        raise ValueError(f"loss must {'go with model linear_model or mlp' if own else 'be given'}, got model {model!r}")
     needed = {"least_squares": "numbers", "logistic": "two classes", "hinge": "two classes"}.get(model, "classes")
+    needed = "numbers or two classes" if own else needed
     got = f"{classes} classes" if classes else "numbers"
-    fits = {"numbers": not classes, "two classes": classes == 2, "classes": classes >= 2}[needed]
-    if model == "least_squares":  # whole numbers may be taken for numbers
-        fits = not classes or table.values is not None
+    fits = {"two classes": classes == 2, "classes": classes >= 2}.get(needed, not classes)
+    if model == "least_squares" or own:  # whole numbers may be taken for numbers
+        fits = not classes or table.values is not None or (own and classes == 2)
     if not fits:
         raise ValueError(f"model {model!r} must have a target of {needed}, {table.name} has {got}")
     return {
@@ -184,6 +193,7 @@ def _kind(table: Table, model: str) -> Any:
         "softmax": problems.SoftmaxRegression,
         "hinge": problems.HingeLoss,
         "mlp": problems.MLP,
+        "linear_model": problems.LinearModel,
     }[model]
 
 

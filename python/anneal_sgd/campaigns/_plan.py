@@ -15,7 +15,7 @@ from .. import theory
 from .._arrays import FloatArray
 from .._core import STREAM_VERSION
 from .._spec import own_metrics
-from ..problems import Custom, Problem
+from ..problems import Problem
 from ..schedules import Schedule
 from ._description import Description, tuples
 from ._identity import config_identities, config_seeds
@@ -198,7 +198,7 @@ class Plan:
         return Description(
             name=self.name,
             problems=(_shortened(repr(self.problems[0])),),
-            programs=tuple(dict.fromkeys(str(p.program) for p in self.problems if isinstance(p, Custom))),
+            programs=tuple(dict.fromkeys(str(program) for p in self.problems for program in p._programs)),
             schedules=tuple(s.name for s in self.schedules),
             tail_degrees=tuple(_finite(s.tail_degree) for s in self.schedules),
             horizons=self.horizons,

@@ -172,7 +172,8 @@ def run(
         threads = 1
     used = backend
     if executor is None:
-        used = choose_backend(backend, threads=threads, isa=None, on_gpu=device is not None)
+        for_cpu = plan.problems[0]._for_cpu
+        used = choose_backend(backend, threads=threads, isa=None, on_gpu=device is not None, kept=for_cpu)
         if device is not None:
             device_numbers(device)  # before there is a store
     else:

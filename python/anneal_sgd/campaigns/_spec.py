@@ -29,6 +29,7 @@ _MODELS = {
     "logistic_regression": ("logistic", problems.LogisticRegression),
     "softmax_regression": ("softmax", problems.SoftmaxRegression),
     "hinge_loss": ("hinge", problems.HingeLoss),
+    "linear_model": ("linear_model", problems.LinearModel),
     "mlp": ("mlp", problems.MLP),
 }
 _CUSTOM = [name for name in inspect.signature(problems.Custom).parameters if name not in ("f", "parameters")]
@@ -87,7 +88,8 @@ x0 = 1.0
 
 # Or a model on data:
 # [problem]
-# kind = "logistic_regression"    # "least_squares", "softmax_regression", "hinge_loss", "mlp"
+# kind = "logistic_regression"    # "least_squares", "softmax_regression", "hinge_loss", "mlp", "linear_model"
+# loss = "abs(z - y) ** 1.3"      # of "linear_model", or "mlp": your own, of an output z and its target y
 # data = "synthetic-logistic"     # "digits", "breast_cancer", or a .csv or .npz file beside this one
 # target = "column"
 # sample_weight = "column"       # how much each row counts; by default all alike

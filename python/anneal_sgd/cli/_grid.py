@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     "--model",
     default="auto",
     show_default=True,
-    help="least_squares, logistic, softmax, hinge or mlp; auto goes by the target.",
+    help="least_squares, logistic, softmax, hinge, mlp or linear_model; auto goes by the target.",
+)
+@click.option(
+    "--loss", help="Your own, such as 'abs(z - y) ** 1.3', of an output z and target y, for linear_model or mlp."
 )
 @click.option(
     "--schedule",
@@ -71,7 +74,7 @@ if TYPE_CHECKING:
 @click.option(
     "--metric",
     help="What is minimised: suboptimality, loss, test_loss or test_accuracy (its complement). Default: suboptimality, "
-    "or loss for mlp.",
+    "or loss for mlp and linear_model.",
 )
 @click.option("--tolerance", default=0.5, show_default=True, help="Relative excess that the answer allows.")
 @click.option(
@@ -97,6 +100,7 @@ def grid(
     sample_weight: str | None,
     encode: bool,
     model: str,
+    loss: str | None,
     schedule_names: Sequence[str],
     lr_min: float,
     lr_max: float,
@@ -139,6 +143,7 @@ def grid(
     problem = make_problem(
         table,
         model=cast("Model", model),
+        loss=loss,
         test_frac=test_frac,
         seed=seed,
         l2=l2,

@@ -313,12 +313,12 @@ def run_meta(
         raise ValueError(f"problem must be a problem, got {_validate.shown(problem)}")
     if not isinstance(schedules, Sequence) or not schedules or not all(isinstance(s, Schedule) for s in schedules):
         raise ValueError(f"schedules must be a sequence of schedules, got {_validate.shown(schedules)}")
-    names = [*metric] if isinstance(metric, Mapping) else [type(problem)._METRICS[0] if metric is None else metric]
+    names = [*metric] if isinstance(metric, Mapping) else [problem._METRICS[0] if metric is None else metric]
     kept_metric = names[0] if len(names) == 1 else None
     if not isinstance(kept_metric, str):
         raise ValueError(f"metric must be one metric, got {_validate.shown(metric)}")
     repeats = _validate.integer("replicates", replicates, lowest=2, highest=2**32)
-    held_out = [name for name in type(problem)._METRICS if name.startswith("test_") and name != kept_metric]
+    held_out = [name for name in problem._METRICS if name.startswith("test_") and name != kept_metric]
     return {
         "experiment": "grid",
         "problem": repr(problem),

@@ -16,8 +16,9 @@ coordinate, of which there are `dimension` (by default 1, or as many as the arra
   radius) about the origin.
 - `x0`: the start, a number or (d,), inside the set; 1 by default.
 
-**Problems on data**: `LeastSquares`, `LogisticRegression`, `SoftmaxRegression`, `HingeLoss` and the network `MLP`, of n
-rows (X_i, y_i). With z(x, X_i) the model's outputs and B the rows of a step's minibatch,
+**Problems on data**: `LeastSquares`, `LogisticRegression`, `SoftmaxRegression`, `HingeLoss`, `LinearModel` with a loss
+of one's own, and the network `MLP`, of n rows (X_i, y_i). With z(x, X_i) the model's outputs and B the rows of a step's
+minibatch,
 
     f(x) = mean_i s_i loss(z(x, X_i), y_i) + l2 / 2 |weights|^2,
     g = mean_{i in B} s_i loss' + l2 weights.
@@ -50,6 +51,7 @@ from ._base import Problem, Projection
 from ._custom import Custom
 from ._data import DataProblem
 from ._linear import HingeLoss, LeastSquares, LogisticRegression
+from ._linear_model import LinearModel
 from ._network import MLP
 from ._own_metric import OwnMetric
 from ._separable import AbsoluteValue, Huber, Noise, Quadratic
@@ -63,6 +65,7 @@ __all__ = [
     "HingeLoss",
     "Huber",
     "LeastSquares",
+    "LinearModel",
     "LogisticRegression",
     "Noise",
     "OwnMetric",

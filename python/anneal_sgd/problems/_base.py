@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from .. import _core, _validate
 from .._arrays import FloatArray
+from ..programs import Program
 from ._own_metric import OwnMetric
 
 Projection: TypeAlias = tuple[str, ArrayLike, ArrayLike] | tuple[str, float] | None
@@ -90,6 +91,16 @@ class Problem(ABC):
         if point.ndim == 0 or point.shape[-1] != self.dimension:
             raise ValueError(f"x must have shape (..., {self.dimension}), got shape {point.shape}")
         return point
+
+    @property
+    def _programs(self) -> tuple[Program, ...]:
+        """What of it is a program."""
+        return ()
+
+    @property
+    def _for_cpu(self) -> str:
+        """What of it the CPU alone can do, in words; empty: nothing."""
+        return ""
 
     def _own_metric(self, name: str, f: object) -> OwnMetric:
         """What a function of one's own records. ValueError: problems of this class take none."""

@@ -193,6 +193,10 @@ class Custom(Problem):
         )
 
     @property
+    def _programs(self) -> tuple[Program, ...]:
+        return (self.program,)
+
+    @property
     def _solves_for_minimum(self) -> bool:
         return self._minimum == "solve"
 

@@ -16,11 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core, _validate
 from .._arrays import FloatArray, frozen, short
 from .._validate import FINITE, NON_NEGATIVE, POSITIVE, shown
+from ..programs import Program
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
 from ._dataset import Dataset
 from ._input import features_of, weights_of
 from ._minimum import NotFoundError, remembered
 from ._model import Model
+from ._own_loss import lost_loss, lowered_loss
 
 Sampling: TypeAlias = Literal["with_replacement", "reshuffling", "sequential"]
 
@@ -59,11 +61,12 @@ class DataProblem(Problem):
         "have one batch_size",
         "have one sampling",
         "have one kind of projection",
+        "have one loss",
     )
     _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality", "loss", "test_loss", "test_accuracy")
     _TAKES_MOMENTUM: ClassVar[bool] = True
     _loss: ClassVar[_core.Loss]
-    _classifies: ClassVar[bool] = True
+    _own_loss: ClassVar[Program | None] = None  # in an instance, where `_loss` is own
 
     @property
     def X(self) -> NDArray[Any]:
@@ -97,6 +100,14 @@ class DataProblem(Problem):
         return None if self._test is None else (self._test.features, self._test.targets)
 
     @property
+    def _programs(self) -> tuple[Program, ...]:
+        return () if self._own_loss is None else (self._own_loss,)
+
+    @property
+    def _for_cpu(self) -> str:
+        return "" if self._own_loss is None else "loss of one's own"
+
+    @property
     def _solves_for_minimum(self) -> bool:
         return True
 
@@ -112,14 +123,18 @@ class DataProblem(Problem):
         >>> round(problems.LeastSquares([[1.0], [2.0], [2.0]], [1.0, 2.0, 3.0]).minimum, 6)  # 5 / 54, at w = 11 / 9
         0.092593
         """
-        key = (type(self).__name__, self._train.digest, self.l2, self.intercept, self.projection)
         try:
-            return remembered(key, self._find_minimum)
+            return remembered(self._minimum_key, self._find_minimum)
         except NotFoundError as error:
             raise ValueError(
                 f"the minimum of {self!r} was not found: {error}; with l2 > 0 or a ball it is easier to find; "
                 "metric='loss' needs none"
             ) from None
+
+    @property
+    def _minimum_key(self) -> tuple[Any, ...]:
+        """All that f* depends on."""
+        return (type(self).__name__, self._train.digest, self.l2, self.intercept, self.projection)
 
     def value(self, x: ArrayLike) -> FloatArray:
         """f(x): for x of shape (..., dimension) float64 of shape (...), in passes over the data for every point.
@@ -166,10 +181,9 @@ class DataProblem(Problem):
 
     # --- for subclasses -----------------------------------------------------------------------------------------------
 
-    @classmethod
     @abstractmethod
     def _targets(
-        cls, name: str, y: ArrayLike, rows: int, classes: tuple[Any, ...]
+        self, name: str, y: ArrayLike, rows: int, classes: tuple[Any, ...]
     ) -> tuple[FloatArray, tuple[Any, ...]]:
         """Checked targets as float64, and the classes; `classes`: for a test set, those of the training set."""
 
@@ -192,6 +206,7 @@ class DataProblem(Problem):
         hidden: tuple[int, ...] = (),
         activation: str = "relu",
         drawn: bool = False,
+        own_loss: Program | None = None,
     ) -> None:
         outputs = self._outputs(train) if outputs is None else outputs
         sizes = (train.columns, *hidden, outputs)
@@ -204,7 +219,7 @@ class DataProblem(Problem):
         kept_projection = None if radius == math.inf else ("ball", radius)
         kept_sampling = _validate.choice("sampling", sampling, _SAMPLINGS)
         size = _validate.integer("batch_size", batch_size, lowest=1, highest=_LARGEST_BATCH)
-        fields = {
+        fields: dict[str, Any] = {
             "l2": _validate.real("l2", l2, NON_NEGATIVE) + 0.0,
             "intercept": kept_intercept,
             "projection": kept_projection,
@@ -224,8 +239,11 @@ class DataProblem(Problem):
                 size,
                 kept_sampling,
                 "none" if kept_projection is None else "ball",
+                "built in" if own_loss is None else own_loss.digest,
             ),
         }
+        if own_loss is not None:
+            fields |= {"_loss": _core.Loss.own, "_own_loss": own_loss}
         self.__dict__.update(fields)
 
     def _load(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> Dataset:
@@ -254,9 +272,8 @@ class DataProblem(Problem):
         model = Model(self._sizes, self.intercept, self._activation)
         return model.value_and_gradient(x, self._train, self._losses, l2=self.l2, gradient=gradient)
 
-    @staticmethod
     @abstractmethod
-    def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _losses(self, z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Loss (rows,) and its derivatives by the outputs z (rows, outputs)."""
 
     # --- for the core -------------------------------------------------------------------------------------------------
@@ -265,7 +282,8 @@ class DataProblem(Problem):
     def _stack(cls, problems: Sequence[DataProblem], dtype: str, *, with_minimum: bool) -> _core.Problems:
         first = problems[0]
         return _core.Problems(
-            loss=cls._loss,
+            loss=first._loss,
+            own_loss=None if first._own_loss is None else lowered_loss(first._own_loss),
             activation=_core.Activation[first._activation],
             sampling=_core.Sampling[first.sampling],
             intercept=first.intercept,
@@ -289,6 +307,9 @@ class DataProblem(Problem):
     @classmethod
     def _refusal(cls, problems: Sequence[DataProblem], dtype: str) -> str:
         limits = np.finfo(dtype)
+        own = problems[0]._own_loss
+        if own is not None and (lost := lost_loss(own, dtype)):
+            return lost
         for p in problems:
             radius = 1.0 if p.projection is None else p.projection[1]
             for name, size, low, high in (
@@ -340,6 +361,8 @@ class DataProblem(Problem):
             if name == "x0":
                 drawn_by_default = "hidden" in defaults
                 texts += ["x0=..."] if value is not None and (drawn_by_default or value.any()) else []
+            elif isinstance(value, Program):
+                texts.append(f"{name}=<program {value.digest[:8]}>")
             elif name == "test":
                 texts += [] if value is None else [f"test X: {value.rows} x {value.columns}"]
             elif value != defaults[name].default:

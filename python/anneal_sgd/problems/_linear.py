@@ -21,8 +21,8 @@ from ._minimum import NotFoundError, hinge, in_ball, least_squares, smooth
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class LinearModel(DataProblem):
-    """`__init__` of the linear models."""
+class ConvexModel(DataProblem):
+    """`__init__` of the linear models whose loss is built in, and their minima."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class LinearModel(DataProblem):
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class SmoothModel(LinearModel):
+class SmoothModel(ConvexModel):
     """Linear models of smooth losses."""
 
     @staticmethod
@@ -90,7 +90,7 @@ class SmoothModel(LinearModel):
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class LeastSquares(LinearModel):
+class LeastSquares(ConvexModel):
     """Linear regression: loss $(z - y)^2 / 2$, $z = w . X_i (+ b)$: $f = |X w - y|^2 / (2 n) + l2 / 2 |w|^2$.
 
     `y`: finite numbers. Parameters, a point's layout and sampling: see the module. The minimum comes from an orthogonal
@@ -102,7 +102,6 @@ class LeastSquares(LinearModel):
     """
 
     _loss: ClassVar[_core.Loss] = _core.Loss.squared
-    _classifies: ClassVar[bool] = False
     _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality", "loss", "test_loss")
 
     @classmethod
@@ -153,7 +152,7 @@ class LogisticRegression(SmoothModel):
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class HingeLoss(LinearModel):
+class HingeLoss(ConvexModel):
     """Linear support vector machine: loss max(0, 1 - y z) with y = -1 or +1 and z = w . X_i (+ b). Not smooth.
 
     `y`: labels of two classes, both present; kept as -1 and +1 (`classes`). The subgradient at the kink is 0.

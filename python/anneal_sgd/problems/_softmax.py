@@ -22,17 +22,15 @@ class Classes(DataProblem):
 
     _loss: ClassVar[_core.Loss] = _core.Loss.softmax
 
-    @classmethod
     def _targets(
-        cls, name: str, y: ArrayLike, rows: int, classes: tuple[Any, ...]
+        self, name: str, y: ArrayLike, rows: int, classes: tuple[Any, ...]
     ) -> tuple[FloatArray, tuple[Any, ...]]:
         return classes_of(name, y, rows, classes)
 
     def _outputs(self, train: Dataset) -> int:
         return len(train.classes)
 
-    @staticmethod
-    def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _losses(self, z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         above = z - z.max(axis=1, keepdims=True)
         exponentials = np.exp(above)
         sums = exponentials.sum(axis=1, keepdims=True)

@@ -8,8 +8,10 @@ from ._build import Builder
 from ._ir import Node, Program
 
 
-def differentiated(program: Program) -> Program:
+def differentiated(program: Program, *, by: int | None = None) -> Program:
     """`program` with an output "gradient": the derivative of "value" by the point, of its shape.
+
+    `by`: by that number of the point alone, of shape (); of functions that take numbers of the point as elements.
 
     >>> from anneal_sgd.programs import differentiated, evaluate, trace
     >>> import numpy as np
@@ -27,6 +29,7 @@ def differentiated(program: Program) -> Program:
         copies.append(builder.node(node.op, *operands, attribute=node.attribute, shape=node.shape))
     adjoints: dict[int, int] = {copies[value]: builder.constant(1.0)}
     point = builder.node("point")
+    variable = point if by is None else builder.node("element", point, attribute=by)
     for i in range(max(copies), -1, -1):
         node, adjoint = builder.nodes[i], adjoints.get(i)
         if adjoint is None or not node.operands:
@@ -34,9 +37,11 @@ def differentiated(program: Program) -> Program:
         for k, share in _shares(builder, i, node, adjoint):
             share = _fitted(builder, share, k, node)
             adjoints[k] = share if k not in adjoints else builder.node("add", adjoints[k], share)
-    gradient = adjoints.get(point, builder.constant(0.0))
+    gradient = adjoints.get(variable, builder.constant(0.0))
+    if by is None:
+        gradient = builder.expanded(gradient, program.dimension)
     outputs = {name: copies[k] for name, k in program.outputs}
-    return builder.program(**outputs, gradient=builder.expanded(gradient, program.dimension))
+    return builder.program(**outputs, gradient=gradient)
 
 
 def _fitted(b: Builder, share: int, operand: int, node: Node) -> int:

@@ -7,7 +7,7 @@ import inspect
 import operator
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -60,13 +60,15 @@ def parse(
     parameters: Mapping[str, Shape] | None = None,
     draws: bool = False,
     point: bool = True,
+    numbers: Sequence[str] = (),
 ) -> Program:
     """The program of an expression: what `trace` gives for a function that returns it.
 
     The names are x, of shape (dimension,), unless there is no `point`, the `parameters`, `pi`, and with `draws` the
     methods of `draw`; there are numbers, lists of numbers (also as a constant matrix before @), + - * / ** @,
     < <= > >= == != for `where`, joined by & and |, elements and slices, and the functions abs, sqrt, exp, log, sin,
-    cos, tanh, sign, square, sum, max, min, mean, maximum, minimum, dot, where, clip, norm.
+    cos, tanh, sign, square, sum, max, min, mean, maximum, minimum, dot, where, clip, norm. `numbers`: names of the
+    numbers of the point, one by one in place of x.
 
     ValueError: anything else, with the column where it begins.
 
@@ -87,7 +89,7 @@ def parse(
         raise ValueError(f"text must be an expression of 1 to {_LONGEST} characters, got {shown(text)}")
     text = " ".join(text.split())
     names = dict(parameters or {})
-    arguments = [*(["x"] if point else []), *(["draw"] if draws else [])]
+    arguments = [*((numbers or ["x"]) if point else []), *(["draw"] if draws else [])]
     if own := [name for name in ("x", "pi", *arguments) if name in names]:
         raise ValueError(f"parameters must not be named {own[0]!r}, which has a meaning in text")
     try:
@@ -96,7 +98,7 @@ def parse(
             body = ast.parse(text, mode="eval").body
         used = [name for name in names if name in {n.id for n in ast.walk(body) if isinstance(n, ast.Name)}]
         f = _function(text, body, [*arguments, *used])
-        return trace(f, dimension=dimension, parameters=names, draws=draws, point=point)
+        return trace(f, dimension=dimension, parameters=names, draws=draws, point=point, unpacked=bool(numbers))
     except SyntaxError as error:
         raise ValueError(
             f"text must be an expression, {error.msg} at column {max(error.offset or 1, 1)} of {shown(text)}"

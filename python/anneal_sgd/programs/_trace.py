@@ -21,12 +21,14 @@ def trace(
     parameters: Mapping[str, Shape] | None = None,
     draws: bool = False,
     point: bool = True,
+    unpacked: bool = False,
 ) -> Program:
     """What `f(x, a, ...)` does, as a program with the output "value".
 
     `x` has shape (dimension,); the other arguments of f are `parameters` by their names, of shapes () or (n,), after
     `draw` where there are `draws`. The value is one number; of a function of draws, a vector as long as x. Without
     `point` there is no x: f(draw, a, ...) is where trajectories start, and its draws have places of their own.
+    `unpacked`: f takes the numbers of the point one by one, in place of x.
 
     f is called twice, with symbols for numbers, and has to do the same both times. TypeError: an operation that cannot
     be traced, by name and line. ValueError: shapes that do not fit, a parameter that f needs and that is not given,
@@ -40,17 +42,20 @@ def trace(
     value = v1
     """
     shapes = dict(parameters or {})
-    program = _traced(f, dimension, shapes, draws, point)
-    if _traced(f, dimension, shapes, draws, point) != program:
+    program = _traced(f, dimension, shapes, draws, point, unpacked)
+    if _traced(f, dimension, shapes, draws, point, unpacked) != program:
         raise ValueError(
             f"f must do the same at every call, got two programs from {_named(f)}: random numbers come from draw alone"
         )
     return program
 
 
-def _traced(f: Callable[..., Any], dimension: int, shapes: dict[str, Shape], draws: bool, point: bool) -> Program:
+def _traced(
+    f: Callable[..., Any], dimension: int, shapes: dict[str, Shape], draws: bool, point: bool, unpacked: bool
+) -> Program:
     builder = Builder(dimension, shapes)
-    arguments: list[Any] = [Symbol(builder, builder.node("point"))] if point else []
+    x = [Symbol(builder, builder.node("point"))] if point else []
+    arguments: list[Any] = [*x[0]] if unpacked else [*x]
     if draws:
         arguments.append(Draws(builder, of_start=not point))
     named = {}

@@ -15,6 +15,7 @@ from .arithmetic import FloatArray, fma, fold, greater, moved
 from .averages import Averages
 from .draws import draws
 from .elementary import activated, exp, log, through
+from .programs import Program, evaluated
 from .samples import rows
 from .schedules import Schedule, learning_rates
 
@@ -26,7 +27,8 @@ START = 3 << 24  # purpose, as the last word of a counter
 class Network:
     """A feed-forward network on data; without hidden layers a linear model.
 
-    - `loss`: squared, logistic, hinge (one output, targets numbers or -1, +1) or softmax (targets 0 .. outputs - 1)
+    - `loss`: squared, logistic, hinge (one output, targets numbers or -1, +1) or softmax (targets 0 .. outputs - 1); or
+      a program of the point (output, target) with outputs "value" and "gradient", the derivative by the first
     - `X`, `y`: rows and targets; `test_X`, `test_y`: held out
     - `sample_weight`: how much each row of X counts, by default all alike
     - `outputs`, `hidden`, `activation` ("relu", "tanh"), `intercept`: the model
@@ -35,7 +37,7 @@ class Network:
     - `sampling`: with_replacement, reshuffling or sequential
     """
 
-    loss: str
+    loss: str | Program
     X: FloatArray
     y: ArrayLike
     outputs: int = 1
@@ -87,8 +89,16 @@ def _forward(network: Network, x: FloatArray, rows: FloatArray) -> tuple[list[Fl
     return inputs, z
 
 
-def _derivative(loss: str, z: FloatArray, y: FloatArray) -> FloatArray:
+def _own(loss: Program, output: str, z: FloatArray, y: FloatArray) -> FloatArray:
+    """An output of a program, of the shape of y."""
+    found = evaluated(loss, output, np.stack([z.reshape(-1), y.reshape(-1)]), {}, {})[0]
+    return np.asarray(found.reshape(y.shape))
+
+
+def _derivative(loss: str | Program, z: FloatArray, y: FloatArray) -> FloatArray:
     F = z.dtype.type
+    if not isinstance(loss, str):
+        return _own(loss, "gradient", z, y)[..., None]
     if loss == "softmax":
         e = exp(z - z.max(axis=-1, keepdims=True))
         total = F(0)
@@ -108,9 +118,11 @@ def _derivative(loss: str, z: FloatArray, y: FloatArray) -> FloatArray:
     return np.asarray(d[..., None])
 
 
-def _loss(loss: str, z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Losses, and whether the target is predicted."""
+def _loss(loss: str | Program, z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Losses, and whether the target is predicted, which a loss of one's own does not say."""
     F = z.dtype.type
+    if not isinstance(loss, str):
+        return _own(loss, "value", z, y), np.zeros(y.shape, bool)
     if loss == "softmax":
         above = z - z.max(axis=-1, keepdims=True)
         e, total = exp(above), F(0)
