@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from anneal_sgd import _core, problems, schedules, simulate
 from anneal_sgd.campaigns import Campaign, read_spec
 from anneal_sgd.problems import OwnMetric
-from anneal_sgd.reference import Schedule
+from anneal_sgd.reference import Network, Schedule, networks
 from anneal_sgd.reference import programs as reference
 from core_cases import DTYPES, ITERATES
 
@@ -173,7 +174,7 @@ def test_they_belong_to_their_problem():
     for other in (problems.Custom(lambda x: x[0] ** 2, x0=1.0), problems.AbsoluteValue(1.0)):
         with pytest.raises(ValueError, match="metric 'distance' must"):
             run(other, metric=[kept[0]])
-    with pytest.raises(ValueError, match=r"metric 'x' must go with problems.Custom, got it for AbsoluteValue"):
+    with pytest.raises(ValueError, match=r"metric 'x' must go with problems.Custom or a problem on data, got it"):
         run(problems.AbsoluteValue(1.0), metric={"x": lambda x: x[0]})
 
 
@@ -186,3 +187,88 @@ def test_the_core_checks_them():
     for metrics in ([_core.Metric.value], [_core.Metric.own] * 2):
         with pytest.raises(ValueError, match="metrics: 1 must be own, as many as the program has"):
             _core.Ensemble(problems=stacked, metrics=metrics, **call)
+
+
+# --- of problems on data ----------------------------------------------------------------------------------------------
+
+ON_DATA = {
+    "norm": lambda x: np.linalg.norm(x),
+    "loss": "loss",
+    "largest": "max(abs(x))",
+    "test_accuracy": "test_accuracy",
+    "linear": lambda x: np.dot(np.cos(np.arange(x.shape[0])), x) ** 3,
+    "constant": lambda x: 0.3,
+}
+
+
+def on_data(kind, n=30, d=5, **changes):
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((n, d))
+    given = {"intercept": True, "test": (X[:9], X[:9, 0] > 0), **changes}
+    return getattr(problems, kind)(X, X[:, 0] > 0, **given)
+
+
+MODELS = {
+    "LogisticRegression": {},
+    "SoftmaxRegression": {"batch_size": 3},
+    "MLP": {"hidden": (18, 3), "x0": 0.1},
+}
+OF_DATA = {"horizon": 5, "record_at": [0, 2, 5]}
+
+
+@cache
+def by_the_reference(kind, dtype, iterate):
+    problem = on_data(kind, **MODELS[kind])
+    hidden = {"hidden": problem.hidden} if kind == "MLP" else {}
+    network = Network(
+        "logistic" if kind == "LogisticRegression" else "softmax", problem.X, problem.y, outputs=problem._sizes[-1],
+        x0=problem.x0, intercept=True, batch_size=problem.batch_size, test_X=problem.test[0], test_y=problem.test[1],
+        **hidden,
+    )  # fmt: skip
+    own = {name: problem._own_metric(name, f).program for name, f in ON_DATA.items() if name != f}
+    return networks.simulate(
+        network=network, schedule=Schedule("linear"), base_lr=0.2, replicates=np.arange(17), seed=3, own=own,
+        dtype=dtype, iterate=iterate, **OF_DATA,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", MODELS)
+def test_on_data_they_have_the_bits_of_the_reference(isa, kind, dtype):
+    problem = on_data(kind, **MODELS[kind])
+    for iterate in ITERATES:
+        call = {"replicates": 17, "dtype": dtype, "iterate": iterate, "isa": isa, "keep_samples": True, **OF_DATA}
+        samples = run(problem, metric=ON_DATA, base_lr=0.2, **call).samples
+        for i, metric in enumerate(ON_DATA):
+            assert np.array_equal(samples[:, i], by_the_reference(kind, dtype, iterate)[metric]), metric
+        several = run([problem, problem.replace(l2=0.1)], metric={"norm": ON_DATA["norm"]}, base_lr=[0.1, 0.2], **call)
+        assert np.array_equal(several.samples[0, 1, :, 0], samples[:, 0])
+
+
+@pytest.mark.parametrize("kind", ["LeastSquares", "MLP"])
+def test_points_on_data_are_those_that_were_recorded(kind):
+    problem = on_data(kind, **({"hidden": 3} if kind == "MLP" else {"test": None}))
+    call = {"base_lr": [0.1, 0.2], "replicates": 70, "dtype": "float64", "keep_samples": True, "threads": 2}
+    result = run(problem, metric=("loss",), record_at=[5, 40], keep_iterates=True, **call)
+    assert result.iterates.shape == (2, 70, problem.dimension)
+    np.testing.assert_allclose(problem.value(result.iterates), result.samples[:, 1, 0], rtol=1e-12)
+    two = run(problem, metric=("loss",), iterate=["last", "average"], keep_iterates=True, **call)
+    assert np.array_equal(two.iterates[0], result.iterates)
+    np.testing.assert_allclose(problem.value(two.iterates[1]), two.samples[1, :, 0], rtol=1e-12)
+
+
+def test_on_data_what_cannot_be_taken():
+    problem = on_data("LogisticRegression")
+    for metric, message in (
+        ({"slope": lambda x, gradient: np.max(gradient)}, "metric 'slope' must be a function of the point x alone"),
+        ({"x": lambda x: x}, r"metric 'x' must return one number, got shape \(6,\)"),
+        ({"f": "value"}, "metric 'f' must be a function of the point x alone: .* no name 'value'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(problem, metric=metric)
+    other = run(problem, metric={"norm": ON_DATA["norm"]}, replicates=2).spec.metric
+    with pytest.raises(ValueError, match="metric 'norm' must be of a problem with this one's dimension"):
+        run(on_data("LogisticRegression", d=4), metric=other)
+    with pytest.raises(ValueError, match="metric of one's own must be left out where backend is 'cuda'"):
+        run(problem, metric=other, backend="cuda")
+    assert run(problem, metric=other, replicates=2, base_lr=0.0).mean == [0.0]

@@ -96,7 +96,6 @@ void* sample_memory(const std::optional<py::array>& samples, const EnsembleSpec&
 
 void* iterate_memory(const std::optional<py::array>& iterates, const EnsembleSpec& e, std::int64_t replicates) {
     if (!iterates) return nullptr;
-    require(e.problems.network == nullptr, "iterates: not of problems on data");
     require(has_precision(*iterates, e.precision) && (iterates->flags() & py::array::c_style) != 0 &&
                 iterates->writeable() && iterates->size() == config_count(e) * e.problems.dimension * replicates,
             "iterates: must be C-contiguous and writable, of the precision, configs x coordinates x replicates");

@@ -70,8 +70,8 @@ std::shared_ptr<Program> program_or_none(const py::object& program) {
 std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, Sampling sampling, bool intercept,
                                              const std::vector<std::int64_t>& sizes, std::int64_t batch_size,
                                              ProjectionKind projection, Precision precision, const py::list& problems,
-                                             const py::object& given_loss) {
-    const auto own_loss = program_or_none(given_loss);
+                                             const py::object& given_loss, const py::object& given_metrics) {
+    const auto own_loss = program_or_none(given_loss), own_metrics = program_or_none(given_metrics);
     require(sizes.size() >= 2 && sizes.size() <= std::size_t(max_layers) + 1,
             "sizes: inputs, up to two hidden layers, outputs");
     for (const std::int64_t size : sizes)
@@ -89,14 +89,18 @@ std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, S
             "own_loss: must be a program of output and target alone");
     auto p = std::make_shared<Problems>();
     p->precision = precision;
-    p->program = own_loss;
-    p->network = {loss, activation, sampling, intercept, int(sizes.size()) - 1, {}, batch_size, nullptr};
+    p->network = {loss, activation, sampling, intercept, int(sizes.size()) - 1, {}, batch_size, nullptr, nullptr};
     if (own_loss != nullptr) p->network.own_loss = &own_loss->spec;
+    if (own_metrics != nullptr) p->network.own_metrics = &own_metrics->spec;
+    p->programs = {own_loss, own_metrics};
     std::copy(sizes.begin(), sizes.end(), p->network.sizes);
     const NetworkLayout layout = network_layout(p->network);
     std::int64_t dimension = 0;
     for (int k = 0; k < layout.layers; ++k) dimension += layout.units[k] * (layout.inputs[k] + (intercept ? 1 : 0));
     require(dimension < (std::int64_t(1) << 24), "sizes: ", dimension, " coordinates are not below 2**24");
+    require(own_metrics == nullptr || (own_metrics->dimension == dimension && own_metrics->spec.parameter_count == 0 &&
+                                       own_metrics->spec.draw_rows == 0),
+            "own_metrics: must be a program of the ", dimension, " coordinates alone");
     for (const py::handle item : problems) {
         const auto fields = item.cast<py::tuple>();
         require(fields.size() == 6, "problems: each must be (train, test, l2, radius, minimum, x0)");
@@ -140,7 +144,10 @@ void check_metrics(const EnsembleSpec& e) {
                 " must be own, as many as the program has");
         return;
     }
-    require(count_of(Metric::value) == 0 && count_of(Metric::own) == 0, "metrics: value and own are of programs only");
+    require(count_of(Metric::value) == 0, "metrics: value is of programs only");
+    const ProgramSpec* const own = e.problems.network != nullptr ? e.problems.network->own_metrics : nullptr;
+    const std::int64_t own_count = own != nullptr ? own->own_count : 0;
+    require(count_of(Metric::own) == own_count, "metrics: ", own_count, " must be own, as many as the problems have");
     if (e.problems.network == nullptr) {
         require(e.metric_count == 1 && e.metrics[0] == Metric::suboptimality,
                 "metrics: only suboptimality, for a separable problem");
@@ -232,7 +239,7 @@ void bind_spec(py::module_& m) {
              py::arg("radius"), py::arg("x0"), py::arg("minimum"))
         .def(py::init(&make_data_problems), py::kw_only(), py::arg("loss"), py::arg("activation"), py::arg("sampling"),
              py::arg("intercept"), py::arg("sizes"), py::arg("batch_size"), py::arg("projection"), py::arg("precision"),
-             py::arg("problems"), py::arg("own_loss") = py::none())
+             py::arg("problems"), py::arg("own_loss") = py::none(), py::arg("own_metrics") = py::none())
         .def(py::init(&make_program_problems), py::kw_only(), py::arg("program"), py::arg("projection"),
              py::arg("parameters"), py::arg("lower"), py::arg("upper"), py::arg("radius"), py::arg("x0"),
              py::arg("minimum"))

@@ -75,7 +75,8 @@ struct Problems {
     std::vector<py::array> data_arrays;
     Precision precision{};  // of the data
     std::shared_ptr<Program> program;
-    ProgramSpec program_spec{};  // with the problems' parameters
+    std::vector<std::shared_ptr<Program>> programs;  // of a problem on data
+    ProgramSpec program_spec{};                      // with the problems' parameters
 };
 
 struct Schedule {

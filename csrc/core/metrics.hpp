@@ -34,7 +34,7 @@ ASGD_FN double metric_value(Metric metric, const Evaluation& v, const DataProble
         case Metric::test_accuracy:
             return absolute(v.mean_loss) <= 0x1.fffffffffffffp+1023 ? v.share_predicted : __builtin_nan("");
         case Metric::value:
-        case Metric::own: break;  // of programs
+        case Metric::own: break;  // programs
     }
     __builtin_unreachable();
 }

@@ -76,7 +76,7 @@ constexpr bool is_of_test(Metric metric) {
 // Rows that one recorded step evaluates.
 [[maybe_unused]] static inline bool records_training(const EnsembleSpec& e) {
     for (std::int64_t m = 0; m < e.metric_count; ++m)
-        if (!is_of_test(e.metrics[m])) return true;
+        if (!is_of_test(e.metrics[m]) && e.metrics[m] != Metric::own) return true;
     return false;
 }
 [[maybe_unused]] static inline bool records_test(const EnsembleSpec& e) {

@@ -122,12 +122,16 @@ ASGD_FN R marked_once(R a, R extreme, R& found) {
 
 // --- what is recorded
 
-// Where `value` leaves the number that metric m of an ensemble is made of: f(x), or that of a metric of one's own.
-ASGD_FN Operand recorded_operand(const ProgramSpec& program, const Metric* metrics, std::int64_t m) {
-    if (metrics[m] != Metric::own) return program.value_result;
+// How many of the metrics before metric m are one's own.
+ASGD_FN std::int64_t own_before(const Metric* metrics, std::int64_t m) {
     std::int64_t number = 0;
     for (std::int64_t before = 0; before < m; ++before) number += metrics[before] == Metric::own ? 1 : 0;
-    return program.own_results[number];
+    return number;
+}
+
+// Where `value` leaves the number that metric m of an ensemble is made of: f(x), or that of a metric of one's own.
+ASGD_FN Operand recorded_operand(const ProgramSpec& program, const Metric* metrics, std::int64_t m) {
+    return metrics[m] != Metric::own ? program.value_result : program.own_results[own_before(metrics, m)];
 }
 
 template <class R>

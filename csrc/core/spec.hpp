@@ -48,7 +48,8 @@ struct NetworkSpec {
     int layers;                          // of weights
     std::int64_t sizes[max_layers + 1];  // inputs, hidden units, outputs
     std::int64_t batch_size;
-    const ProgramSpec* own_loss;  // with Loss::own: its value, and its derivative by the output as the gradient
+    const ProgramSpec* own_loss;     // with Loss::own: its value, and its derivative by the output as the gradient
+    const ProgramSpec* own_metrics;  // of a point; null: none
 };
 
 struct DataProblem {
@@ -103,7 +104,8 @@ struct DrawSpec {
 };
 
 // A problem's gradient, objective and metrics of one's own as straight-line code over registers, each of which holds a
-// number for every replicate. Registers 0 .. dimension - 1 are the point. Everything is checked before it comes here.
+// number for every replicate; or a loss of one's own, or metrics of one's own of a problem on data. Registers 0 ..
+// dimension - 1 are the point. Everything is checked before it comes here.
 struct ProgramSpec {
     std::int64_t registers;
     const double* constants;  // registers dimension .. dimension + constant_count - 1

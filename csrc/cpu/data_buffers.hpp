@@ -4,6 +4,7 @@
 #include "../core/network.hpp"
 #include "horizon.hpp"
 #include "own_loss.hpp"
+#include "own_metrics.hpp"
 #include "products.hpp"
 #include "samples.hpp"
 
@@ -20,6 +21,7 @@ struct DataBuffers {
 
     NetworkLayout layout;
     OwnLoss<R> own_loss;
+    OwnMetrics<R> own_metrics;
     std::int64_t configs, trajectories, members, samples;
     int tile_steps;
     bool linear;
@@ -48,10 +50,13 @@ struct DataBuffers {
     Real* decay;                         // [config]: lambda
     double* loss;                        // [config, replicate, accumulator]
     double* hits;                        // [config, replicate]
-    Real* recorded[kind_count<Metric>];  // [config, replicate]
+    Real* recorded[kind_count<Metric>];  // [config, replicate]; metrics of one's own one after another
+    Real* coordinate;                    // [replicate]: of the points of one config
 
     DataBuffers(const EnsembleSpec& e, const Task& task, Arena& arena)
-        : layout(network_layout(*e.problems.network)), own_loss(*e.problems.network, arena) {
+        : layout(network_layout(*e.problems.network)),
+          own_loss(*e.problems.network, arena),
+          own_metrics(*e.problems.network, arena) {
         const NetworkSpec& network = *e.problems.network;
         configs = task.stop_config - task.first_config;
         trajectories = configs * (task.stop_replicate - task.first_replicate);
@@ -102,7 +107,9 @@ struct DataBuffers {
         decay = arena.take<Real>(configs);
         loss = arena.take<double>(trajectories * row_multiple);
         hits = arena.take<double>(trajectories);
-        for (Real*& values : recorded) values = arena.take<Real>(trajectories);
+        for (int m = 0; m < kind_count<Metric>; ++m)
+            recorded[m] = arena.take<Real>(trajectories * (Metric(m) == Metric::own ? own_metrics.count() : 1));
+        coordinate = arena.take<Real>(e.keep_iterates ? task.stop_replicate - task.first_replicate : 0);
     }
 };
 

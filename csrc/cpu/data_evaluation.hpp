@@ -54,6 +54,16 @@ public:
         }
     }
 
+    // Metrics of one's own at all points of the task.
+    void evaluate_own(const Real* points) {
+        Real* const values = b.recorded[int(Metric::own)];
+        for (std::int64_t first = 0; first < b.trajectories; first += width) {
+            const std::int64_t n = b.trajectories - first < width ? b.trajectories - first : width;
+            b.own_metrics.evaluate(layout, points + first * layout.size, n, values + first, b.trajectories);
+            if (state.stopped_after(n * e.problems.dimension)) return;
+        }
+    }
+
 private:
     // Adds the losses of the rows in b.row, n of them, at points first .. stop - 1.
     void evaluate_rows(const Real* points, std::int64_t first, std::int64_t stop, std::int64_t n) {
@@ -121,7 +131,7 @@ private:
         const Evaluation evaluation{fold_row(sum) / double(data.rows), b.hits[point] / double(data.rows),
                                     penalised ? squared_weights(points + point * layout.size) : 0};
         for (std::int64_t m = 0; m < e.metric_count; ++m)
-            if (is_of_test(e.metrics[m]) == test)
+            if (e.metrics[m] != Metric::own && is_of_test(e.metrics[m]) == test)
                 b.recorded[int(e.metrics[m])][point] = Real(metric_value(e.metrics[m], evaluation, state.problem(c)));
     }
 

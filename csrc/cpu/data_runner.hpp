@@ -104,13 +104,31 @@ public:
         }
         if (records_training(e)) evaluation.evaluate(points, false);
         if (records_test(e) && !stopped) evaluation.evaluate(points, true);
+        if (b.own_metrics.count() > 0 && !stopped) evaluation.evaluate_own(points);
         for (std::int64_t c = 0; c < b.configs && !stopped; ++c)
             for (std::int64_t m = 0; m < e.metric_count; ++m)
                 listener.recorded(listener.context, task.first_config + c, record * e.metric_count + m,
-                                  b.recorded[int(e.metrics[m])] + c * replicates);
+                                  values_of(m) + c * replicates);
+        if (e.keep_iterates && record == e.record_count - 1) report_points(points);
     }
 
 private:
+    const Real* values_of(std::int64_t m) const {
+        const std::int64_t number = e.metrics[m] == Metric::own ? own_before(e.metrics, m) : 0;
+        return b.recorded[int(e.metrics[m])] + number * b.trajectories;
+    }
+
+    // Coordinate after coordinate of every config.
+    void report_points(const Real* points) {
+        for (std::int64_t c = 0; c < b.configs; ++c)
+            for_each_coordinate(layout, [&](std::int64_t i, std::int64_t offset, int, bool) {
+                if (stopped_after(replicates)) return;
+                for (std::int64_t r = 0; r < replicates; ++r) b.coordinate[r] = points[state.at(c, r) + offset];
+                listener.recorded(listener.context, task.first_config + c, e.record_count * e.metric_count + i,
+                                  b.coordinate);
+            });
+    }
+
     // Configs c .. sharing_stop(c) - 1 take the same rows.
     std::int64_t sharing_stop(std::int64_t c) const {
         std::int64_t stop = c + 1;
@@ -122,6 +140,7 @@ private:
     void start() {
         state.rates.start(configs);
         b.own_loss.start();
+        b.own_metrics.start(e.problems.dimension);
         for (std::int64_t c = 0; c < b.configs; ++c) {
             b.problem[c] = configs.problem(c);
             b.decay[c] = Real(state.problem(c).l2 + e.weight_decay);

@@ -21,7 +21,7 @@ from ._machine import available_memory
 from ._spec import Options, Spec, Steps, Whole
 from ._target import LEGACY_STREAM, Target, open_target
 from ._validate import shown
-from .problems import DataProblem, Problem
+from .problems import Problem
 from .results import Result
 from .schedules import Schedule
 
@@ -96,7 +96,7 @@ def simulate(
       With the CUDA backend `out` may lie on the device (CuPy, `__cuda_array_interface__` or DLPack) and is then
       `result.samples` itself; `device_output=True` makes a CuPy array there. Both are for one GPU.
     - `keep_iterates`: keep the point that the last record is of, of every trajectory, as `result.iterates`, of shape
-      (configs.., replicates, d); not of problems on data.
+      (configs.., replicates, d); of problems on data on the CPU.
     - `keep_exceedance`: count how many trajectories reach each of 2049 thresholds, `result.exceedance`; `quantile` of
       them, to about 3 %, takes no samples then. 16 KiB for every mean.
     - `progress`: called now and then on the calling thread with the fraction done, the last time with 1.0. An exception
@@ -182,21 +182,19 @@ class Simulator:
         """
         with_iterates = _validate.flag("keep_iterates", keep_iterates)
         with_exceedance = _validate.flag("keep_exceedance", keep_exceedance)
-        if with_iterates and isinstance(self._ensemble.problems[0], DataProblem):
-            raise ValueError("keep_iterates must be left out for problems on data")
+        spec, rates, records = self._ensemble.spec(
+            schedule, base_lr=base_lr, horizon=horizon, record_at=record_at, **options
+        )
         on_gpu = _validate.flag("device_output", device_output) or is_device_array(out)
         used_backend = choose_backend(
             backend,
             threads=threads,
             isa=isa,
             on_gpu=on_gpu or device is not None or stream is not None,
-            kept=self._ensemble.problems[0]._for_cpu,
+            kept=_spec.for_cpu(self._ensemble.problems[0], spec.metric, iterates=with_iterates),
         )
         first = _validate.integer("first_replicate", first_replicate, lowest=0, highest=_REPLICATE_NUMBERS - 1)
         repeats = _validate.integer("replicates", replicates, lowest=1, highest=_REPLICATE_NUMBERS - first)
-        spec, rates, records = self._ensemble.spec(
-            schedule, base_lr=base_lr, horizon=horizon, record_at=record_at, **options
-        )
         target = open_target(device, stream) if used_backend == "cuda" else None
         used_isa = runtime.isa() if isa is None else _validate.choice("isa", isa, runtime.supported_isas())
         workers = (

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _core, _validate
 from ._arrays import FloatArray, IntArray, short
-from .problems import OwnMetric, Problem
+from .problems import DataProblem, OwnMetric, Problem
 from .schedules import Schedule
 
 Iterate: TypeAlias = Literal["last", "average", "tail_average"]
@@ -164,10 +164,10 @@ class Spec:
         metadata=_about(
             """what is recorded, or a sequence of such: "suboptimality" f(x) - f*; for problems on data also "loss"
   f(x), "test_loss", the mean loss of held-out rows without l2, and "test_accuracy". Default: "suboptimality" where
-  a minimum can be known, else "loss"; for `problems.Custom` also "value", f(x). Of these problems also a dictionary:
-  names, and for each a function of the point and, by their names, of `value` = f(x), `gradient` = f'(x) without noise
-  and the problem's parameters, which returns one number; or a text of that kind; or a metric's own name. All are
-  recorded in one pass. What is said of the suboptimality holds for every metric.""",
+  a minimum can be known, else "loss"; for `problems.Custom` "value", f(x). Of these problems and of those on data also
+  a dictionary: names, and for each a function of the point which returns one number, of `problems.Custom` also of
+  `value` = f(x), `gradient` = f'(x) without noise and the problem's parameters by their names; or a text of that kind;
+  or a metric's own name. All are recorded in one pass. What is said of the suboptimality holds for every metric.""",
             _as_given,  # what it may be is for the problems to say
         ),
     )
@@ -290,6 +290,13 @@ def _check_range(name: str, values: FloatArray, dtype: str) -> None:
 def own_metrics(metric: str | tuple[str | OwnMetric, ...]) -> tuple[OwnMetric, ...]:
     """Those of one's own, in order."""
     return tuple(one for one in metric if isinstance(one, OwnMetric))
+
+
+def for_cpu(problem: Problem, metric: str | tuple[str | OwnMetric, ...], *, iterates: bool = False) -> str:
+    """What of this the CPU alone can do, in words; empty: nothing. `iterates`: they are to be kept."""
+    if isinstance(problem, DataProblem) and own_metrics(metric):
+        return "metric of one's own"
+    return "keep_iterates of a problem on data" if isinstance(problem, DataProblem) and iterates else problem._for_cpu
 
 
 def _metrics(metric: object, problems: tuple[Problem, ...]) -> str | tuple[str | OwnMetric, ...]:

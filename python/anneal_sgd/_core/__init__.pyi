@@ -192,6 +192,7 @@ class Problems:
         # train, test, l2, radius, minimum, x0
         problems: list[tuple[_Data, _Data | None, float, float, float, NDArray[np.float64] | None]],
         own_loss: Program | None = ...,  # with Loss.own: of the point (output, target)
+        own_metrics: Program | None = ...,  # of a point: its own results
     ) -> None:
         """Data that the core reads as it lies."""
     @overload
@@ -338,8 +339,8 @@ def simulate(
     the run, and so does Ctrl-C. `check_memory` is called before it begins with the bytes of the host's memory that it
     takes at its peak, samples not counted, where these are more than 16 MiB. `steps_per_launch`, and of data
     `rows_per_launch`: of a device; 0 chooses by time. `iterates`, like samples, (configs, coordinates, replicates),
-    gets the points of the last record, not of problems on data; to `exceedance`, (configs, records, EXCEEDANCE_BINS),
-    the number of values in each bin of docs/stream.md, "Statistics", is added.
+    gets the points of the last record, of problems on data without a device; to `exceedance`, (configs, records,
+    EXCEEDANCE_BINS), the number of values in each bin of docs/stream.md, "Statistics", is added.
     """
 
 def supported_isas() -> list[str]:

@@ -104,7 +104,9 @@ class Problem(ABC):
 
     def _own_metric(self, name: str, f: object) -> OwnMetric:
         """What a function of one's own records. ValueError: problems of this class take none."""
-        raise ValueError(f"metric {name!r} must go with problems.Custom, got it for {type(self).__name__}")
+        raise ValueError(
+            f"metric {name!r} must go with problems.Custom or a problem on data, got it for {type(self).__name__}"
+        )
 
     def _check_own_metric(self, metric: OwnMetric) -> None:
         """ValueError: it is of another kind of problem."""

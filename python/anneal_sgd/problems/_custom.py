@@ -13,14 +13,14 @@ from numpy.typing import ArrayLike
 from .. import _core, _validate
 from .._arrays import FloatArray, frozen, short
 from .._validate import FINITE, NON_NEGATIVE, shown
-from ..programs import Program, canonical, differentiated, evaluate, parse, trace
+from ..programs import Program, canonical, differentiated, evaluate
 from ..programs._canonical import ordered
 from ..programs._combine import alone, combined, noisy, substituted, summed
 from ..programs._ir import Shape
 from ..programs._lower import lowered
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
 from ._minimum import NotFoundError
-from ._own_metric import OwnMetric
+from ._own_metric import OwnMetric, program_of
 from ._search import lowest_value
 from ._sets import check_set, numbers_of, parsed_set
 
@@ -118,7 +118,7 @@ class Custom(Problem):
         ends = [np.broadcast_to(_of_dimension(name, end, d), d) for name, end in (("lower", lower), ("upper", upper))]
         check_set(ends[0], ends[1], radius, np.clip(0.0, *ends) if start is None else start)
         shapes = {name: value.shape for name, value in given.items()}
-        value = _program("f", f, d, shapes)
+        value = program_of("f", f, d, shapes)
         derived = exact = canonical(differentiated(value))
         if gradient is not None:
             own = _vector("gradient", gradient, d, shapes)
@@ -268,7 +268,7 @@ class Custom(Problem):
     def _own_metric(self, name: str, f: object) -> OwnMetric:
         shapes = dict(self.program.parameters)
         exact = {"value": (), "gradient": (self.dimension,)}  # of f, where no parameter has that name
-        program = _program(f"metric {name!r}", f, self.dimension, exact | shapes)
+        program = program_of(f"metric {name!r}", f, self.dimension, exact | shapes)
         program = canonical(substituted(program, self._exact, [one for one in exact if one not in shapes]))
         if (shape := program.nodes[program.output("value")].shape) != ():
             raise ValueError(f"metric {name!r} must return one number, got shape {shape}")
@@ -374,23 +374,9 @@ class _Programs:
         return repr((self.program.digest, self.exact.digest))
 
 
-def _program(
-    name: str, f: object, dimension: int, shapes: Mapping[str, Shape], *, draws: bool = False, point: bool = True
-) -> Program:
-    """Of a function or a text."""
-    if isinstance(f, str):
-        try:
-            return parse(f, dimension=dimension, parameters=shapes, draws=draws, point=point)
-        except ValueError as error:
-            raise ValueError(f"{name}{str(error).removeprefix('text')}") from None
-    if not callable(f):
-        raise TypeError(f"{name} must be a function of x or a text, got {shown(f)}")
-    return trace(f, dimension=dimension, parameters=shapes, draws=draws, point=point)
-
-
 def _vector(name: str, f: object, dimension: int, shapes: Mapping[str, Shape], **options: bool) -> Program:
     """Of a function or a text whose value is as long as the point."""
-    program = _program(name, f, dimension, shapes, **options)
+    program = program_of(name, f, dimension, shapes, **options)
     if (shape := program.nodes[program.output("value")].shape) not in ((), (dimension,)):
         raise ValueError(f"{name} must return one number or {dimension}, got shape {shape}")
     return program

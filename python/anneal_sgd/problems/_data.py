@@ -16,13 +16,17 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core, _validate
 from .._arrays import FloatArray, frozen, short
 from .._validate import FINITE, NON_NEGATIVE, POSITIVE, shown
-from ..programs import Program
+from ..programs import Node, Program, canonical
+from ..programs._canonical import ordered
+from ..programs._combine import combined
+from ..programs._lower import lowered
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
 from ._dataset import Dataset
 from ._input import features_of, weights_of
 from ._minimum import NotFoundError, remembered
 from ._model import Model
 from ._own_loss import lost_loss, lowered_loss
+from ._own_metric import OwnMetric, program_of
 
 Sampling: TypeAlias = Literal["with_replacement", "reshuffling", "sequential"]
 
@@ -276,14 +280,32 @@ class DataProblem(Problem):
     def _losses(self, z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Loss (rows,) and its derivatives by the outputs z (rows, outputs)."""
 
+    # --- metrics of one's own -----------------------------------------------------------------------------------------
+
+    def _own_metric(self, name: str, f: object) -> OwnMetric:
+        try:
+            program = canonical(program_of(f"metric {name!r}", f, self.dimension, {}))
+        except ValueError as error:
+            raise ValueError(f"metric {name!r} must be a function of the point x alone: {error}") from None
+        if (shape := program.nodes[program.output("value")].shape) != ():
+            raise ValueError(f"metric {name!r} must return one number, got shape {shape}")
+        return OwnMetric(name, program)
+
+    def _check_own_metric(self, metric: OwnMetric) -> None:
+        if metric.program.dimension != self.dimension or metric.program.parameters:
+            raise ValueError(f"metric {metric.name!r} must be of a problem with this one's dimension and parameters")
+
     # --- for the core -------------------------------------------------------------------------------------------------
 
     @classmethod
-    def _stack(cls, problems: Sequence[DataProblem], dtype: str, *, with_minimum: bool) -> _core.Problems:
+    def _stack(
+        cls, problems: Sequence[DataProblem], dtype: str, *, with_minimum: bool, own: Sequence[OwnMetric] = ()
+    ) -> _core.Problems:
         first = problems[0]
         return _core.Problems(
             loss=first._loss,
             own_loss=None if first._own_loss is None else lowered_loss(first._own_loss),
+            own_metrics=_lowered_metrics(own) if own else None,
             activation=_core.Activation[first._activation],
             sampling=_core.Sampling[first.sampling],
             intercept=first.intercept,
@@ -375,6 +397,15 @@ class DataProblem(Problem):
         parameters = {"sample_weight": self._train.weights, **self._parameters(), "test": test}
         y = self._train.given_targets()
         return _rebuilt, (type(self), np.array(self.X), y, parameters, self.__dict__.get("minimum"))
+
+
+def _lowered_metrics(own: Sequence[OwnMetric]) -> _core.Program:
+    """For the compiled core, which asks for a value and a gradient beside them."""
+    d = own[0].program.dimension
+    point = Program(d, (), (Node("point", (), None, (d,)),), (("value", 0),))
+    outputs = {"value": (own[0].program, "value"), "gradient": (point, "value")}
+    outputs |= {f"metric {i}": (metric.program, "value") for i, metric in enumerate(own)}
+    return lowered(ordered(combined(**outputs)))
 
 
 def _rebuilt(

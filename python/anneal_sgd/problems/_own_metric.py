@@ -1,10 +1,13 @@
-"""What results keep of a metric of one's own."""
+"""Functions and texts of one's own as programs, and what results keep of a metric that is one."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..programs import Program
+from .._validate import shown
+from ..programs import Program, parse, trace
+from ..programs._ir import Shape
 
 
 @dataclass(frozen=True)
@@ -29,3 +32,17 @@ class OwnMetric:
     def __str__(self) -> str:
         """The name."""
         return self.name
+
+
+def program_of(
+    name: str, f: object, dimension: int, shapes: Mapping[str, Shape], *, draws: bool = False, point: bool = True
+) -> Program:
+    """Of a function or a text."""
+    if isinstance(f, str):
+        try:
+            return parse(f, dimension=dimension, parameters=shapes, draws=draws, point=point)
+        except ValueError as error:
+            raise ValueError(f"{name}{str(error).removeprefix('text')}") from None
+    if not callable(f):
+        raise TypeError(f"{name} must be a function of x or a text, got {shown(f)}")
+    return trace(f, dimension=dimension, parameters=shapes, draws=draws, point=point)

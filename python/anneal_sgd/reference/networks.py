@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -152,9 +152,12 @@ def _row_weights(network: Network, dtype: Any) -> FloatArray:
     return np.asarray(len(network.X) * relative / math.fsum(relative)).astype(dtype)
 
 
-def metrics(network: Network, x: FloatArray) -> dict[str, FloatArray]:
-    """suboptimality, loss, test_loss and test_accuracy, in the dtype of x, for points x of shape (replicates, d)."""
-    out = {}
+def metrics(network: Network, x: FloatArray, own: Mapping[str, Program] | None = None) -> dict[str, FloatArray]:
+    """suboptimality, loss, test_loss and test_accuracy, in the dtype of x, for points x of shape (replicates, d).
+
+    `own`: programs of a point whose "value" is recorded too, by their names.
+    """
+    out = {name: evaluated(program, "value", x.T, {}, {})[0] for name, program in (own or {}).items()}
     with np.errstate(all="ignore"):
         for prefix, X, y in (("", network.X, network.y), ("test_", network.test_X, network.test_y)):
             if X is None:
@@ -234,6 +237,7 @@ def simulate(
     nesterov: bool = False,
     weight_decay: float = 0.0,
     dtype: DTypeLike = np.float32,
+    own: Mapping[str, Program] | None = None,
 ) -> dict[str, FloatArray]:
     """The metrics of `metrics` as arrays `(records, replicates)`, after `record_at[k]` steps (default: the horizon).
 
@@ -274,7 +278,7 @@ def simulate(
                 )
                 averages.add(k, x)
             if k in records:
-                for name, values in metrics(network, averages.at(k, x)).items():
+                for name, values in metrics(network, averages.at(k, x), own).items():
                     out.setdefault(name, []).append(values)
     return {name: np.stack(values) for name, values in out.items()}
 
