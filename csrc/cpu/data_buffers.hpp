@@ -61,7 +61,9 @@ struct DataBuffers {
         configs = task.stop_config - task.first_config;
         trajectories = configs * (task.stop_replicate - task.first_replicate);
         linear = layout.layers == 1;
-        const std::int64_t to_fill = (most_members + network.batch_size - 1) / network.batch_size;
+        const std::int64_t wanted = network.own_loss != nullptr ? own_loss.wanted_samples : most_members;
+        const std::int64_t filling = (wanted + network.batch_size - 1) / network.batch_size;
+        const std::int64_t to_fill = filling < most_members ? filling : most_members;
         members = !linear ? 1 : layout.units[0] == 1 && to_fill < shared_members ? shared_members : to_fill;
         samples =
             padded_row(members * network.batch_size > evaluated_rows ? members * network.batch_size : evaluated_rows);

@@ -18,6 +18,8 @@ class OwnLoss {
     Real* numbers;                      // of the program
 
 public:
+    static constexpr int wanted_samples = strip * width;  // at least, of a step
+
     OwnLoss(const NetworkSpec& network, Arena& arena) : program(network.own_loss) {
         strip_registers = arena.take<Real>(program != nullptr ? program->registers * strip * width : 0);
         registers = arena.take<Real>(program != nullptr ? program->registers * width : 0);

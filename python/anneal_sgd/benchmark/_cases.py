@@ -132,6 +132,13 @@ def logistic(batch_size: int) -> problems.LogisticRegression:
 
 
 @lru_cache
+def own_loss(batch_size: int) -> problems.LinearModel:
+    """`logistic` with its loss as one's own."""
+    built_in = logistic(batch_size)
+    return problems.LinearModel(built_in.X, built_in.y, loss="log(1 + exp(-y * z))", batch_size=batch_size)
+
+
+@lru_cache
 def network() -> problems.MLP:
     """64-32-10 on scikit-learn's digits."""
     digits = importlib.import_module("sklearn.datasets").load_digits()
@@ -201,6 +208,9 @@ _MILLION = 2**20
 _GAUSSIAN = Case("abs-gaussian", _gaussian, _POLYNOMIAL, 1, _MILLION, 1_000, _ALL, instructions=53.0)
 _RADEMACHER = Case("abs-rademacher", _rademacher, _POLYNOMIAL, 1, _MILLION, 10_000, _ALL, instructions=11.0)
 
+_LOGISTIC = Case("logistic-16", lambda: logistic(16), schedules.Linear(), 1, 1024, 5_000, ("Numba", "JAX", "NumPy"),
+                 base_lr=0.02, work_per_step=3200, unit="multiply-adds", numpy_block=128)  # fmt: skip
+
 CASES = (
     _GAUSSIAN,
     _RADEMACHER,
@@ -221,8 +231,9 @@ CASES = (
     Case("abs-rademacher-20-records", _rademacher, _POLYNOMIAL, 1, _MILLION, 10_000, records=20, beside=_RADEMACHER),
     Case("logistic-1", lambda: logistic(1), schedules.Linear(), 1, 1024, 60_000, ("Numba", "JAX", "NumPy"),
          base_lr=0.02, work_per_step=200, unit="multiply-adds", numba_lanes=16),
-    Case("logistic-16", lambda: logistic(16), schedules.Linear(), 1, 1024, 5_000, ("Numba", "JAX", "NumPy"),
-         base_lr=0.02, work_per_step=3200, unit="multiply-adds", numpy_block=128),
+    _LOGISTIC,
+    Case("own-loss-16", lambda: own_loss(16), schedules.Linear(), 1, 1024, 5_000, base_lr=0.02, work_per_step=3200,
+         unit="multiply-adds", beside=_LOGISTIC),
     Case("logistic-1-shared", lambda: logistic(1), schedules.Linear(), 1024, 1, 80_000, ("JAX", "NumPy"),
          base_lr=_LRS, common_random_numbers=True, work_per_step=200, unit="multiply-adds"),
     Case("logistic-16-shared", lambda: logistic(16), schedules.Linear(), 1024, 1, 8_000, ("JAX", "NumPy"),
