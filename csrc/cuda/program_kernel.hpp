@@ -278,10 +278,9 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
             });
         });
         block.team_barrier();
-        run_code(program.prologue, program.prologue_count);
     }
 
-    // At step 0 the start, later what the last launch left.
+    // What follows from constants and parameters alone; at step 0 the start, later what the last launch left.
     ASGD_KERNEL_MEMBER void begin() {
         block.each([&](int thread) {
             for_coordinates(thread, [&](int m, std::int64_t i) {
@@ -297,13 +296,26 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
             });
         });
         block.team_barrier();
-        if (p.first_step > 0 || !p.program.starts) return;
-        step_of_call = 0;
-        draw(p.program.start_draws, p.program.start_draw_count, 0);
-        run_code(p.program.start, p.program.start_count);
-        take_point(p.program.start_result, false);
-        if (clamps(p.ensemble.problems.projection)) clamp();
-        project(false);
+        const auto& program = p.program;
+        const bool starting = p.first_step == 0 && program.starts;
+        if (starting) {
+            step_of_call = 0;
+            draw(program.start_draws, program.start_draw_count, 0);
+        }
+        // One loop, for the interpreter to be here once.
+        const int parts = !starting ? 1 : program.projects ? 3 : 2;
+        ASGD_NO_UNROLL
+        for (int part = 0; part < parts; ++part) {
+            run_code(part == 0   ? program.prologue
+                     : part == 1 ? program.start
+                                 : program.projection,
+                     part == 0   ? program.prologue_count
+                     : part == 1 ? program.start_count
+                                 : program.projection_count);
+            if (part > 0) take_point(part == 1 ? program.start_result : program.projection_result, false);
+            if (part == 1 && clamps(p.ensemble.problems.projection)) clamp();
+            if (part == 1 && couples_coordinates(p.ensemble.problems.projection)) project_on_ball(false);
+        }
     }
 
     ASGD_KERNEL_MEMBER void end() {
@@ -324,8 +336,16 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
         for (int j = 0; j < n; ++j) {
             step_of_call = int((t + j) % draws);
             if (step_of_call == 0 || j == 0) draw(p.program.draws, p.program.draw_count, t + j - step_of_call);
-            run_code(p.program.gradient, p.program.gradient_count);
-            move(j);
+            const int parts = p.program.projects ? 2 : 1;
+            ASGD_NO_UNROLL
+            for (int part = 0; part < parts; ++part) {
+                run_code(part == 0 ? p.program.gradient : p.program.projection,
+                         part == 0 ? p.program.gradient_count : p.program.projection_count);
+                if (part == 0)
+                    move(j);
+                else
+                    take_point(p.program.projection_result, averaging());
+            }
         }
     }
 
@@ -383,7 +403,7 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
         }
     }
 
-    // x - lr g, the projection, and the sum of iterates.
+    // x - lr g, the box or the ball, and, where no projection of the program follows, the sum of iterates.
     ASGD_KERNEL_MEMBER void move(int j) {
         const bool box = clamps(p.ensemble.problems.projection);
         const bool last = !couples_coordinates(p.ensemble.problems.projection) && !p.program.projects;
@@ -410,17 +430,10 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
             });
         });
         block.team_barrier();
-        project(averaging());
+        if (couples_coordinates(p.ensemble.problems.projection)) project_on_ball(averaging());
     }
 
-    // But for the box: a ball, or what the program takes the point to. With `sum` the point is added to the segment.
-    ASGD_KERNEL_MEMBER void project(bool sum) {
-        if (couples_coordinates(p.ensemble.problems.projection)) project_on_ball(sum);
-        if (!p.program.projects) return;
-        run_code(p.program.projection, p.program.projection_count);
-        take_point(p.program.projection_result, sum);
-    }
-
+    // With `sum` the point is added to the segment.
     ASGD_KERNEL_MEMBER void project_on_ball(bool sum) {
         typename Block::template PerThread<Four> norms;
         block.each([&](int thread) {
