@@ -298,11 +298,11 @@ def test_without_llvmlite_the_interpreter_runs(monkeypatch, found):
 
 
 class Arguments(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_void_p) for name in ("x", "low", "sum", "draws", "registers", "numbers")] + [
+    _fields_ = [(name, ctypes.c_void_p) for name in ("x", "low", "sum", "draws", "signs", "registers", "numbers")] + [
         ("lower", ctypes.POINTER(ctypes.c_float)), ("upper", ctypes.POINTER(ctypes.c_float)),
         ("radius", ctypes.POINTER(ctypes.c_float)), ("minus_lr", ctypes.POINTER(ctypes.c_float)),
         ("scratch", ctypes.c_void_p), ("steps", ctypes.c_int64), ("row", ctypes.c_int64),
-        ("draws_apart", ctypes.c_int64),
+        ("draws_apart", ctypes.c_int64), ("first_sign", ctypes.c_int64),
     ]  # fmt: skip
 
 
@@ -313,7 +313,8 @@ def test_the_core_tells_what_a_step_needs(monkeypatch):
     def take_steps(told):
         a = told.contents
         rates = [a.minus_lr[k] for k in range(a.steps)]
-        seen.append((rates, a.radius[0], a.radius[1], a.row % 64, a.draws_apart % a.row))
+        row_of_draws = (a.draws - a.signs) / (4 * a.row)  # four steps' draws are made together
+        seen.append((rates, a.radius[0], a.radius[1], a.row % 64, a.draws_apart % a.row, a.first_sign, row_of_draws))
 
     address = ctypes.cast(take_steps, ctypes.c_void_p).value
     code = _core.MachineCode(address=address, lanes=64, scratch=5, owner=take_steps)
@@ -329,7 +330,8 @@ def test_the_core_tells_what_a_step_needs(monkeypatch):
     rates = [rate for one in seen for rate in one[0]]
     expected = np.float32(-0.5 * (1 - np.arange(200) / 200))
     assert np.array_equal(np.sort(rates), np.sort(np.tile(expected, len(rates) // 200)))
-    assert {one[1:] for one in seen} == {(3.0, 9.0, 0, 0)}
+    assert {one[1:5] for one in seen} == {(3.0, 9.0, 0, 0)}
+    assert {one[5:] for one in seen} == {(0, 0.0), (64, 0.0), (22, 2.0)}  # steps 0, 64, 128, 150 and 192
 
 
 def test_what_is_no_machine_code_is_refused():

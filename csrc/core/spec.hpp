@@ -134,15 +134,18 @@ struct ProgramSpec {
 // A strip of trajectories of a program and the steps that it is to take, for machine code; Real is the type of the
 // precision. Rows are `row` elements long, as many as trajectories.
 struct StepArguments {
-    void *x, *low, *sum;    // Real: [coordinate, trajectory]; no sum where the last iterate is what is recorded
-    const void* draws;      // Real: [draw, step, trajectory], draws `draws_apart` elements apart
+    void *x, *low, *sum;  // Real: [coordinate, trajectory]; no sum where the last iterate is what is recorded
+    const void* draws;    // Real: [draw, step, trajectory], draws `draws_apart` elements apart
+    const void* signs;    // of Rademacher draws, as long as Real: [draw, word, trajectory], a word has 32 from its top
     const void* registers;  // Real: [register, trajectory], of which constants, parameters and the prologue's are read
     const void* numbers;    // Real: of the program
     const void *lower, *upper;  // Real: [coordinate], of the box
     const void* radius;         // Real: that of the ball, and its square
     const void* minus_lr;       // Real: [step]
     void* scratch;              // Real: [MachineCode::scratch]
-    std::int64_t steps, row, draws_apart;
+    std::int64_t steps, row;
+    std::int64_t draws_apart;  // elements between draws, or those that are signs
+    std::int64_t first_sign;   // place among the signs of the first step's
 };
 
 // What takes the steps of a program in the interpreter's place, for strips that are a multiple of `lanes` long. Of the

@@ -80,6 +80,7 @@ struct ProgramBuffers {
 template <class R>
 class ProgramRunner : public Stoppable {
     using Real = typename Lane<R>::Real;
+    using BitsReal = typename Constants<Real>::Integer;
     static constexpr int width = Lane<R>::width;
 
     const EnsembleSpec& e;
@@ -232,16 +233,14 @@ private:
 
     template <int V>
     void advance_strip(std::int64_t t, int n, std::int64_t first) {
-        constexpr int per_call = value_draws_per_call<Real>;
         for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
             end = e.common_random_numbers ? b.configs : begin + 1;
             for (int j = 0; j < n && !stopped;) {
                 const int to_multiple = b.steps - int((t + j) % b.steps), m = n - j < to_multiple ? n - j : to_multiple;
-                const int first_row = int((t + j) % per_call);
                 fill<V>(program.draws, program.draw_count, b.steps, configs.stream(begin), t + j, m, first);
                 for (std::int64_t c = begin; c < end && !stopped_after(0); ++c) {
                     if (c == begin || configs.problem(c) != configs.problem(c - 1)) take_problem<V>(c);
-                    take_steps<V>(c, j, m, first_row, first);
+                    take_steps<V>(c, t, j, m, first);
                 }
                 j += m;
             }
@@ -259,27 +258,33 @@ private:
             const DrawSpec& draw = draws[d];
             for (std::int32_t i = 0; i < draw.count && !stopped_after(0); ++i) {
                 Real* const out = b.draws + std::int64_t(draw.row + i) * apart * b.row;
-                with_kind(draw.kind, [&](auto kind) {
-                    fill_draws<R, kind.value, V>(keys, stream, draw.substream + uint32_t(i), replicate, vectors, t,
-                                                 t + m, b.bits, out);
-                });
+                const uint32_t substream = draw.substream + uint32_t(i);
+                if (draw.kind == DrawKind::rademacher && in_machine_code() && draws == program.draws)
+                    fill_bits<R, V>(keys, stream, substream, replicate, vectors, t, reinterpret_cast<BitsReal*>(out));
+                else
+                    with_kind(draw.kind, [&](auto kind) {
+                        fill_draws<R, kind.value, V>(keys, stream, substream, replicate, vectors, t, t + m, b.bits,
+                                                     out);
+                    });
             }
         }
     }
 
+    bool in_machine_code() const { return e.machine_code.take_steps != nullptr && b.row % e.machine_code.lanes == 0; }
+
+    // m of the steps from t + j on, whose draws are there.
     template <int V>
-    void take_steps(std::int64_t c, int j, int m, int first_row, std::int64_t first) {
+    void take_steps(std::int64_t c, std::int64_t t, int j, int m, std::int64_t first) {
+        const int first_row = int((t + j) % value_draws_per_call<Real>);
         const std::int64_t at = b.offset(c, 0) + first;
         copy_in(b.x + at, b.registers);
         copy_in(b.low + at, b.low_now);
         if (averaging) copy_in(b.averages.segment + at, b.sum_now);
         const bool long_steps = b.dimension * b.row > uninterrupted_elements / b.steps;
-        const MachineCode& code = e.machine_code;
-        const bool in_machine_code = code.take_steps != nullptr && b.row % code.lanes == 0;
-        const int together = in_machine_code && !long_steps ? m : 1;
+        const int together = in_machine_code() && !long_steps ? m : 1;
         for (int s = 0; s < m && !(long_steps && stopped_after(0)); s += together) {
-            if (in_machine_code) {
-                run_machine_code(c, j + s, together, first_row + s);
+            if (in_machine_code()) {
+                run_machine_code(c, t, j + s, together, first_row + s);
                 continue;
             }
             const auto now = machine<V>(b.draws + std::int64_t(first_row + s) * b.row);
@@ -291,16 +296,25 @@ private:
         if (averaging) copy_out(b.sum_now, b.averages.segment + at);
     }
 
-    void run_machine_code(std::int64_t c, int j, int steps, int first_row) const {
+    void run_machine_code(std::int64_t c, std::int64_t t, int j, int steps, int first_row) const {
         const double radius = e.problems.radius.data[configs.problem(c) * e.problems.radius.stride];
         const Real ball[] = {Real(radius), Real(radius * radius)};
-        const StepArguments arguments{b.registers, b.low_now,
-                                      b.sum_now,   b.draws + std::int64_t(first_row) * b.row,
-                                      b.registers, b.numbers,
-                                      b.lower,     b.upper,
-                                      ball,        rates.minus_lr + c * segment_steps + j,
-                                      b.scratch,   steps,
-                                      b.row,       std::int64_t(b.steps) * b.row};
+        const StepArguments arguments{b.registers,
+                                      b.low_now,
+                                      b.sum_now,
+                                      b.draws + std::int64_t(first_row) * b.row,
+                                      b.draws,
+                                      b.registers,
+                                      b.numbers,
+                                      b.lower,
+                                      b.upper,
+                                      ball,
+                                      rates.minus_lr + c * segment_steps + j,
+                                      b.scratch,
+                                      steps,
+                                      b.row,
+                                      std::int64_t(b.steps) * b.row,
+                                      (t + j) % rademacher_draws_per_call};
         e.machine_code.take_steps(&arguments);
     }
 

@@ -46,8 +46,6 @@ class Looped(Steps):
     place: dict[int, tuple[int, int]]  # level and length (_SINGLE, or -1: apart) of what is computed
     slots: dict[int, int]  # by node: the row of the scratch memory where its numbers begin
     single: dict[int, Real]  # of the step at hand
-    lr: Real
-    draws: str
     own_loop: bool  # whether the point is moved in a loop of its own
     norms: int  # row of the accumulators of the point's squared norm
     copy: int | None  # row of a copy of the gradient, where it is the point in another order
@@ -164,12 +162,10 @@ class Looped(Steps):
         for i, slot in self.slots.items():
             if self.program.nodes[i].op == "embed":
                 self._fill(f"zeros{i}", slot, self.size(i))
-        draws = self.after(self.arguments["draws"], self.offset)
 
         def of_step(step: str, _: list[Real]) -> list[Real]:
             self.single = {}
-            self.draws = self.row(draws, step)
-            self.lr = code.spread(self.element(self.arguments["minus_lr"], step))
+            self.begin_step(step)
             if self.projection == "ball":
                 self._fill("norms", self.norms, min(ACCUMULATORS, self.d))
             for number, level in enumerate(self.levels):
@@ -255,7 +251,7 @@ class Looped(Steps):
     def _move(self, r: str, gradient: Real) -> list[Real]:
         code = self.code
         x, low = self.state("x", r), self.state("low", r)
-        moved, lost = self.moved(self.lr, gradient, code.load(x), code.load(low))
+        moved, lost = self.moved(gradient, code.load(x), code.load(low))
         if self.projection == "box":
             ends = [code.spread(self.element(self.arguments[name], r)) for name in ("lower", "upper")]
             moved = self.in_box(moved, (ends[0], ends[1]))
@@ -298,8 +294,7 @@ class Looped(Steps):
             return code.spread(self.row(self.arguments["registers"], self._index(index, view.row, view.step)))
         if node.op == "draw":
             view = self.placed.views[source]
-            row = self._index(index, view.row, view.step)
-            return code.load(self.element(self.draws, code.named(f"mul i64 {self.arguments['apart']}, {row}")))
+            return self.draw(source, self._index(index, view.row, view.step))
         return code.load(self._slot(source, index))
 
     def _index(self, r: str, first: int, step: int) -> str:

@@ -14,8 +14,21 @@ ACCUMULATORS = 32  # of a sum: csrc/core/trajectory.hpp
 OF_SEVERAL = ("sum", "sum_product", "max", "min", "first_max", "first_min", "matvec")
 """Operations that take all numbers of a value for one of theirs."""
 
-_POINTERS = ("x", "low", "sum", "draws", "registers", "numbers", "lower", "upper", "radius", "minus_lr", "scratch")
-_COUNTS = ("steps", "row", "apart")
+_POINTERS = (
+    "x",
+    "low",
+    "sum",
+    "draws",
+    "signs",
+    "registers",
+    "numbers",
+    "lower",
+    "upper",
+    "radius",
+    "minus_lr",
+    "scratch",
+)
+_COUNTS = ("steps", "row", "apart", "first_sign")
 
 _OPERATIONS: dict[str, Callable[..., Real]] = {
     "negative": lambda x: -x,
@@ -49,6 +62,8 @@ def applied(node: Node, operands: list[Real]) -> Real:
 class Steps(ABC):
     """A function that takes the steps of a strip: a few vectors of trajectories after another, each all steps."""
 
+    lr: Real  # -lr of the step at hand
+
     def __init__(self, code: Code, program: Program, placed: Placed, projection: str, summing: bool) -> None:
         """`summing`: the sum of iterates is kept too."""
         self.code, self.program, self.placed = code, program, placed
@@ -59,6 +74,7 @@ class Steps(ABC):
         self.arguments: dict[str, str] = {}
         self.radius: list[Real] = []  # and its square
         self.rows = 0  # of scratch memory
+        self.draws = self.signs = self.sign_in_word = ""  # of the step at hand: addresses, and a place
         self.offset = ""  # bytes to the vectors at hand from the first of a row
 
     def write(self) -> None:
@@ -88,9 +104,9 @@ class Steps(ABC):
 
     # --- what a step does
 
-    def moved(self, lr: Real, gradient: Real, x: Real, low: Real) -> tuple[Real, Real]:
+    def moved(self, gradient: Real, x: Real, low: Real) -> tuple[Real, Real]:
         """The number of the point before the projection, and what it could not take of the increment."""
-        y = fma(lr, gradient, low)
+        y = fma(self.lr, gradient, low)
         total = x + y
         return total, y - (total - x)
 
@@ -124,6 +140,26 @@ class Steps(ABC):
     def size(self, i: int) -> int:
         """How many numbers it has."""
         return (self.program.nodes[i].shape or (1,))[0]
+
+    def begin_step(self, step: str) -> None:
+        """Where its draws are, and how far it moves."""
+        code = self.code
+        self.draws = self.row(self.after(self.arguments["draws"], self.offset), step)
+        sign = code.named(f"add i64 {self.arguments['first_sign']}, {step}")
+        word = code.named(f"lshr i64 {sign}, 5")
+        self.signs = self.row(self.after(self.arguments["signs"], self.offset), word)
+        self.sign_in_word = code.named(f"and i64 {sign}, 31")
+        self.lr = code.spread(self.element(self.arguments["minus_lr"], step))
+
+    def draw(self, i: int, row: str) -> Real:
+        """Of the step at hand: that of a row of the core's draws, of node i."""
+        code = self.code
+        far = code.named(f"mul i64 {self.arguments['apart']}, {row}")
+        if self.program.nodes[i].attribute[1] != "rademacher":
+            return code.load(self.element(self.draws, far))
+        words = code.load(self.element(self.signs, far)).bits.shifted(self.sign_in_word)
+        top = code.bits(1 << (8 * code.size - 1))
+        return ((words & top) | code.constant(1.0).bits).real
 
     # --- addresses
 

@@ -13,7 +13,6 @@ class Unrolled(Steps):
     ends: list[tuple[Real, Real]]
     known: dict[tuple[int, int], Real]  # of all steps, by node and number
     now: dict[tuple[int, int], Real]  # of the step at hand
-    draws: str  # address of the first draw of the step at hand
 
     def prepare(self) -> None:
         """Spread what steps do not change."""
@@ -33,16 +32,14 @@ class Unrolled(Steps):
         code, d = self.code, self.d
         names = ("x", "low", "sum") if self.summing else ("x", "low")
         places = [self.state(name, str(i)) for name in names for i in range(d)]
-        draws = self.after(self.arguments["draws"], self.offset)
 
         def of_step(step: str, state: list[Real]) -> list[Real]:
-            self.draws = self.row(draws, step)
+            self.begin_step(step)
             self.x, low, sums = state[:d], state[d : 2 * d], state[2 * d :]
             self.now = {}
-            lr = code.spread(self.element(self.arguments["minus_lr"], step))
             after, kept = [], []
             for i in range(d):
-                x, lost = self.moved(lr, self._number(self.gradient, i), self.x[i], low[i])
+                x, lost = self.moved(self._number(self.gradient, i), self.x[i], low[i])
                 after.append(self.in_box(x, self.ends[i]) if self.ends else x)
                 kept.append(lost)
             if self.projection == "ball":
@@ -124,8 +121,7 @@ class Unrolled(Steps):
             return self.x[k]
         if node.op == "draw":
             view = self.placed.views[i]
-            far = code.named(f"mul i64 {self.arguments['apart']}, {(view.row + k * view.step) * code.size}")
-            return code.load(self.after(self.draws, far))
+            return self.draw(i, str(view.row + k * view.step))
         if node.op in ("slice", "element"):
             return operands[0]
         if node.op == "embed":

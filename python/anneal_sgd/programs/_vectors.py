@@ -174,6 +174,15 @@ class Bits:
     def __rshift__(self, n: int) -> Bits:
         return self._with("lshr", self.code.bits(n))
 
+    def shifted(self, n: str) -> Bits:
+        """To the left by a number of places that is a value, an i64."""
+        code, bits = self.code, 8 * self.code.size
+        one = n if bits == 64 else code.named(f"trunc i64 {n} to i{bits}")
+        first = code.named(f"insertelement {code.integers} poison, i{bits} {one}, i64 0")
+        zeros = f"<{code.width} x i32> zeroinitializer"
+        every = code.named(f"shufflevector {code.integers} {first}, {code.integers} poison, {zeros}")
+        return Bits(code, code.each(f"shl {code.integers} {{0}}, {every}", self))
+
     @property
     def real(self) -> Real:
         """The number that has these bits."""
