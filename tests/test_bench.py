@@ -44,7 +44,8 @@ def test_every_case_runs_beside_every_peer_that_is_installed(tmp_path):
     assert "import_seconds" in report["costs"]
     for case in (case for case in benchmark.CASES if case.beside):
         (row,) = (row for row in report["rows"] if row["case"] == case.name and row["what"] == case.beside.name)
-        assert row["work"] == case.beside.tiny().trajectories * case.beside.tiny().horizon
+        other = case.beside.tiny()
+        assert row["work"] == other.trajectories * other.horizon * other.work_per_step
     counted = {case.name for case in benchmark.CASES if case.instructions and runtime.isa() == "avx512"}
     assert {row["case"] for row in report["rows"] if row["limit_fraction"]} == counted
     written = subprocess.run(

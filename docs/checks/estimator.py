@@ -32,7 +32,7 @@ REPLICATES = 16_384
 def windows(schedule: schedules.Schedule, rates: Floats) -> Floats:
     """Seven slopes for each learning rate, around the worst of a coarser look: (rate, slope)."""
     coarse = 0.5 * 2.0 ** -np.arange(0, 8, 0.5)
-    family = [_families.problem("nonsmooth", float(a)) for a in coarse]
+    family = [_families.FAMILIES["nonsmooth"].problem(float(a)) for a in coarse]
     mean = simulate(family, schedule, base_lr=rates, horizon=HORIZON, replicates=4096).mean.reshape(coarse.size, -1)
     centre = np.minimum(coarse[np.argmax(mean, axis=0)], 0.5 * 2.0**-0.75)
     return centre[:, None] * 2.0 ** (PLACES / 4)
@@ -44,7 +44,7 @@ def means(
     """Means and standard errors, (rate, slope)."""
     found = [
         simulate(
-            [_families.problem("nonsmooth", float(a)) for a in row],
+            [_families.FAMILIES["nonsmooth"].problem(float(a)) for a in row],
             schedule,
             base_lr=float(rate),
             horizon=HORIZON,

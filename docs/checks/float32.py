@@ -26,7 +26,7 @@ def samples(dtype: str, horizon: int, replicates: int, rho: list[float], slopes:
     """Suboptimalities: (config, replicate), in the order of schedules, slopes and rho."""
     found = [
         simulate(
-            [_families.problem("nonsmooth", slope) for slope in slopes],
+            [_families.FAMILIES["nonsmooth"].problem(slope) for slope in slopes],
             schedule,
             base_lr=theory.tuned_base_lr(schedule, horizon) * np.array(rho),
             horizon=horizon,

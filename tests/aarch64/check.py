@@ -60,8 +60,10 @@ def unpack_system() -> None:
     run("apt-get", "update", "-qq", env=environment)
     options = ("-qq", "-y", "--no-install-recommends", "--download-only")
     run("apt-get", "install", *options, *PACKAGES, env=environment)
+    unfinished = BUILD / "system.part"
     for archive in sorted((state / "archives").glob("*.deb")):
-        run("dpkg", "--extract", archive, SYSTEM)
+        run("dpkg", "--extract", archive, unfinished)
+    unfinished.rename(SYSTEM)
 
 
 def python() -> list[str]:
