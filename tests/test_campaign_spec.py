@@ -122,7 +122,7 @@ def test_a_function_of_ones_own():
     ("problem", "message"),
     [
         (CUSTOM + "a = 1.0", r"line \d+: objective must have no name 'b'"),
-        (CUSTOM.replace("** b", "** 2") + "a = 1.0\nnoise_sdt = 0.1", "parameters must be taken by f, .*'noise_sdt'"),
+        (CUSTOM.replace("** b", "** 2") + "a = 1.0\nnoise_sdt = 0.1", "parameters must be taken by f or .*'noise_sdt'"),
         (CUSTOM.replace("** b", "** 2") + "a = 1.0\nnoise = 3", r"line \d+: noise must be a text, got 3"),
         ('kind = "custom"\nx0 = 1.0', "objective must be given for custom"),
         (CUSTOM.replace("sum", "__import__") + "a = 1.0", "objective must have no function '__import__'"),
