@@ -60,7 +60,7 @@ def test_includes_point_down():
         (r"<cuda_|cudaError", r"cuda/"),
         (
             r"std::thread|std::atomic|std::mutex",
-            r"cpu/backend_cpu|engine/(simulate|devices|moment_tree)|cuda/backend_cuda",
+            r"cpu/backend_cpu|engine/(simulate|devices|moment_tree)|cuda/(backend_cuda|driver)",
         ),
         (
             r"#include <(vector|string|map|functional)>",

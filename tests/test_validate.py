@@ -253,7 +253,7 @@ def test_families_of_ones_own(monkeypatch):
         ({"gradient_bound": -1.0}, "gradient_bound must be"),
         ({"largest": np.inf}, "largest must be"),
         ({"name": "smooth"}, r"settings must have names of their own, got \['smooth', 'smooth'\]"),
-        ({"problem": lambda a: problems.Quadratic(a)}, "settings must have positive means, got nan of 'own' at"),
+        ({"problem": lambda a: problems.Quadratic(a)}, "settings must have positive means, got 0.0 of 'own' at"),
     ],
 )
 def test_families_that_are_none(arguments, message, monkeypatch):
