@@ -37,9 +37,11 @@ LONG = (
 )
 
 
-def run(*command: object, **options: object) -> None:
+def run(*command: object, env: dict[str, str] | None = None, quiet: bool = False) -> None:
     """Run it to the end, or end here."""
-    done = subprocess.run([str(part) for part in command], check=False, **options)  # type: ignore[call-overload]
+    done = subprocess.run(
+        [str(part) for part in command], check=False, env=env, stdout=subprocess.DEVNULL if quiet else None
+    )
     if done.returncode:
         sys.exit(f"aarch64-check: {command[0]} ended with {done.returncode}")
 
@@ -108,7 +110,7 @@ def build_core() -> None:
         "Ninja",
         f"-DCMAKE_MAKE_PROGRAM={ninja}",
         *options,
-        stdout=subprocess.DEVNULL,
+        quiet=True,
     )
     run(ninja, "-C", CORE)
     package = BUILD / "package" / "anneal_sgd"

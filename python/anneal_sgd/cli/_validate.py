@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--full",
     is_flag=True,
-    help="T = 10^6: exponents to 0.01; spread and norm too (linear decay, T = 20,000); under 30 minutes on two cores.",
+    help="T = 10^6: exponents to 0.01; spread and norm too (linear decay, T = 20,000); over an hour of processor time.",
 )
 @click.option(
     "--setting",
