@@ -27,7 +27,7 @@ public:
     // Whether configs that share rows go into the elements of vectors: they must fill them, and what it costs to bring
     // their weights there and back must be paid by enough steps.
     bool worth(std::int64_t sharing, int n) const {
-        return width > 1 && b.linear && layout.units[0] == 1 && 2 * sharing >= width && n * batch >= 8 &&
+        return width > 1 && sharing > 1 && b.linear && layout.units[0] == 1 && 2 * sharing >= width && n * batch >= 8 &&
                e.problems.projection == ProjectionKind::none && e.iterate == Iterate::last;
     }
 
