@@ -41,6 +41,10 @@ minibatch,
 **Any other function** is a `Custom`: what NumPy operations express is traced and runs in the same engine. It takes
 metrics of one's own, which results keep as `OwnMetric`.
 
+**Problems of the literature**, each a function that returns a `Custom`: on a stream of fresh samples
+`streaming_least_squares`, `phase_retrieval` and `teacher_student`; `quadratic_form`, `rosenbrock`, `rastrigin`,
+`ackley` and `styblinski_tang`; the largest of linear functions, `hard_max_of_linear` and `linf_regression`.
+
 Problems are frozen, hashable and equal to another by content; their arrays are read-only. `Noise` and `Projection` are
 types for annotations.
 """
@@ -52,10 +56,13 @@ from ._custom import Custom
 from ._data import DataProblem
 from ._linear import HingeLoss, LeastSquares, LogisticRegression
 from ._linear_model import LinearModel
+from ._max_of_linear import hard_max_of_linear, linf_regression
 from ._network import MLP
 from ._own_metric import OwnMetric
 from ._separable import AbsoluteValue, Huber, Noise, Quadratic
 from ._softmax import SoftmaxRegression
+from ._streaming import phase_retrieval, streaming_least_squares, teacher_student
+from ._test_functions import ackley, quadratic_form, rastrigin, rosenbrock, styblinski_tang
 
 __all__ = [
     "MLP",
@@ -73,4 +80,14 @@ __all__ = [
     "Projection",
     "Quadratic",
     "SoftmaxRegression",
+    "ackley",
+    "hard_max_of_linear",
+    "linf_regression",
+    "phase_retrieval",
+    "quadratic_form",
+    "rastrigin",
+    "rosenbrock",
+    "streaming_least_squares",
+    "styblinski_tang",
+    "teacher_student",
 ]

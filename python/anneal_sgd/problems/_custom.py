@@ -115,7 +115,7 @@ class Custom(Problem):
         given = _parameters(parameters)
         own_set = projection if callable(projection) or isinstance(projection, str) else None
         kind, lower, upper, radius = parsed_set(cast(Projection, projection) if own_set is None else None)
-        ends = [np.broadcast_to(_of_dimension(name, end, d), d) for name, end in (("lower", lower), ("upper", upper))]
+        ends = [np.broadcast_to(of_dimension(name, end, d), d) for name, end in (("lower", lower), ("upper", upper))]
         check_set(ends[0], ends[1], radius, np.clip(0.0, *ends) if start is None else start)
         shapes = {name: value.shape for name, value in given.items()}
         value = program_of("f", f, d, shapes)
@@ -137,7 +137,7 @@ class Custom(Problem):
                 raise ValueError(f"noise_std must be given where noise is {noise!r}")
             if "noise_std" in given:
                 raise ValueError("parameters must not be named 'noise_std', which is a parameter already")
-            std = _of_dimension("noise_std", numbers_of("noise_std", noise_std, NON_NEGATIVE), d)
+            std = of_dimension("noise_std", numbers_of("noise_std", noise_std, NON_NEGATIVE), d)
             given["noise_std"] = std
             program = canonical(noisy(exact, str(noise), std.shape))
         if noise_std is not None and (noise == "none" or not named):
@@ -407,7 +407,7 @@ def _parameters(given: Mapping[str, ArrayLike] | None) -> dict[str, FloatArray]:
     return {name: _validate.real_array(f"parameters {name!r}", v, FINITE, max_ndim=1) for name, v in given.items()}
 
 
-def _of_dimension(name: str, value: float | FloatArray, d: int) -> FloatArray:
+def of_dimension(name: str, value: float | FloatArray, d: int) -> FloatArray:
     array = np.asarray(value, np.float64)
     if array.ndim == 1 and array.size != d:
         raise ValueError(f"{name} must be one number or have {d} elements, got {array.size}")
