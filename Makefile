@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 # Folders of Python files too: an editable install knows the files that were there.
 SOURCES := $(shell find csrc -type f) $(shell find python -type d ! -name __pycache__) CMakeLists.txt pyproject.toml
 
-.PHONY: help validate grid atlas test lint format docs sanitize ptx-check aarch64-check gpu-check clean
+.PHONY: help validate grid atlas examples test lint format docs sanitize ptx-check aarch64-check gpu-check clean
 help:
 	@echo "make validate   measure the theorem: table, JSON and pictures in out/"
 	@echo "make grid       how coarse a tuning grid may be: table, JSON and pictures in out/"
 	@echo "make atlas      what every schedule forgives, a minute and a half: store and report in out/atlas/"
+	@echo "make examples   results of the literature again: a line and a picture for each, in out/examples/"
 	@echo "make test       the whole test suite"
 	@echo "make lint       formatter, linter, type and stub checkers, changing nothing"
 	@echo "make format     reformat C++ and Python"
@@ -44,6 +45,11 @@ grid: $(VENV)/.installed
 
 atlas: $(VENV)/.installed
 	$(BIN)/anneal-sgd atlas --quick --output out/atlas
+
+examples: $(VENV)/.installed $(addprefix run-,$(filter-out gallery,$(basename $(notdir $(wildcard examples/*.py)))))
+
+run-%: examples/%.py $(VENV)/.installed
+	$(BIN)/python $< $(EXAMPLES_ARGS)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
