@@ -129,6 +129,14 @@ def contestants(report: Report) -> Iterable[list[str]]:
             ]
 
 
+def able(report: Report) -> str:
+    rates = report.told["rates"]
+    if not rates:
+        return "For these instructions no limits are known."
+    shown = ", ".join(f"{sort.replace('_', ' ')} {scaled(rate)}" for sort, rate in rates.items())
+    return f"Vectors/s that all cores begin, float32, measured in the same run: {shown}."
+
+
 def text(report: Report) -> str:
     told = report.told["machine"]
     libraries = [name for name in ("NumPy", "Numba", "JAX", "PyTorch") if name in told]
@@ -141,8 +149,9 @@ def text(report: Report) -> str:
         f"Python {told['python']}, {versions}; {told['date']}.\n\n"
         f"Medians (min to max) of {told['rounds']} interleaved rounds. A unit is a coordinate-step of a separable\n"
         "problem and a multiply-add of a problem on data. Unless the name says otherwise: float32, |x| on a box or a\n"
-        "quadratic, polynomial schedule of degree 2.5. The limit: two vector instructions per cycle, of those\n"
-        "that were counted for a step.",
+        "quadratic, polynomial schedule of degree 2.5. The limit: what the cores do at most with the operations that\n"
+        "were counted for a step, or with the multiply-adds and rows of a problem on data.\n\n"
+        f"{able(report)}",
         table(
             ["case", "what", "units/s", "ns per unit", "ours / it", "of the limit", "compiled in"], contestants(report)
         ),

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import itertools
 import json
 import re
 import shutil
@@ -12,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anneal_sgd import benchmark, cli, runtime
+from anneal_sgd import benchmark, cli, problems, runtime
+from anneal_sgd.benchmark import _limits
 
 BENCH = Path(__file__).parent.parent / "bench"
 
@@ -46,8 +48,10 @@ def test_every_case_runs_beside_every_peer_that_is_installed(tmp_path):
         (row,) = (row for row in report["rows"] if row["case"] == case.name and row["what"] == case.beside.name)
         other = case.beside.tiny()
         assert row["work"] == other.trajectories * other.horizon * other.work_per_step
-    counted = {case.name for case in benchmark.CASES if case.instructions and runtime.isa() == "avx512"}
-    assert {row["case"] for row in report["rows"] if row["limit_fraction"]} == counted
+    has_limit = {c.name for c in benchmark.CASES if c.counted or isinstance(c.problem(), problems.DataProblem)}
+    expected = has_limit if runtime.isa() in ("avx2", "avx512") else set()
+    assert {row["case"] for row in report["rows"] if row["limit_fraction"]} == expected
+    assert bool(report["rates"]) == bool(expected)
     written = subprocess.run(
         [sys.executable, str(BENCH / "results.py"), str(tmp_path / "bench.json")],
         capture_output=True,
@@ -90,6 +94,54 @@ def test_a_peer_that_computes_something_else_has_no_time(monkeypatch):
     assert len(ours.seconds) == 2
     assert theirs.seconds == []
     assert re.match(r"mean 2 \+- 0, ours 0\.", theirs.disagreement)
+
+
+def test_least_seconds_are_the_largest_of_what_each_kind_of_unit_takes():
+    able = _limits.Rates({"product": 1.0, "addition": 2.0, "shift": 2.0, "load": 4.0}, 3.0, (("addition", "shift"),))
+    assert able.seconds({"product": 5.0, "addition": 2.0}) == 5.0
+    assert able.seconds({"addition": 3.0, "shift": 5.0}) == 4.0  # one unit does both
+    assert able.seconds({"product": 1.0, "addition": 2.0, "other": 9.0}) == 4.0  # all, three at a time
+    assert able.seconds({"load": 100.0}) == 25.0  # and no part of what computes
+
+
+def test_sorts_that_the_same_units_do_are_found_as_the_largest_groups():
+    alike = {("product", "word_product"), ("addition", "maximum"), ("addition", "shift"), ("maximum", "shift")}
+    assert _limits.groups_of(alike) == (("product", "word_product"), ("addition", "maximum", "shift"))
+    assert _limits.groups_of({("product", "addition"), ("addition", "logic")}) == (
+        ("product", "addition"),
+        ("addition", "logic"),
+    )
+
+
+@pytest.mark.skipif(runtime.isa() not in _limits.WIDTHS, reason="no limits are known for this instruction set")
+def test_rates_of_this_machine_are_those_of_cores():
+    """Below 16 operations a cycle at 10 GHz."""
+    able = _limits.rates(runtime.isa(), "float32", 1)
+    assert all(1e6 < rate < 16e10 for rate in able.of.values())
+    assert able.together >= max(able.of[sort] for sort in ("product", "addition", "logic"))
+    assert 1e6 < _limits.bandwidth(runtime.isa(), 1, 2**16) < 1e13
+
+
+def test_counts_are_of_all_instruction_sets_that_have_limits():
+    counts = _limits.counted()["counts"]
+    assert set(counts) == set(_limits.WIDTHS)
+    for isa, dtype in ((isa, dtype) for isa in counts for dtype in ("float32", "float64")):
+        for noise, of_step in counts[isa][dtype].items():
+            assert of_step["maximum"] == 2.0, "a box has two ends"
+            assert of_step["addition"] >= 3.0, "x, and what it could not take"
+            assert of_step["word_product"] * (2 if dtype == "float32" else 1) >= (8 if noise == "gaussian" else 0.1)
+
+
+@pytest.mark.skipif(shutil.which("objdump") is None, reason="objdump is not installed")
+def test_counts_are_those_of_the_module():
+    """Within a twentieth, where the compiler is the one that they are of; else bench/instructions.py makes new ones."""
+    done = subprocess.run([sys.executable, BENCH / "instructions.py"], capture_output=True, text=True, check=False)
+    told = json.loads(done.stdout) if done.returncode == 0 else {"compiler": done.stderr}
+    if told["compiler"] != _limits.counted()["compiler"]:
+        pytest.skip(f"the module is of another compiler, or stripped: {told['compiler'].strip()}")
+    for isa, dtype, noise in itertools.product(_limits.WIDTHS, ("float32", "float64"), ("gaussian", "rademacher")):
+        found, kept = (counts["counts"][isa][dtype][noise] for counts in (told, _limits.counted()))
+        assert found == pytest.approx(kept, rel=0.05, abs=0.25)
 
 
 def test_rates_are_medians_of_rounds():

@@ -85,21 +85,31 @@ std::shared_ptr<DeviceHandle> emulated_device(int number, std::int64_t memory, i
     return std::make_shared<DeviceHandle>(DeviceHandle{cuda::emulated_device(number, memory, fail_at, busy_for)});
 }
 
-// From a chain of three shifts and three exclusive-ors, each of which waits for the one before and takes a cycle.
-double clock_hz() {
+// Operations per second of the core that this runs on, of two sorts side by side; the fastest of some milliseconds'
+// tries.
+double core_rate(const std::string& isa, CoreWork first, CoreWork second, Precision precision, std::int64_t bytes) {
     using Clock = std::chrono::steady_clock;
-    constexpr int turns = 20000;
+    constexpr int tries = 20;
+    constexpr double least_seconds = 1e-3;  // of a try
+    constexpr std::int64_t least_bytes = 4096, alignment = 64;
+    const auto goes_alone = [](CoreWork work) { return work == CoreWork::store || work == CoreWork::load; };
+    require(first == second || !(goes_alone(first) || goes_alone(second)), "second: stores and loads go alone");
+    require(bytes >= least_bytes && bytes <= std::int64_t(1) << 34, "bytes: ", bytes, " is not in 4096 .. 2**34");
+    const Kernels& kernels = cpu::kernels(isa);
+    std::vector<char> room(std::size_t(bytes + alignment), 0);
+    void* memory = room.data() + (alignment - std::uintptr_t(room.data()) % alignment) % alignment;
+    precision == Precision::float32 ? void(*static_cast<float*>(memory) = 1) : void(*static_cast<double*>(memory) = 1);
     double best = 0;
-    std::uint64_t x = 1;
-    for (int repeat = 0; repeat < 50; ++repeat) {
+    for (std::int64_t turns = 1, kept = 0; kept < tries;) {
         const auto began = Clock::now();
-        for (int i = 0; i < turns; ++i) {
-            x ^= x << 13;
-            x ^= x >> 7;
-            x ^= x << 17;
-        }
+        const std::int64_t operations = kernels.work(first, second, precision, turns, memory, bytes);
         const double seconds = std::chrono::duration<double>(Clock::now() - began).count();
-        if (x != 0) best = std::max(best, 6 * turns / seconds);  // which it never is; so x is needed
+        if (seconds < least_seconds && kept == 0) {
+            turns *= 2;
+            continue;
+        }
+        ++kept;
+        best = std::max(best, double(operations) / seconds);
     }
     return best;
 }
@@ -130,7 +140,19 @@ void bind_testing(py::module_& m) {
         .value("minimum", Function::minimum)
         .finalize();
     t.def("function", &function, py::arg("isa"), py::arg("function"), py::arg("x"), py::arg("second"));
-    t.def("clock_hz", &clock_hz, py::call_guard<py::gil_scoped_release>());
+    py::native_enum<CoreWork>(t, "CoreWork", "enum.Enum")
+        .value("product", CoreWork::product)
+        .value("word_product", CoreWork::word_product)
+        .value("addition", CoreWork::addition)
+        .value("maximum", CoreWork::maximum)
+        .value("shift", CoreWork::shift)
+        .value("logic", CoreWork::logic)
+        .value("square_root", CoreWork::square_root)
+        .value("store", CoreWork::store)
+        .value("load", CoreWork::load)
+        .finalize();
+    t.def("core_rate", &core_rate, py::arg("isa"), py::arg("first"), py::arg("second"), py::arg("precision"),
+          py::arg("bytes") = 4096, py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace anneal_sgd::bindings

@@ -6,6 +6,7 @@
 #include "data_runner.hpp"
 #include "floating_point.hpp"
 #include "program_runner.hpp"
+#include "rates.hpp"
 #include "tile_runner.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
@@ -146,6 +147,13 @@ struct KernelFunctions {
                                     static_cast<typename T::Real*>(out));
         });
     }
+    static std::int64_t work(CoreWork first, CoreWork second, Precision precision, std::int64_t turns, void* memory,
+                             std::int64_t bytes) {
+        const DefaultFloatingPoint guard;
+        return with_lanes(precision, [&](auto lanes) {
+            return work_of<typename decltype(lanes)::R>(first, second, turns, memory, bytes);
+        });
+    }
     template <class R>
     static void minus_two_log_of(const void* u, std::int64_t n, void* out) {
         using Real = typename Lane<R>::Real;
@@ -213,9 +221,9 @@ struct KernelFunctions {
 template <class F, class D>
 constexpr Kernels make_kernels(const char* name) {
     using K = KernelFunctions<F, D>;
-    return {name,       K::scratch_bytes, K::run,           K::block_moment,  K::schedule_at, K::schedule_values,
-            K::philox,  K::draws,         K::minus_two_log, K::sincos_octant, K::log2,        K::exp2,
-            K::function};
+    return {name,        K::scratch_bytes, K::run,           K::block_moment,  K::schedule_at, K::schedule_values,
+            K::philox,   K::draws,         K::minus_two_log, K::sincos_octant, K::log2,        K::exp2,
+            K::function, K::work};
 }
 
 ASGD_ISA_NAMESPACE_END

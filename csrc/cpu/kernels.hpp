@@ -36,6 +36,9 @@ enum class Function {
     minimum,
 };
 
+// Operations on vectors that a core is given to find out how many it begins per second.
+enum class CoreWork { product, word_product, addition, maximum, shift, logic, square_root, store, load };
+
 struct Kernels {
     const char* name;
     // Bytes of scratch memory (64-byte aligned) that `run` needs for a task of this shape.
@@ -59,6 +62,10 @@ struct Kernels {
     void (*exp2)(const double* x, std::int64_t n, double* out);
     // `second`: as many numbers for maximum and minimum, one exponent for real_power.
     void (*function)(Function, Precision, const void* x, const void* second, std::int64_t n, void* out);
+
+    // Turns of work of two sorts side by side, which may be one; stores and loads go alone. Returns the number of
+    // operations. `memory`: aligned to 64 bytes, 1 at its begin, at least 4096 of them, which a turn passes over.
+    std::int64_t (*work)(CoreWork, CoreWork, Precision, std::int64_t turns, void* memory, std::int64_t bytes);
 };
 
 extern const Kernels scalar_kernels;

@@ -5,7 +5,7 @@ GPUs.
 """
 
 from ._cases import CASES, GPU_CASES, Case
-from ._harness import OURS, Timing, available_peers, costs, machine, measure, tiny_calls
+from ._harness import OURS, Timing, available_peers, core_rates, costs, machine, measure, tiny_calls
 from ._scaling import SCALING, Series, scale
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Series",
     "Timing",
     "available_peers",
+    "core_rates",
     "costs",
     "machine",
     "measure",

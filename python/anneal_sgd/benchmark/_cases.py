@@ -50,9 +50,12 @@ class Case:
     work_per_step: int = 1
     """Units of a trajectory-step: coordinates, or multiply-adds of a problem on data."""
     unit: str = "coordinate-steps"
+    counted: str = ""
+    """The noise whose vector operations were counted in the machine code, if they were (`_limits.counted`)."""
+    row_bytes: float = 0.0
+    """Of a problem on data whose trajectories have rows of their own: what a unit of work reads of them, at least."""
     instructions: float | None = None
-    """Counted in the machine code, of a coordinate-step: vector instructions of a whole vector (AVX-512), or, of a case
-    for GPUs, those that a thread issues."""
+    """Of a case for GPUs: what a thread issues for a coordinate-step, counted in the machine code."""
     numba_lanes: int = 1
     """Trajectories that a Numba thread takes through a step of a problem on data together."""
     numpy_block: int = 1024
@@ -205,20 +208,22 @@ _ALL = ("NumPy", "Numba", "JAX scan", "JAX scan, rbg", "JAX vmap", "PyTorch", "C
 _LRS = (0.001, 0.1)
 _MILLION = 2**20
 
-_GAUSSIAN = Case("abs-gaussian", _gaussian, _POLYNOMIAL, 1, _MILLION, 1_000, _ALL, instructions=53.0)
-_RADEMACHER = Case("abs-rademacher", _rademacher, _POLYNOMIAL, 1, _MILLION, 10_000, _ALL, instructions=11.0)
+_GAUSSIAN = Case("abs-gaussian", _gaussian, _POLYNOMIAL, 1, _MILLION, 1_000, _ALL, counted="gaussian")
+_RADEMACHER = Case("abs-rademacher", _rademacher, _POLYNOMIAL, 1, _MILLION, 10_000, _ALL, counted="rademacher")
 
 _LOGISTIC = Case("logistic-16", lambda: logistic(16), schedules.Linear(), 1, 1024, 5_000, ("Numba", "JAX", "NumPy"),
-                 base_lr=0.02, work_per_step=3200, unit="multiply-adds", numpy_block=128)  # fmt: skip
+                 base_lr=0.02, work_per_step=3200, unit="multiply-adds", numpy_block=128,
+                 row_bytes=2.0)  # fmt: skip
 
 CASES = (
     _GAUSSIAN,
     _RADEMACHER,
-    Case("abs-gaussian-float64", _gaussian, _POLYNOMIAL, 1, _MILLION // 4, 1_000, _ALL, dtype="float64"),
+    Case("abs-gaussian-float64", _gaussian, _POLYNOMIAL, 1, _MILLION // 4, 1_000, _ALL, dtype="float64",
+         counted="gaussian"),
     Case("quadratic-16-gaussian", lambda: quadratic(16), _POLYNOMIAL, 1, 65536, 1_000, _ALL, work_per_step=16),
     Case("quadratic-1000-gaussian", lambda: quadratic(1000), _POLYNOMIAL, 1, 4096, 256, _ALL, work_per_step=1000),
-    Case("abs-gaussian-10000-configs", _gaussian, _POLYNOMIAL, 10_000, 100, 1_000, base_lr=_LRS, instructions=53.0,
-         beside=_GAUSSIAN),
+    Case("abs-gaussian-10000-configs", _gaussian, _POLYNOMIAL, 10_000, 100, 1_000, base_lr=_LRS,
+         counted="gaussian", beside=_GAUSSIAN),
     Case("abs-gaussian-10000-configs-common", _gaussian, _POLYNOMIAL, 10_000, 100, 1_000, base_lr=_LRS,
          common_random_numbers=True, beside=_GAUSSIAN),
     Case("abs-gaussian-T-100", _gaussian, _POLYNOMIAL, 1, 10 * _MILLION, 100, beside=_GAUSSIAN),
@@ -230,10 +235,10 @@ CASES = (
     Case("abs-gaussian-20-records", _gaussian, _POLYNOMIAL, 1, _MILLION, 1_000, records=20, beside=_GAUSSIAN),
     Case("abs-rademacher-20-records", _rademacher, _POLYNOMIAL, 1, _MILLION, 10_000, records=20, beside=_RADEMACHER),
     Case("logistic-1", lambda: logistic(1), schedules.Linear(), 1, 1024, 60_000, ("Numba", "JAX", "NumPy"),
-         base_lr=0.02, work_per_step=200, unit="multiply-adds", numba_lanes=16),
+         base_lr=0.02, work_per_step=200, unit="multiply-adds", numba_lanes=16, row_bytes=2.0),
     _LOGISTIC,
     Case("own-loss-16", lambda: own_loss(16), schedules.Linear(), 1, 1024, 5_000, base_lr=0.02, work_per_step=3200,
-         unit="multiply-adds", beside=_LOGISTIC),
+         unit="multiply-adds", beside=_LOGISTIC, row_bytes=2.0),
     Case("logistic-1-shared", lambda: logistic(1), schedules.Linear(), 1024, 1, 80_000, ("JAX", "NumPy"),
          base_lr=_LRS, common_random_numbers=True, work_per_step=200, unit="multiply-adds"),
     Case("logistic-16-shared", lambda: logistic(16), schedules.Linear(), 1024, 1, 8_000, ("JAX", "NumPy"),

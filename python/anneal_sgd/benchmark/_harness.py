@@ -18,16 +18,15 @@ from typing import Any
 import numpy as np
 
 from .. import runtime, schedules
-from .._core import STREAM_VERSION, __version__, testing
+from .._core import STREAM_VERSION, __version__
 from .._simulate import Simulator
 from ..problems import Custom, DataProblem, Problem
-from . import _data_peers, _program_peers, _separable_peers
+from . import _data_peers, _limits, _program_peers, _separable_peers
 from ._cases import Case, Peer, absolute_value
 
 OURS = "anneal_sgd"
 ROUND_SECONDS = 0.5  # of a peer's run
 _LONGEST = 20  # times the case's horizon, that a peer's run is stretched to
-_VECTORS_PER_CYCLE = 2  # 512-bit instructions that processors with AVX-512 begin at most
 _LANES = 128  # of a GPU's multiprocessor since Volta: instructions of a thread that it issues per cycle
 _SEEDS = 16  # where trajectories share their noise, to know a standard error
 _AGREEMENT = 4.5  # standard errors
@@ -52,7 +51,7 @@ class Timing:
     disagreement: str = ""
     """Why the times do not count; empty where they do."""
     limit_fraction: float | None = None
-    """Of what a core could do at most with the counted instructions, two vector instructions per cycle, or a GPU."""
+    """Of what the cores could do at most with what was counted, at the rates that they show (`_limits`); or a GPU."""
 
     @property
     def rate(self) -> float:
@@ -129,10 +128,38 @@ def measure(case: Case, *, threads: int, rounds: int, peers: Sequence[str], gpu:
     if case.instructions is not None and gpu and not runtime.why_unavailable("cuda"):
         device = runtime.cuda_devices()[0]
         mine.limit_fraction = mine.rate * case.instructions / (device["multiprocessors"] * _LANES * device["clock_hz"])
-    elif case.instructions is not None and runtime.isa() == "avx512" and not gpu:
-        vectors_per_second = mine.steps_rate / threads / (16 if case.dtype == "float32" else 8)
-        mine.limit_fraction = vectors_per_second * case.instructions / (_VECTORS_PER_CYCLE * testing.clock_hz())
+    elif not gpu and runtime.isa() in _limits.WIDTHS:
+        least = _least_seconds(case, threads)
+        mine.limit_fraction = least and least * mine.rate / mine.work
     return found
+
+
+def core_rates(threads: int) -> dict[str, float]:
+    """Vector operations/s of all threads by sort, in float32; empty for an instruction set without limits."""
+    isa = runtime.isa()
+    if isa not in _limits.WIDTHS:
+        return {}
+    rates = _limits.rates(isa, "float32", threads)
+    return {**rates.of, "together": rates.together}
+
+
+def _least_seconds(case: Case, threads: int) -> float | None:
+    """That a run takes at the rates of the cores. None: nothing was counted."""
+    isa, problem = runtime.isa(), case.problem()
+    rates = _limits.rates(isa, case.dtype, threads)
+    steps = float(case.trajectories) * case.horizon
+    lanes = _limits.WIDTHS[isa] // np.dtype(case.dtype).itemsize
+    if isinstance(problem, DataProblem):
+        work = steps * case.work_per_step
+        least = rates.seconds({"product": work / lanes})
+        if not case.row_bytes:
+            return least
+        rows = problem.X.size * np.dtype(case.dtype).itemsize
+        return max(least, work * case.row_bytes / _limits.bandwidth(isa, threads, rows))
+    if not case.counted:
+        return None
+    operations = _limits.counted()["counts"][isa][case.dtype][case.counted]
+    return steps / lanes * rates.seconds(operations)
 
 
 def tiny_calls(repeats: int, *, gpu: bool = False) -> dict[str, float]:

@@ -44,7 +44,18 @@ def bench(
     exit status is 1.
     """
     from .. import runtime
-    from ..benchmark import CASES, GPU_CASES, SCALING, available_peers, costs, machine, measure, scale, tiny_calls
+    from ..benchmark import (
+        CASES,
+        GPU_CASES,
+        SCALING,
+        available_peers,
+        core_rates,
+        costs,
+        machine,
+        measure,
+        scale,
+        tiny_calls,
+    )
 
     cases = GPU_CASES if gpu else CASES
     reason = runtime.why_unavailable("cuda") if gpu and not tiny else ""
@@ -59,9 +70,13 @@ def bench(
     told = {**machine(gpu=gpu), **versions, "rounds": rounds, "tiny": tiny}
     click.echo(", ".join(f"{key} {value}" for key, value in told.items() if value is not None) + "\n")
     paid = {} if names or gpu else costs(tiny=tiny)  # first, since a process of it may fail
+    workers = threads or runtime.cpu_count()
+    able = {} if gpu else core_rates(workers)
+    if able:
+        shown = ", ".join(f"{sort.replace('_', ' ')} {rate / 1e9:.3g} G" for sort, rate in able.items())
+        click.echo(f"\nVectors/s of {runtime.isa()}, float32, on {workers} threads: {shown}\n")
     click.echo("| case | what | units/s, median (min to max) | ns | ours / it | of the limit | compiled in |")
     click.echo("|---|---|---|---|---|---|---|")
-    workers = threads or runtime.cpu_count()
     rows: list[Timing] = []
     calls: dict[str, float] = {}
     tables: dict[str, list[Timing]] = {}
@@ -70,6 +85,7 @@ def bench(
         if json_file is not None:
             report: dict[str, Any] = {
                 "machine": told,
+                "rates": able,
                 "rows": [row.to_dict() for row in rows],
                 "tiny_calls": calls,
                 "costs": paid,
