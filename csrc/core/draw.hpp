@@ -34,24 +34,22 @@ constexpr NoiseForm noise_form(NoiseKind kind) {
 template <class Real>
 inline constexpr int value_draws_per_call = philox_bits_per_call<Real>;
 
-// The variates of float32 that a pair's words become: under the logarithm, in (0, 1], and of the angle, in [-1, 1].
-template <class R>
-ASGD_FN R variate_under_log(typename Lane<R>::Bits a) {
-    return fma(unsigned_to_real(a), set1<R>(0x1p-32f), set1<R>(0x1p-33f));
-}
-template <class R>
-ASGD_FN R variate_of_angle(typename Lane<R>::Bits b) {
-    return signed_to_real(b) * set1<R>(0x1p-31f);
-}
-
-// In (0, 1] in float32, in [2^-53, 1) in float64.
+// What the words of a Gaussian pair become: the variate under the logarithm, in (0, 1] in float32, in [2^-53, 1) in
+// float64, and that of the angle, in [-1, 1].
 template <class R>
 ASGD_FN R unit_variate(typename Lane<R>::Bits a) {
     if constexpr (sizeof(typename Lane<R>::Real) == 4)
-        return variate_under_log<R>(a);
+        return fma(unsigned_to_real(a), set1<R>(0x1p-32f), set1<R>(0x1p-33f));
     else
         return as_real((a >> 12) | set1_bits<typename Lane<R>::Bits>(0x3FF0000000000000u)) -
                set1<R>(0x1.fffffffffffffp-1);  // exact
+}
+template <class R>
+ASGD_FN R variate_of_angle(typename Lane<R>::Bits b) {
+    if constexpr (sizeof(typename Lane<R>::Real) == 4)
+        return signed_to_real(b) * set1<R>(0x1p-31f);
+    else
+        return as_real((b >> 12) | set1_bits<typename Lane<R>::Bits>(0x4000000000000000u)) - set1<R>(3.0);  // exact
 }
 
 // From an angle in an octant to one of all: the lowest bits of b say which.
@@ -66,45 +64,37 @@ ASGD_FN void turn(typename Lane<R>::Bits b, R& cosine, R& sine) {
 }
 
 template <class R>
-ASGD_FN void gaussian_pair(R u, R t, typename Lane<R>::Bits b, R& z_even, R& z_odd) {
-    const R radius = sqrt_normal(minus_two_log(u));
+ASGD_FN void gaussian_pair(typename Lane<R>::Bits a, typename Lane<R>::Bits b, R& z_even, R& z_odd) {
+    const R radius = sqrt_normal(minus_two_log(unit_variate<R>(a)));
     R sine, cosine;
-    sincos_octant(t, sine, cosine);
+    sincos_octant(variate_of_angle<R>(b), sine, cosine);
     turn(b, cosine, sine);
     z_even = radius * cosine;
     z_odd = radius * sine;
 }
 
+// In [-sqrt(3), sqrt(3)].
+template <class R>
+ASGD_FN R uniform_variate(typename Lane<R>::Bits a) {
+    if constexpr (sizeof(typename Lane<R>::Real) == 4)
+        return signed_to_real(a) * set1<R>(0x1.bb67aep-31f);  // sqrt(3) 2^-31
+    else
+        return (as_real((a >> 12) | set1_bits<typename Lane<R>::Bits>(0x3FF0000000000000u)) - set1<R>(1.5)) *
+               set1<R>(0x1.bb67ae8584caap+1);  // 2 sqrt(3)
+}
+
 // The value_draws_per_call draws of one Philox call.
 template <class R, NoiseKind noise>
 ASGD_FN void draw_values(const typename Lane<R>::Bits bits[philox_bits_per_call<R>], R z[philox_bits_per_call<R>]) {
-    using Bits = typename Lane<R>::Bits;
-    if constexpr (sizeof(typename Lane<R>::Real) == 4) {
-        ASGD_UNROLL
-        for (int pair = 0; pair < 2; ++pair) {
-            const Bits a = bits[2 * pair], b = bits[2 * pair + 1];
-            if constexpr (noise == NoiseKind::gaussian) {
-                gaussian_pair(variate_under_log<R>(a), variate_of_angle<R>(b), b, z[2 * pair], z[2 * pair + 1]);
-            } else if constexpr (noise == NoiseKind::uniform) {
-                const R scale = set1<R>(0x1.bb67aep-31f);  // sqrt(3) 2^-31
-                z[2 * pair] = signed_to_real(a) * scale;
-                z[2 * pair + 1] = signed_to_real(b) * scale;
-            } else {
-                static_assert(known<noise>, "draw_values: no formula in float32 for this noise");
-            }
-        }
-    } else {
-        const Bits a = bits[0], b = bits[1];
-        const Bits one = set1_bits<Bits>(0x3FF0000000000000u), two = set1_bits<Bits>(0x4000000000000000u);
+    ASGD_UNROLL
+    for (int i = 0; i < philox_bits_per_call<R>; i += 2) {
         if constexpr (noise == NoiseKind::gaussian) {
-            const R t = as_real((b >> 12) | two) - set1<R>(3.0);  // exact
-            gaussian_pair(unit_variate<R>(a), t, b, z[0], z[1]);
+            gaussian_pair(bits[i], bits[i + 1], z[i], z[i + 1]);
         } else if constexpr (noise == NoiseKind::uniform) {
-            const R middle = set1<R>(1.5), scale = set1<R>(0x1.bb67ae8584caap+1);  // 2 sqrt(3)
-            z[0] = (as_real((a >> 12) | one) - middle) * scale;
-            z[1] = (as_real((b >> 12) | one) - middle) * scale;
+            z[i] = uniform_variate<R>(bits[i]);
+            z[i + 1] = uniform_variate<R>(bits[i + 1]);
         } else {
-            static_assert(known<noise>, "draw_values: no formula in float64 for this noise");
+            static_assert(known<noise>, "draw_values: no formula for this noise");
         }
     }
 }

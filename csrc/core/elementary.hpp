@@ -101,101 +101,137 @@ ASGD_FN void split(R x, R& m, R& e) {
     m = as_real(as_bits(x) - exponent);
 }
 
-// ln(m) for m in [sqrt(1/2), sqrt(2)]: 2 artanh(s), s = (m - 1)/(m + 1).
-template <class R>
-ASGD_FN R log_mantissa(R m) {
-    const R f = m - set1<R>(1.0);
-    const R s = f / (f + set1<R>(2.0));
-    const R z = s * s;
-    return fma(s * z, horner(Constants<double>::log(), z), s + s);
+// Some functions come in parts, for who has other work to put between them.
+
+// ln(m) of float64 for m in [sqrt(1/2), sqrt(2)]: 2 artanh(s), s = (m - 1)/(m + 1). `s` is m first.
+inline constexpr int log_mantissa_parts = 6;  // two coefficients in each but the first and the last
+
+template <int part, class R>
+ASGD_FN void log_mantissa_part(R& s, R& square, R& result) {
+    constexpr auto c = Constants<double>::log();
+    if constexpr (part == 0) {
+        const R f = s - set1<R>(1.0);
+        s = f / (f + set1<R>(2.0));
+    } else if constexpr (part == log_mantissa_parts - 1) {
+        result = fma(s * square, result, s + s);
+    } else {
+        if constexpr (part == 1) {
+            square = s * s;
+            result = set1<R>(c.c[7]);
+        } else {
+            result = fma(result, square, set1<R>(c.c[9 - 2 * part]));
+        }
+        result = fma(result, square, set1<R>(c.c[8 - 2 * part]));
+    }
 }
 
-// -2 ln u of float32 in parts, for who has other work to put between them: `result` after the last.
+template <class R>
+ASGD_FN R log_mantissa(R m) {
+    R square, result;
+    log_mantissa_part<0>(m, square, result);
+    log_mantissa_part<1>(m, square, result);
+    log_mantissa_part<2>(m, square, result);
+    log_mantissa_part<3>(m, square, result);
+    log_mantissa_part<4>(m, square, result);
+    log_mantissa_part<5>(m, square, result);
+    return result;
+}
+
+// -2 ln u: `result` after the last part.
 template <class R>
 struct MinusTwoLog {
-    R u;  // then its mantissa, less 1
-    R exponent, result;
+    R u;  // then its mantissa, less 1 in float32; in float64 s of log_mantissa
+    R exponent, square, result;
 };
-inline constexpr int minus_two_log_parts = 6;  // two coefficients in each but the first and the last
+template <class Real>
+inline constexpr int minus_two_log_parts = sizeof(Real) == 4 ? 6 : log_mantissa_parts + 1;
 
 template <int part, class R>
 ASGD_FN void minus_two_log_part(MinusTwoLog<R>& x) {
-    constexpr int last = minus_two_log_parts - 1;
-    constexpr auto c = Constants<float>::log();
+    using C = Constants<typename Lane<R>::Real>;
+    constexpr int last = minus_two_log_parts<typename Lane<R>::Real> - 1;
+    const R scale = set1<R>(C::minus_two_ln2 / Lane<R>::exponent_unit);
     if constexpr (part == 0) {
         R m;
         split(x.u, m, x.exponent);
-        x.u = m - set1<R>(1.0f);
-        x.result = set1<R>(c.c[2 * last - 2]);
+        x.u = m;
+    }
+    if constexpr (sizeof(typename Lane<R>::Real) == 4) {
+        constexpr auto c = C::log();
+        if constexpr (part == 0) {
+            x.u = x.u - set1<R>(1.0f);
+            x.result = set1<R>(c.c[2 * last - 2]);
+        } else if constexpr (part < last) {
+            x.result = fma(x.result, x.u, set1<R>(c.c[2 * (last - part) - 1]));
+            x.result = fma(x.result, x.u, set1<R>(c.c[2 * (last - part) - 2]));
+        } else {
+            x.result = fma(x.exponent, scale, x.u * x.result);
+        }
     } else if constexpr (part < last) {
-        x.result = fma(x.result, x.u, set1<R>(c.c[2 * (last - part) - 1]));
-        x.result = fma(x.result, x.u, set1<R>(c.c[2 * (last - part) - 2]));
+        log_mantissa_part<part>(x.u, x.square, x.result);
     } else {
-        const R scale = set1<R>(Constants<float>::minus_two_ln2 / Lane<R>::exponent_unit);
-        x.result = fma(x.exponent, scale, x.u * x.result);
+        x.result = fma(x.exponent, scale, set1<R>(-2.0) * x.result);
     }
 }
 
 template <class R>
 ASGD_FN R minus_two_log(R u) {
-    using Real = typename Lane<R>::Real;
-    if constexpr (sizeof(Real) == 4) {
-        MinusTwoLog<R> x;
-        x.u = u;
-        minus_two_log_part<0>(x);
-        minus_two_log_part<1>(x);
-        minus_two_log_part<2>(x);
-        minus_two_log_part<3>(x);
-        minus_two_log_part<4>(x);
-        minus_two_log_part<5>(x);
-        return x.result;
-    } else {
-        R m, e;
-        split(u, m, e);
-        const R scale = set1<R>(Constants<Real>::minus_two_ln2 / Lane<R>::exponent_unit);
-        return fma(e, scale, set1<R>(Real(-2)) * log_mantissa(m));
-    }
+    MinusTwoLog<R> x;
+    x.u = u;
+    minus_two_log_part<0>(x);
+    minus_two_log_part<1>(x);
+    minus_two_log_part<2>(x);
+    minus_two_log_part<3>(x);
+    minus_two_log_part<4>(x);
+    minus_two_log_part<5>(x);
+    if constexpr (minus_two_log_parts<typename Lane<R>::Real> > 6) minus_two_log_part<6>(x);
+    return x.result;
 }
 
-// sin(pi/4 t) and cos(pi/4 t) for t in [-1, 1]; of float32 in parts as well.
+// sin(pi/4 t) and cos(pi/4 t) for t in [-1, 1].
 template <class R>
 struct SincosOctant {
     R t, square, sine, cosine;
 };
-inline constexpr int sincos_octant_parts = 4;  // one coefficient of each in each
+template <class Real>
+inline constexpr int sincos_octant_parts = sizeof(Real) == 4 ? 4 : 5;  // one coefficient of each in each, or two
 
 template <int part, class R>
 ASGD_FN void sincos_octant_part(SincosOctant<R>& x) {
-    constexpr int left = sincos_octant_parts - 1 - part;
-    constexpr auto s = Constants<float>::sin(), c = Constants<float>::cos();
+    using C = Constants<typename Lane<R>::Real>;
+    constexpr auto s = C::sin();
+    constexpr auto c = C::cos();
+    constexpr int sines = int(sizeof(s.c) / sizeof(s.c[0])), cosines = int(sizeof(c.c) / sizeof(c.c[0]));
+    constexpr int each = sizeof(typename Lane<R>::Real) == 4 ? 1 : 2;  // coefficients of a part
+    constexpr int last = sincos_octant_parts<typename Lane<R>::Real> - 1;
+    constexpr int left = last == part ? 0 : each * (last - part) - (each - 1);  // of coefficients, after the part
     if constexpr (part == 0) {
         x.square = x.t * x.t;
-        x.sine = set1<R>(s.c[left]);
-        x.cosine = set1<R>(c.c[left]);
+        x.sine = set1<R>(s.c[sines - 1]);
+        x.cosine = set1<R>(c.c[cosines - 1]);
+        if constexpr (cosines > sines) x.cosine = fma(x.cosine, x.square, set1<R>(c.c[cosines - 2]));
     } else {
+        if constexpr (each == 2 && part < last) {
+            x.sine = fma(x.sine, x.square, set1<R>(s.c[left + 1]));
+            x.cosine = fma(x.cosine, x.square, set1<R>(c.c[left + 1]));
+        }
         x.sine = fma(x.sine, x.square, set1<R>(s.c[left]));
         x.cosine = fma(x.cosine, x.square, set1<R>(c.c[left]));
-        if constexpr (left == 0) x.sine = x.t * x.sine;
+        if constexpr (part == last) x.sine = x.t * x.sine;
     }
 }
 
 template <class R>
 ASGD_FN void sincos_octant(R t, R& sine, R& cosine) {
-    using C = Constants<typename Lane<R>::Real>;
-    if constexpr (sizeof(typename Lane<R>::Real) == 4) {
-        SincosOctant<R> x;
-        x.t = t;
-        sincos_octant_part<0>(x);
-        sincos_octant_part<1>(x);
-        sincos_octant_part<2>(x);
-        sincos_octant_part<3>(x);
-        sine = x.sine;
-        cosine = x.cosine;
-    } else {
-        const R z = t * t;
-        sine = t * horner(C::sin(), z);
-        cosine = horner(C::cos(), z);
-    }
+    SincosOctant<R> x;
+    x.t = t;
+    sincos_octant_part<0>(x);
+    sincos_octant_part<1>(x);
+    sincos_octant_part<2>(x);
+    sincos_octant_part<3>(x);
+    if constexpr (sincos_octant_parts<typename Lane<R>::Real> > 4) sincos_octant_part<4>(x);
+    sine = x.sine;
+    cosine = x.cosine;
 }
 
 template <class R>

@@ -1,7 +1,7 @@
-// Gaussian draws of float32 for vectors of replicates, in a pipeline of three stages: while the words of one vector are
-// made, the radii of the vector before it are, and the angles of the one before that. Each is a chain of instructions
-// that wait for each other; a beat has a piece of each, so that a processor finds enough that need not wait (it would
-// have to look ahead farther than it can to find them by itself). Included by noise.hpp, which has the plain form.
+// Gaussian draws for vectors of replicates, in a pipeline of three stages: while the words of one vector are made, the
+// radii of the vector before it are, and the angles of the one before that. Each is a chain of instructions that wait
+// for each other; a beat has a piece of each, so that a processor finds enough that need not wait (it would have to
+// look ahead farther than it can to find them by itself). Included by noise.hpp, which has the plain form.
 #pragma once
 
 #include "../core/draw.hpp"
@@ -23,20 +23,21 @@ struct AngleStage {
 
 template <int beat, class R>
 ASGD_FN void radius_beat(RadiusStage<R>& pair) {
-    if constexpr (beat == 0)
-        pair.log.u = variate_under_log<R>(pair.a);
-    else if constexpr (beat <= minus_two_log_parts)
-        minus_two_log_part<beat - 1>(pair.log);
+    if constexpr (beat == 0) pair.log.u = unit_variate<R>(pair.a);
+    // In float32 the variate has a beat of its own.
+    constexpr int part = sizeof(typename Lane<R>::Real) == 4 ? beat - 1 : beat;
+    if constexpr (part >= 0 && part < minus_two_log_parts<typename Lane<R>::Real>) minus_two_log_part<part>(pair.log);
 }
 
 // The draws go to `even` and `odd`.
 template <int beat, class R>
-ASGD_FN void angle_beat(AngleStage<R>& pair, float* even, float* odd) {
+ASGD_FN void angle_beat(AngleStage<R>& pair, typename Lane<R>::Real* even, typename Lane<R>::Real* odd) {
+    constexpr int parts = sincos_octant_parts<typename Lane<R>::Real>;
     if constexpr (beat == 0) pair.angle.t = variate_of_angle<R>(pair.b);
     if constexpr (beat == 1) pair.radius = sqrt_normal(pair.radius_squared);
-    if constexpr (beat < sincos_octant_parts) sincos_octant_part<beat>(pair.angle);
-    if constexpr (beat == sincos_octant_parts) turn(pair.b, pair.angle.cosine, pair.angle.sine);
-    if constexpr (beat == sincos_octant_parts + 1) {
+    if constexpr (beat < parts) sincos_octant_part<beat>(pair.angle);
+    if constexpr (beat == parts) turn(pair.b, pair.angle.cosine, pair.angle.sine);
+    if constexpr (beat == parts + 1) {
         store(even, pair.radius * pair.angle.cosine);
         store(odd, pair.radius * pair.angle.sine);
     }
@@ -44,46 +45,59 @@ ASGD_FN void angle_beat(AngleStage<R>& pair, float* even, float* odd) {
 
 // Rounds 3 to 9 of Philox are the beats, and the last piece of a stage must not come after them.
 inline constexpr int pipeline_beats = 7;
-static_assert(minus_two_log_parts < pipeline_beats && sincos_octant_parts + 1 < pipeline_beats, "a stage is too long");
+static_assert(minus_two_log_parts<float> + 1 <= pipeline_beats && minus_two_log_parts<double> <= pipeline_beats &&
+                  sincos_octant_parts<float> + 2 <= pipeline_beats && sincos_octant_parts<double> + 2 <= pipeline_beats,
+              "a stage is too long");
+
+template <class R>
+inline constexpr int pairs_of_call = philox_bits_per_call<R> / 2;
 
 template <int beat, class R>
-ASGD_FN void pipeline_beat(AngleStage<R> angles[2], float* out, std::int64_t row, const PhiloxKeys& keys,
-                           typename Lane<R>::Word words[4], RadiusStage<R> radii[2]) {
-    angle_beat<beat>(angles[0], out, out + row);
-    angle_beat<beat>(angles[1], out + 2 * row, out + 3 * row);
+ASGD_FN void pipeline_beat(AngleStage<R>* angles, typename Lane<R>::Real* out, std::int64_t row, const PhiloxKeys& keys,
+                           typename Lane<R>::Word words[4], RadiusStage<R>* radii) {
+    ASGD_UNROLL
+    for (int pair = 0; pair < pairs_of_call<R>; ++pair)
+        angle_beat<beat>(angles[pair], out + 2 * pair * row, out + (2 * pair + 1) * row);
     philox_round(beat + 2, keys, words);
-    radius_beat<beat>(radii[0]);
-    radius_beat<beat>(radii[1]);
+    ASGD_UNROLL
+    for (int pair = 0; pair < pairs_of_call<R>; ++pair) radius_beat<beat>(radii[pair]);
 }
 
 inline constexpr std::int64_t most_calls_in_pipeline = 32;
 inline constexpr std::int64_t least_pipelined = 48;  // vectors x calls: turns of the loop; to fill it takes two more
 
 // Draws of `calls` calls, at most most_calls_in_pipeline, from first_call on for the first `vectors` of V vectors of
-// replicates; row j of `out` is the j-th draw of them.
-template <class R, int V>
+// replicates, T of them at a time: of float32 one, whose calls have two pairs, of float64 two. Row j of `out` is the
+// j-th draw of them.
+template <class R, class T, int V>
 ASGD_FN void fill_gaussian(const PhiloxKeys& keys, uint32_t stream, uint32_t substream, uint32_t first_replicate,
-                           int vectors, std::int64_t first_call, std::int64_t calls, float* out) {
-    constexpr int n = philox_bits_per_call<R>, width = Lane<R>::width;
-    constexpr std::int64_t row = V * width;
-    PhiloxLanes<typename Lane<R>::Word> lanes[V];
+                           int vectors, std::int64_t first_call, std::int64_t calls, typename Lane<R>::Real* out) {
+    using Real = typename Lane<R>::Real;
+    constexpr int n = philox_bits_per_call<R>, width = Lane<T>::width, pairs = pairs_of_call<R>;
+    constexpr int together = width / Lane<R>::width, most = V / together;
+    constexpr std::int64_t row = V * Lane<R>::width;
+    const int groups = (vectors + together - 1) / together;
+    PhiloxLanes<typename Lane<T>::Word> lanes[most];
     PhiloxCall call[most_calls_in_pipeline + 2];  // the last are for turns that drain the pipeline
-    for (int v = 0; v < vectors; ++v)
-        lanes[v] = philox_lanes(replicate_words<R>(first_replicate + uint32_t(v * width)), substream, keys);
+    for (int v = 0; v < groups; ++v)
+        lanes[v] = philox_lanes(replicate_words<T>(first_replicate + uint32_t(v * width)), substream, keys);
     for (std::int64_t q = 0; q < calls + 2; ++q) call[q] = philox_call(stream, uint32_t(first_call + q), keys);
-    const R zero = set1<R>(0);
-    const auto no_bits = set1_bits<typename Lane<R>::Bits>(0);
-    const RadiusStage<R> no_radius{no_bits, no_bits, {zero, zero, zero}};
-    const AngleStage<R> no_angle{no_bits, zero, zero, {zero, zero, zero, zero}};
-    RadiusStage<R> radii[2] = {no_radius, no_radius};
-    AngleStage<R> angles[2] = {no_angle, no_angle};
+    const T zero = set1<T>(0);
+    const auto no_bits = set1_bits<typename Lane<T>::Bits>(0);
+    RadiusStage<T> radii[pairs];
+    AngleStage<T> angles[pairs];
+    ASGD_UNROLL
+    for (int pair = 0; pair < pairs; ++pair) {
+        radii[pair] = {no_bits, no_bits, {zero, zero, zero, zero}};
+        angles[pair] = {no_bits, zero, zero, {zero, zero, zero, zero}};
+    }
     // Where the vectors in the stages go. What the first two turns write is no draw, and is written over.
-    float *to_radii = out, *to_angles = out;
+    Real *to_radii = out, *to_angles = out;
     std::int64_t v = 0, q = 0;
-    for (std::int64_t turns = calls * vectors + 2; turns > 0; --turns) {
-        typename Lane<R>::Word words[4];
+    for (std::int64_t turns = calls * groups + 2; turns > 0; --turns) {
+        typename Lane<T>::Word words[4];
         philox_start(lanes[v], call[q], words);
-        float* const to_words = out + (q * n * V + v) * width;
+        Real* const to_words = out + q * n * row + v * width;
         pipeline_beat<0>(angles, to_angles, row, keys, words, radii);
         pipeline_beat<1>(angles, to_angles, row, keys, words, radii);
         pipeline_beat<2>(angles, to_angles, row, keys, words, radii);
@@ -91,10 +105,10 @@ ASGD_FN void fill_gaussian(const PhiloxKeys& keys, uint32_t stream, uint32_t sub
         pipeline_beat<4>(angles, to_angles, row, keys, words, radii);
         pipeline_beat<5>(angles, to_angles, row, keys, words, radii);
         pipeline_beat<6>(angles, to_angles, row, keys, words, radii);
-        typename Lane<R>::Bits bits[n];
-        philox_last_round<R>(keys, words, bits);
+        typename Lane<T>::Bits bits[n];
+        philox_last_round<T>(keys, words, bits);
         ASGD_UNROLL
-        for (int pair = 0; pair < 2; ++pair) {
+        for (int pair = 0; pair < pairs; ++pair) {
             angles[pair].b = radii[pair].b;
             angles[pair].radius_squared = radii[pair].log.result;
             radii[pair].a = bits[2 * pair];
@@ -104,7 +118,7 @@ ASGD_FN void fill_gaussian(const PhiloxKeys& keys, uint32_t stream, uint32_t sub
         to_radii = to_words;
         // On to the next vector, after the last to the next call; a branch would often be predicted wrongly.
         ++v;
-        v &= -std::int64_t(v != vectors);
+        v &= -std::int64_t(v != groups);
         q += v == 0;
     }
 }

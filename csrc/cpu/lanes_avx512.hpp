@@ -45,7 +45,7 @@ struct Lane<F64x8> {
     using Bits = U64x8;
     using Word = Word64x8;
     static constexpr int width = 8, strip = 8, drawn_together = 2, registers = 32;
-    static constexpr bool pipelined = false;
+    static constexpr bool pipelined = true;
     static constexpr double exponent_unit = 0x1p52;
 };
 
