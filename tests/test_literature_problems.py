@@ -81,6 +81,18 @@ def test_a_stream_is_that_of_the_loss_of_its_samples(name):
     assert (np.abs(off) < 4.5 * step.std(axis=0) / np.sqrt(len(step))).all()
 
 
+def test_the_largest_batches():
+    for make in (
+        lambda: problems.streaming_least_squares(3, capacity=1.0, source=1.0, batch_size=120),
+        lambda: problems.phase_retrieval(3, batch_size=120, x0=lambda draw: draw.gaussian()),
+        lambda: problems.teacher_student(
+            2, hidden=1, teacher=np.eye(2), batch_size=120, x0=lambda draw: draw.uniform()
+        ),
+    ):
+        metric = "value"
+        assert simulate(make(), schedules.Constant(), base_lr=0.01, horizon=1, replicates=4, metric=metric).count == 4
+
+
 def test_minima_of_streams():
     student = STREAMS["teacher"][0]
     assert student.value(np.append(TEACHER[::-1].ravel(), np.zeros(4))) == pytest.approx(0.0, abs=1e-15)
@@ -178,6 +190,10 @@ def test_linf_regression_finds_chebyshevs_polynomial():
         (lambda: problems.streaming_least_squares(3, capacity=1, source=np.nan), "source must be one number, finite"),
         (lambda: problems.streaming_least_squares(3, capacity=1, source=1, noise_std=-1), "noise_std must be one num"),
         (lambda: problems.streaming_least_squares(3, capacity=1, source=1, batch_size=0), "batch_size must be an int"),
+        (
+            lambda: problems.streaming_least_squares(3, capacity=1, source=1, batch_size=121),
+            "batch_size .* in 1 .. 120",
+        ),
         (lambda: problems.streaming_least_squares(3, capacity=1, source=1, x0=[1.0]), "x0 must be one number or have"),
         (lambda: problems.phase_retrieval(2.5, x0=1.0), "dimension must be an integer"),
         (lambda: problems.teacher_student(3, hidden=17, teacher=np.eye(3), x0=1.0), "hidden must be an integer in 1"),

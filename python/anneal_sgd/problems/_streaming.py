@@ -14,7 +14,7 @@ from .._validate import FINITE, NON_NEGATIVE
 from ._base import LARGEST_DIMENSION
 from ._custom import Custom
 
-_LARGEST_BATCH = 1024  # every sample is an operation of the program
+_LARGEST_BATCH = 120  # a sample takes two of the 252 places that a program has for draws; some are for starts
 _LARGEST_HIDDEN = 16  # f has a dot product for every pair of units
 
 
@@ -44,7 +44,8 @@ def streaming_least_squares(
     s capacity + 1. `x0`: the start, 0 by default. Eigenvalues, w and noise_std are parameters, so that problems of
     one dimension and batch size go in one call. One AVX-512 core took 95 million coordinate-steps per second (float32,
     batches of one, d = 100 and 1000, a machine in use by others), 51 million with d = 10^4, 15 million with d = 10^5,
-    where a trajectory makes 150 steps per second. ValueError: an argument out of its range.
+    where a trajectory makes 150 steps per second. `batch_size` is at most 120.
+    ValueError: an argument out of its range.
 
     >>> from anneal_sgd import problems, schedules, simulate
     >>> problem = problems.streaming_least_squares(100, capacity=1.5, source=2.0)
