@@ -6,12 +6,14 @@ import argparse
 import inspect
 import time
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 import anneal_sgd
 
@@ -43,7 +45,9 @@ def picture(draw: Callable[[dict[str, Any], Any], None], found: dict[str, Any], 
         axes = figure.subplots(1, panels)
         draw(found, axes)
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
+        drawn = BytesIO()
+        figure.savefig(drawn)
+        Image.open(drawn).convert("RGB").quantize(128).save(path, optimize=True)  # a third of the bytes
 
 
 def main(
