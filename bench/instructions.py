@@ -24,8 +24,7 @@ LANES = {
 }
 STRIPS = {"avx2": 4, "avx512": 8}  # vectors
 VECTOR = {"avx2": "ymm", "avx512": "zmm"}
-NOISES = {"rademacher": ("fill_bits", "2"), "gaussian": ("fill_values", "1")}  # who draws, and the NoiseForm of steps
-GAUSSIAN = "(anneal_sgd::NoiseKind)2"
+NOISES = {"rademacher": ("fill_bits", "2"), "gaussian": ("fill_gaussian", "1")}  # who draws, and the NoiseForm of steps
 WORD_PRODUCTS = {"float32": 32, "float64": 16}  # of a call of Philox, and up to 4 more
 VECTORS_PER_CALL = {"gaussian": {"float32": 4, "float64": 2}, "rademacher": {"float32": 128, "float64": 128}}
 
@@ -92,9 +91,9 @@ def counted(loop: list[Instruction], vector: str) -> collections.Counter[str]:
     return collections.Counter(sort for instruction in loop for sort in sort_of(instruction, vector))
 
 
-def hottest(found: dict[str, list[Instruction]], start: str, vector: str) -> collections.Counter[str]:
-    """Of the loops of the one function whose name begins so, that with most instructions on vectors."""
-    names = [name for name in found if start in name]
+def hottest(found: dict[str, list[Instruction]], start: str, last: str, vector: str) -> collections.Counter[str]:
+    """Of the loops of the one function with such template arguments, that with most instructions on vectors."""
+    names = [name for name in found if start in name and name.split(start, 1)[1].split(">(", 1)[0].endswith(last)]
     if len(names) != 1:
         sys.exit(f"{len(names)} functions are named {start}: was the module stripped?")
     counts = [counted(loop, vector) for loop in innermost_loops(found[names[0]])]
@@ -106,13 +105,12 @@ def of_step(found: dict[str, list[Instruction]], isa: str, dtype: str, noise: st
     strip = STRIPS[isa]
     lanes, vector = f"anneal_sgd::{isa}::{LANES[isa][dtype]}", VECTOR[isa]
     drawer, form = NOISES[noise]
-    kind = f", {GAUSSIAN}" if drawer == "fill_values" else ""
     integer = {"float32": "unsigned int", "float64": "unsigned long"}[dtype]
-    last = f", {strip}>" if drawer == "fill_values" else f", {strip}, {integer}>"
-    draws = hottest(found, f"{drawer}<{lanes}{kind}{last}", vector)
+    last = f"{strip}, {integer}" if drawer == "fill_bits" else f" {strip}"
+    draws = hottest(found, f"{drawer}<{lanes}, ", last, vector)
     calls = draws["word_product"] // WORD_PRODUCTS[dtype]
     kinds = f"(anneal_sgd::ProblemKind)0, (anneal_sgd::{isa}::NoiseForm){form}"
-    step = hottest(found, f"advance_strip<{lanes}, {kinds}, true, false, {strip}>", vector)
+    step = hottest(found, f"advance_strip<{lanes}, {kinds}, true, false", f" {strip}", vector)
     total = {sort: draws[sort] / (calls * VECTORS_PER_CALL[noise][dtype]) + step[sort] / strip for sort in draws | step}
     return {sort: round(count, 3) for sort, count in sorted(total.items())}
 

@@ -70,13 +70,15 @@ inline constexpr std::int64_t least_pipelined = 48;  // vectors x calls: turns o
 // replicates, T of them at a time: of float32 one, whose calls have two pairs, of float64 two. Row j of `out` is the
 // j-th draw of them.
 template <class R, class T, int V>
-ASGD_FN void fill_gaussian(const PhiloxKeys& keys, uint32_t stream, uint32_t substream, uint32_t first_replicate,
-                           int vectors, std::int64_t first_call, std::int64_t calls, typename Lane<R>::Real* out) {
+ASGD_CALL void fill_gaussian(const PhiloxKeys& shared_keys, uint32_t stream, uint32_t substream,
+                             uint32_t first_replicate, int vectors, std::int64_t first_call, std::int64_t calls,
+                             typename Lane<R>::Real* out) {
     using Real = typename Lane<R>::Real;
     constexpr int n = philox_bits_per_call<R>, width = Lane<T>::width, pairs = pairs_of_call<R>;
     constexpr int together = width / Lane<R>::width, most = V / together;
     constexpr std::int64_t row = V * Lane<R>::width;
     const int groups = (vectors + together - 1) / together;
+    const PhiloxKeys keys = shared_keys;  // which stores to `out` cannot change, as a compiler can see
     PhiloxLanes<typename Lane<T>::Word> lanes[most];
     PhiloxCall call[most_calls_in_pipeline + 2];  // the last are for turns that drain the pipeline
     for (int v = 0; v < groups; ++v)

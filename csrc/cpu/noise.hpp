@@ -43,8 +43,8 @@ ASGD_CALL void fill_values(const PhiloxKeys& shared_keys, uint32_t stream, uint3
     const std::int64_t first_call = first / n, calls = (stop - 1) / n - first_call + 1;
     if constexpr (Lane<R>::pipelined && kind == NoiseKind::gaussian && V > 2)
         if (calls * vectors >= least_pipelined && calls <= most_calls_in_pipeline)
-            return fill_gaussian<R, PipelineLanes<R>, V>(keys, stream, substream, first_replicate, vectors, first_call,
-                                                         calls, out);
+            return fill_gaussian<R, PipelineLanes<R>, V>(shared_keys, stream, substream, first_replicate, vectors,
+                                                         first_call, calls, out);
     for_each_vector_drawn<R, V>(vectors, [&](auto type, int v) {
         using T = decltype(type);
         const auto lanes = philox_lanes(replicate_words<T>(first_replicate + uint32_t(v * width)), substream, keys);
