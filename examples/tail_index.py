@@ -2,7 +2,8 @@
 
 Claim. Gürbüzbalaban, Şimşekli and Zhu, arXiv 2006.04740: on linear regression with Gaussian data SGD with stepsize
 eta and batches of b has a stationary law with P(|x - w| > r) ~ r^-alpha; alpha falls with eta and rises with b, and
-the variance is infinite from a stepsize on, which in one dimension is 2 b / (b + 2) (variance of the data 1).
+from some stepsize on the variance is infinite. In one dimension, with data of variance 1, that is 2 b / (b + 2),
+where E (1 - eta mean a_i^2)^2 = 1.
 
 Set-up. `streaming_least_squares` in one dimension, from its minimiser: x - w <- (1 - eta mean a_i^2)(x - w) + eta
 mean a_i xi_i, a random recursion, for which Kesten's theorem says that alpha solves E |1 - eta mean a_i^2|^alpha = 1;

@@ -40,12 +40,12 @@ def streaming_least_squares(
 
         m_i <- (1 - lr lambda_i)^2 m_i + lr^2 / B (lambda_i^2 m_i + lambda_i (sum_j lambda_j m_j + noise_std^2)).
 
-    Both exponents as in the model of arXiv 2602.03702 and others; of kernels one often says source s with source =
-    s capacity + 1. `x0`: the start, 0 by default. Eigenvalues, w and noise_std are parameters, so that problems of
-    one dimension and batch size go in one call. One AVX-512 core took 95 million coordinate-steps per second (float32,
-    batches of one, d = 100 and 1000, a machine in use by others), 51 million with d = 10^4, 15 million with d = 10^5,
-    where a trajectory makes 150 steps per second. `batch_size` is at most 120.
-    ValueError: an argument out of its range.
+    Such laws are the source and capacity conditions of arXiv 2602.03702 and others; of kernels one often says source s
+    where this is s capacity + 1. `x0`: the start, 0 by default. Eigenvalues, w and noise_std are parameters, so that
+    problems of one dimension and batch size go in one call. One AVX-512 core took 95 million coordinate-steps per
+    second (float32, batches of one, d = 100 and 1000, a machine in use by others), 51 million with d = 10^4, 15
+    million with d = 10^5, where a trajectory makes 150 steps per second. `batch_size` is at most 120. ValueError: an
+    argument out of its range.
 
     >>> from anneal_sgd import problems, schedules, simulate
     >>> problem = problems.streaming_least_squares(100, capacity=1.5, source=2.0)
@@ -129,10 +129,10 @@ def teacher_student(
         f(x) = E (sum_k (w_k . a)^2 - sum_k (v_k . a)^2)^2 / 4 = (2 tr M^2 + (tr M)^2) / 4,
         g(x) = mean over the batch of (sum_k (w_k . a)^2 - sum_k (v_k . a)^2) (w_k . a) a, for each unit k.
 
-    The minimum is 0 with hidden >= units, and where the student has enough of them there is no other (Sarao Mannelli,
-    Vanden-Eijnden and Zdeborova, arXiv 2006.15459); with fewer it is not known here, and "value" is recorded. One unit
-    and a teacher of one is `phase_retrieval`. `x0`: the start, (hidden * features,), or a function of draw. ValueError:
-    an argument out of its range.
+    The minimum is 0 where `hidden` is at least the rank of `teacher`; with fewer units it is not known here, and
+    "value" is recorded. (Sarao Mannelli, Vanden-Eijnden and Zdeborova, arXiv 2006.15459, study when gradient descent
+    finds it, on finite data.) One unit and a teacher of one is `phase_retrieval`. `x0`: the start, (hidden *
+    features,), or a function of draw. ValueError: an argument out of its range.
 
     >>> import numpy as np
     >>> from anneal_sgd import problems, schedules, simulate
