@@ -9,6 +9,7 @@ import pytest
 from anneal_sgd import _core, problems, schedules, simulate
 from bit_cases import on
 from core_cases import COSINE, DTYPES, ITERATES, run
+from method_cases import CASES, HARD
 from test_programs import FUNCTIONS
 
 A = np.random.default_rng(1).standard_normal((40, 70))
@@ -76,6 +77,26 @@ def test_launches_and_numbers_of_replicates(device, steps, first):
         made = [problem(name), problem(name, a=0.1)]
         call = {"first_replicate": first, "record_at": [1, 150], "common_random_numbers": False}
         assert_same(samples(made, device, {"steps_per_launch": steps}, **call), samples(made, **call))
+
+
+@pytest.mark.parametrize("name", ["nesterov", "amsgrad", "clipped adam", "schedule-free, all", "dog", "alternating"])
+def test_methods(device, name):
+    method = CASES[name][0]
+    for projection, dtype in (("none", "float32"), ("box", "float64"), ("ball", "float32")):
+        if projection != "none" and method._unconstrained:
+            continue
+        for iterate in ("last", "average"):
+            made = [problem("three coordinates", projection), problem("three coordinates", projection, a=0.1)]
+            call = {"method": method, "dtype": dtype, "iterate": iterate, "horizon": 40, "record_at": [0, 7, 40]}
+            assert_same(samples(made, device, {"steps_per_launch": 16}, **call), samples(made, **call))
+
+
+@pytest.mark.parametrize("make", HARD)
+def test_states_that_depend_on_each_other(device, make):
+    for name, d in (("one coordinate", 1), ("linear functions", 70), ("many coordinates", 300)):
+        call = {"method": make(d), "horizon": 20, "record_at": [0, 9, 20], "base_lr": [1e-4, 2e-4]}
+        made = problem(name)
+        assert_same(samples(made, device, {"steps_per_launch": 7}, **call), samples(made, **call))
 
 
 def test_metrics_of_ones_own(device):

@@ -13,6 +13,7 @@ from anneal_sgd import _core, problems, runtime, schedules, simulate
 from anneal_sgd.programs import _machine_code, _step_code, canonical, differentiated
 from anneal_sgd.programs._build import Builder
 from anneal_sgd.programs._ir import ELEMENTWISE
+from method_cases import CASES, HARD
 from test_program_forms import D, programs
 from test_programs import FUNCTIONS, objectives
 
@@ -220,6 +221,43 @@ def test_problems_of_one_program_keep_their_parameters():
     ]  # fmt: skip
     assert_same(grid)
     assert_same(grid, common_random_numbers=False)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("form", ["unrolled", "looped"])
+@pytest.mark.parametrize(
+    "name", ["momentum", "adamw", "rmsprop, all", "clipped adam", "schedule-free", "dog", "alternating"]
+)
+def test_methods_have_the_bits_of_the_interpreter(name, form, isa):
+    method = CASES[name][0]
+    for k, dtype in enumerate(DTYPES):
+        projection = None if method._unconstrained else SETS[(k + len(name)) % 3]
+        problem = problems.Custom(
+            lambda x: np.sum(np.abs(x) ** 1.5) + x[0] * x[1], x0=[0.5, -0.3, 0.1], projection=projection,
+            **NOISES["laplace"],
+        )  # fmt: skip
+        assert_same(problem, form=form, isa=isa, dtype=dtype, iterate=ITERATES[k], method=method)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("make", HARD)
+def test_states_that_depend_on_each_other_have_the_bits_of_the_interpreter(make, isa):
+    for d, form in ((1, "unrolled"), (4, "unrolled"), (1, "looped"), (4, "looped"), (70, "unrolled")):
+        projection = SETS[d % 3]
+        problem = problems.Custom(
+            lambda x: np.sum(x**2) + x[0], x0=np.full(d, 0.1), projection=projection, **NOISES["gaussian"]
+        )
+        for dtype in DTYPES:
+            assert_same(
+                problem,
+                form=form,
+                isa=isa,
+                dtype=dtype,
+                iterate="average",
+                method=make(d),
+                horizon=20,
+                record_at=[0, 9, 20],
+            )
 
 
 # --- when it is made --------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ PACKAGE = ROOT / "python" / "anneal_sgd"
 PYTHON_LAYERS = [
     {"_core", "_arrays", "_extras", "_files", "_machine", "_peak", "reference"},  # the core, and what knows of nothing
     {"_cupy", "_difference", "_drawing", "_html", "_plot", "_statistics", "_validate", "runtime"},  # tools
-    {"_tables", "datasets", "problems", "programs", "schedules", "theory"},  # what an ensemble is of
+    {"_tables", "datasets", "methods", "problems", "programs", "schedules", "theory"},  # what an ensemble is of
     {"_backend", "_ensemble", "_estimate", "_simulate", "_spec", "_target", "results"},  # one call
     {"campaigns"},  # many calls, kept
     {"benchmark", "experiments"},

@@ -10,6 +10,7 @@ namespace {
 // Columns of an array of instructions: operation, result, length, of each operand (drawn, row, step), first, step,
 // count.
 constexpr std::int64_t instruction_columns = 15, draw_columns = 4;
+constexpr std::int64_t state_columns = 5;  // of a part of a state: drawn, row, step, first, count
 constexpr std::int64_t most_registers = std::int64_t(1) << 30;
 
 Operand operand(const std::int64_t* at) { return {at[0] != 0, std::int32_t(at[1]), std::int32_t(at[2])}; }
@@ -19,7 +20,7 @@ class Checked {
 public:
     Checked(const ProgramSpec& program, std::int64_t dimension, std::int64_t draw_rows, const char* name)
         : p_(program),
-          first_free_(dimension + program.constant_count + program.parameter_count),
+          first_free_(program.first_constant(dimension) + program.constant_count + program.parameter_count),
           draw_rows_(draw_rows),
           name_(name) {}
 
@@ -123,6 +124,26 @@ Operand result_operand(const std::vector<std::int64_t>& numbers, const char* nam
     return operand(numbers.data());
 }
 
+// Parts of a state that follow on one another, each read where no part has been written before.
+void take_state(const Integers& array, const char* name, const ProgramSpec& spec, std::int64_t dimension,
+                std::int64_t draw_rows, std::vector<StatePart>& parts) {
+    require(array.ndim() == 2 && array.shape(1) == state_columns, name, ": shape must be (parts, ", state_columns, ")");
+    std::int64_t stop = 0;
+    for (std::int64_t k = 0; k < array.shape(0); ++k) {
+        const std::int64_t *row = array.data(k, 0), first = row[3], count = row[4];
+        const Operand from = result_operand(std::vector<std::int64_t>(row, row + 3), name);
+        require(first >= stop && count >= 1 && count <= spec.state - first, name, ": part ", k,
+                " does not lie after the one before among the ", spec.state, " numbers of the state");
+        stop = first + count;
+        Checked(spec, dimension, draw_rows, name).rows(from, count);
+        const std::int64_t last = from.row + (count - 1) * from.step, of_state = dimension + spec.state;
+        require(from.drawn || std::max<std::int64_t>(from.row, last) < dimension ||
+                    std::min<std::int64_t>(from.row, last) >= of_state,
+                name, ": part ", k, " is of the state itself");
+        parts.push_back({from, std::int32_t(first), std::int32_t(count)});
+    }
+}
+
 Integers no_rows(std::int64_t columns) { return Integers(std::vector<py::ssize_t>{0, columns}); }
 
 void take_draws(const Integers& array, const char* name, std::vector<DrawSpec>& draws, std::int64_t& rows) {
@@ -147,7 +168,9 @@ std::shared_ptr<Program> make_program(std::int64_t dimension, std::int64_t regis
                                       const std::vector<std::int64_t>& value_result,
                                       const std::vector<std::vector<std::int64_t>>& own_results, const Integers& start,
                                       const Integers& start_draws, const std::vector<std::int64_t>& start_result,
-                                      const Integers& projection, const std::vector<std::int64_t>& projection_result) {
+                                      const Integers& projection, const std::vector<std::int64_t>& projection_result,
+                                      std::int64_t state, bool takes_step, bool replaces, const Integers& state_results,
+                                      const Integers& state_start, const Integers& state_start_results) {
     require(dimension >= 1 && dimension < (std::int64_t(1) << 24), "dimension: ", dimension,
             " is not in 1 .. 2**24 - 1");
     require(constants.ndim() == 1 && numbers.ndim() == 1, "constants, numbers: must be one-dimensional");
@@ -157,14 +180,20 @@ std::shared_ptr<Program> make_program(std::int64_t dimension, std::int64_t regis
     p->numbers.assign(numbers.data(), numbers.data() + numbers.size());
     ProgramSpec& spec = p->spec;
     spec.registers = registers;
+    require(state >= 0 && state <= most_registers, "state: ", state, " is not in 0 .. 2**30");
+    spec.state = state;
+    spec.takes_step = takes_step;
+    spec.replaces = replaces;
+    const std::int64_t before_constants = spec.first_constant(dimension);
     spec.constants = p->constants.data();
     spec.constant_count = std::int64_t(p->constants.size());
     spec.parameter_count = parameter_count;
     spec.numbers = p->numbers.data();
     spec.number_count = std::int64_t(p->numbers.size());
-    require(parameter_count >= 0 && registers <= most_registers && registers - dimension >= spec.constant_count &&
-                registers - dimension - spec.constant_count >= parameter_count,
-            "registers: ", registers, " have no room for the point, the constants and the parameters");
+    require(parameter_count >= 0 && registers <= most_registers &&
+                registers - before_constants >= spec.constant_count &&
+                registers - before_constants - spec.constant_count >= parameter_count,
+            "registers: ", registers, " have no room for the point, the state, the constants and the parameters");
     take_draws(draws, "draws", p->draws, spec.draw_rows);
     spec.draws = p->draws.data();
     spec.draw_count = std::int64_t(p->draws.size());
@@ -184,14 +213,15 @@ std::shared_ptr<Program> make_program(std::int64_t dimension, std::int64_t regis
     take(value, "value", spec.draw_rows, p->value, spec.value, spec.value_count);
     take(start, "start", spec.start_draw_rows, p->start, spec.start, spec.start_count);
     take(projection, "projection", 0, p->projection, spec.projection, spec.projection_count);
+    take(state_start, "state_start", 0, p->state_start, spec.state_start, spec.state_start_count);
     const auto take_point = [&](const std::vector<std::int64_t>& numbers, const char* name, std::int64_t draw_rows) {
         const Operand o = result_operand(numbers, name);
         Checked(spec, dimension, draw_rows, name).rows(o, dimension);
         // Who takes it writes the point coordinate by coordinate.
         const std::int64_t last = o.row + (dimension - 1) * o.step;
-        require(o.drawn || std::min<std::int64_t>(o.row, last) >= dimension ||
+        require(o.drawn || std::min<std::int64_t>(o.row, last) >= dimension + spec.state ||
                     (o.row == 0 && (o.step == 1 || dimension == 1)),
-                name, ": is the point in another order");
+                name, ": is the point in another order, or of the state");
         return o;
     };
     spec.gradient_result = take_point(gradient_result, "gradient_result", spec.draw_rows);
@@ -205,6 +235,12 @@ std::shared_ptr<Program> make_program(std::int64_t dimension, std::int64_t regis
         p->own_results.push_back(result_operand(result, "own_results"));
         Checked(spec, dimension, spec.draw_rows, "own_results").rows(p->own_results.back(), 1);
     }
+    take_state(state_results, "state_results", spec, dimension, spec.draw_rows, p->state_results);
+    spec.state_results = p->state_results.data();
+    spec.state_result_count = std::int64_t(p->state_results.size());
+    take_state(state_start_results, "state_start_results", spec, dimension, 0, p->state_start_results);
+    spec.state_start_results = p->state_start_results.data();
+    spec.state_start_result_count = std::int64_t(p->state_start_results.size());
     spec.own_results = p->own_results.data();
     spec.own_count = std::int64_t(p->own_results.size());
     return p;
@@ -252,7 +288,10 @@ void bind_program(py::module_& m) {
              py::arg("start") = no_rows(instruction_columns), py::arg("start_draws") = no_rows(draw_columns),
              py::arg("start_result") = std::vector<std::int64_t>(),
              py::arg("projection") = no_rows(instruction_columns),
-             py::arg("projection_result") = std::vector<std::int64_t>());
+             py::arg("projection_result") = std::vector<std::int64_t>(), py::arg("state") = 0,
+             py::arg("takes_step") = false, py::arg("replaces") = false,
+             py::arg("state_results") = no_rows(state_columns), py::arg("state_start") = no_rows(instruction_columns),
+             py::arg("state_start_results") = no_rows(state_columns));
     py::class_<MachineCodeHandle, std::shared_ptr<MachineCodeHandle>>(m, "MachineCode")
         .def(py::init(&make_machine_code), py::kw_only(), py::arg("address"), py::arg("lanes"), py::arg("scratch"),
              py::arg("owner"));

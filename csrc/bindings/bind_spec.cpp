@@ -84,8 +84,9 @@ std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, S
             " with this loss");
     require(!problems.empty(), "problems: at least one is needed");
     require((loss == Loss::own) == (own_loss != nullptr), "own_loss: must be given with loss own, and with no other");
-    require(own_loss == nullptr || (own_loss->dimension == loss_arguments && own_loss->spec.parameter_count == 0 &&
-                                    own_loss->spec.draw_rows == 0),
+    require(own_loss == nullptr ||
+                (own_loss->dimension == loss_arguments && own_loss->spec.parameter_count == 0 &&
+                 own_loss->spec.draw_rows == 0 && own_loss->spec.first_constant(loss_arguments) == loss_arguments),
             "own_loss: must be a program of output and target alone");
     auto p = std::make_shared<Problems>();
     p->precision = precision;
@@ -98,8 +99,9 @@ std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, S
     std::int64_t dimension = 0;
     for (int k = 0; k < layout.layers; ++k) dimension += layout.units[k] * (layout.inputs[k] + (intercept ? 1 : 0));
     require(dimension < (std::int64_t(1) << 24), "sizes: ", dimension, " coordinates are not below 2**24");
-    require(own_metrics == nullptr || (own_metrics->dimension == dimension && own_metrics->spec.parameter_count == 0 &&
-                                       own_metrics->spec.draw_rows == 0),
+    require(own_metrics == nullptr ||
+                (own_metrics->dimension == dimension && own_metrics->spec.parameter_count == 0 &&
+                 own_metrics->spec.draw_rows == 0 && own_metrics->spec.first_constant(dimension) == dimension),
             "own_metrics: must be a program of the ", dimension, " coordinates alone");
     for (const py::handle item : problems) {
         const auto fields = item.cast<py::tuple>();

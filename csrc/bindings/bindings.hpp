@@ -63,7 +63,8 @@ struct Program {
     std::int64_t dimension = 0;
     std::vector<double> constants, numbers;
     std::vector<DrawSpec> draws, start_draws;
-    std::vector<Instruction> prologue, gradient, value, start, projection;
+    std::vector<Instruction> prologue, gradient, value, start, projection, state_start;
+    std::vector<StatePart> state_results, state_start_results;
     std::vector<Operand> own_results;
 };
 

@@ -103,21 +103,36 @@ struct DrawSpec {
     std::int32_t row, count;
 };
 
+// Numbers first .. first + count - 1 of a method's state, and where code leaves them.
+struct StatePart {
+    Operand from;
+    std::int32_t first, count;
+};
+
 // A problem's gradient, objective and metrics of one's own as straight-line code over registers, each of which holds a
 // number for every replicate; or a loss of one's own, or metrics of one's own of a problem on data. Registers 0 ..
-// dimension - 1 are the point. Everything is checked before it comes here.
+// dimension - 1 are the point, those after it what a method keeps of a trajectory, its state. Everything is checked
+// before it comes here.
 struct ProgramSpec {
     std::int64_t registers;
-    const double* constants;  // registers dimension .. dimension + constant_count - 1
+    std::int64_t state;       // numbers of a state
+    bool takes_step;          // the two registers after it are filled in every step: with lr, and its number from 1 on
+    const double* constants;  // the registers after those
     std::int64_t constant_count;
     MatrixView parameters;  // [problem, parameter]: the registers after those
     std::int64_t parameter_count;
     const double* numbers;  // exponents, matrices row by row
     std::int64_t number_count;
-    // Of constants and parameters alone; f'(x) with its noise; f(x) and metrics of one's own.
+    // Of constants and parameters alone; f'(x) with its noise, or what a method makes of it; f(x) and metrics of one's
+    // own.
     const Instruction *prologue, *gradient, *value;
     std::int64_t prologue_count, gradient_count, value_count;
     Operand gradient_result, value_result;
+    bool replaces;                   // the gradient's result is the point after the step, before the projection
+    const StatePart* state_results;  // of the gradient's code: the state after the step
+    const Instruction* state_start;  // of the start; what it leaves no number for is 0
+    const StatePart* state_start_results;
+    std::int64_t state_result_count, state_start_count, state_start_result_count;
     const DrawSpec* draws;  // of a step
     std::int64_t draw_count, draw_rows;
     // Where trajectories start, in place of x0, where it is drawn; the projection of the point, where it is one's own.
@@ -129,14 +144,20 @@ struct ProgramSpec {
     std::int64_t start_draw_count, start_draw_rows;
     const Operand* own_results;  // [metric of one's own]
     std::int64_t own_count;
+
+    // The register of the first constant.
+    constexpr std::int64_t first_constant(std::int64_t dimension) const {
+        return dimension + state + (takes_step ? 2 : 0);
+    }
 };
 
 // A strip of trajectories of a program and the steps that it is to take, for machine code; Real is the type of the
 // precision. Rows are `row` elements long, as many as trajectories.
 struct StepArguments {
-    void *x, *low, *sum;  // Real: [coordinate, trajectory]; no sum where the last iterate is what is recorded
-    const void* draws;    // Real: [draw, step, trajectory], draws `draws_apart` elements apart
-    const void* signs;    // of Rademacher draws, as long as Real: [draw, word, trajectory], a word has 32 from its top
+    void *x, *low,
+        *sum;           // Real: [coordinate, trajectory]; after x the state; no sum where the last iterate is recorded
+    const void* draws;  // Real: [draw, step, trajectory], draws `draws_apart` elements apart
+    const void* signs;  // of Rademacher draws, as long as Real: [draw, word, trajectory], a word has 32 from its top
     const void* registers;  // Real: [register, trajectory], of which constants, parameters and the prologue's are read
     const void* numbers;    // Real: of the program
     const void *lower, *upper;  // Real: [coordinate], of the box
@@ -146,6 +167,7 @@ struct StepArguments {
     std::int64_t steps, row;
     std::int64_t draws_apart;  // elements between draws, or those that are signs
     std::int64_t first_sign;   // place among the signs of the first step's
+    std::int64_t first_step;   // number of the first of them, from 0 on
 };
 
 // What takes the steps of a program in the interpreter's place, for strips that are a multiple of `lanes` long. Of the

@@ -21,11 +21,13 @@ struct ProgramBuffers {
     using Real = typename Lane<R>::Real;
     using BitsReal = typename Constants<Real>::Integer;
 
-    std::int64_t configs, replicates, padded, dimension, state;
+    std::int64_t configs, replicates, padded, dimension, elements;
+    std::int64_t kept;                    // numbers of a method's state
     bool wide;                            // strips of Lane<R>::strip vectors, else of narrow_strip
     int row;                              // replicates of a strip
     int steps;                            // of a piece
     Real *x, *low;                        // [config, coordinate, replicate]
+    Real* states;                         // [config, number, replicate]
     Averages<R> averages;                 // of x
     Real* averaged;                       // [coordinate, replicate]
     Real *registers, *low_now, *sum_now;  // [.., replicate of the strip]
@@ -42,20 +44,22 @@ struct ProgramBuffers {
         configs = task.stop_config - task.first_config;
         replicates = task.stop_replicate - task.first_replicate;
         dimension = e.problems.dimension;
+        kept = program.state;
         const std::int64_t real = sizeof(Real);
         const std::int64_t registers_used =
-            (e.machine_code.take_steps != nullptr ? 0 : program.registers) + 2 * dimension;
+            (e.machine_code.take_steps != nullptr ? kept : program.registers) + 2 * dimension;
         wide = replicates > narrow_strip * Lane<R>::width &&
                registers_used * Lane<R>::strip * Lane<R>::width * real <= program_registers_bytes;
         row = (wide ? Lane<R>::strip : narrow_strip) * Lane<R>::width;
         padded = round_up<std::int64_t>(replicates, row);
-        state = configs * dimension * padded;
+        elements = configs * dimension * padded;
         steps = value_tile_steps<Real>;
         while (steps > 4 && program.draw_rows * steps * row * real > program_draws_bytes) steps /= 2;
 
-        x = arena.take<Real>(state);
-        low = arena.take<Real>(state);
-        averages.take(e, state, arena);
+        x = arena.take<Real>(elements);
+        low = arena.take<Real>(elements);
+        states = arena.take<Real>(configs * kept * padded);
+        averages.take(e, elements, arena);
         averaged = arena.take<Real>(averaging ? dimension * padded : 0);
         registers = arena.take<Real>(program.registers * row);
         low_now = arena.take<Real>(dimension * row);
@@ -74,6 +78,9 @@ struct ProgramBuffers {
 
     std::int64_t offset(std::int64_t config, std::int64_t coordinate) const {
         return (config * dimension + coordinate) * padded;
+    }
+    Real* state(std::int64_t config, std::int64_t first_replicate) const {
+        return states + config * kept * padded + first_replicate;
     }
 };
 
@@ -157,7 +164,7 @@ private:
         for (std::int64_t k = 0; k < b.draw_size; ++k) b.draws[k] = Real(0);
         for (std::int64_t k = 0; k < program.registers * b.row; ++k) b.registers[k] = Real(0);
         for (std::int64_t k = 0; k < program.constant_count; ++k)
-            fill_register(b.dimension + k, Real(program.constants[k]));
+            fill_register(program.first_constant(b.dimension) + k, Real(program.constants[k]));
         const MatrixView& x0 = e.problems.x0;
         for (std::int64_t c = 0; c < b.configs; ++c)
             for (std::int64_t i = 0; i < b.dimension && !stopped_after(0); ++i) {
@@ -173,6 +180,11 @@ private:
                 start_strip<Lane<R>::strip>(first);
             else
                 start_strip<narrow_strip>(first);
+        for (std::int64_t first = 0; b.kept > 0 && first < b.replicates && !stopped; first += b.row)
+            if (b.wide)
+                start_states<Lane<R>::strip>(first);
+            else
+                start_states<narrow_strip>(first);
     }
 
     // Starts that are drawn, and projected as every iterate is.
@@ -189,8 +201,22 @@ private:
                 take_point<V>(now, program.start_result);
                 if (clamps(e.problems.projection)) clamp<V>();
                 project<V>(now, c);
-                copy_out(b.registers, b.x + b.offset(c, 0) + first);
+                copy_out(b.registers, b.x + b.offset(c, 0) + first, b.dimension);
             }
+        }
+    }
+
+    // What a method begins with, where x begins.
+    template <int V>
+    void start_states(std::int64_t first) {
+        for (std::int64_t c = 0; c < b.configs && !stopped_after(0); ++c) {
+            take_problem<V>(c);
+            copy_in(b.x + b.offset(c, 0) + first, b.registers, b.dimension);
+            for (std::int64_t k = 0; k < b.kept; ++k) fill_register(b.dimension + k, Real(0));
+            const auto now = machine<V>(b.draws);
+            now.run(program.state_start, program.state_start_count);
+            take_state<V>(now, program.state_start_results, program.state_start_result_count);
+            copy_out(b.registers + b.dimension * b.row, b.state(c, first), b.kept);
         }
     }
 
@@ -207,7 +233,8 @@ private:
     // What a config's problem has of its own: parameters, and what follows from them; its box.
     template <int V>
     void take_problem(std::int64_t c) {
-        const std::int64_t problem = configs.problem(c), first = b.dimension + program.constant_count;
+        const std::int64_t problem = configs.problem(c),
+                           first = program.first_constant(b.dimension) + program.constant_count;
         for (std::int64_t k = 0; k < program.parameter_count; ++k)
             fill_register(first + k, Real(program.parameters.data[problem * program.parameters.row_stride +
                                                                   k * program.parameters.column_stride]));
@@ -222,12 +249,12 @@ private:
     }
 
     // Between rows of a strip and the same replicates of all.
-    void copy_in(const Real* all, Real* rows) const {
-        for (std::int64_t i = 0; i < b.dimension; ++i)
+    void copy_in(const Real* all, Real* rows, std::int64_t count) const {
+        for (std::int64_t i = 0; i < count; ++i)
             memcpy(rows + i * b.row, all + i * b.padded, sizeof(Real) * std::size_t(b.row));
     }
-    void copy_out(const Real* rows, Real* all) const {
-        for (std::int64_t i = 0; i < b.dimension; ++i)
+    void copy_out(const Real* rows, Real* all, std::int64_t count) const {
+        for (std::int64_t i = 0; i < count; ++i)
             memcpy(all + i * b.padded, rows + i * b.row, sizeof(Real) * std::size_t(b.row));
     }
 
@@ -277,9 +304,10 @@ private:
     void take_steps(std::int64_t c, std::int64_t t, int j, int m, std::int64_t first) {
         const int first_row = int((t + j) % value_draws_per_call<Real>);
         const std::int64_t at = b.offset(c, 0) + first;
-        copy_in(b.x + at, b.registers);
-        copy_in(b.low + at, b.low_now);
-        if (averaging) copy_in(b.averages.segment + at, b.sum_now);
+        copy_in(b.x + at, b.registers, b.dimension);
+        copy_in(b.low + at, b.low_now, b.dimension);
+        copy_in(b.state(c, first), b.registers + b.dimension * b.row, b.kept);
+        if (averaging) copy_in(b.averages.segment + at, b.sum_now, b.dimension);
         const bool long_steps = b.dimension * b.row > uninterrupted_elements / b.steps;
         const int together = in_machine_code() && !long_steps ? m : 1;
         for (int s = 0; s < m && !(long_steps && stopped_after(0)); s += together) {
@@ -287,13 +315,20 @@ private:
                 run_machine_code(c, t, j + s, together, first_row + s);
                 continue;
             }
+            const Real minus_lr = rates.minus_lr[c * segment_steps + j + s];
+            if (program.takes_step) {
+                fill_register(b.dimension + b.kept, -minus_lr);
+                fill_register(b.dimension + b.kept + 1, Real(t + j + s + 1));
+            }
             const auto now = machine<V>(b.draws + std::int64_t(first_row + s) * b.row);
             now.run(program.gradient, program.gradient_count);
-            move<V>(now, c, rates.minus_lr[c * segment_steps + j + s]);
+            take_state<V>(now, program.state_results, program.state_result_count);
+            move<V>(now, c, minus_lr);
         }
-        copy_out(b.registers, b.x + at);
-        copy_out(b.low_now, b.low + at);
-        if (averaging) copy_out(b.sum_now, b.averages.segment + at);
+        copy_out(b.registers, b.x + at, b.dimension);
+        copy_out(b.low_now, b.low + at, b.dimension);
+        copy_out(b.registers + b.dimension * b.row, b.state(c, first), b.kept);
+        if (averaging) copy_out(b.sum_now, b.averages.segment + at, b.dimension);
     }
 
     void run_machine_code(std::int64_t c, std::int64_t t, int j, int steps, int first_row) const {
@@ -314,13 +349,40 @@ private:
                                       steps,
                                       b.row,
                                       std::int64_t(b.steps) * b.row,
-                                      (t + j) % rademacher_draws_per_call};
+                                      (t + j) % rademacher_draws_per_call,
+                                      t + j};
         e.machine_code.take_steps(&arguments);
     }
 
-    // x - lr g, the projection, and the sum of iterates.
+    // What code leaves of the state, which no other part of it reads where it lies.
+    template <int V>
+    void take_state(const Machine<R, V>& now, const StatePart* parts, std::int64_t count) const {
+        for (std::int64_t k = 0; k < count; ++k) {
+            Real* out = b.registers + (b.dimension + parts[k].first) * b.row;
+            const Real* from = now.at(parts[k].from);
+            for (std::int32_t i = 0; i < parts[k].count; ++i, out += b.row, from += now.stride(parts[k].from))
+                for (int v = 0; v < V * width; v += width) store(out + v, load<R>(from + v));
+        }
+    }
+
+    // The step, the projection, and the sum of iterates.
     template <int V>
     void move(const Machine<R, V>& now, std::int64_t c, Real minus_lr) {
+        if (!program.replaces) {
+            descend<V>(now, minus_lr);
+        } else {
+            take_point<V>(now, program.gradient_result);
+            if (clamps(e.problems.projection)) clamp<V>();
+        }
+        project<V>(now, c);
+        if (averaging)
+            for (std::int64_t k = 0; k < b.dimension * V * width; k += width)
+                store(b.sum_now + k, load<R>(b.sum_now + k) + load<R>(b.registers + k));
+    }
+
+    // x - lr g, in the box.
+    template <int V>
+    void descend(const Machine<R, V>& now, Real minus_lr) {
         constexpr int row = V * width;
         const Real* g = now.at(program.gradient_result);
         const std::int64_t next_g = now.stride(program.gradient_result);
@@ -339,10 +401,6 @@ private:
                 store(low + v, low_v);
             }
         }
-        project<V>(now, c);
-        if (averaging)
-            for (std::int64_t k = 0; k < b.dimension * row; k += width)
-                store(b.sum_now + k, load<R>(b.sum_now + k) + load<R>(b.registers + k));
     }
 
     // But for the box: a ball, or what the program takes the point to.
@@ -391,7 +449,7 @@ private:
     void evaluate(std::int64_t c, const Real* x, std::int64_t first) {
         constexpr int row = V * width;
         take_problem<V>(c);
-        copy_in(x + first, b.registers);
+        copy_in(x + first, b.registers, b.dimension);
         const auto now = machine<V>(b.draws);
         now.run(program.value, program.value_count);
         const R minimum = set1<R>(Real(e.problems.minimum.data[configs.problem(c) * e.problems.minimum.stride]));

@@ -88,6 +88,7 @@ struct ProgramLaunch : Launch {
     const void* numbers;  // Real: in place of the program's, matrices column by column
     ProgramRows rows;
     void *x, *low;  // Real: between launches, as in EnsembleLaunch; x also while averages are recorded
+    void* states;   // Real: between launches, [block, number of the state, trajectory of the block]
 };
 
 // --- problems on data

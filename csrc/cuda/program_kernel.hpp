@@ -60,6 +60,11 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
     ASGD_KERNEL_MEMBER Real& segment(int thread, int m, int k) const {
         return at(thread, p.rows.sum + coordinate(thread, m), k);
     }
+    ASGD_KERNEL_MEMBER Real& saved_state(int thread, std::int64_t i, int k) const {
+        const std::int64_t first =
+            (block.index() * p.program.state + i) * (block_threads * abreast >> p.layout.log2_team);
+        return static_cast<Real*>(p.states)[first + this->trajectory(thread) + k];
+    }
     ASGD_KERNEL_MEMBER Real& saved_x(int thread, int m, int k) const {
         return static_cast<Real*>(p.x)[element(thread, m, k)];
     }
@@ -265,7 +270,7 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
     ASGD_KERNEL_MEMBER void take_problem() {
         const ProgramSpec& program = p.program;
         block.each([&](int thread) {
-            const std::int64_t first = p.ensemble.problems.dimension;
+            const std::int64_t first = program.first_constant(p.ensemble.problems.dimension);
             const auto fill = [&](std::int64_t number, double value) {
                 ASGD_UNROLL
                 for (int k = 0; k < abreast; ++k) at(thread, number, k) = Real(value);
@@ -282,7 +287,13 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
 
     // What follows from constants and parameters alone; at step 0 the start, later what the last launch left.
     ASGD_KERNEL_MEMBER void begin() {
+        const auto& program = p.program;
         block.each([&](int thread) {
+            for_numbers(thread, program.state, [&](std::int64_t i) {
+                for (int k = 0; k < abreast; ++k)
+                    at(thread, p.ensemble.problems.dimension + i, k) =
+                        p.first_step == 0 ? Real(0) : saved_state(thread, i, k);
+            });
             for_coordinates(thread, [&](int m, std::int64_t i) {
                 for (int k = 0; k < abreast; ++k) {
                     const bool first = p.first_step == 0;
@@ -296,23 +307,27 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
             });
         });
         block.team_barrier();
-        const auto& program = p.program;
         const bool starting = p.first_step == 0 && program.starts;
         if (starting) {
             step_of_call = 0;
             draw(program.start_draws, program.start_draw_count, 0);
         }
         // One loop, for the interpreter to be here once.
-        const int parts = !starting ? 1 : program.projects ? 3 : 2;
         ASGD_NO_UNROLL
-        for (int part = 0; part < parts; ++part) {
+        for (int part = 0; part < 4; ++part) {
+            if (part == 1 && !starting) continue;
+            if (part == 2 && !(starting && program.projects)) continue;
+            if (part == 3 && (p.first_step > 0 || program.state_start_result_count == 0)) continue;
             run_code(part == 0   ? program.prologue
                      : part == 1 ? program.start
-                                 : program.projection,
+                     : part == 2 ? program.projection
+                                 : program.state_start,
                      part == 0   ? program.prologue_count
                      : part == 1 ? program.start_count
-                                 : program.projection_count);
-            if (part > 0) take_point(part == 1 ? program.start_result : program.projection_result, false);
+                     : part == 2 ? program.projection_count
+                                 : program.state_start_count);
+            if (part == 3) take_state(program.state_start_results, program.state_start_result_count);
+            if (part == 1 || part == 2) take_point(part == 1 ? program.start_result : program.projection_result, false);
             if (part == 1 && clamps(p.ensemble.problems.projection)) clamp();
             if (part == 1 && couples_coordinates(p.ensemble.problems.projection)) project_on_ball(false);
         }
@@ -320,6 +335,10 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
 
     ASGD_KERNEL_MEMBER void end() {
         block.each([&](int thread) {
+            for_numbers(thread, p.program.state, [&](std::int64_t i) {
+                for (int k = 0; k < abreast; ++k)
+                    saved_state(thread, i, k) = at(thread, p.ensemble.problems.dimension + i, k);
+            });
             for_coordinates(thread, [&](int m, std::int64_t i) {
                 for (int k = 0; k < abreast; ++k) {
                     saved_x(thread, m, k) = at(thread, i, k);
@@ -336,17 +355,50 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
         for (int j = 0; j < n; ++j) {
             step_of_call = int((t + j) % draws);
             if (step_of_call == 0 || j == 0) draw(p.program.draws, p.program.draw_count, t + j - step_of_call);
+            if (p.program.takes_step) fill_step(j, t + j + 1);
             const int parts = p.program.projects ? 2 : 1;
             ASGD_NO_UNROLL
             for (int part = 0; part < parts; ++part) {
                 run_code(part == 0 ? p.program.gradient : p.program.projection,
                          part == 0 ? p.program.gradient_count : p.program.projection_count);
-                if (part == 0)
+                if (part == 0) {
+                    take_state(p.program.state_results, p.program.state_result_count);
                     move(j);
-                else
+                } else {
                     take_point(p.program.projection_result, averaging());
+                }
             }
         }
+    }
+
+    // The learning rate of step j of the tile, and how many steps it makes.
+    ASGD_KERNEL_MEMBER void fill_step(int j, std::int64_t number) {
+        const std::int64_t first = p.ensemble.problems.dimension + p.program.state;
+        block.each([&](int thread) {
+            for_numbers(thread, 1, [&](int) {
+                const Real lr = -shared.minus_lr.get(thread, learning_rate_row(thread) + j);
+                ASGD_UNROLL
+                for (int k = 0; k < abreast; ++k) {
+                    at(thread, first, k) = lr;
+                    at(thread, first + 1, k) = Real(number);
+                }
+            });
+        });
+        block.team_barrier();
+    }
+
+    // What code leaves of the state, which no part of it is read from.
+    ASGD_KERNEL_MEMBER void take_state(const StatePart* parts, std::int64_t count) {
+        if (count == 0) return;
+        for (std::int64_t n = 0; n < count; ++n) {
+            const StatePart part = parts[n];
+            block.each([&](int thread) {
+                const Source from = source(thread, part.from);
+                Real* const out = row(thread, p.ensemble.problems.dimension + part.first);
+                for_numbers(thread, part.count, [&](int r) { put(out, r, from.get(r)); });
+            });
+        }
+        block.team_barrier();
     }
 
     // Of the steps from t on, a multiple of `draws`.
@@ -403,7 +455,8 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
         }
     }
 
-    // x - lr g, the box or the ball, and, where no projection of the program follows, the sum of iterates.
+    // x - lr g, or what replaces x; the box or the ball, and, where no projection of the program follows, the sum of
+    // iterates.
     ASGD_KERNEL_MEMBER void move(int j) {
         const bool box = clamps(p.ensemble.problems.projection);
         const bool last = !couples_coordinates(p.ensemble.problems.projection) && !p.program.projects;
@@ -421,7 +474,8 @@ struct ProgramKernel : Places<Real, cuda::ProgramLaunch> {
                 ASGD_UNROLL
                 for (int k = 0; k < abreast; ++k) {
                     Real &x = at(thread, i, k), low = at(thread, p.rows.low + i, k);
-                    Real y = moved(x, fma(lr, gradient[k], low), low);
+                    Real y = gradient[k];
+                    if (!p.program.replaces) y = moved(x, fma(lr, y, low), low);
                     if (box) y = min_keep_nan(upper, max_keep_nan(lower, y));
                     at(thread, p.rows.low + i, k) = low;
                     x = y;

@@ -14,6 +14,7 @@ void for_each_instruction(const ProgramSpec& p, F f) {
     std::for_each(p.value, p.value + p.value_count, f);
     std::for_each(p.start, p.start + p.start_count, f);
     std::for_each(p.projection, p.projection + p.projection_count, f);
+    std::for_each(p.state_start, p.state_start + p.state_start_count, f);
 }
 
 // Of everything that a team shares out.
@@ -24,6 +25,7 @@ std::int64_t longest_vector(const ProgramSpec& p, std::int64_t dimension) {
         at_least(i.length);
         at_least(i.count);
     });
+    for (std::int64_t k = 0; k < p.state_result_count; ++k) at_least(p.state_results[k].count);
     for (std::int64_t d = 0; d < p.draw_count; ++d) at_least(p.draws[d].count);
     for (std::int64_t d = 0; d < p.start_draw_count; ++d) at_least(p.start_draws[d].count);
     return longest;
@@ -79,6 +81,7 @@ private:
         }
         launch.x = memory.take(real * elements);
         launch.low = memory.take(real * elements);
+        launch.states = memory.take(real * blocks * double(program_.state) * double(4 * quadruples));
         rows.memory = memory.take(rows.shared_bytes > 0 ? 0 : real * blocks * double(rows.block_size));
     }
 

@@ -133,6 +133,9 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
         move(program.value);
         move(program.start);
         move(program.projection);
+        move(program.state_start);
+        move(program.state_results);
+        move(program.state_start_results);
         move(program.own_results);
         move(program.draws);
         move(program.start_draws);
@@ -185,6 +188,9 @@ void Upload::pack(ProgramSpec& on_device, const EnsembleSpec& e) {
     p.value = code(p.value, p.value_count);
     p.start = code(p.start, p.start_count);
     p.projection = code(p.projection, p.projection_count);
+    p.state_start = code(p.state_start, p.state_start_count);
+    p.state_results = pack(p.state_results, p.state_result_count);
+    p.state_start_results = pack(p.state_start_results, p.state_start_result_count);
     p.own_results = pack(p.own_results, p.own_count);
     numbers = with_real(e.precision, [&](auto real) -> const void* {
         const std::vector<decltype(real)> rounded(all.begin(), all.end());

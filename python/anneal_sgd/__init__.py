@@ -19,7 +19,7 @@ TYPE_CHECKING = False  # typing takes longer to import than the rest of this fil
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import problems, runtime, schedules, theory
+    from . import methods, problems, runtime, schedules, theory
     from ._core import STREAM_VERSION, __version__
     from ._estimate import Estimate, estimate
     from ._simulate import Backend, Simulator, simulate
@@ -35,6 +35,7 @@ __all__ = [
     "Simulator",
     "__version__",
     "estimate",
+    "methods",
     "problems",
     "runtime",
     "schedules",
@@ -59,6 +60,7 @@ _MODULES = (
     "campaigns",
     "datasets",
     "experiments",
+    "methods",
     "problems",
     "reference",
     "runtime",

@@ -15,7 +15,8 @@ from ._arrays import FloatArray, IntArray
 from ._machine import available_memory
 from ._spec import Options, Spec
 from ._target import Target
-from .problems import Custom, OwnMetric, Problem
+from .methods import Method
+from .problems import OwnMetric, Problem
 from .problems._base import as_sequence
 from .programs._machine_code import machine_code
 from .schedules import Schedule
@@ -97,7 +98,7 @@ class Ensemble:
         schedules = (spec.schedule,) if isinstance(spec.schedule, Schedule) else spec.schedule
         metrics = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
         kinds = (spec.iterate,) if isinstance(spec.iterate, str) else spec.iterate
-        stacked = self._core(spec.dtype, metrics)
+        stacked = self._core(spec.dtype, metrics, spec.method)
 
         def of_pass(kept: NDArray[Any] | None, number: int) -> NDArray[Any] | None:
             return kept if kept is None or isinstance(spec.iterate, str) else kept[number]
@@ -136,11 +137,12 @@ class Ensemble:
     def _machine_code(self, spec: Spec, iterate: str, isa: str, steps: float) -> _core.MachineCode | None:
         """What takes the steps of a program in the interpreter's place; `steps`: of trajectories, on each thread."""
         problem = self.problems[0]
-        if not isinstance(problem, Custom):
-            return None
         metrics = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
+        program = problem._run_program(_spec.own_metrics(metrics), _spec.method_program(spec.method, problem))
+        if program is None:
+            return None
         return machine_code(
-            problem._recorded_program(_spec.own_metrics(metrics)),
+            program,
             dtype=spec.dtype,
             isa=isa,
             projection=problem._common[3],
@@ -148,12 +150,14 @@ class Ensemble:
             steps=steps,
         )
 
-    def _core(self, dtype: str, metrics: tuple[str | OwnMetric, ...]) -> _core.Problems:
+    def _core(self, dtype: str, metrics: tuple[str | OwnMetric, ...], method: Method) -> _core.Problems:
         """The problems as the core takes them; a minimum is looked for where it is needed only."""
         own = _spec.own_metrics(metrics)
-        key = (dtype, "suboptimality" in metrics, own)
+        key = (dtype, "suboptimality" in metrics, own, None if method._is_plain else method)
         if key not in self._stacked:
             options: dict[str, Any] = {"own": own} if own else {}
+            if not method._is_plain:
+                options["method"] = _spec.method_program(method, self.problems[0])
             self._stacked[key] = type(self.problems[0])._stack(self.problems, dtype, with_minimum=key[1], **options)
         return self._stacked[key]
 

@@ -13,7 +13,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _core, _validate
 from ._arrays import FloatArray, IntArray, short
+from .methods import SGD, Method
+from .methods._base import of_kind
 from .problems import DataProblem, OwnMetric, Problem
+from .programs import Program
 from .schedules import Schedule
 
 Iterate: TypeAlias = Literal["last", "average", "tail_average"]
@@ -35,6 +38,7 @@ class Options(TypedDict, total=False):
     iterate: Iterate | Sequence[Iterate]
     tail_frac: float
     common_random_numbers: bool
+    method: Method
     momentum: float
     nesterov: bool
     weight_decay: float
@@ -137,6 +141,14 @@ class Spec:
   the errors of neighbours on a curve go together (it is smooth, and wrong as a whole by about its error bar). False:
   each has its own, within this call; another call with the same `seed` has it again.""",
             _validate.flag,
+        ),
+    )
+    method: Method = field(
+        default=SGD(),  # frozen
+        metadata=_about(
+            """how a step is made of the stochastic gradient, of `anneal_sgd.methods`, such as `methods.Adam()`; for
+  separable problems and `problems.Custom`. By default SGD, the step above.""",
+            of_kind,
         ),
     )
     momentum: float = field(
@@ -259,6 +271,8 @@ def checked(
             )
     if spec.tail_frac != DEFAULTS["tail_frac"] and "tail_average" not in spec.iterate:
         raise ValueError(f"tail_frac must go with iterate 'tail_average', got {spec.tail_frac} with {spec.iterate!r}")
+    if spec.method != DEFAULTS["method"]:
+        _check_method(spec, problems[0])
     if spec.momentum or spec.nesterov or spec.weight_decay:
         _check_momentum(spec, type(problems[0]))
     return spec, rates, records
@@ -290,6 +304,11 @@ def _check_range(name: str, values: FloatArray, dtype: str) -> None:
 def own_metrics(metric: str | tuple[str | OwnMetric, ...]) -> tuple[OwnMetric, ...]:
     """Those of one's own, in order."""
     return tuple(one for one in metric if isinstance(one, OwnMetric))
+
+
+def method_program(method: Method, problem: Problem) -> Program | None:
+    """None where a step is that of SGD."""
+    return None if method._is_plain else method.program(problem.dimension)
 
 
 def for_cpu(problem: Problem, metric: str | tuple[str | OwnMetric, ...], *, iterates: bool = False) -> str:
@@ -332,12 +351,33 @@ def _named_metric(name: object, one: object, problem: Problem) -> str | OwnMetri
     return name
 
 
+def _check_method(spec: Spec, problem: Problem) -> None:
+    method, kind = spec.method, type(problem).__name__
+    if isinstance(problem, DataProblem):
+        raise ValueError(
+            f"method must be SGD() for {kind}, with momentum, nesterov and weight_decay as arguments of the call, got "
+            f"{_validate.shown(method)}"
+        )
+    if method._unconstrained and problem._common[3] != "none":
+        raise ValueError(f"method must be another where there is a projection, got {_validate.shown(method)}")
+    if method._dimension not in (None, problem.dimension):
+        raise ValueError(f"method must be of dimension {problem.dimension} like the problem, got {method._dimension}")
+    program, largest = method.program(problem.dimension), _RANGES[spec.dtype][1]
+    if program.largest_constant > largest:
+        raise ValueError(
+            f"method must have numbers of size up to {largest:.4g} in {spec.dtype}, got "
+            f"{short(program.largest_constant)}"
+        )
+
+
 def _check_momentum(spec: Spec, kind: type[Problem]) -> None:
     if spec.nesterov and not spec.momentum:
         raise ValueError("nesterov must go with momentum > 0, got momentum 0")
     for name in ("momentum", "weight_decay"):
         if getattr(spec, name) and not kind._TAKES_MOMENTUM:
-            raise ValueError(f"{name} must be 0 for {kind.__name__}: it is for problems on data")
+            raise ValueError(
+                f"{name} must be 0 for {kind.__name__}: it is for problems on data, here method=methods.SGD(..) is"
+            )
         _check_range(name, np.array([getattr(spec, name)]), spec.dtype)
     if _validate.DTYPES[spec.dtype].type(spec.momentum) == 1:
         raise ValueError(f"momentum must be below 1 in {spec.dtype}, got {spec.momentum!r}")

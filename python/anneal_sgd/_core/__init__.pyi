@@ -146,6 +146,12 @@ class Program:
         start_result: list[int] = ...,  # empty: there is none
         projection: NDArray[np.int64] = ...,
         projection_result: list[int] = ...,  # empty: there is none
+        state: int = ...,  # numbers that a method keeps of a trajectory, in the registers after the point
+        takes_step: bool = ...,  # two registers after those are filled: lr, and the number of the step from 1 on
+        replaces: bool = ...,  # `gradient_result` is the point after the step, not what lr multiplies
+        state_results: NDArray[np.int64] = ...,  # (parts, 5): drawn, row, step, first of the state, how many
+        state_start: NDArray[np.int64] = ...,
+        state_start_results: NDArray[np.int64] = ...,  # of what it leaves out the state begins with zeros
     ) -> None: ...
 
 class MachineCode:

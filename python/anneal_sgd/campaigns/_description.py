@@ -45,7 +45,7 @@ class Description:
     """The recorded steps; None where they are fractions of the horizon."""
     metrics: tuple[str, ...]
     options: dict[str, Any]
-    """Those of `simulate`."""
+    """Those of `simulate`; "method" where it is not SGD."""
     replicates: int
     """Of every config; the most, where a precision is asked for."""
     precision: dict[str, float]

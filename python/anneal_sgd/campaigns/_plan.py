@@ -14,7 +14,7 @@ import numpy as np
 from .. import theory
 from .._arrays import FloatArray
 from .._core import STREAM_VERSION
-from .._spec import own_metrics
+from .._spec import DEFAULTS, own_metrics
 from ..problems import Problem
 from ..schedules import Schedule
 from ._description import Description, tuples
@@ -168,7 +168,9 @@ class Plan:
 
         Everything that a trajectory's bits depend on is in it, and nothing else.
         """
-        options = {name: value for name, value in self.options.items() if name != "metric"}
+        options = {name: value for name, value in self.options.items() if name not in ("metric", "method")}
+        if (method := self.options["method"]) != DEFAULTS["method"]:
+            options["method"] = method._identity
         if options["iterate"] != "tail_average":
             del options["tail_frac"]
         own = {metric.name: [metric.name, metric.program.digest] for metric in own_metrics(self.options["metric"])}
@@ -195,6 +197,10 @@ class Plan:
         in_fractions = self.record_frac is not None
         own = {m.name: f"{m.name} <program {m.program.digest[:8]}>" for m in own_metrics(self.options["metric"])}
         told = tuple(own.get(name, name) for name in self.metrics)
+        options = {**self.options, "metric": told if isinstance(self.options["metric"], tuple) else told[0]}
+        method = options.pop("method")
+        if method != DEFAULTS["method"]:
+            options["method"] = repr(method)
         return Description(
             name=self.name,
             problems=(_shortened(repr(self.problems[0])),),
@@ -209,7 +215,7 @@ class Plan:
             varying={name: tuples(values.tolist()) for name, values in self._varying().items()},
             records=None if in_fractions else self.record_at(self.horizons[0]),
             metrics=self.metrics,
-            options={**self.options, "metric": told if isinstance(self.options["metric"], tuple) else told[0]},
+            options=options,
             replicates=self.replicates,
             precision=self.precision.arguments if self.precision else {},
             stream_version=STREAM_VERSION,
@@ -223,6 +229,7 @@ class Plan:
         """The last-iterate bound is for plain SGD on convex functions, and for f."""
         options = self.options
         plain = options["iterate"] == "last" and not options["momentum"] and not options["weight_decay"]
+        plain = plain and options["method"]._is_plain
         return plain and self.metrics[0] in ("suboptimality", "loss") and "suboptimality" in self.problems[0]._METRICS
 
     def _varying(self) -> Mapping[str, FloatArray]:

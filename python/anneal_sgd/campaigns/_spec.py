@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import _validate, problems, schedules
+from ..methods._names import from_data
 from ..problems._separable import SeparableProblem
 from ._campaign import Campaign, ProblemGrid
 
@@ -64,6 +65,7 @@ replicates = 4_096           # of every config, or a precision instead:
 # common_random_numbers = true    # false: every config has noise of its own
 # dtype = "float32"               # "float64"
 # backend = "auto"                # "cpu", "cuda"
+# method = "adam"                 # or { name = "adam", beta1 = 0.8 }, of anneal_sgd.methods; default SGD
 # momentum, nesterov, weight_decay, metric: for problems on data
 
 [problem]
@@ -162,6 +164,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "problem": _table,
     "schedule": _schedules,
     "store": _file,
+    "method": from_data,
     **dict.fromkeys(("horizon", "record_at"), _whole),
     **dict.fromkeys(("base_lr", "rho", "record_frac"), _grid),
 }

@@ -102,6 +102,10 @@ class Problem(ABC):
         """What of it the CPU alone can do, in words; empty: nothing."""
         return ""
 
+    def _run_program(self, own: Sequence[OwnMetric], method: Program | None) -> Program | None:
+        """What is run where it is a program, of a method that is None where it is SGD; None: it is none."""
+        return None
+
     def _own_metric(self, name: str, f: object) -> OwnMetric:
         """What a function of one's own records. ValueError: problems of this class take none."""
         raise ValueError(
@@ -128,7 +132,7 @@ class Problem(ABC):
         """Parameters in which the problems differ: (problems,), or (problems, d) if it differs between coordinates."""
 
     @cached_property
-    def _stacked(self) -> dict[tuple[str, bool, tuple[OwnMetric, ...]], _core.Problems]:
+    def _stacked(self) -> dict[tuple[str, bool, tuple[OwnMetric, ...], Any], _core.Problems]:
         """The problem alone as the core takes it, by what `_stack` depends on."""
         return {}
 

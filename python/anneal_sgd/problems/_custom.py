@@ -15,7 +15,7 @@ from .._arrays import FloatArray, frozen, short
 from .._validate import FINITE, NON_NEGATIVE, shown
 from ..programs import Program, canonical, differentiated, evaluate
 from ..programs._canonical import ordered
-from ..programs._combine import alone, combined, noisy, substituted, summed
+from ..programs._combine import alone, combined, noisy, substituted, summed, with_method
 from ..programs._ir import Shape
 from ..programs._lower import lowered
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
@@ -278,23 +278,30 @@ class Custom(Problem):
         if (metric.program.dimension, metric.program.parameters) != (self.dimension, self.program.parameters):
             raise ValueError(f"metric {metric.name!r} must be of a problem with this one's dimension and parameters")
 
-    def _recorded_program(self, own: Sequence[OwnMetric]) -> Program:
-        """With the metrics' values as further outputs."""
+    def _run_program(self, own: Sequence[OwnMetric], method: Program | None) -> Program:
+        """With the method's step in place of the gradient, and the metrics' values as further outputs."""
+        program = self.program if method is None else with_method(self.program, method)
         if not own:
-            return self.program
-        outputs = {name: (self.program, name) for name, _ in self.program.outputs}
+            return program
+        outputs = {name: (program, name) for name, _ in program.outputs}
         outputs |= {f"metric {i}": (metric.program, "value") for i, metric in enumerate(own)}
         return ordered(combined(**outputs))
 
     @classmethod
     def _stack(
-        cls, problems: Sequence[Custom], dtype: str, *, with_minimum: bool, own: Sequence[OwnMetric] = ()
+        cls,
+        problems: Sequence[Custom],
+        dtype: str,
+        *,
+        with_minimum: bool,
+        own: Sequence[OwnMetric] = (),
+        method: Program | None = None,
     ) -> _core.Problems:
         d = problems[0].dimension
         rows = np.stack([p._numbers for p in problems])
         count = rows.shape[1] - 3 * d - 1
         return _core.Problems(
-            program=lowered(problems[0]._recorded_program(own)),
+            program=lowered(problems[0]._run_program(own, method)),
             projection=_core.ProjectionKind["none" if problems[0]._common[3] == "own" else problems[0]._common[3]],
             parameters=rows[:, :count],
             lower=rows[:, count : count + d],

@@ -15,7 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core, _validate
 from .._arrays import FloatArray, frozen, short
 from .._validate import FINITE, NON_NEGATIVE, POSITIVE, Interval, shown
+from ..programs import Program
+from ..programs._lower import lowered
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
+from ._built_in_programs import as_custom, parameters_of
+from ._custom import Custom
+from ._own_metric import OwnMetric
 from ._sets import check_set, numbers_of, parsed_set
 
 if TYPE_CHECKING:
@@ -226,22 +231,37 @@ class SeparableProblem(Problem):
         return math.sqrt(max(rest, 0.0) / p.weight.size)
 
     @classmethod
-    def _stack(cls, problems: Sequence[SeparableProblem], dtype: str, *, with_minimum: bool) -> _core.Problems:
+    def _stack(
+        cls, problems: Sequence[SeparableProblem], dtype: str, *, with_minimum: bool, method: Program | None = None
+    ) -> _core.Problems:
         columns = _rows(problems)
         kind, _, noise, projection = problems[0]._common
+        shared: dict[str, Any] = {
+            "projection": _core.ProjectionKind[projection],
+            "lower": columns.lower,
+            "upper": columns.upper,
+            "radius": columns.radius,
+            "x0": columns.x0,
+            "minimum": columns.minimum,
+        }
+        if method is not None:
+            program = problems[0]._as_custom._run_program((), method)
+            return _core.Problems(program=lowered(program), parameters=parameters_of(columns, program), **shared)
         return _core.Problems(
             kind=kind._kind,
             noise=_core.NoiseKind[noise],
-            projection=_core.ProjectionKind[projection],
             weight=columns.weight,
             shape_parameter=columns.shape_parameter,
             noise_std=columns.noise_std,
-            lower=columns.lower,
-            upper=columns.upper,
-            radius=columns.radius,
-            x0=columns.x0,
-            minimum=columns.minimum,
+            **shared,
         )
+
+    @property
+    def _as_custom(self) -> Custom:
+        return as_custom(self._kind, self._columns, self.noise, self.projection)
+
+    def _run_program(self, own: Sequence[OwnMetric], method: Program | None) -> Program | None:
+        return None if method is None else self._as_custom._run_program(own, method)
 
     @classmethod
     def _refusal(cls, problems: Sequence[SeparableProblem], dtype: str) -> str:

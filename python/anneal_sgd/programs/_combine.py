@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ._canonical import ordered
-from ._ir import Node, Program
-from ._lower import NOISE_PLACE
+from ._ir import NOISE_PLACE, Node, Program
 
 
 def combined(**outputs: tuple[Program, str]) -> Program:
@@ -60,6 +59,80 @@ def noisy(exact: Program, kind: str, shape: tuple[int, ...]) -> Program:
     total = Node("fma", (n, n + 1, both.output("gradient")), None, (d,))
     program = Program(d, (*both.parameters, ("noise_std", shape)), (*both.nodes, std, draw), both.outputs)
     return _ending(program, total)
+
+
+def with_method(problem: Program, method: Program) -> Program:
+    """What a method makes of a problem, as one program for the core.
+
+    `problem`: with outputs "value" and "gradient". `method`: in canonical form, with the output "direction", which the
+    learning rate multiplies, or "next", the point after the step; "state k", "begin k" of parts of its state. Its
+    parameters "gradient k" and "value k" are those of the problem at its output "point k", at the point where there is
+    none. Draws of evaluation 0 are the problem's own; each further one has the places after those before it, and the
+    method's own draws have the places after all.
+    """
+    merged = _Merged(problem, method)
+    outputs = {"value": merged.of_problem("value")}
+    outputs |= {name: merged.of_problem(name) for name in ("start", "projection") if problem.has(name)}
+    for name, k in method.outputs:
+        if not name.startswith("point "):
+            outputs["gradient" if name == "direction" else name] = merged.copies[k]
+    return ordered(Program(problem.dimension, problem.parameters, tuple(merged.nodes), tuple(outputs.items())))
+
+
+class _Merged:
+    """Nodes of a problem and of a method; `copies`: of the method's, by number."""
+
+    def __init__(self, problem: Program, method: Program) -> None:
+        self.problem = problem
+        self.nodes: list[Node] = []
+        self.plain = self._inlined(None, 0)
+        step = _needed(problem, "gradient")
+        places = [n.attribute[0] for i, n in enumerate(problem.nodes) if n.op == "draw" and i in step]
+        self.places = 2 + max(places, default=NOISE_PLACE)  # of an evaluation, the one of noise by name among them
+        names = [name.split() for name, _ in method.parameters]
+        evaluations = max((1 + int(name[1]) for name in names), default=1)
+        found: dict[int, list[int]] = {}
+        self.copies: list[int] = []
+        for node in method.nodes:
+            if node.op == "parameter":
+                kind, number = node.attribute.split()
+                k = int(number)
+                if k not in found:
+                    found[k] = self._evaluation(
+                        k, self.copies[method.output(f"point {k}")] if method.has(f"point {k}") else None
+                    )
+                self.copies.append(found[k][problem.output(kind)])
+            else:
+                attribute = node.attribute
+                if node.op == "draw":
+                    attribute = (attribute[0] + evaluations * self.places - 1, attribute[1])
+                self.copies.append(len(self.nodes))
+                self.nodes.append(Node(node.op, tuple(self.copies[i] for i in node.operands), attribute, node.shape))
+
+    def of_problem(self, output: str) -> int:
+        return self.plain[self.problem.output(output)]
+
+    def _evaluation(self, k: int, point: int | None) -> list[int]:
+        return self.plain if k == 0 and point is None else self._inlined(point, k * self.places)
+
+    def _inlined(self, point: int | None, places: int) -> list[int]:
+        copies: list[int] = []
+        for node in self.problem.nodes:
+            if node.op == "point" and point is not None:
+                copies.append(point)
+                continue
+            attribute = (node.attribute[0] + places, node.attribute[1]) if node.op == "draw" else node.attribute
+            copies.append(len(self.nodes))
+            self.nodes.append(Node(node.op, tuple(copies[i] for i in node.operands), attribute, node.shape))
+        return copies
+
+
+def _needed(program: Program, output: str) -> set[int]:
+    needed = {program.output(output)}
+    for i in range(program.output(output), -1, -1):
+        if i in needed:
+            needed.update(program.nodes[i].operands)
+    return needed
 
 
 def _ending(program: Program, gradient: Node) -> Program:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -28,20 +29,41 @@ ELEMENTWISE = {
 """Operations on number after number, and how many operands they have; one number is taken for several."""
 
 REDUCTIONS = {"sum": 1, "sum_product": 2, "max": 1, "min": 1}
-LEAVES = ("point", "parameter", "constant", "draw")
+LEAVES = ("point", "parameter", "constant", "draw", "state", "step")
+STEP = ("lr", "t")
+"""Numbers of the step at hand: its learning rate, and how many it makes."""
 DRAWS = ("gaussian", "rademacher", "uniform", "unit")
 OPERATIONS = (*LEAVES, *ELEMENTWISE, *REDUCTIONS, "first_max", "first_min", "matvec", "slice", "element", "embed")
 LARGEST = 2**24 - 1  # numbers of a value
 FIRST_PURPOSE = 4  # of draws, in docs/stream.md, "Words": those before are of built-in problems
 MOST_PLACES = 2**8 - FIRST_PURPOSE
+NOISE_PLACE = -1
+"""Of the draw that `noise=` of a problem adds: it has the counters of a built-in problem's noise."""
 
 _ATTRIBUTES: dict[str, type] = {
     **dict.fromkeys(("constant", "matvec"), Numbers),
     **dict.fromkeys(("draw", "slice", "embed"), tuple),
-    "parameter": str,
+    **dict.fromkeys(("parameter", "step"), str),
     "power": float,
-    "element": int,
+    **dict.fromkeys(("element", "state"), int),
 }
+
+
+def state_part(k: int) -> str:
+    """The output that part k of a method's state becomes."""
+    return f"state {k}"
+
+
+def state_start(k: int) -> str:
+    """The output that it begins with, where that is not 0."""
+    return f"begin {k}"
+
+
+def step_outputs(program: Program) -> tuple[int, ...]:
+    """What a step computes: where x moves, and the parts of the state."""
+    outputs = dict(program.outputs)
+    moving = outputs["next" if "next" in outputs else "gradient"]
+    return (moving, *itertools.takewhile(lambda k: k >= 0, (outputs.get(state_part(k), -1) for k in itertools.count())))
 
 
 @dataclass(frozen=True)
@@ -200,6 +222,15 @@ def shape_of(
         if kind not in DRAWS:
             raise ValueError(f"draw must be one of {', '.join(DRAWS)}, got {shown(kind)}")
         return _shape("draw", shape)
+    if op == "state":
+        _count(op, operands, 0)
+        _whole("the part of state", attribute, 0, LARGEST)
+        return _shape("state", shape)
+    if op == "step":
+        _count(op, operands, 0)
+        if attribute not in STEP:
+            raise ValueError(f"step must be one of {', '.join(STEP)}, got {shown(attribute)}")
+        return ()
     _count(op, operands, 2 if op == "sum_product" else 1)
     if op == "embed" and operands[0] == ():
         operands = [(1,)]

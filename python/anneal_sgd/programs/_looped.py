@@ -48,7 +48,8 @@ class Looped(Steps):
     single: dict[int, Real]  # of the step at hand
     own_loop: bool  # whether the point is moved in a loop of its own
     norms: int  # row of the accumulators of the point's squared norm
-    copy: int | None  # row of a copy of the gradient, where it is the point in another order
+    changed: list[tuple[int, int]]  # parts of the state, and what they become
+    copies: dict[int, int]  # rows of copies of what moves x or the state, and is a part of these that moves itself
 
     def prepare(self) -> None:
         """Plan levels and memory."""
@@ -57,8 +58,8 @@ class Looped(Steps):
 
     def _plan(self) -> None:
         nodes = self.program.nodes
-        needed = {self.gradient}
-        for i in range(self.gradient, -1, -1):
+        needed = {self.moving, *self.kept}
+        for i in range(max(needed), -1, -1):
             if i in needed and not self.is_fixed(i):
                 needed.update(nodes[i].operands)
         self.needed = sorted(i for i in needed if not self.is_fixed(i) and nodes[i].operands)
@@ -118,21 +119,21 @@ class Looped(Steps):
 
     def _reserve(self) -> None:
         """Rows of scratch memory for what loops hand to others, and where the point is moved."""
-        gradient = self._source(self.gradient).node
-        level, made_in = self.place.get(gradient, (0, -1))
+        moving = self._source(self.moving).node
+        level, made_in = self.place.get(moving, (0, -1))
         loop = self.levels[level].loops.get(self.d, []) if made_in == self.d else []
         reads = [o for i in loop for o in self.program.nodes[i].operands]
         ordered = all(self._is_direct(o) or self.program.nodes[self._source(o).node].op != "point" for o in reads)
-        self.own_loop = not (
-            loop and ordered and self._is_direct(self.gradient) and self.program.nodes[gradient].op in ELEMENTWISE
-        )
+        elementwise = self._is_direct(self.moving) and self.program.nodes[moving].op in ELEMENTWISE
+        self.own_loop = not (loop and ordered and elementwise and not self.kept)
         readers: dict[int, list[tuple[int, int, bool]]] = {}
         for i in self.needed:
             if i in self.place:
                 for o in self.program.nodes[i].operands:
                     readers.setdefault(self._source(o).node, []).append((*self.place[i], self._is_direct(o)))
         if self.own_loop:
-            readers.setdefault(gradient, []).append((len(self.levels), self.d, False))
+            for i in (self.moving, *self.kept):
+                readers.setdefault(self._source(i).node, []).append((len(self.levels), self.d, False))
         self.slots, self.rows = {}, 0
         for i, where in self.place.items():
             node = self.program.nodes[i]
@@ -143,12 +144,19 @@ class Looped(Steps):
                 node.op not in ELEMENTWISE or any(one != (*where, True) for one in readers.get(i, []))
             ):
                 self._take_rows(i, self.size(i))
-        self.copy, self.norms = None, self.rows
+        self.copies, self.norms = {}, self.rows
         if self.projection == "ball":
             self.rows += min(ACCUMULATORS, self.d)
-        if self.program.nodes[gradient].op == "point" and self._source(self.gradient)[1:] != (0, 1):
-            self.copy = self.rows
-            self.rows += self.d
+        self.changed = [(k, i) for k, i in enumerate(self.kept) if not self._is_part(k, i)]
+        for i in dict.fromkeys((self.moving, *(i for _, i in self.changed))):
+            if self.program.nodes[self._source(i).node].op in ("point", "state"):
+                self.copies[i] = self.rows
+                self.rows += self.size(i)
+
+    def _is_part(self, k: int, i: int) -> bool:
+        """Whether a step leaves part k of the state as it is."""
+        node = self.program.nodes[i]
+        return node.op == "state" and node.attribute == k
 
     def _take_rows(self, i: int, count: int) -> None:
         self.slots[i] = self.rows
@@ -190,7 +198,7 @@ class Looped(Steps):
         for i in members:
             if nodes[i].op in ("sum", "sum_product"):
                 self._fill(f"sums{i}", self.slots[i], min(ACCUMULATORS, length))
-        moves = not self.own_loop and self.gradient in members
+        moves = not self.own_loop and self.moving in members
 
         def of_turn(r: str, carried: list[Real]) -> list[Real]:
             here: dict[int, Real] = {}
@@ -210,7 +218,7 @@ class Looped(Steps):
                     if i in self.slots:
                         code.store(self._slot(i, r), here[i])
             if moves:
-                self._move(r, here[self.gradient])
+                self._move(r, here[self.moving])
             return [extreme[i] for i in extremes]
 
         start = [code.constant(-math.inf if nodes[i].op == "max" else math.inf) for i in extremes]
@@ -221,21 +229,34 @@ class Looped(Steps):
                 self.single[i] = self._folded_slot(self.slots[i], length)
 
     def _move_all(self) -> None:
-        """In a loop of its own; a gradient that is the point in another order is copied first."""
-        code, slot = self.code, self.copy
+        """The point and the state, in loops of their own; what is a part of these itself is copied first."""
+        code = self.code
 
-        def copied(r: str, _: list[Real]) -> list[Real]:
-            code.store(self._scratch(self._index(r, slot or 0, 1)), self._number(self.gradient, r, {}))
+        def moved(i: int, r: str) -> Real:
+            if i in self.copies:
+                return code.load(self._scratch(self._index(r, self.copies[i], 1)))
+            return self._number(i, r, {})
+
+        def store(r: str, pointer: str, x: Real) -> list[Real]:
+            code.store(pointer, x)
             return []
 
-        def of_turn(r: str, _: list[Real]) -> list[Real]:
-            if slot is None:
-                return self._move(r, self._number(self.gradient, r, {}))
-            return self._move(r, code.load(self._scratch(self._index(r, slot, 1))))
-
-        if slot is not None:
-            code.loop("copy", str(self.d), [], copied)
-        code.loop("move", str(self.d), [], of_turn)
+        for i, slot in self.copies.items():
+            code.loop(
+                f"copy{i}",
+                str(self.size(i)),
+                [],
+                lambda r, _, i=i, slot=slot: store(r, self._scratch(self._index(r, slot, 1)), self._number(i, r, {})),  # type: ignore[misc]
+            )
+        for part, i in self.changed:
+            first = self.first_of_part[part]
+            code.loop(
+                f"keep{part}",
+                str(self.size(i)),
+                [],
+                lambda r, _, i=i, first=first: store(r, self.state("x", self._index(r, first, 1)), moved(i, r)),  # type: ignore[misc]
+            )
+        code.loop("move", str(self.d), [], lambda r, _: self._move(r, moved(self.moving, r)))
 
     def _further(self, op: str, extreme: Real, x: Real) -> Real:
         return (maximum if op.endswith("max") else minimum)(extreme, x)
@@ -248,10 +269,10 @@ class Looped(Steps):
         else:
             self.single[i] = applied(node, operands)
 
-    def _move(self, r: str, gradient: Real) -> list[Real]:
+    def _move(self, r: str, moving: Real) -> list[Real]:
         code = self.code
         x, low = self.state("x", r), self.state("low", r)
-        moved, lost = self.moved(gradient, code.load(x), code.load(low))
+        moved, lost = self.moved(moving, code.load(x), code.load(low))
         if self.projection == "box":
             ends = [code.spread(self.element(self.arguments[name], r)) for name in ("lower", "upper")]
             moved = self.in_box(moved, (ends[0], ends[1]))
@@ -287,6 +308,10 @@ class Looped(Steps):
         code, node, index = self.code, self.program.nodes[source], self._index(r, first, step)
         if node.op == "point":
             return code.load(self.state("x", index))
+        if node.op == "state":
+            return code.load(self.state("x", self._index(index, self.first_of_part[node.attribute], 1)))
+        if node.op == "step":
+            return self.number_of_step(source)
         if self.is_fixed(source):
             if node.op == "constant" and node.shape == ():
                 return code.constant(node.attribute.array[0])

@@ -1,12 +1,14 @@
 """From a canonical program to instructions over registers, as the compiled core takes them.
 
 A register holds one number per trajectory; a value of shape (n,) takes n of them, one after another. Registers are, in
-this order: the point, constants, parameters, what follows from these alone (computed once per problem, the prologue),
-and the rest, which values share whose lives do not overlap. A slice is no instruction but another view of its operand.
+this order: the point, the state, the numbers of the step, constants, parameters, what follows from these two alone
+(computed once per problem, the prologue), and the rest, which values share whose lives do not overlap. A slice is no
+instruction but another view of its operand.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Container, Sequence
 from math import prod
 from typing import Any, NamedTuple
@@ -15,10 +17,7 @@ import numpy as np
 
 from .. import _core
 from .._arrays import FloatArray, IntArray
-from ._ir import FIRST_PURPOSE, MOST_PLACES, Program
-
-NOISE_PLACE = -1
-"""Of the draw that `noise=` of a problem adds: it has the counters of a built-in problem's noise."""
+from ._ir import FIRST_PURPOSE, MOST_PLACES, NOISE_PLACE, STEP, Program, state_part, state_start, step_outputs
 
 _VIEWS = ("slice", "element")
 
@@ -43,8 +42,8 @@ class Placed(NamedTuple):
 def lowered(program: Program) -> _core.Program:
     """A canonical program with outputs "gradient", (d,), and "value", (), for the compiled core.
 
-    There may be "start" and "projection" too, () or (d,); all other outputs, (), are metrics of one's own, in their
-    order.
+    There may be "start" and "projection" too, () or (d,), and what a method adds (`_combine.with_method`); all other
+    outputs, (), are metrics of one's own, in their order.
 
     ValueError: more places of draws than there are counters for.
     """
@@ -54,6 +53,12 @@ def lowered(program: Program) -> _core.Program:
 def placed(program: Program) -> Placed:
     """What `lowered` gives, and where it put things."""
     return _Lowering(program).result()
+
+
+def state_rows(program: Program) -> list[int]:
+    """The registers where parts of the state begin, and where the last ends."""
+    sizes = [prod(program.nodes[k].shape) for k in step_outputs(program)[1:]]
+    return [*itertools.accumulate(sizes, initial=program.dimension)]
 
 
 class _Lowering:
@@ -66,7 +71,11 @@ class _Lowering:
         self.draws: list[tuple[int, int, int, int]] = []
         self.matrices: dict[int, int] = {}
         self.start_draws: list[tuple[int, int, int, int]] = []
-        self.registers = program.dimension
+        self.moving, *self.kept = step_outputs(program)
+        self.first_of_part = state_rows(program)
+        self.registers = self.first_of_part[-1]
+        self.takes_step = any(node.op == "step" for node in program.nodes)
+        self.step_registers = self._take(len(STEP) if self.takes_step else 0)
         self._place_leaves()
 
     def _place_leaves(self) -> None:
@@ -77,10 +86,15 @@ class _Lowering:
             elif node.op == "constant":
                 self.views[i] = View(False, self._take(self.size[i]), int(self.size[i] > 1))
                 self.constants.append(node.attribute.array)
+            elif node.op == "state":
+                self.views[i] = View(False, self.first_of_part[node.attribute], int(node.shape != ()))
+            elif node.op == "step":
+                self.views[i] = View(False, self.step_registers + STEP.index(node.attribute), 0)
+        first_parameter = self.registers
         parameters = {}
         for name, shape in self.program.parameters:
             parameters[name] = self._take(prod(shape))
-        self.parameter_count = self.registers - self.program.dimension - sum(map(len, self.constants))
+        self.parameter_count = self.registers - first_parameter
         of_start = self._needed([k for name, k in self.program.outputs if name == "start"])
         of_steps = self._needed([k for name, k in self.program.outputs if name != "start"])
         for i, node in enumerate(nodes):
@@ -124,9 +138,18 @@ class _Lowering:
             elif fixed[i] and node.op in _VIEWS:
                 self.views[i] = self._view(i)
         shared = self.registers, dict(self.views)
-        stepping, stepped = self._point(outputs.pop("gradient"))
+        for name in ("gradient", "next", *map(state_part, range(len(self.kept)))):
+            outputs.pop(name, None)
+        begun = [(k, outputs.pop(state_start(k))) for k in range(len(self.kept)) if state_start(k) in outputs]
+        stepping, stepped, state_results = self._step()
         most = self.registers
         points: dict[str, Any] = {}
+        if self.kept:
+            self.registers, self.views = shared[0], dict(shared[1])
+            points["state_start"] = _array(self._code(*(k for _, k in begun)))
+            points["state_start_results"] = _state_array([self._state_row(k, self.views[i]) for k, i in begun])
+            points |= {"state": self.first_of_part[-1] - self.program.dimension, "state_results": state_results}
+            most = max(most, self.registers)
         for name in ("start", "projection"):
             if name in outputs:
                 self.registers, self.views = shared[0], dict(shared[1])
@@ -151,6 +174,8 @@ class _Lowering:
             gradient_result=stepped,
             value_result=value,
             own_results=own,
+            takes_step=self.takes_step,
+            replaces=self.program.has("next"),
             **points,
         )
         return Placed(program, shared[1], self.matrices)
@@ -158,24 +183,42 @@ class _Lowering:
     def _point(self, output: int) -> tuple[list[list[int]], list[int]]:
         """Code for a vector as long as the point, which one step or the point itself takes, and where it is then."""
         code = self._code(output)
-        view = self.views[output]
-        if self._is_point_in_another_order(view):
-            view, copy = self._copied(view)
-            code.append(copy)
-        return code, [int(part) for part in view]
+        return code, self._for_point(self.views[output], code)
 
-    def _is_point_in_another_order(self, view: View) -> bool:
-        """A step would overwrite numbers of such a gradient before it has used them."""
+    def _for_point(self, view: View, code: list[list[int]]) -> list[int]:
+        """Where the point is taken from: a copy, if a step overwrites numbers before it has used them."""
         dimension = self.program.dimension
-        return not view.drawn and view.row < dimension and view[1:] != (0, 1) and dimension > 1
+        in_another_order = view.row < dimension and view[1:] != (0, 1) and dimension > 1
+        if in_another_order or self._is_of_state(view):
+            view = self._copied(view, dimension, code)
+        return [int(part) for part in view]
 
-    def _copied(self, view: View) -> tuple[View, list[int]]:
-        """Registers of their own for a vector as long as the point, and the instruction that fills them."""
-        dimension = self.program.dimension
-        first = self._take(dimension)
+    def _step(self) -> tuple[list[list[int]], list[int], IntArray]:
+        """Code of a step; where the move is taken from, and the parts of the state that change."""
+        code = self._code(self.moving, *self.kept)
+        results = []
+        for k, i in enumerate(self.kept):
+            view, size = self.views[i], self.size[i]
+            if self._is_of_state(view):
+                if view.row == self.first_of_part[k] and (view.step == 1 or size == 1):
+                    continue
+                view = self._copied(view, size, code)
+            results.append(self._state_row(k, view))
+        return code, self._for_point(self.views[self.moving], code), _state_array(results)
+
+    def _is_of_state(self, view: View) -> bool:
+        return not view.drawn and self.program.dimension <= view.row < self.first_of_part[-1]
+
+    def _state_row(self, k: int, view: View) -> list[int]:
+        first, stop = self.first_of_part[k : k + 2]
+        return [*(int(part) for part in view), first - self.program.dimension, stop - first]
+
+    def _copied(self, view: View, count: int, code: list[list[int]]) -> View:
+        """Registers of their own for numbers, filled by a further instruction."""
+        first = self._take(count)
         operands = [int(x) for x in view] * 3
-        copy = [_core.Operation["embed"].value, first, dimension, *operands, 0, 1, dimension]
-        return View(False, first, 1), copy
+        code.append([_core.Operation["embed"].value, first, count, *operands, 0, 1, count])
+        return View(False, first, 1)
 
     def _code(self, *outputs: int) -> list[list[int]]:
         """What computes outputs from what has a place already."""
@@ -269,3 +312,7 @@ class _Free:
 
 def _array(code: list[list[int]]) -> IntArray:
     return np.array(code, np.int64).reshape(-1, 15)
+
+
+def _state_array(parts: list[list[int]]) -> IntArray:
+    return np.array(parts, np.int64).reshape(-1, 5)

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import _core, runtime
 from .._extras import need
-from ._ir import Program
+from ._ir import Program, step_outputs
 
 _KEPT = 256  # programs of which something is known
 _PAYS = 1e9  # operations on numbers: the interpreter takes some 0.1 to 0.2 s longer for them, to compile about as long
@@ -69,7 +69,7 @@ def machine_code(
 
 def operations(program: Program) -> int:
     """On numbers, for a step of a trajectory."""
-    total, needed = 4 * program.dimension, {program.output("gradient")}
+    total, needed = 4 * program.dimension, set(step_outputs(program))
     for i in range(len(program.nodes) - 1, -1, -1):
         node = program.nodes[i]
         if i in needed and node.operands:

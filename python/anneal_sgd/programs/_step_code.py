@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ._ir import Program
+from ._ir import Program, step_outputs
 from ._looped import Looped
-from ._lower import placed
+from ._lower import placed, state_rows
 from ._steps import OF_SEVERAL
 from ._unrolled import Unrolled
 from ._vectors import REGISTERS, Code
@@ -31,11 +31,11 @@ class StepCode(NamedTuple):
 
 
 def step_code(program: Program, dtype: str, isa: str, projection: str, summing: bool) -> StepCode | None:
-    """Of a canonical program with an output "gradient"; None: it would be too long.
+    """Of a canonical program with an output "gradient" or "next"; None: it would be too long.
 
     `summing`: the sum of iterates is wanted too.
     """
-    state = (3 if summing else 2) * program.dimension
+    state = (2 if summing else 1) * program.dimension + state_rows(program)[-1]
     together = 1
     while 2 * together * state <= REGISTERS[isa] // 2 and 2 * together <= _STRIP[isa]:
         together *= 2
@@ -51,7 +51,7 @@ def step_code(program: Program, dtype: str, isa: str, projection: str, summing: 
 
 def _unrolled(program: Program) -> int:
     """Operations of a vector, the numbers one after another."""
-    total, needed = 4 * program.dimension, {program.output("gradient")}
+    total, needed = 4 * program.dimension, set(step_outputs(program))
     for i in range(len(program.nodes) - 1, -1, -1):
         node = program.nodes[i]
         if i in needed and node.operands:

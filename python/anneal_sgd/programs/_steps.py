@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from . import _vector_functions as functions
-from ._ir import Node, Program
-from ._lower import Placed
+from ._ir import Node, Program, step_outputs
+from ._lower import Placed, state_rows
 from ._vectors import Code, Real, absolute, fma, max_keep_nan, maximum, min_keep_nan, minimum, root, select_less, sign
 
 ACCUMULATORS = 32  # of a sum: csrc/core/trajectory.hpp
@@ -28,7 +28,7 @@ _POINTERS = (
     "minus_lr",
     "scratch",
 )
-_COUNTS = ("steps", "row", "apart", "first_sign")
+_COUNTS = ("steps", "row", "apart", "first_sign", "first_step")
 
 _OPERATIONS: dict[str, Callable[..., Real]] = {
     "negative": lambda x: -x,
@@ -62,14 +62,17 @@ def applied(node: Node, operands: list[Real]) -> Real:
 class Steps(ABC):
     """A function that takes the steps of a strip: a few vectors of trajectories after another, each all steps."""
 
-    lr: Real  # -lr of the step at hand
+    minus_lr: Real  # of the step at hand
+    t: Real  # its number, from 1 on
 
     def __init__(self, code: Code, program: Program, placed: Placed, projection: str, summing: bool) -> None:
         """`summing`: the sum of iterates is kept too."""
         self.code, self.program, self.placed = code, program, placed
         self.projection, self.summing = projection, summing
         self.d = program.dimension
-        self.gradient = program.output("gradient")
+        self.moving, *self.kept = step_outputs(program)
+        self.replaces = program.has("next")
+        self.first_of_part = state_rows(program)  # in rows of x, behind the point
         self.lanes = code.together * code.width
         self.arguments: dict[str, str] = {}
         self.radius: list[Real] = []  # and its square
@@ -104,9 +107,11 @@ class Steps(ABC):
 
     # --- what a step does
 
-    def moved(self, gradient: Real, x: Real, low: Real) -> tuple[Real, Real]:
+    def moved(self, moving: Real, x: Real, low: Real) -> tuple[Real, Real]:
         """The number of the point before the projection, and what it could not take of the increment."""
-        y = fma(self.lr, gradient, low)
+        if self.replaces:
+            return moving, low
+        y = fma(self.minus_lr, moving, low)
         total = x + y
         return total, y - (total - x)
 
@@ -135,7 +140,8 @@ class Steps(ABC):
 
     def is_fixed(self, i: int) -> bool:
         """Whether steps do not change it."""
-        return i in self.placed.views and not self.placed.views[i].drawn and self.program.nodes[i].op != "point"
+        node = self.program.nodes[i]
+        return i in self.placed.views and node.op not in ("point", "state", "step", "draw")
 
     def size(self, i: int) -> int:
         """How many numbers it has."""
@@ -149,7 +155,14 @@ class Steps(ABC):
         word = code.named(f"lshr i64 {sign}, 5")
         self.signs = self.row(self.after(self.arguments["signs"], self.offset), word)
         self.sign_in_word = code.named(f"and i64 {sign}, 31")
-        self.lr = code.spread(self.element(self.arguments["minus_lr"], step))
+        self.minus_lr = code.spread(self.element(self.arguments["minus_lr"], step))
+        if any(node.op == "step" for node in self.program.nodes):
+            before = code.named(f"add i64 {self.arguments['first_step']}, {step}")
+            self.t = code.whole(code.named(f"add i64 {before}, 1"))
+
+    def number_of_step(self, i: int) -> Real:
+        """Its learning rate, or how many it makes."""
+        return -self.minus_lr if self.program.nodes[i].attribute == "lr" else self.t
 
     def draw(self, i: int, row: str) -> Real:
         """Of the step at hand: that of a row of the core's draws, of node i."""

@@ -10,6 +10,7 @@ class Unrolled(Steps):
     """For points of few numbers."""
 
     x: list[Real]
+    state_now: list[Real]
     ends: list[tuple[Real, Real]]
     known: dict[tuple[int, int], Real]  # of all steps, by node and number
     now: dict[tuple[int, int], Real]  # of the step at hand
@@ -32,20 +33,24 @@ class Unrolled(Steps):
         code, d = self.code, self.d
         names = ("x", "low", "sum") if self.summing else ("x", "low")
         places = [self.state(name, str(i)) for name in names for i in range(d)]
+        behind = self.first_of_part[-1] - d
+        places += [self.state("x", str(d + i)) for i in range(behind)]
 
         def of_step(step: str, state: list[Real]) -> list[Real]:
             self.begin_step(step)
-            self.x, low, sums = state[:d], state[d : 2 * d], state[2 * d :]
+            sums = state[2 * d : len(state) - behind]
+            self.x, low, self.state_now = state[:d], state[d : 2 * d], state[len(state) - behind :]
             self.now = {}
             after, kept = [], []
             for i in range(d):
-                x, lost = self.moved(self._number(self.gradient, i), self.x[i], low[i])
+                x, lost = self.moved(self._number(self.moving, i), self.x[i], low[i])
                 after.append(self.in_box(x, self.ends[i]) if self.ends else x)
                 kept.append(lost)
             if self.projection == "ball":
                 factor = self.ball_factor(self._sum(after, after))
                 after = [x * factor for x in after]
-            return [*after, *kept, *(a + b for a, b in zip(sums, after, strict=False))]
+            summed = [a + b for a, b in zip(sums, after, strict=False)]
+            return [*after, *kept, *summed, *(self._number(i, k) for i in self.kept for k in range(self.size(i)))]
 
         for place, x in zip(
             places, code.loop("step", self.arguments["steps"], [code.load(p) for p in places], of_step), strict=True
@@ -61,8 +66,9 @@ class Unrolled(Steps):
         return self.folded(sums)
 
     def _numbers(self) -> list[tuple[int, int]]:
-        """(node, number) of all that the gradient needs, each after what it needs itself."""
-        stack = [self._own(self.gradient, i) for i in range(self.d - 1, -1, -1)]
+        """(node, number) of all that a step needs, each after what it needs itself."""
+        stack = [self._own(i, k) for i in reversed(self.kept) for k in range(self.size(i) - 1, -1, -1)]
+        stack += [self._own(self.moving, i) for i in range(self.d - 1, -1, -1)]
         order: dict[tuple[int, int], None] = {}
         while stack:
             key = stack[-1]
@@ -119,6 +125,11 @@ class Unrolled(Steps):
         operands = [self.now[n] if n in self.now else self.known[n] for n in self._needs(i, k)]
         if node.op == "point":
             return self.x[k]
+        if node.op == "state":
+            first: int = self.first_of_part[node.attribute]
+            return self.state_now[first - self.d + k]
+        if node.op == "step":
+            return self.number_of_step(i)
         if node.op == "draw":
             view = self.placed.views[i]
             return self.draw(i, str(view.row + k * view.step))

@@ -112,7 +112,14 @@ class Code:
 
     def spread(self, pointer: str) -> Real:
         """One number in memory, for all."""
-        one = self.named(f"load {self.real}, ptr {pointer}, align {self.size}")
+        return self.splat(self.named(f"load {self.real}, ptr {pointer}, align {self.size}"))
+
+    def whole(self, integer: str) -> Real:
+        """A non-negative integer, rounded, for all."""
+        return self.splat(self.named(f"sitofp i64 {integer} to {self.real}"))
+
+    def splat(self, one: str) -> Real:
+        """One number for all."""
         first = self.named(f"insertelement {self.reals} poison, {self.real} {one}, i64 0")
         zeros = f"<{self.width} x i32> zeroinitializer"
         every = self.named(f"shufflevector {self.reals} {first}, {self.reals} poison, {zeros}")

@@ -135,8 +135,12 @@ def evaluated(
     x: FloatArray,
     parameters: Mapping[str, ArrayLike],
     draws: Mapping[int, FloatArray],
+    state: Sequence[FloatArray] = (),
+    step: Mapping[str, float] | None = None,
 ) -> FloatArray:
     """An output at x of shape `(d, replicates)`, in the dtype of x; `draws` by node: `(numbers, replicates)`.
+
+    `state`: its parts, `(numbers, replicates)`; `step`: "lr" and "t".
 
     >>> from anneal_sgd.programs import canonical, trace
     >>> square = canonical(trace(lambda x: x[0] * x[0], dimension=1))
@@ -151,6 +155,10 @@ def evaluated(
             value = x
         elif node.op == "draw":
             value = draws[i]
+        elif node.op == "state":
+            value = state[node.attribute]
+        elif node.op == "step":
+            value = np.full((1, lanes), (step or {})[node.attribute], dtype)
         elif node.op in ("constant", "parameter"):
             numbers = node.attribute if node.op == "constant" else parameters[node.attribute]
             column = np.asarray(numbers, np.float64).reshape(-1, 1).astype(dtype)
@@ -185,6 +193,9 @@ def simulate(
     dtype: DTypeLike = np.float32,
 ) -> FloatArray:
     """Projected SGD with the outputs "gradient" and "value" of a canonical program; as `reference.simulate` else.
+
+    With "next" in place of "gradient" that is the point after the step, before the projection. "state k" is what part k
+    of a state becomes in a step, "begin k" what it is at first, where that is not 0.
 
     Without `x0` the program's "start" says where trajectories begin, in so many dimensions. `projection`: "none",
     "box", "ball", or "own", the program's.
@@ -243,12 +254,27 @@ def simulate(
     with np.errstate(all="ignore"):  # a diverging trajectory is no accident
         if x0 is None:
             x = projected(np.broadcast_to(evaluated(program, "start", x, given, draws("start", 0)), x.shape))
+        kept = dict(program.outputs)
+        state: list[FloatArray] = []
+        while f"state {len(state)}" in kept:
+            shape = ((program.nodes[kept[f"state {len(state)}"]].shape or (1,))[0], len(numbers))
+            begin = f"begin {len(state)}"
+            first = evaluated(program, begin, x, given, {}) if begin in kept else np.zeros(shape, dtype)
+            state.append(np.array(np.broadcast_to(first, shape)))
         averages = Averages(iterate, tail_frac, records, x)
         for k in range(max(records, default=0) + 1):
             if k > 0:
                 t = k - 1
-                g = np.broadcast_to(evaluated(program, "gradient", x, given, draws("gradient", t)), x.shape)
-                y, low = moved(x, fma(np.broadcast_to(-lr[t], x.shape).astype(dtype), g, low))
+                step = {"lr": lr[t], "t": k}
+                if "next" in kept:
+                    y = np.broadcast_to(evaluated(program, "next", x, given, draws("next", t), state, step), x.shape)
+                else:
+                    g = evaluated(program, "gradient", x, given, draws("gradient", t), state, step)
+                    move = fma(np.broadcast_to(-lr[t], x.shape).astype(dtype), np.broadcast_to(g, x.shape), low)
+                    y, low = moved(x, move)
+                names = [f"state {i}" for i in range(len(state))]
+                after = [evaluated(program, name, x, given, draws(name, t), state, step) for name in names]
+                state = [np.array(np.broadcast_to(a, s.shape)) for a, s in zip(after, state, strict=True)]
                 x = projected(y)
                 averages.add(k, x)
             if k in records:

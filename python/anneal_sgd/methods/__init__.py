@@ -1,0 +1,38 @@
+"""Methods: how a step is made of the stochastic gradient, as `simulate(.., method=methods.Adam())`.
+
+Each is a frozen dataclass, equal and hashable by content, and a program (`method.program(d)`) that every back end runs
+with the bits of docs/stream.md. They are for separable problems and `problems.Custom`; problems on data have SGD, with
+the options `momentum`, `nesterov` and `weight_decay` of `simulate`.
+"""
+
+from __future__ import annotations
+
+from ._adaptive import AdaGrad, AdaGradNorm, Adam, RMSProp
+from ._base import Method
+from ._custom import Custom
+from ._names import by_name, names
+from ._others import DescentAscent, ExtraGradient, Langevin
+from ._parameter_free import NGN, DoG, PolyakMax, ScheduleFree
+from ._sgd import SGD, Clipped, NormalizedSGD, SignSGD
+
+__all__ = [
+    "NGN",
+    "SGD",
+    "AdaGrad",
+    "AdaGradNorm",
+    "Adam",
+    "Clipped",
+    "Custom",
+    "DescentAscent",
+    "DoG",
+    "ExtraGradient",
+    "Langevin",
+    "Method",
+    "NormalizedSGD",
+    "PolyakMax",
+    "RMSProp",
+    "ScheduleFree",
+    "SignSGD",
+    "by_name",
+    "names",
+]

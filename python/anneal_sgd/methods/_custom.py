@@ -1,0 +1,111 @@
+"""A method of one's own, traced once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .. import _validate
+from .._validate import shown
+from ..programs import Program, Symbol
+from ._base import Method, Next, Now, traced
+
+_GIVEN = ("x", "g", "lr", "t", "gradient", "value", "draw")
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Custom(Method):
+    """A step of one's own: `update` is called with symbols for numbers, as the functions of `problems.Custom` are.
+
+    It takes what it needs by name: `x`, (d,); `g`, the stochastic gradient there; `lr`, the learning rate of the step;
+    `t`, its number from 1 on; `gradient`, a function that gives the stochastic gradient at another point, each with
+    noise of its own; `value`, f(x) without noise; `draw`, as in `problems.Custom`; and the parts of the `state` by
+    their names. It returns the direction u of $x <- P(x - lr u)$, (d,) or one number; or, with `moves="next"`, the
+    point after the step, before P; with a state a pair of this and a dictionary of all its parts after the step.
+
+    `state`: names and what the parts begin with: a number, an array of any length, or a function of x0. `dimension`:
+    d of the problems that it is for. Equal where the programs are. TypeError: what cannot be traced. ValueError:
+    an argument of `update` that there is not, a part that changes its shape or is missing, another program at the
+    second call.
+
+    >>> import numpy as np
+    >>> from anneal_sgd import methods, problems, schedules, simulate
+    >>> def lion(x, g, m):
+    ...     return np.sign(0.9 * m + 0.1 * g), {"m": 0.99 * m + 0.01 * g}
+    >>> own = methods.Custom(lion, state={"m": np.zeros(2)}, dimension=2)
+    >>> result = simulate(
+    ...     problems.Quadratic([1.0, 4.0]), schedules.Constant(), method=own, base_lr=0.25, horizon=4, replicates=1
+    ... )
+    >>> float(result.mean)
+    0.0
+    """
+
+    step: Program
+
+    def __init__(
+        self,
+        update: Callable[..., Any],
+        *,
+        state: Mapping[str, Any] | None = None,
+        dimension: int = 1,
+        moves: str = "direction",
+    ) -> None:
+        """Trace it."""
+        d = _validate.integer("dimension", dimension, lowest=1, highest=2**24 - 1)
+        _validate.choice("moves", moves, ("direction", "next"))
+        if not callable(update):
+            raise ValueError(f"update must be a function, got {shown(update)}")
+        parts = {} if state is None else state
+        if not isinstance(parts, Mapping) or not all(isinstance(n, str) and n.isidentifier() for n in parts):
+            raise ValueError(f"state must be a dictionary of names and what they begin with, got {shown(state)}")
+        if taken := [name for name in parts if name in _GIVEN]:
+            raise ValueError(f"state must not have {taken[0]!r}, which is an argument of update already")
+        wanted = _arguments(update, (*_GIVEN, *parts))
+
+        def step(now: Now, **known: Symbol) -> tuple[Any, Mapping[str, Any]]:
+            given = {name: known[name] if name in known else getattr(now, name) for name in wanted}
+            found = update(**given)
+            move, after = found if parts and isinstance(found, tuple) and len(found) == 2 else (found, {})
+            if not isinstance(after, Mapping):
+                raise ValueError(f"update must return a move and a dictionary of the state, got {shown(after)}")
+            return Next(move) if moves == "next" else move, after
+
+        program = traced(d, parts, step)
+        if traced(d, parts, step) != program:
+            raise ValueError("update must do the same at every call, got two programs: random numbers come from draw")
+        object.__setattr__(self, "step", program)
+
+    @property
+    def _dimension(self) -> int:  # type: ignore[override]
+        return self.step.dimension
+
+    @property
+    def _identity(self) -> Any:
+        return [self.name, self.step.digest]
+
+    def program(self, dimension: int) -> Program:
+        """The step, which is for one dimension. ValueError: it is not this one."""
+        if dimension != self.step.dimension:
+            raise ValueError(f"dimension must be {self.step.dimension}, that of the method, got {dimension}")
+        return self.step
+
+    def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:
+        raise TypeError("a method of one's own is traced already, and no part of another method")
+
+    def __repr__(self) -> str:
+        """The program's digest."""
+        return f"Custom(<program {self.step.digest[:8]}>, dimension={self.step.dimension})"
+
+
+def _arguments(update: Callable[..., Any], known: tuple[str, ...]) -> list[str]:
+    names = []
+    for parameter in inspect.signature(update).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            raise ValueError(f"update must take its arguments by name, got {parameter}")
+        if parameter.name in known:
+            names.append(parameter.name)
+        elif parameter.default is parameter.empty:
+            raise ValueError(f"update must take arguments among {', '.join(known)}, got {parameter.name!r}")
+    return names

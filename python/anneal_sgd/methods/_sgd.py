@@ -1,0 +1,182 @@
+"""SGD and what is made of its gradient alone: its sign, its direction, a gradient that is not too long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from .. import _validate
+from .._validate import NON_NEGATIVE, POSITIVE, shown
+from ..programs import Symbol
+from ._base import BELOW_ONE, Altered, Method, Now, of_kind
+
+
+@dataclass(frozen=True)
+class SGD(Method):
+    """$v <- momentum v + g$, $x <- P(x - lr v)$; g is the stochastic gradient at x plus weight_decay x, v = 0 at first.
+
+    With `nesterov` the direction is $g + momentum v$ in place of v. As PyTorch's SGD (without dampening); Polyak, 1964,
+    and Sutskever et al., ICML 2013. The default, without all three, is $x <- P(x - lr g)$. ValueError: momentum
+    outside [0, 1), weight_decay < 0, nesterov without momentum.
+
+    >>> from anneal_sgd import methods, problems, schedules, simulate
+    >>> call = {"base_lr": 0.25, "horizon": 3, "replicates": 1, "record_at": [0, 1, 2, 3]}
+    >>> problem = problems.Quadratic(curvature=1.0)
+    >>> heavy = simulate(problem, schedules.Constant(), method=methods.SGD(momentum=0.5), **call)
+    >>> heavy.mean.tolist()  # x = 1, 0.75, 0.4375, 0.171875
+    [0.5, 0.28125, 0.095703125, 0.0147705078125]
+    """
+
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        self._number("momentum", BELOW_ONE)
+        self._number("weight_decay", NON_NEGATIVE)
+        if _validate.flag("nesterov", self.nesterov) and not self.momentum:
+            raise ValueError("nesterov must go with momentum > 0, got momentum 0")
+
+    @property
+    def _is_plain(self) -> bool:
+        return not self.momentum and not self.weight_decay
+
+    def _state(self, d: int) -> Mapping[str, Any]:
+        return {"v": np.zeros(d)} if self.momentum else {}
+
+    def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:
+        g = decayed(now, self.weight_decay)
+        if not self.momentum:
+            return g, {}
+        v = self.momentum * state["v"] + g
+        return self.momentum * v + g if self.nesterov else v, {"v": v}
+
+
+def decayed(now: Now, weight_decay: float) -> Any:
+    """The gradient of f(x) + weight_decay |x|^2 / 2."""
+    return weight_decay * now.x + now.g if weight_decay else now.g
+
+
+def mean_gradient(now: Now, momentum: float, state: Mapping[str, Symbol]) -> tuple[Any, dict[str, Any]]:
+    """$m <- momentum m + (1 - momentum) g$, and the state that keeps it; g where momentum is 0."""
+    if not momentum:
+        return now.g, {}
+    m = momentum * state["m"] + (1.0 - momentum) * now.g
+    return m, {"m": m}
+
+
+@dataclass(frozen=True)
+class SignSGD(Method):
+    """$m <- momentum m + (1 - momentum) g$, $x <- P(x - lr sign(m))$, coordinate by coordinate, m = 0 at first.
+
+    Without momentum, the default, the sign of the gradient itself; a coordinate whose m is 0 stays. Bernstein et al.,
+    ICML 2018, signSGD and Signum. ValueError: momentum outside [0, 1).
+
+    >>> from anneal_sgd import methods, problems, schedules, simulate
+    >>> problem = problems.Quadratic(curvature=[1.0, 100.0])
+    >>> result = simulate(
+    ...     problem, schedules.Constant(), method=methods.SignSGD(), base_lr=0.5, horizon=2, replicates=1
+    ... )
+    >>> float(result.mean)  # (1, 1), (0.5, 0.5), (0, 0)
+    0.0
+    """
+
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the number."""
+        self._number("momentum", BELOW_ONE)
+
+    def _state(self, d: int) -> Mapping[str, Any]:
+        return {"m": np.zeros(d)} if self.momentum else {}
+
+    def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:
+        m, after = mean_gradient(now, self.momentum, state)
+        return np.sign(m), after
+
+
+@dataclass(frozen=True)
+class NormalizedSGD(Method):
+    """$m <- momentum m + (1 - momentum) g$, $x <- P(x - lr m / |m|)$ with the Euclidean norm, m = 0 at first.
+
+    Where m is 0 x stays. Without momentum, the default, every step is lr long. Nesterov, 1984; with momentum Cutkosky
+    and Mehta, ICML 2020. ValueError: momentum outside [0, 1).
+
+    >>> from anneal_sgd import methods, problems, schedules, simulate
+    >>> problem = problems.Quadratic(curvature=1.0, x0=[3.0, 4.0])
+    >>> result = simulate(
+    ...     problem, schedules.Constant(), method=methods.NormalizedSGD(), base_lr=2.5, horizon=2, replicates=1,
+    ...     record_at=[0, 1, 2], dtype="float64",
+    ... )
+    >>> result.mean.tolist()  # |x| = 5, 2.5, 0
+    [12.5, 3.125, 0.0]
+    """
+
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the number."""
+        self._number("momentum", BELOW_ONE)
+
+    def _state(self, d: int) -> Mapping[str, Any]:
+        return {"m": np.zeros(d)} if self.momentum else {}
+
+    def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:
+        m, after = mean_gradient(now, self.momentum, state)
+        return m / unless_zero(np.linalg.norm(m)), after
+
+
+def unless_zero(x: Any) -> Any:
+    """A number >= 0 to divide by: 1 where it is 0."""
+    return np.where(x > 0.0, x, 1.0)
+
+
+@dataclass(frozen=True)
+class Clipped(Method):
+    """Another method, given $min(1, threshold / |g|) g$ with the Euclidean norm in place of the gradient g.
+
+    `by="value"`: $min(threshold, max(-threshold, g_i))$ in place of $g_i$. Pascanu et al., ICML 2013; Zhang et al.,
+    ICLR 2020. A gradient within the threshold is handed on as it is, to the bit. ValueError: threshold not > 0, a
+    `method` that is none.
+
+    >>> from anneal_sgd import methods, problems, schedules, simulate
+    >>> problem = problems.Quadratic(curvature=1.0, x0=[3.0, 4.0])
+    >>> clipped = methods.Clipped(methods.SGD(), threshold=2.5)
+    >>> result = simulate(
+    ...     problem, schedules.Constant(), method=clipped, base_lr=1.0, horizon=2, replicates=1, record_at=[0, 1, 2],
+    ...     dtype="float64",
+    ... )
+    >>> result.mean.tolist()  # |x| = 5, 2.5, 0
+    [12.5, 3.125, 0.0]
+    """
+
+    method: Method = field(default_factory=SGD)
+    threshold: float = 1.0
+    by: Literal["norm", "value"] = "norm"
+
+    def __post_init__(self) -> None:
+        """Check everything."""
+        if of_kind("method", self.method)._dimension is not None:
+            raise ValueError(f"method must be one that is not traced already, got {shown(self.method)}")
+        self._number("threshold", POSITIVE)
+        _validate.choice("by", self.by, ("norm", "value"))
+
+    @property
+    def _unconstrained(self) -> bool:  # type: ignore[override]
+        return self.method._unconstrained
+
+    def _state(self, d: int) -> Mapping[str, Any]:
+        return self.method._state(d)
+
+    def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:
+        return self.method._step(Altered(now, self._clipped), **state)
+
+    def _clipped(self, g: Any) -> Any:
+        if self.by == "value":
+            return np.minimum(self.threshold, np.maximum(-self.threshold, g))
+        norm = np.linalg.norm(g)
+        return np.where(norm > self.threshold, self.threshold / norm, 1.0) * g

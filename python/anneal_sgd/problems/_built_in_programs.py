@@ -1,0 +1,49 @@
+"""Separable problems as programs, which have their bits: what methods with a state of their own are run on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from .._arrays import FloatArray
+from ..programs import Program
+from ._custom import Custom
+
+_FORMULAS: dict[_core.ProblemKind, dict[str, Any]] = {
+    _core.ProblemKind.absolute_value: {"f": "sum(a * abs(x))"},
+    _core.ProblemKind.quadratic: {"f": "0.5 * sum(a * x * x)"},
+    _core.ProblemKind.huber: {
+        "f": "sum(c * minimum(delta, abs(x)) * (-0.5 * minimum(delta, abs(x)) + abs(x)))",
+        "gradient": "minimum(a, maximum(-a, c * x))",
+    },
+}
+
+
+def as_custom(kind: _core.ProblemKind, columns: Any, noise: str, projection: Any) -> Custom:
+    """The problem of these numbers, as one of one's own."""
+    parameters: dict[str, Any] = {"a": columns.weight}
+    if kind is _core.ProblemKind.huber:
+        width = float(columns.shape_parameter)
+        parameters |= {"c": columns.weight / width, "delta": width}
+    level: dict[str, Any] = {} if noise == "none" else {"noise": noise, "noise_std": columns.noise_std}
+    return Custom(
+        **_FORMULAS[kind],
+        x0=columns.x0,
+        parameters=parameters,
+        projection=projection,
+        minimum=float(columns.minimum),
+        **level,
+    )
+
+
+def parameters_of(columns: Any, program: Program) -> FloatArray:
+    """The parameters of the program of problems, (problems, parameters), from their columns."""
+    named = {
+        "a": columns.weight,
+        "c": columns.weight / columns.shape_parameter[:, None],
+        "delta": columns.shape_parameter[:, None],
+        "noise_std": columns.noise_std,
+    }
+    return np.concatenate([named[name] for name, _ in program.parameters], axis=1)

@@ -1,0 +1,539 @@
+"""Methods: step by step what papers, PyTorch and optax do; bits of the reference; limits; all around a call."""
+
+import copy
+import pickle
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from anneal_sgd import _core, methods, problems, schedules, simulate
+from anneal_sgd.campaigns import Campaign, read_spec, write_report
+from anneal_sgd.programs._combine import with_method
+from anneal_sgd.reference import Schedule
+from anneal_sgd.reference import programs as reference
+from method_cases import BASE_LR, CASES, HARD, HORIZON, SCHEDULE, START, gradient, rates, walked
+from method_cases import problem as smooth
+
+ISAS = _core.supported_isas()
+DTYPES = ("float32", "float64")
+ITERATES = ("last", "average", "tail_average")
+RNG = np.random.default_rng(0)
+COORDINATES = {f"x{i}": f"x[{i}]" for i in range(3)}
+
+
+def points(method):
+    """x_0 .. x_T of the core, (steps + 1, 3)."""
+    result = simulate(
+        smooth(), SCHEDULE, method=method, base_lr=BASE_LR, horizon=HORIZON, record_at=range(HORIZON + 1),
+        replicates=1, metric=COORDINATES, dtype="float64",
+    )  # fmt: skip
+    return result.mean
+
+
+def assert_close(a, b, allowed=1e-12):
+    """Where points are beyond 1, as on the way from a saddle, to that fraction of them."""
+    assert np.max(np.abs(a - b) / np.maximum(1.0, np.abs(b))) < allowed
+
+
+# --- what steps are -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_step_is_the_papers(name):
+    method, step = CASES[name]
+    assert_close(points(method), walked(step))
+
+
+def torch_optimizers():
+    return {
+        "sgd": lambda o, p: o.SGD(p, lr=1.0),
+        "momentum": lambda o, p: o.SGD(p, lr=1.0, momentum=0.9),
+        "nesterov": lambda o, p: o.SGD(p, lr=1.0, momentum=0.8, nesterov=True),
+        "weight decay": lambda o, p: o.SGD(p, lr=1.0, weight_decay=0.3),
+        "all of sgd": lambda o, p: o.SGD(p, lr=1.0, momentum=0.7, nesterov=True, weight_decay=0.2),
+        "adagrad": lambda o, p: o.Adagrad(p),
+        "adagrad, all": lambda o, p: o.Adagrad(p, eps=1e-3, initial_accumulator_value=0.4, weight_decay=0.1),
+        "rmsprop": lambda o, p: o.RMSprop(p),
+        "rmsprop, momentum": lambda o, p: o.RMSprop(p, alpha=0.9, eps=1e-4, momentum=0.5),
+        "rmsprop, centered": lambda o, p: o.RMSprop(p, alpha=0.8, eps=0.2, centered=True),
+        "rmsprop, all": lambda o, p: o.RMSprop(p, alpha=0.8, eps=0.2, momentum=0.5, centered=True, weight_decay=0.1),
+        "adam": lambda o, p: o.Adam(p),
+        "adam, numbers": lambda o, p: o.Adam(p, betas=(0.5, 0.7), eps=1e-3),
+        "adam, no beta1": lambda o, p: o.Adam(p, betas=(0.0, 0.9)),
+        "adam, no beta2": lambda o, p: o.Adam(p, betas=(0.9, 0.0), eps=0.5),
+        "amsgrad": lambda o, p: o.Adam(p, betas=(0.9, 0.6), amsgrad=True),
+        "adam, l2": lambda o, p: o.Adam(p, betas=(0.9, 0.9), weight_decay=0.2),
+        "adamw": lambda o, p: o.AdamW(p, betas=(0.9, 0.9), weight_decay=0.2, amsgrad=True),
+        "clipped by norm": lambda o, p: o.SGD(p, lr=1.0),
+        "clipped by value": lambda o, p: o.SGD(p, lr=1.0),
+        "clipped adam": lambda o, p: o.Adam(p, betas=(0.9, 0.9)),
+    }
+
+
+@pytest.mark.parametrize("name", torch_optimizers())
+def test_steps_are_pytorchs(name):
+    torch = pytest.importorskip("torch")
+    x = torch.nn.Parameter(torch.tensor(START))
+    optimizer = torch_optimizers()[name](torch.optim, [x])
+    found = [START]
+    for lr in rates():
+        optimizer.param_groups[0]["lr"] = float(lr)
+        x.grad = torch.tensor(gradient(x.detach().numpy()))
+        if "clipped" in name:
+            by = CASES[name][0].by
+            clip = torch.nn.utils.clip_grad_norm_ if by == "norm" else torch.nn.utils.clip_grad_value_
+            clip([x], CASES[name][0].threshold)
+        optimizer.step()
+        found.append(x.detach().numpy().copy())
+    # PyTorch's clip_grad_norm_ adds 1e-6 to the norm, which moves these points by about 1e-5.
+    allowed = 1e-12 if "clipped" not in name or name == "clipped by value" else 1e-4
+    assert_close(points(CASES[name][0]), np.array(found), allowed)
+
+
+def optax_transforms(optax):
+    return {
+        "sgd": optax.sgd(1.0),
+        "momentum": optax.sgd(1.0, momentum=0.9),
+        "nesterov": optax.sgd(1.0, momentum=0.8, nesterov=True),
+        "sign": optax.sign_sgd(1.0),
+        "clipped by norm": optax.chain(optax.clip_by_global_norm(0.8), optax.sgd(1.0)),
+        "clipped by value": optax.chain(optax.clip(0.5), optax.sgd(1.0)),
+        "clipped adam": optax.chain(optax.clip_by_global_norm(0.8), optax.adam(1.0, b2=0.9)),
+        "rmsprop, momentum": optax.rmsprop(1.0, decay=0.9, eps=1e-4, momentum=0.5, eps_in_sqrt=False),
+        "adam": optax.adam(1.0),
+        "adam, numbers": optax.adam(1.0, b1=0.5, b2=0.7, eps=1e-3),
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["sgd", "momentum", "nesterov", "sign", "clipped by norm", "clipped by value", "clipped adam", "rmsprop, momentum",
+     "adam", "adam, numbers"],
+)  # fmt: skip
+def test_steps_are_optaxs(name):
+    jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
+    with jax.enable_x64(True):
+        transform = optax_transforms(optax)[name]
+        x = jax.numpy.array(START)
+        state = transform.init(x)
+        found = [START]
+        for lr in rates():
+            updates, state = transform.update(jax.numpy.array(gradient(np.array(x))), state, x)
+            x = x + lr * updates
+            found.append(np.array(x))
+    assert_close(points(CASES[name][0]), np.array(found))
+
+
+@pytest.mark.parametrize("name", ["schedule-free", "schedule-free, all", "schedule-free adamw"])
+def test_steps_are_those_of_the_schedulefree_package(name):
+    torch, package = pytest.importorskip("torch"), pytest.importorskip("schedulefree")
+    x = torch.nn.Parameter(torch.tensor(START))
+    optimizer = {
+        "schedule-free": lambda: package.SGDScheduleFree([x], lr=1.0),
+        "schedule-free, all": lambda: package.SGDScheduleFree(
+            [x], lr=1.0, momentum=0.7, r=1.5, weight_lr_power=1.0, weight_decay=0.1
+        ),
+        "schedule-free adamw": lambda: package.AdamWScheduleFree(
+            [x], lr=1.0, betas=(0.8, 0.95), r=1.0, weight_decay=0.1
+        ),
+    }[name]()
+    found = [START]
+    for lr in rates():
+        optimizer.train()
+        optimizer.param_groups[0]["lr"] = float(lr)
+        x.grad = torch.tensor(gradient(x.detach().numpy()))
+        optimizer.step()
+        optimizer.eval()
+        found.append(x.detach().numpy().copy())
+    assert_close(points(CASES[name][0]), np.array(found))
+
+
+# --- bits -----------------------------------------------------------------------------------------------------------
+
+
+def kept(problem, method, *, isa, dtype, iterate="last", replicates=5, horizon=10, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # diverged ones are compared too
+        return simulate(
+            problem, schedules.Linear(), method=method, base_lr=0.1, horizon=horizon, replicates=replicates,
+            record_at=[0, 1, 7, horizon], keep_samples=True, seed=5, isa=isa, dtype=dtype, iterate=iterate, threads=1,
+            **options,
+        ).samples  # fmt: skip
+
+
+def of_reference(problem, method, *, dtype, iterate="last", replicates=5, horizon=10, **options):
+    kind = problem._common[3]
+    ends = problem.projection[1:] if kind == "box" else (-np.inf, np.inf)
+    return reference.simulate(
+        program=with_method(problem.program, method.program(problem.dimension)), x0=problem.x0,
+        dimension=problem.dimension, parameters=problem.parameters, schedule=Schedule("linear"),
+        replicates=np.arange(replicates), projection=kind, lower=ends[0], upper=ends[1],
+        radius=problem.projection[1] if kind == "ball" else np.inf, base_lr=0.1, horizon=horizon, metric="value",
+        record_at=[0, 1, 7, horizon], seed=5, dtype=dtype, iterate=iterate, **options,
+    )  # fmt: skip
+
+
+def noisy(d, projection=None):
+    rng = np.random.default_rng(d)
+    return problems.Custom(
+        lambda x, a: np.sum(a * np.abs(x) ** 1.5) + np.sum(x) ** 2 / d,
+        x0=rng.uniform(0.1, 0.3, d),
+        parameters={"a": rng.uniform(0.5, 2.0, d)},
+        noise=lambda x, draw: 0.3 * draw.gaussian() + 0.1 * draw.student_t(3.0, size=()),
+        projection=projection,
+        minimum=0.0,
+    )
+
+
+SETS = {"none": None, "box": ("box", -0.4, 0.6), "ball": ("ball", 2.0), "own": lambda x: np.minimum(x, 0.55)}
+
+
+def assert_bits(problem, method, **call):
+    slow = of_reference(problem, method, **call)
+    for isa in ISAS:
+        assert np.array_equal(kept(problem, method, isa=isa, **call), slow, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bits_are_the_references(name):
+    method = CASES[name][0]
+    for k, (dtype, d) in enumerate((("float32", 1), ("float64", 3))):
+        if d > max(getattr(method, "ascent", ()), default=0):
+            projection = None if method._unconstrained else list(SETS.values())[(k + len(name)) % len(SETS)]
+            assert_bits(noisy(d, projection), method, dtype=dtype, iterate=ITERATES[(k + len(name)) % 3])
+
+
+def test_bits_of_many_coordinates_are_the_references():
+    for dtype, method in (
+        ("float32", methods.Adam(amsgrad=True)),
+        ("float64", methods.Clipped(methods.SGD(momentum=0.9), 0.5)),
+    ):
+        assert_bits(noisy(300), method, dtype=dtype, replicates=3, horizon=8)
+
+
+@pytest.mark.parametrize("make", HARD)
+def test_states_that_depend_on_each_other_have_the_bits_of_the_reference(make):
+    for d, dtype, projection in ((1, "float32", "box"), (4, "float64", "own"), (40, "float32", "ball")):
+        assert_bits(noisy(d, SETS[projection]), make(d), dtype=dtype, iterate="average", replicates=3, horizon=8)
+
+
+def test_methods_start_where_a_drawn_start_is_projected():
+    problem = problems.Custom(
+        "sum(x * x)", x0=lambda draw: 2.0 * draw.gaussian(), dimension=2, projection=("box", -1.0, 1.0), minimum=0.0
+    )
+    stay = methods.Custom(lambda x, first: (x - first, {"first": first}), state={"first": lambda x: x}, dimension=2)
+    still = kept(problem, stay, isa=ISAS[-1], dtype="float64")
+    assert np.array_equal(still, np.broadcast_to(still[0], still.shape))
+    assert len(set(still[0])) > 1
+
+
+def test_neither_threads_nor_other_configs_change_a_state():
+    method, call = methods.Adam(beta2=0.9), {"base_lr": 0.1, "horizon": 300, "keep_samples": True, "seed": 3}
+    shared = {"x0": [0.5, 1.0], "noise": "gaussian", "noise_std": 0.1, "minimum": 0.0}
+    problem = [problems.Custom("sum(abs(x - a))", parameters={"a": a}, **shared) for a in (0.0, 0.3)]
+    pair = [schedules.Linear(), schedules.Cosine()]
+    for common in (True, False):
+        together = simulate(problem, pair, method=method, replicates=2500, threads=2, common_random_numbers=common,
+                            **call)  # fmt: skip
+        for first, count in ((0, 700), (700, 1800)):
+            part = simulate(problem, pair, method=method, replicates=count, first_replicate=first, threads=1,
+                            common_random_numbers=common, **call)  # fmt: skip
+            assert np.array_equal(part.samples, together.samples[..., first : first + count])
+        if common:
+            alone = simulate(problem[1], pair[1], method=method, replicates=2500, threads=1, **call)
+            assert np.array_equal(alone.samples, together.samples[1, 1])
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "same"),
+    [
+        (methods.SGD(momentum=0.0, nesterov=False), methods.SGD()),
+        (methods.Clipped(threshold=1e9), methods.SGD()),
+        (methods.Clipped(threshold=1e9, by="value"), methods.SGD()),
+        (methods.Clipped(methods.Adam(), threshold=1e9), methods.Adam()),
+        (methods.SGD(momentum=1e-300), methods.SGD()),
+    ],
+)
+def test_limits_have_the_bits_of_what_they_are(method, same):
+    for problem in (noisy(3), problems.AbsoluteValue([0.3, 0.5], noise="gaussian", noise_std=0.4)):
+        for dtype in DTYPES:
+            call = {"isa": ISAS[-1], "dtype": dtype, "iterate": "average"}
+            assert np.array_equal(kept(problem, method, **call), kept(problem, same, **call))
+
+
+def test_methods_of_one_coordinate_coincide():
+    """With one coordinate a normalised step is the sign's, and AdaGrad-norm is AdaGrad."""
+    for pair in (
+        (methods.SignSGD(0.5), methods.NormalizedSGD(0.5)),
+        (methods.AdaGrad(1e-300, 0.25), methods.AdaGradNorm(0.5)),
+    ):
+        a, b = (kept(noisy(1), method, isa=ISAS[0], dtype="float64") for method in pair)
+        assert np.abs(a - b).max() < 1e-12
+
+
+def test_second_moments_with_momentum_are_exact():
+    """x' = x - h v', v' = mu v + c x + s z on c x^2 / 2: a linear recursion of E x^2, E x v and E v^2."""
+    c, s, mu, h, steps, n = 0.8, 0.5, 0.7, 0.3, 30, 200_000
+    problem = problems.Quadratic(curvature=c, noise="gaussian", noise_std=s)
+    records = [1, 5, 30]
+    result = simulate(
+        problem, schedules.Constant(), method=methods.SGD(momentum=mu), base_lr=h, horizon=steps, record_at=records,
+        replicates=n, dtype="float64",
+    )  # fmt: skip
+    step = np.array([[1.0 - h * c, -h * mu], [c, mu]])  # of (x, v)
+    noise = s * s * np.outer([-h, 1.0], [-h, 1.0])
+    moment, expected = np.array([[1.0, 0.0], [0.0, 0.0]]), {}
+    for t in range(1, steps + 1):
+        moment = step @ moment @ step.T + noise
+        expected[t] = c * moment[0, 0] / 2.0
+    for found, error, t in zip(result.mean, result.stderr, records, strict=True):
+        assert abs(found - expected[t]) < 5.0 * error
+
+
+def test_langevins_stationary_variance_is_exact():
+    c, h, temperature, n = 1.5, 0.4, 0.3, 100_000
+    result = simulate(
+        problems.Quadratic(curvature=c), schedules.Constant(), method=methods.Langevin(temperature), base_lr=h,
+        horizon=60, replicates=n, dtype="float64",
+    )  # fmt: skip
+    a = (1.0 - h * c) ** 2
+    variance = a**60 + 2.0 * h * temperature * (1.0 - a**60) / (1.0 - a)
+    assert abs(variance - temperature / (c * (1.0 - h * c / 2.0))) < 1e-9
+    assert abs(float(result.mean) - c * variance / 2.0) < 5.0 * float(result.stderr)
+
+
+def test_extragradient_has_noise_of_its_own_at_both_points():
+    """x' = (1 - h c (1 - h c)) x + h^2 c s z_1 - h s z_2 on c x^2 / 2, z_1 and z_2 independent."""
+    c, h, s, n = 1.0, 0.5, 0.8, 200_000
+    for noise in ("gaussian", lambda x, draw: s * draw.gaussian()):
+        level = {"noise_std": s} if noise == "gaussian" else {}
+        problem = problems.Custom("0.5 * x[0] ** 2", x0=1.0, noise=noise, **level)
+        result = simulate(
+            problem, schedules.Constant(), method=methods.ExtraGradient(), base_lr=h, horizon=1, replicates=n,
+            metric={"x": "x[0]", "square": "x[0] ** 2"}, dtype="float64",
+        )  # fmt: skip
+        mean = 1.0 - h * c * (1.0 - h * c)
+        second = mean**2 + (h * h * c * s) ** 2 + (h * s) ** 2
+        assert np.all(np.abs(result.mean - [mean, second]) < 5.0 * result.stderr)
+
+
+def test_saddles_are_left_or_reached_at_exact_rates():
+    """On x y a step multiplies x^2 + y^2 by 1 + h^2, or with extragradient by 1 - h^2 + h^4 (in place of 1)."""
+    h, steps = 0.3, 20
+    game = problems.Custom("x[0] * x[1]", x0=[1.0, 0.5])
+    for method, factor in (
+        (methods.DescentAscent(1), 1.0 + h * h),
+        (methods.ExtraGradient(1), (1.0 - h * h) ** 2 + h * h),
+    ):
+        result = simulate(
+            game, schedules.Constant(), method=method, base_lr=h, horizon=steps, replicates=1, dtype="float64",
+            metric={"square": "sum(x * x)"},
+        )  # fmt: skip
+        assert abs(float(result.mean[0]) / (1.25 * factor**steps) - 1.0) < 1e-12
+
+
+# --- built-in problems, and what is refused -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("projection", [None, ("box", -0.8, 1.2), ("ball", 1.5)])
+@pytest.mark.parametrize("noise", ["none", "rademacher", "gaussian", "uniform"])
+def test_built_in_problems_run_as_their_program(noise, projection):
+    level = {} if noise == "none" else {"noise": noise, "noise_std": [0.4, 0.1]}
+    shared = {"projection": projection, "x0": [0.5, -0.3], **level}
+    for problem in (
+        problems.AbsoluteValue([0.5, 1.0], **shared),
+        problems.Quadratic([0.5, 1.0], **shared),
+        problems.Huber([0.5, 1.0], width=0.15, **shared),
+    ):
+        for dtype in DTYPES:
+            options = {"isa": ISAS[-1], "dtype": dtype, "metric": "suboptimality"}
+            plain = [kept(p, methods.SGD(), **options) for p in (problem, problem._as_custom)]
+            assert np.array_equal(*plain)
+            method = methods.RMSProp(momentum=0.5)
+            assert np.array_equal(kept(problem, method, **options), kept(problem._as_custom, method, **options))
+
+
+def test_grids_of_built_in_problems_keep_their_numbers():
+    grid = [
+        problems.Huber(a, width=w, noise="gaussian", noise_std=s, x0=x)
+        for a, w, s, x in ((1, 0.2, 0.3, 1), (2, 1, 0.1, -1))
+    ]
+    call = {"method": methods.Adam(), "base_lr": 0.1, "horizon": 30, "replicates": 9, "keep_samples": True}
+    together = simulate(grid, schedules.Linear(), **call)
+    for one, samples in zip(grid, together.samples, strict=True):
+        assert np.array_equal(simulate(one, schedules.Linear(), **call).samples, samples)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: methods.SGD(momentum=1.0), r"momentum must be one number, in \[0, 1\), got 1.0"),
+        (lambda: methods.SGD(nesterov=True), r"nesterov must go with momentum > 0"),
+        (lambda: methods.Adam(beta2=-0.1), r"beta2 must be"),
+        (lambda: methods.Adam(decoupled=True), r"decoupled must go with weight_decay > 0"),
+        (lambda: methods.AdaGrad(epsilon=0.0), r"epsilon must be above 0 where initial is 0"),
+        (
+            lambda: methods.Clipped("adam"),
+            r"method must be of anneal_sgd.methods, such as methods.Adam\(\), got 'adam'",
+        ),
+        (lambda: methods.Clipped(threshold=0.0), r"threshold must be"),
+        (lambda: methods.Clipped(by="size"), r"by must be one of"),
+        (lambda: methods.ScheduleFree(methods.SGD(0.5)), r"method must be SGD without momentum or Adam with beta1=0"),
+        (lambda: methods.DescentAscent(-1), r"ascent must be"),
+        (lambda: methods.ExtraGradient((1, 1)), r"ascent must be coordinates, each once"),
+        (lambda: methods.ExtraGradient(3).program(3), r"ascent must be coordinates in 0 .. 2, got \(3,\)"),
+        (lambda: methods.Custom("x"), r"update must be a function, got 'x'"),
+        (lambda: methods.Custom(lambda x, y: x), r"update must take arguments among x, g, .* got 'y'"),
+        (lambda: methods.Custom(lambda *x: x), r"update must take its arguments by name, got \*x"),
+        (lambda: methods.Custom(lambda g: g, state={"t": 0}), r"state must not have 't'"),
+        (lambda: methods.Custom(lambda g: g, state=3), r"state must be a dictionary"),
+        (lambda: methods.Custom(lambda g: g, state={"m": 0}), r"state must have \['m'\] after a step, got \[\]"),
+        (
+            lambda: methods.Custom(lambda g, m: (g, {"m": g}), state={"m": np.zeros(2)}),
+            r"state 'm' must be of shape \(2,\), got",
+        ),
+        (lambda: methods.Custom(lambda g: g[:2], dimension=3), r"direction must be of shape \(3,\), got \(2,\)"),
+        (lambda: methods.Custom(lambda g: g * RNG.random()), r"update must do the same at every call"),
+        (
+            lambda: methods.Custom(lambda g: g, dimension=2).program(3),
+            r"dimension must be 2, that of the method, got 3",
+        ),
+        (lambda: methods.Clipped(methods.Custom(lambda g: g)), r"method must be one that is not traced already"),
+        (lambda: methods.by_name("adm"), r"name must be one of"),
+        (lambda: methods.by_name("adam", beta=0.5), r"beta must be a parameter of adam, which are beta1, beta2"),
+        (lambda: methods.by_name("clipped", method=3), r"method must be a name, one of sgd, "),
+    ],
+)
+def test_what_is_no_method_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("problem", "options", "message"),
+    [
+        (problems.AbsoluteValue(1.0), {"method": "adam"}, r"method must be of anneal_sgd.methods"),
+        (
+            problems.Quadratic(1.0, projection=("box", -1.0, 1.0)),
+            {"method": methods.ExtraGradient()},
+            r"method must be another where there is a projection, got ExtraGradient",
+        ),
+        (
+            problems.Quadratic([1.0, 1.0]),
+            {"method": methods.Custom(lambda g: g)},
+            r"method must be of dimension 2 like the problem, got 1",
+        ),
+        (problems.AbsoluteValue(1.0), {"momentum": 0.5}, r"momentum must be 0 for AbsoluteValue: .* here method="),
+        (
+            problems.LeastSquares(np.eye(3), np.ones(3)),
+            {"method": methods.Adam()},
+            r"method must be SGD\(\) for LeastSquares, with momentum",
+        ),
+        (
+            problems.AbsoluteValue(1.0),
+            {"method": methods.Clipped(threshold=1e39)},
+            r"method must have numbers of size up to 3.403e\+38 in float32, got 1e\+39",
+        ),
+    ],
+)
+def test_calls_that_cannot_be_are_refused(problem, options, message):
+    with pytest.raises(ValueError, match=message):
+        simulate(problem, schedules.Linear(), base_lr=0.1, horizon=3, replicates=1, **options)
+
+
+# --- all around a method --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_methods_are_values(name):
+    method = CASES[name][0]
+    for same in (pickle.loads(pickle.dumps(method)), copy.deepcopy(method), replace(method)):
+        assert same == method
+        assert hash(same) == hash(method)
+        assert repr(same) == repr(method)
+    assert eval(repr(method), vars(methods)) == method
+    assert sum(method == other for other, _ in CASES.values()) == 1
+
+
+def test_methods_of_ones_own_are_values():
+    def update(x, g, m):
+        return m + g, {"m": 0.5 * m + g}
+
+    a = methods.Custom(update, state={"m": np.zeros(2)}, dimension=2)
+    assert pickle.loads(pickle.dumps(a)) == copy.deepcopy(a) == a
+    assert repr(a).startswith("Custom(<program ")
+    assert hash(a) == hash(pickle.loads(pickle.dumps(a)))
+    assert a != methods.Custom(update, state={"m": np.ones(2)}, dimension=2)
+    assert a._identity == ["custom", a.step.digest]
+
+
+def test_every_method_has_a_name():
+    for name in methods.names():
+        assert methods.by_name(name).name == name
+    assert methods.by_name("adam", beta1=0.5) == methods.Adam(beta1=0.5)
+
+
+def test_results_know_their_method():
+    call = {"base_lr": 0.1, "horizon": 3, "replicates": 1024}
+    problem = problems.AbsoluteValue(1.0)
+    adam, sgd = (simulate(problem, schedules.Linear(), method=m, **call) for m in (methods.Adam(), methods.SGD()))
+    assert adam.spec.method == methods.Adam()
+    assert sgd.spec == simulate(problem, schedules.Linear(), **call).spec
+    assert pickle.loads(pickle.dumps(adam)).spec == adam.spec
+    more = simulate(problem, schedules.Linear(), first_replicate=1024, **call)
+    with pytest.raises(ValueError, match="method"):
+        _ = adam + more
+
+
+def test_campaigns_keep_methods_apart(tmp_path):
+    problem = problems.AbsoluteValue(1.0, noise="gaussian", noise_std=0.1)
+    call = {"base_lr": [0.1, 0.2], "horizon": 20, "replicates": 3000}
+    campaigns = {
+        m: Campaign(problem, schedules.Linear(), method=m, **call)
+        for m in (methods.SGD(), methods.Adam(), methods.Adam(0.5))
+    }
+    identities = [c.identities() for c in campaigns.values()]
+    assert len({identity for some in identities for identity, _ in some}) == 6
+    assert "method" not in identities[0][0][1]  # of before there were any
+    assert Campaign(problem, schedules.Linear(), **call).identities() == identities[0]
+    store = tmp_path / "store.db"
+    for method, campaign in campaigns.items():
+        part = Campaign(problem, schedules.Linear(), method=method, **{**call, "replicates": 1024}).run(store)
+        assert part.count.tolist() == [1024, 1024]
+        whole = campaign.run(store)
+        alone = simulate(problem, schedules.Linear(), method=method, **call)
+        assert np.array_equal(whole.mean, alone.mean)
+        assert whole.description.options.get("method") == (None if method == methods.SGD() else repr(method))
+    whole.export(tmp_path / "out.csv")
+    assert "Adam(beta1=0.5" in (tmp_path / "out.csv").read_text()
+    pytest.importorskip("plotly")
+    assert "Adam(beta1=0.5" in write_report(whole, tmp_path / "report").read_text()
+
+
+def test_files_name_methods():
+    text = """
+    schedule = "linear"
+    horizon = 10
+    base_lr = 0.1
+    replicates = 4
+    method = {}
+    problem = {{ kind = "absolute_value", slope = 1.0 }}
+    """
+    for given, method in (
+        ('"adam"', methods.Adam()),
+        ('{ name = "adam", beta1 = 0.5 }', methods.Adam(beta1=0.5)),
+        ('{ name = "clipped", threshold = 2.0, method = "rmsprop" }', methods.Clipped(methods.RMSProp(), 2.0)),
+    ):
+        assert read_spec(text.format(given)).campaign.options["method"] == method
+    for given, message in (
+        ("3", "line 6: method must be a name, one of sgd, .* got 3"),
+        ('"adm"', "line 6: method 'adm': name must be one of"),
+        ('{ name = "adam", beta1 = 2.0 }', "line 6: method 'adam': beta1 must be"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read_spec(text.format(given))
