@@ -183,13 +183,13 @@ class Adam(Method):
         if self.beta1:
             m = after["m"] = self.beta1 * state["m"] + (1.0 - self.beta1) * g
             after["c1"] = self.beta1 * state["c1"] + (1.0 - self.beta1)
-            m = m / after["c1"]
         if self.beta2:
             v = after["v"] = self.beta2 * state["v"] + ((1.0 - self.beta2) * g) * g
             after["c2"] = self.beta2 * state["c2"] + (1.0 - self.beta2)
         if self.amsgrad:
             v = after["largest"] = np.maximum(state["largest"], v)
         if self.beta2:
-            v = v / after["c2"]
-        u = m / (np.sqrt(v) + self.epsilon)
+            v = v * (1.0 / after["c2"])  # one division for all coordinates
+        size = np.sqrt(v) + self.epsilon
+        u = m / (after["c1"] * size if self.beta1 else size)
         return self.weight_decay * now.x + u if self.decoupled else u, after
