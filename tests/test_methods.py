@@ -19,6 +19,20 @@ from method_cases import problem as smooth
 ISAS = _core.supported_isas()
 DTYPES = ("float32", "float64")
 ITERATES = ("last", "average", "tail_average")
+
+
+def core_program(given):
+    """A program of the core, of two coordinates in eight registers."""
+    none = np.zeros((0, 15), np.int64)
+    fields = {
+        "dimension": 2, "registers": 8, "constants": np.zeros(0), "parameter_count": 0, "numbers": np.zeros(0),
+        "draws": np.zeros((0, 4), np.int64), "prologue": none, "gradient": none, "value": none,
+        "gradient_result": [0, 0, 1], "value_result": [0, 0, 0],
+    }  # fmt: skip
+    rows = {name: np.array(value) if name == "state_results" else value for name, value in given.items()}
+    return _core.Program(**fields | rows)
+
+
 RNG = np.random.default_rng(0)
 COORDINATES = {f"x{i}": f"x[{i}]" for i in range(3)}
 
@@ -307,6 +321,18 @@ def test_langevins_stationary_variance_is_exact():
     assert abs(float(result.mean) - c * variance / 2.0) < 5.0 * float(result.stderr)
 
 
+def test_a_methods_draws_are_no_problems():
+    """Langevin's and the noise of the problem, the first draws of both: variances add up."""
+    h, s, temperature, n = 0.5, 0.8, 0.36, 100_000
+    for noise in ("gaussian", lambda x, draw: s * draw.gaussian()):
+        level = {"noise_std": s} if noise == "gaussian" else {}
+        result = simulate(
+            problems.Custom("0.0 * x[0]", x0=0.0, noise=noise, **level), schedules.Constant(),
+            method=methods.Langevin(temperature), base_lr=h, horizon=1, replicates=n, metric={"square": "x[0] ** 2"},
+        )  # fmt: skip
+        assert abs(float(result.mean[0]) - (h * h * s * s + 2.0 * h * temperature)) < 5.0 * float(result.stderr[0])
+
+
 def test_extragradient_has_noise_of_its_own_at_both_points():
     """x' = (1 - h c (1 - h c)) x + h^2 c s z_1 - h s z_2 on c x^2 / 2, z_1 and z_2 independent."""
     c, h, s, n = 1.0, 0.5, 0.8, 200_000
@@ -404,6 +430,17 @@ def test_grids_of_built_in_problems_keep_their_numbers():
             r"dimension must be 2, that of the method, got 3",
         ),
         (lambda: methods.Clipped(methods.Custom(lambda g: g)), r"method must be one that is not traced already"),
+        (
+            lambda: core_program({"state": 2, "state_results": [[0, 2, 1, 0, 1]]}),
+            r"state_results: part 0 is of the state itself",
+        ),
+        (lambda: core_program({"state": 2, "state_results": [[0, 0, 1, 1, 2]]}), r"state_results: part 0 does not lie"),
+        (
+            lambda: core_program({"state": 2, "state_results": [[0, 0, 1, 0, 1]] * 2}),
+            r"state_results: part 1 does not lie",
+        ),
+        (lambda: core_program({"state": 2, "gradient_result": [0, 2, 0]}), r"gradient_result: .*, or of the state"),
+        (lambda: core_program({"state": 9}), r"registers: 8 have no room for the point, the state"),
         (lambda: methods.by_name("adm"), r"name must be one of"),
         (lambda: methods.by_name("adam", beta=0.5), r"beta must be a parameter of adam, which are beta1, beta2"),
         (lambda: methods.by_name("clipped", method=3), r"method must be a name, one of sgd, "),

@@ -318,8 +318,10 @@ INT32 = st.integers(-5, 40) | st.sampled_from([-(2**31), 2**31 - 1, 2**20])
     registers=st.integers(0, 60),
     draws=st.lists(st.lists(st.integers(-1, 6), min_size=4, max_size=4), max_size=2),
     more=st.sampled_from([[], ["start"], ["projection"], ["start", "projection"]]),
+    method=st.fixed_dictionaries({"state": st.integers(-1, 6), "takes_step": st.booleans(), "replaces": st.booleans()}),
+    parts=st.lists(st.lists(st.integers(-1, 9), min_size=5, max_size=5), max_size=2),
 )
-def test_the_core_runs_no_code_that_leaves_its_registers(code, result, registers, draws, more):
+def test_the_core_runs_no_code_that_leaves_its_registers(code, result, registers, draws, more, method, parts):
     """Random instructions are refused, or they run: never anything else (sanitizers look on in `make sanitize`)."""
     arrays = {name: np.array(code, np.int64) for name in ("prologue", "gradient", "value", *more)}
     try:
@@ -333,6 +335,10 @@ def test_the_core_runs_no_code_that_leaves_its_registers(code, result, registers
             start_draws=np.array(draws, np.int64).reshape(-1, 4),
             gradient_result=result,
             value_result=result,
+            state_results=np.array(parts, np.int64).reshape(-1, 5),
+            state_start_results=np.array(parts, np.int64).reshape(-1, 5),
+            state_start=np.array(code, np.int64),
+            **method,
             **{f"{name}_result": result for name in more},
             **arrays,
         )
