@@ -1,6 +1,7 @@
 """Methods: step by step what papers, PyTorch and optax do; bits of the reference; limits; all around a call."""
 
 import copy
+import html
 import pickle
 import warnings
 from dataclasses import replace
@@ -506,6 +507,10 @@ def test_methods_of_ones_own_are_values():
     assert repr(a).startswith("Custom(<program ")
     assert hash(a) == hash(pickle.loads(pickle.dumps(a)))
     assert a != methods.Custom(update, state={"m": np.ones(2)}, dimension=2)
+    campaign = Campaign(
+        problems.AbsoluteValue([1.0, 2.0]), schedules.Linear(), method=a, base_lr=0.1, horizon=3, replicates=2
+    )
+    assert campaign.description().programs == (str(a.step),)
     assert a._identity == ["custom", a.step.digest]
 
 
@@ -522,6 +527,10 @@ def test_results_know_their_method():
     assert adam.spec.method == methods.Adam()
     assert sgd.spec == simulate(problem, schedules.Linear(), **call).spec
     assert pickle.loads(pickle.dumps(adam)).spec == adam.spec
+    for result in (adam, sgd):
+        told = f"<td>{html.escape(repr(result.spec.method))}</td>"
+        assert told in result._repr_html_()
+        assert result._attributes()["method"] == repr(result.spec.method)
     more = simulate(problem, schedules.Linear(), first_replicate=1024, **call)
     with pytest.raises(ValueError, match="method"):
         _ = adam + more

@@ -18,6 +18,7 @@ from ._ensemble import CELL_FIELDS
 from ._html import by_parameters, shown
 from ._spec import Spec
 from ._statistics import STATISTICS, Statistics
+from .methods import Method
 from .problems import Problem
 from .schedules import Schedule
 
@@ -364,7 +365,7 @@ class Result(Statistics):
             value = getattr(self.spec, field.name)
             if isinstance(value, tuple):  # a dimension
                 continue
-            if isinstance(value, Problem):
+            if isinstance(value, Problem | Method):
                 value = repr(value)
             elif isinstance(value, Schedule):
                 value = value.name

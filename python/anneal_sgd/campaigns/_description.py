@@ -27,7 +27,7 @@ class Description:
     problems: tuple[str, ...]
     """The first of them."""
     programs: tuple[str, ...]
-    """What problems of one's own compute, a line for every operation: each that there is, once."""
+    """What problems of one's own, and a method of one's own, compute, a line for every operation: each once."""
     schedules: tuple[str, ...]
     tail_degrees: tuple[float | None, ...]
     """Of the schedules; None where it is infinite or there is none."""

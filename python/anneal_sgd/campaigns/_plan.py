@@ -199,12 +199,13 @@ class Plan:
         told = tuple(own.get(name, name) for name in self.metrics)
         options = {**self.options, "metric": told if isinstance(self.options["metric"], tuple) else told[0]}
         method = options.pop("method")
+        programs = (program for p in self.problems for program in p._programs)
         if method != DEFAULTS["method"]:
             options["method"] = repr(method)
         return Description(
             name=self.name,
             problems=(_shortened(repr(self.problems[0])),),
-            programs=tuple(dict.fromkeys(str(program) for p in self.problems for program in p._programs)),
+            programs=tuple(dict.fromkeys(map(str, (*programs, *method._programs)))),
             schedules=tuple(s.name for s in self.schedules),
             tail_degrees=tuple(_finite(s.tail_degree) for s in self.schedules),
             horizons=self.horizons,

@@ -168,6 +168,11 @@ class Method(ABC):
     """The one that it is for; None: any."""
 
     @property
+    def _programs(self) -> tuple[Program, ...]:
+        """What of it is a program of one's own."""
+        return ()
+
+    @property
     def _identity(self) -> Any:
         """What campaigns know it by, as JSON takes it."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]

@@ -82,6 +82,10 @@ class Custom(Method):
         return self.step.dimension
 
     @property
+    def _programs(self) -> tuple[Program, ...]:
+        return (self.step,)
+
+    @property
     def _identity(self) -> Any:
         return [self.name, self.step.digest]
 
