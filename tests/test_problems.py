@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from anneal_sgd import Simulator, problems, schedules, simulate
+from anneal_sgd import Simulator, methods, problems, schedules, simulate
 from anneal_sgd.problems import AbsoluteValue, Huber, Quadratic
 
 BOX = ("box", -1.0, 1.0)
@@ -144,7 +144,9 @@ def test_second_moment_is_measured():
 
 @pytest.mark.parametrize("problem", EXAMPLES, ids=repr)
 def test_frozen_equal_by_content_and_portable(problem):
-    Simulator(problem)._ensemble._core("float32", ("suboptimality",))  # a compiled twin, not to be copied
+    Simulator(problem)._ensemble._core(
+        "float32", ("suboptimality",), methods.SGD()
+    )  # a compiled twin, not to be copied
     namespace = {"AbsoluteValue": AbsoluteValue, "Quadratic": Quadratic, "Huber": Huber, "inf": math.inf}
     for other in (
         pickle.loads(pickle.dumps(problem)),
