@@ -2,7 +2,9 @@
 #include "../cpu/backend_cpu.hpp"
 #include "bindings.hpp"
 
-PYBIND11_MODULE(_core, m) {
+// Where Python has no GIL the module asks for none: what its objects hold is not changed once they are made, and what
+// all share (the list of instruction sets, a GPU's memory pool) is made behind a lock.
+PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
     using namespace anneal_sgd;
     m.doc() = "Compiled core of anneal_sgd. Private: use the functions of the package.";
     m.attr("__version__") = ANNEAL_SGD_VERSION;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from functools import partial
 from typing import Any
@@ -44,17 +45,19 @@ def choose_backend(backend: object, *, threads: object, isa: str | None, on_gpu:
 
 def _distrusted(number: int) -> bool:
     """Whether a GPU is not to be taken unasked: once per process it must show the CPU's bits in a small run."""
-    if number not in _TROUBLE:
-        try:
-            _TROUBLE[number] = _trouble(number)
-        except MemoryError:  # another program has it all: that may change
-            return True
-        if _TROUBLE[number]:
-            text = f"GPU {number} is not used: {_TROUBLE[number]}. backend='cuda' insists on it."
-            warnings.warn(text, RuntimeWarning, stacklevel=4)
-    return _TROUBLE[number] != ""
+    with _ASKING:
+        if number not in _TROUBLE:
+            try:
+                _TROUBLE[number] = _trouble(number)
+            except MemoryError:  # another program has it all: that may change
+                return True
+            if _TROUBLE[number]:
+                text = f"GPU {number} is not used: {_TROUBLE[number]}. backend='cuda' insists on it."
+                warnings.warn(text, RuntimeWarning, stacklevel=4)
+        return _TROUBLE[number] != ""
 
 
+_ASKING = threading.Lock()
 _TROUBLE: dict[int, str] = {}  # by device; empty text: none
 
 

@@ -6,7 +6,6 @@ import ast
 import inspect
 import operator
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -93,9 +92,7 @@ def parse(
     if own := [name for name in ("x", "pi", *arguments) if name in names]:
         raise ValueError(f"parameters must not be named {own[0]!r}, which has a meaning in text")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of the grammar, such as "1or 2"
-            body = ast.parse(text, mode="eval").body
+        body = ast.parse(text, mode="eval").body
         used = [name for name in names if name in {n.id for n in ast.walk(body) if isinstance(n, ast.Name)}]
         f = _function(text, body, [*arguments, *used])
         return trace(f, dimension=dimension, parameters=names, draws=draws, point=point, unpacked=bool(numbers))
