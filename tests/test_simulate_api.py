@@ -339,6 +339,15 @@ def test_memory_limits_of_control_groups(tmp_path, monkeypatch):
     assert _machine.available_memory() == min(500_200, machine or 500_200)
 
 
+def test_a_system_that_tells_nothing_of_its_memory(monkeypatch):
+    def no_file(*given, **named):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(_machine, "open", no_file, raising=False)
+    monkeypatch.delattr(os, "sysconf_names")
+    assert _machine._available_to_machine() is None
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory is read from /proc")
 @pytest.mark.parametrize(
     ("size", "allowed"),

@@ -26,7 +26,7 @@ def _available_to_machine() -> int | None:
     except (OSError, ValueError, IndexError):
         pass
     for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
-        if pages in os.sysconf_names:
+        if pages in getattr(os, "sysconf_names", {}):  # Windows has none
             return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
     return None
 
