@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from .. import problems, schedules
+from .. import methods, problems, schedules
 from ..problems import Problem
 from ..problems._separable import Noise
 from ..schedules import Schedule
@@ -62,6 +62,7 @@ class Case:
     """Trajectories of one NumPy thread of a problem on data."""
     layers: tuple[int, int, int] | None = None
     """Of a network."""
+    method: methods.Method = field(default_factory=methods.SGD)
     beside: Case | None = None
     """Another case of ours that runs in the same rounds, to be compared with."""
 
@@ -250,6 +251,8 @@ CASES = (
          work_per_step=10),
     Case("power-student-t-100", power, schedules.Linear(), 1, 8192, 200, ("JAX", "Numba"), base_lr=0.02,
          work_per_step=100),
+    Case("adam-abs-gaussian", _gaussian, _POLYNOMIAL, 1, _MILLION // 4, 1_000, ("JAX", "Numba"),
+         method=methods.Adam()),
     Case("max-linear-100", largest, schedules.Linear(), 1, 8192, 100, ("JAX", "Numba"), base_lr=0.02,
          work_per_step=100),
 )  # fmt: skip

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import runtime, schedules
+from .. import methods, runtime, schedules
 from .._core import STREAM_VERSION, __version__
 from .._simulate import Simulator
-from ..problems import Custom, DataProblem, Problem
-from . import _data_peers, _limits, _program_peers, _separable_peers
+from ..problems import Custom, DataProblem
+from . import _data_peers, _limits, _method_peers, _program_peers, _separable_peers
 from ._cases import Case, Peer, absolute_value
 
 OURS = "anneal_sgd"
@@ -90,6 +90,7 @@ def ours(case: Case, threads: int, *, gpu: bool = False) -> Callable[..., Any]:
             record_at=case.record_at(steps),
             common_random_numbers=case.common_random_numbers,
             dtype=case.dtype,
+            method=case.method,
             **where,
             **metric,
         )
@@ -270,7 +271,7 @@ def _timing(case: Case, what: str, threads: int, steps: int) -> Timing:
 
 def _prepared(case: Case, name: str, run: Any, threads: int) -> tuple[Timing, Peer | None]:
     """A peer that takes about ROUND_SECONDS, compiled and compared with ours."""
-    make = _peers_of(case.problem())[name]
+    make = _peers_of(case)[name]
     steps = min(8, case.horizon)
     while True:
         began = time.perf_counter()
@@ -287,7 +288,10 @@ def _prepared(case: Case, name: str, run: Any, threads: int) -> tuple[Timing, Pe
     return timing, peer
 
 
-def _peers_of(problem: Problem) -> dict[str, Callable[[Case, int], Peer]]:
+def _peers_of(case: Case) -> dict[str, Callable[[Case, int], Peer]]:
+    problem = case.problem()
+    if case.method != methods.SGD():
+        return _method_peers.PEERS
     if isinstance(problem, DataProblem):
         return _data_peers.PEERS
     if isinstance(problem, Custom):
