@@ -53,7 +53,7 @@ class AdaGrad(Method):
 
 @dataclass(frozen=True)
 class AdaGradNorm(Method):
-    """$s <- s + |g|^2$, $x <- P(x - lr g / sqrt(s))$, s one number, `initial`^2 at first.
+    """$s <- s + |g|^2$, $x <- P(x - lr g / sqrt(s))$, s one number, at first the square of `initial`.
 
     Ward, Wu and Bottou, ICML 2019; Streeter and McMahan, 2010. ValueError: initial not > 0.
 
