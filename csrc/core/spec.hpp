@@ -154,8 +154,8 @@ struct ProgramSpec {
 // A strip of trajectories of a program and the steps that it is to take, for machine code; Real is the type of the
 // precision. Rows are `row` elements long, as many as trajectories.
 struct StepArguments {
-    void *x, *low,
-        *sum;           // Real: [coordinate, trajectory]; after x the state; no sum where the last iterate is recorded
+    // Real: [coordinate, trajectory], after x the state; no sum where the last iterate is what is recorded.
+    void *x, *low, *sum;
     const void* draws;  // Real: [draw, step, trajectory], draws `draws_apart` elements apart
     const void* signs;  // of Rademacher draws, as long as Real: [draw, word, trajectory], a word has 32 from its top
     const void* registers;  // Real: [register, trajectory], of which constants, parameters and the prologue's are read
