@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import lru_cache
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -161,11 +161,15 @@ class Method(ABC):
         """Whether the step is that of SGD."""
         return False
 
-    _unconstrained: ClassVar[bool] = False
-    """Whether the formula is for problems without a projection alone."""
+    @property
+    def _unconstrained(self) -> bool:
+        """Whether the formula is for problems without a projection alone."""
+        return False
 
-    _dimension: ClassVar[int | None] = None
-    """The one that it is for; None: any."""
+    @property
+    def _dimension(self) -> int | None:
+        """The one that it is for; None: any."""
+        return None
 
     @property
     def _programs(self) -> tuple[Program, ...]:
@@ -175,7 +179,8 @@ class Method(ABC):
     @property
     def _identity(self) -> Any:
         """What campaigns know it by, as JSON takes it."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        of_class: Any = type(self)  # a dataclass, as every method's is
+        values = {f.name: getattr(self, f.name) for f in fields(of_class)}
         return [self.name, {name: v._identity if isinstance(v, Method) else v for name, v in values.items()}]
 
     def _number(self, name: str, interval: Interval) -> None:

@@ -78,7 +78,7 @@ class Custom(Method):
         object.__setattr__(self, "step", program)
 
     @property
-    def _dimension(self) -> int:  # type: ignore[override]
+    def _dimension(self) -> int:
         return self.step.dimension
 
     @property

@@ -120,7 +120,9 @@ class ExtraGradient(_Saddle):
     [0.25, 1.25]
     """
 
-    _unconstrained = True
+    @property
+    def _unconstrained(self) -> bool:
+        return True
 
     def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:
         signs = self._signs(now.x.size)

@@ -38,7 +38,9 @@ class ScheduleFree(Method):
     degree: float = 0.0
     lr_power: float = 2.0
 
-    _unconstrained = True
+    @property
+    def _unconstrained(self) -> bool:
+        return True
 
     def __post_init__(self) -> None:
         """Check everything."""

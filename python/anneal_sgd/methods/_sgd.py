@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -61,16 +62,32 @@ def decayed(now: Now, weight_decay: float) -> Any:
     return weight_decay * now.x + now.g if weight_decay else now.g
 
 
-def mean_gradient(now: Now, momentum: float, state: Mapping[str, Symbol]) -> tuple[Any, dict[str, Any]]:
-    """$m <- momentum m + (1 - momentum) g$, and the state that keeps it; g where momentum is 0."""
-    if not momentum:
-        return now.g, {}
-    m = momentum * state["m"] + (1.0 - momentum) * now.g
-    return m, {"m": m}
+@dataclass(frozen=True)
+class OfMeanGradient(Method):
+    """What moves along $m <- momentum m + (1 - momentum) g$, m = 0 at first; along g where momentum is 0."""
+
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the number."""
+        self._number("momentum", BELOW_ONE)
+
+    def _state(self, d: int) -> Mapping[str, Any]:
+        return {"m": np.zeros(d)} if self.momentum else {}
+
+    def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:
+        if not self.momentum:
+            return self._along(now.g), {}
+        m = self.momentum * state["m"] + (1.0 - self.momentum) * now.g
+        return self._along(m), {"m": m}
+
+    @abstractmethod
+    def _along(self, m: Symbol) -> Any:
+        """The direction."""
 
 
 @dataclass(frozen=True)
-class SignSGD(Method):
+class SignSGD(OfMeanGradient):
     """$m <- momentum m + (1 - momentum) g$, $x <- P(x - lr sign(m))$, coordinate by coordinate, m = 0 at first.
 
     Without momentum, the default, the sign of the gradient itself; a coordinate whose m is 0 stays. Bernstein et al.,
@@ -85,22 +102,12 @@ class SignSGD(Method):
     0.0
     """
 
-    momentum: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Check the number."""
-        self._number("momentum", BELOW_ONE)
-
-    def _state(self, d: int) -> Mapping[str, Any]:
-        return {"m": np.zeros(d)} if self.momentum else {}
-
-    def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:
-        m, after = mean_gradient(now, self.momentum, state)
-        return np.sign(m), after
+    def _along(self, m: Symbol) -> Any:
+        return np.sign(m)
 
 
 @dataclass(frozen=True)
-class NormalizedSGD(Method):
+class NormalizedSGD(OfMeanGradient):
     """$m <- momentum m + (1 - momentum) g$, $x <- P(x - lr m / |m|)$ with the Euclidean norm, m = 0 at first.
 
     Where m is 0 x stays. Without momentum, the default, every step is lr long. Nesterov, 1984; with momentum Cutkosky
@@ -116,18 +123,8 @@ class NormalizedSGD(Method):
     [12.5, 3.125, 0.0]
     """
 
-    momentum: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Check the number."""
-        self._number("momentum", BELOW_ONE)
-
-    def _state(self, d: int) -> Mapping[str, Any]:
-        return {"m": np.zeros(d)} if self.momentum else {}
-
-    def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:
-        m, after = mean_gradient(now, self.momentum, state)
-        return m / unless_zero(np.linalg.norm(m)), after
+    def _along(self, m: Symbol) -> Any:
+        return m / unless_zero(np.linalg.norm(m))
 
 
 def unless_zero(x: Any) -> Any:
@@ -166,7 +163,7 @@ class Clipped(Method):
         _validate.choice("by", self.by, ("norm", "value"))
 
     @property
-    def _unconstrained(self) -> bool:  # type: ignore[override]
+    def _unconstrained(self) -> bool:
         return self.method._unconstrained
 
     def _state(self, d: int) -> Mapping[str, Any]:

@@ -237,25 +237,24 @@ class Looped(Steps):
                 return code.load(self._scratch(self._index(r, self.copies[i], 1)))
             return self._number(i, r, {})
 
-        def store(r: str, pointer: str, x: Real) -> list[Real]:
-            code.store(pointer, x)
-            return []
+        def copy(i: int, slot: int) -> None:
+            def turn(r: str, _: list[Real]) -> list[Real]:
+                code.store(self._scratch(self._index(r, slot, 1)), self._number(i, r, {}))
+                return []
+
+            code.loop(f"copy{i}", str(self.size(i)), [], turn)
+
+        def keep(part: int, i: int) -> None:
+            def turn(r: str, _: list[Real]) -> list[Real]:
+                code.store(self.state("x", self._index(r, self.first_of_part[part], 1)), moved(i, r))
+                return []
+
+            code.loop(f"keep{part}", str(self.size(i)), [], turn)
 
         for i, slot in self.copies.items():
-            code.loop(
-                f"copy{i}",
-                str(self.size(i)),
-                [],
-                lambda r, _, i=i, slot=slot: store(r, self._scratch(self._index(r, slot, 1)), self._number(i, r, {})),  # type: ignore[misc]
-            )
+            copy(i, slot)
         for part, i in self.changed:
-            first = self.first_of_part[part]
-            code.loop(
-                f"keep{part}",
-                str(self.size(i)),
-                [],
-                lambda r, _, i=i, first=first: store(r, self.state("x", self._index(r, first, 1)), moved(i, r)),  # type: ignore[misc]
-            )
+            keep(part, i)
         code.loop("move", str(self.d), [], lambda r, _: self._move(r, moved(self.moving, r)))
 
     def _further(self, op: str, extreme: Real, x: Real) -> Real:
