@@ -470,7 +470,7 @@ def test_what_is_no_method_is_refused(make, message):
         (
             problems.LeastSquares(np.eye(3), np.ones(3)),
             {"method": methods.Adam()},
-            r"method must be SGD\(\) for LeastSquares, with momentum",
+            r"method must be SGD for LeastSquares, got Adam",
         ),
         (
             problems.AbsoluteValue(1.0),
@@ -482,6 +482,34 @@ def test_what_is_no_method_is_refused(make, message):
 def test_calls_that_cannot_be_are_refused(problem, options, message):
     with pytest.raises(ValueError, match=message):
         simulate(problem, schedules.Linear(), base_lr=0.1, horizon=3, replicates=1, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": methods.SGD(0.5), "momentum": 0.5}, r"momentum must be left out where there is a method, got 0.5"),
+        ({"method": methods.SGD(1.0 - 1e-12)}, r"momentum must be below 1 in float32, got 0.99"),
+    ],
+)
+def test_options_of_sgd_on_data_are_given_once(options, message):
+    with pytest.raises(ValueError, match=message):
+        simulate(
+            problems.LeastSquares(np.eye(3), np.ones(3)), schedules.Linear(), base_lr=0.1, horizon=3, replicates=1,
+            **options,
+        )  # fmt: skip
+
+
+def test_sgd_on_data_is_that_of_the_arguments():
+    X = np.random.default_rng(0).standard_normal((40, 5))
+    call = {"base_lr": 0.1, "horizon": 30, "replicates": 9, "metric": "loss", "keep_samples": True}
+    options = {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}
+    for problem in (problems.MLP(X, np.arange(40) % 3, hidden=4), problems.LeastSquares(X, X[:, 0])):
+        of_method, of_call, plain = (
+            simulate(problem, schedules.Linear(), **call, **given).samples
+            for given in ({"method": methods.SGD(**options)}, options, {})
+        )
+        assert np.array_equal(of_method, of_call)
+        assert not np.array_equal(of_method, plain)
 
 
 # --- all around a method --------------------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ class Ensemble:
                 metrics=[_METRICS[m if isinstance(m, str) else "own"] for m in metrics],
                 iterate=_ITERATES[iterate],
                 precision=_PRECISIONS[spec.dtype],
-                options=spec,
+                options=_spec.for_core(spec, self.problems[0]),
             )
             moments = _core.simulate(
                 ensemble,
@@ -153,11 +153,12 @@ class Ensemble:
     def _core(self, dtype: str, metrics: tuple[str | OwnMetric, ...], method: Method) -> _core.Problems:
         """The problems as the core takes them; a minimum is looked for where it is needed only."""
         own = _spec.own_metrics(metrics)
-        key = (dtype, "suboptimality" in metrics, own, None if method._is_plain else method)
+        program = _spec.method_program(method, self.problems[0])
+        key = (dtype, "suboptimality" in metrics, own, None if program is None else method)
         if key not in self._stacked:
             options: dict[str, Any] = {"own": own} if own else {}
-            if not method._is_plain:
-                options["method"] = _spec.method_program(method, self.problems[0])
+            if program is not None:
+                options["method"] = program
             self._stacked[key] = type(self.problems[0])._stack(self.problems, dtype, with_minimum=key[1], **options)
         return self._stacked[key]
 

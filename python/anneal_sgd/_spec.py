@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from inspect import Parameter, Signature
 from typing import Any, Literal, TypeAlias, TypedDict
@@ -28,6 +28,7 @@ Seed: TypeAlias = Whole | Sequence[int] | np.random.SeedSequence | np.random.Bit
 _BELOW_ONE = _validate.Interval(low=0.0, high=1.0, open_high=True)
 _ITERATES = tuple(kind.name for kind in _core.Iterate)
 _LARGEST_SEED = 2**64 - 1
+_OF_SGD = ("momentum", "nesterov", "weight_decay")
 _RANGES = {name: (float(np.finfo(name).tiny), float(np.finfo(name).max)) for name in _validate.DTYPES}
 
 
@@ -307,8 +308,18 @@ def own_metrics(metric: str | tuple[str | OwnMetric, ...]) -> tuple[OwnMetric, .
 
 
 def method_program(method: Method, problem: Problem) -> Program | None:
-    """None where a step is that of SGD."""
-    return None if method._is_plain else method.program(problem.dimension)
+    """None where a step is that of SGD, which problems on data take with its options."""
+    if method._is_plain or (isinstance(method, SGD) and isinstance(problem, DataProblem)):
+        return None
+    return method.program(problem.dimension)
+
+
+def for_core(spec: Spec, problem: Problem) -> Spec:
+    """What the core takes its options from: those of SGD on data, where they are of the method, stand in the spec."""
+    if not isinstance(spec.method, SGD) or not isinstance(problem, DataProblem) or spec.method == DEFAULTS["method"]:
+        return spec
+    of_method = {name: getattr(spec.method, name) for name in _OF_SGD}
+    return replace(spec, **of_method)
 
 
 def for_cpu(problem: Problem, metric: str | tuple[str | OwnMetric, ...], *, iterates: bool = False) -> str:
@@ -354,10 +365,13 @@ def _named_metric(name: object, one: object, problem: Problem) -> str | OwnMetri
 def _check_method(spec: Spec, problem: Problem) -> None:
     method, kind = spec.method, type(problem).__name__
     if isinstance(problem, DataProblem):
-        raise ValueError(
-            f"method must be SGD() for {kind}, with momentum, nesterov and weight_decay as arguments of the call, got "
-            f"{_validate.shown(method)}"
-        )
+        for name in _OF_SGD:
+            if getattr(spec, name):
+                raise ValueError(f"{name} must be left out where there is a method, got {getattr(spec, name)!r}")
+        if not isinstance(method, SGD):
+            raise ValueError(f"method must be SGD for {kind}, got {_validate.shown(method)}")
+        _check_momentum(for_core(spec, problem), type(problem))
+        return
     if method._unconstrained and problem._common[3] != "none":
         raise ValueError(f"method must be another where there is a projection, got {_validate.shown(method)}")
     if method._dimension not in (None, problem.dimension):

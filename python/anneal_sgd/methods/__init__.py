@@ -2,7 +2,7 @@
 
 Each is a frozen dataclass, equal and hashable by content, and a program (`method.program(d)`) that every back end runs
 with the bits of docs/stream.md. They are for separable problems and `problems.Custom`; problems on data have SGD, with
-the options `momentum`, `nesterov` and `weight_decay` of `simulate`.
+its options, alone.
 """
 
 from __future__ import annotations
