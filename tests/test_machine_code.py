@@ -25,7 +25,14 @@ if runtime.why_no_machine_code() or not set(runtime.supported_isas()) & set(_mac
 
 ISAS = [isa for isa in runtime.supported_isas() if isa in _machine_code._FEATURES]
 DTYPES = ("float32", "float64")
-SETS = (None, ("box", -1.5, 1.0), ("ball", 2.0))
+
+
+def own_ball(x):
+    """Of radius 2, as a projection of one's own."""
+    return x / np.maximum(1.0, np.linalg.norm(x) / 2.0)
+
+
+SETS = (None, ("box", -1.5, 1.0), ("ball", 2.0), own_ball)
 ITERATES = ("last", "average", "tail_average")
 NOISES = {
     "none": {},
@@ -162,6 +169,46 @@ def test_many_coordinates_have_the_bits_of_the_interpreter(name, projection, isa
         assert_same(problem, dtype=dtype, iterate=iterate, isa=isa, base_lr=0.01)
 
 
+OWN_SETS = {
+    "another order": lambda x, c: x[::-1],
+    "the point": lambda x, c: x,
+    "shifted": lambda x, c: np.minimum(x, np.mean(x) + c),  # reads all numbers, and a parameter
+    "largest in front": lambda x, c: np.where(x[0] < np.max(x), np.max(x) - c * x, x),
+    "matrix": lambda x, c: (np.eye(x.shape[0])[::-1] + 0.1) @ x / 2,
+    "parts": lambda x, c: np.concatenate([x[1:] * c, x[:1]]),
+    "constant": lambda x, c: np.minimum(x, 0.0 * c),
+}
+
+
+@pytest.mark.parametrize("form", ["unrolled", "looped"])
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("name", OWN_SETS)
+def test_projections_of_ones_own_have_the_bits_of_the_interpreter(name, isa, form):
+    """From the origin, which each of them leaves where it is."""
+    for d, dtype, iterate in ((3, "float32", "average"), (70, "float64", "last"), (2, "float64", "tail_average")):
+        problem = problems.Custom(
+            lambda x, c: np.sum(np.abs(x - c) ** 1.5) + x[0] * x[-1], x0=np.zeros(d), parameters={"c": 0.3},
+            projection=OWN_SETS[name], noise="gaussian", noise_std=0.3,
+        )  # fmt: skip
+        assert_same(problem, form=form, dtype=dtype, iterate=iterate, isa=isa)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_ball_of_ones_own_is_the_built_in_one(isa):
+    """An independent side: the hand-written kernel, whose ball is rounded otherwise."""
+    shared = {"x0": [0.5, -0.5], "noise": "gaussian", "noise_std": 1.0}
+    call = {"horizon": 100, "base_lr": 0.3, "replicates": 500, "dtype": "float64", "isa": isa, "keep_samples": True}
+    runtime.set_machine_code("on")
+    own, builtin = (
+        simulate(problem, schedules.Linear(), **call)
+        for problem in (
+            problems.Custom("sum(abs(x))", minimum=0.0, projection=own_ball, **shared),
+            problems.AbsoluteValue(slope=1.0, projection=("ball", 2.0), **shared),
+        )
+    )
+    np.testing.assert_allclose(own.samples, builtin.samples, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("isa", ISAS)
 def test_a_gradient_may_be_the_point_in_another_order(isa):
     """Which a step must not read after it has changed it."""
@@ -231,7 +278,7 @@ def test_problems_of_one_program_keep_their_parameters():
 def test_methods_have_the_bits_of_the_interpreter(name, form, isa):
     method = CASES[name][0]
     for k, dtype in enumerate(DTYPES):
-        projection = None if method._unconstrained else SETS[(k + len(name)) % 3]
+        projection = None if method._unconstrained else SETS[(k + len(name)) % 4]
         problem = problems.Custom(
             lambda x: np.sum(np.abs(x) ** 1.5) + x[0] * x[1], x0=[0.5, -0.3, 0.1], projection=projection,
             **NOISES["laplace"],
@@ -243,7 +290,7 @@ def test_methods_have_the_bits_of_the_interpreter(name, form, isa):
 @pytest.mark.parametrize("make", HARD)
 def test_states_that_depend_on_each_other_have_the_bits_of_the_interpreter(make, isa):
     for d, form in ((1, "unrolled"), (4, "unrolled"), (1, "looped"), (4, "looped"), (70, "unrolled")):
-        projection = SETS[d % 3]
+        projection = (own_ball, *SETS)[d % 5]
         problem = problems.Custom(
             lambda x: np.sum(x**2) + x[0], x0=np.full(d, 0.1), projection=projection, **NOISES["gaussian"]
         )

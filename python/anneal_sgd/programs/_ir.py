@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -64,6 +64,16 @@ def step_outputs(program: Program) -> tuple[int, ...]:
     outputs = dict(program.outputs)
     moving = outputs["next" if "next" in outputs else "gradient"]
     return (moving, *itertools.takewhile(lambda k: k >= 0, (outputs.get(state_part(k), -1) for k in itertools.count())))
+
+
+def projecting(program: Program) -> Program:
+    """Its own projection as what a step does to the point, of the same nodes."""
+    return replace(program, outputs=(("next", program.output("projection")),))
+
+
+def in_turn(program: Program) -> tuple[Program, ...]:
+    """What a step does, and after it the projection where that is one's own."""
+    return (program, projecting(program)) if program.has("projection") else (program,)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ class _Level:
 class Looped(Steps):
     """For points and programs of many numbers."""
 
+    then: Looped | None
     levels: list[_Level]
     place: dict[int, tuple[int, int]]  # level and length (_SINGLE, or -1: apart) of what is computed
     slots: dict[int, int]  # by node: the row of the scratch memory where its numbers begin
@@ -134,63 +135,68 @@ class Looped(Steps):
         if self.own_loop:
             for i in (self.moving, *self.kept):
                 readers.setdefault(self._source(i).node, []).append((len(self.levels), self.d, False))
-        self.slots, self.rows = {}, 0
+        self.slots = {}
         for i, where in self.place.items():
             node = self.program.nodes[i]
             if node.op in REDUCTIONS:
                 if node.op.startswith("sum"):
-                    self._take_rows(i, min(ACCUMULATORS, self.size(node.operands[0])))
+                    self.slots[i] = self.code.take_rows(min(ACCUMULATORS, self.size(node.operands[0])))
             elif node.shape and (
                 node.op not in ELEMENTWISE or any(one != (*where, True) for one in readers.get(i, []))
             ):
-                self._take_rows(i, self.size(i))
-        self.copies, self.norms = {}, self.rows
+                self.slots[i] = self.code.take_rows(self.size(i))
+        self.copies = {}
         if self.projection == "ball":
-            self.rows += min(ACCUMULATORS, self.d)
+            self.norms = self.code.take_rows(min(ACCUMULATORS, self.d))
         self.changed = [(k, i) for k, i in enumerate(self.kept) if not self._is_part(k, i)]
         for i in dict.fromkeys((self.moving, *(i for _, i in self.changed))):
             if self.program.nodes[self._source(i).node].op in ("point", "state"):
-                self.copies[i] = self.rows
-                self.rows += self.size(i)
+                self.copies[i] = self.code.take_rows(self.size(i))
 
     def _is_part(self, k: int, i: int) -> bool:
         """Whether a step leaves part k of the state as it is."""
         node = self.program.nodes[i]
         return node.op == "state" and node.attribute == k
 
-    def _take_rows(self, i: int, count: int) -> None:
-        self.slots[i] = self.rows
-        self.rows += count
-
     # --- a step
 
     def take_group(self) -> None:
         """Loops over steps."""
-        code = self.code
+        self._zero_all()
+        if self.then is not None:
+            self.then._zero_all()
+
+        def of_step(step: str, _: list[Real]) -> list[Real]:
+            self.begin_step(step)
+            self._take_step()
+            if self.then is not None:
+                self.then._take_step()
+            return []
+
+        self.code.loop("step", self.arguments["steps"], [], of_step)
+
+    def _zero_all(self) -> None:
+        """What numbers are put into."""
         for i, slot in self.slots.items():
             if self.program.nodes[i].op == "embed":
                 self._fill(f"zeros{i}", slot, self.size(i))
 
-        def of_step(step: str, _: list[Real]) -> list[Real]:
-            self.single = {}
-            self.begin_step(step)
-            if self.projection == "ball":
-                self._fill("norms", self.norms, min(ACCUMULATORS, self.d))
-            for number, level in enumerate(self.levels):
-                for i in level.apart:
-                    (self._multiply if self.program.nodes[i].op == "matvec" else self._mark)(i)
-                for length, members in level.loops.items():
-                    self._loop(f"level{number}.{length}", length, members)
-                for i in level.single:
-                    self._compute_single(i)
-            if self.own_loop:
-                self._move_all()
-            if self.projection == "ball":
-                factor = self.ball_factor(self._folded_slot(self.norms, self.d))
-                code.loop("ball", str(self.d), [], lambda r, _: self._scale(r, factor))
-            return []
-
-        code.loop("step", self.arguments["steps"], [], of_step)
+    def _take_step(self) -> None:
+        self.single = {}
+        if self.projection == "ball":
+            self._fill("norms", self.norms, min(ACCUMULATORS, self.d))
+        for number, level in enumerate(self.levels):
+            for i in level.apart:
+                (self._multiply if self.program.nodes[i].op == "matvec" else self._mark)(i)
+            for length, members in level.loops.items():
+                self._loop(f"level{number}.{length}", length, members)
+            for i in level.single:
+                self._compute_single(i)
+        if self.own_loop:
+            self._move_all()
+        if self.projection == "ball":
+            factor = self.ball_factor(self._folded_slot(self.norms, self.d))
+            self.code.loop("ball", str(self.d), [], lambda r, _: self._scale(r, factor))
 
     def _loop(self, name: str, length: int, members: Sequence[int]) -> None:
         code, nodes = self.code, self.program.nodes
@@ -279,7 +285,7 @@ class Looped(Steps):
         code.store(low, lost)
         if self.projection == "ball":
             self._add(self.norms, r, [moved, moved])
-        else:
+        elif self.projection != "own":
             self._sum_iterate(r, moved)
         return []
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import _core, runtime
 from .._extras import need
-from ._ir import Program, step_outputs
+from ._ir import Program, in_turn, step_outputs
 
 _KEPT = 256  # programs of which something is known
 _PAYS = 1e9  # operations on numbers: the interpreter takes some 0.1 to 0.2 s longer for them, to compile about as long
@@ -45,12 +45,7 @@ def machine_code(
     but there is no llvmlite.
     """
     mode = runtime.machine_code()
-    if (
-        mode == "off"
-        or isa not in _FEATURES
-        or projection == "own"
-        or (mode == "auto" and runtime.why_no_machine_code())
-    ):
+    if mode == "off" or isa not in _FEATURES or (mode == "auto" and runtime.why_no_machine_code()):
         return None
     key = (program, dtype, isa, projection, summing)
     with _lock:
@@ -61,7 +56,7 @@ def machine_code(
         _known.move_to_end(key)
         known = _known[key]
         if not known.tried:
-            known.done += operations(program) * steps
+            known.done += sum(map(operations, in_turn(program))) * steps
             if mode == "on" or known.done >= _PAYS:
                 known.tried, known.code = True, _compiled(*key)
         return known.code

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ._ir import Program, step_outputs
+from ._ir import Program, in_turn, step_outputs
 from ._looped import Looped
 from ._lower import placed, state_rows
 from ._steps import OF_SEVERAL
@@ -40,13 +40,13 @@ def step_code(program: Program, dtype: str, isa: str, projection: str, summing: 
     while 2 * together * state <= REGISTERS[isa] // 2 and 2 * together <= _STRIP[isa]:
         together *= 2
     kind: type[Unrolled | Looped] = Unrolled
-    if state > REGISTERS[isa] or together * _unrolled(program) > _MOST_OPERATIONS:
+    if state > REGISTERS[isa] or together * sum(map(_unrolled, in_turn(program))) > _MOST_OPERATIONS:
         kind, together = Looped, _TOGETHER[isa]
         if together * sum(_WEIGHTS.get(node.op, 5) for node in program.nodes) > _MOST_OPERATIONS:
             return None
     steps = kind(Code(dtype, isa, together), program, placed(program), projection, summing)
     steps.write()
-    return StepCode(steps.code.text, steps.lanes, steps.rows * steps.lanes)
+    return StepCode(steps.code.text, steps.lanes, steps.code.rows * steps.lanes)
 
 
 def _unrolled(program: Program) -> int:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from . import _vector_functions as functions
-from ._ir import Node, Program, step_outputs
+from ._ir import Node, Program, projecting, step_outputs
 from ._lower import Placed, state_rows
 from ._vectors import Code, Real, absolute, fma, max_keep_nan, maximum, min_keep_nan, minimum, root, select_less, sign
 
@@ -64,6 +64,7 @@ class Steps(ABC):
 
     minus_lr: Real  # of the step at hand
     t: Real  # its number, from 1 on
+    then: Steps | None  # what takes the point to a set of one's own
 
     def __init__(self, code: Code, program: Program, placed: Placed, projection: str, summing: bool) -> None:
         """`summing`: the sum of iterates is kept too."""
@@ -76,9 +77,12 @@ class Steps(ABC):
         self.lanes = code.together * code.width
         self.arguments: dict[str, str] = {}
         self.radius: list[Real] = []  # and its square
-        self.rows = 0  # of scratch memory
         self.draws = self.signs = self.sign_in_word = ""  # of the step at hand: addresses, and a place
         self.offset = ""  # bytes to the vectors at hand from the first of a row
+        self.then = None
+        if projection == "own":
+            self.then = type(self)(code, projecting(program), placed, "none", summing)
+            self.then.arguments = self.arguments
 
     def write(self) -> None:
         """All of it."""
@@ -87,10 +91,14 @@ class Steps(ABC):
             kind = "ptr" if name in _POINTERS else "i64"
             self.arguments[name] = code.named(f"load {kind}, ptr {self.after('%arguments', str(8 * place))}, align 8")
         self.radius = [code.spread(self.after(self.arguments["radius"], str(k * code.size))) for k in range(2)]
-        self.prepare()
+        parts = [self] if self.then is None else [self, self.then]
+        for part in parts:
+            part.prepare()
 
         def of_group(group: str, _: list[Real]) -> list[Real]:
-            self.offset = code.named(f"mul i64 {group}, {self.lanes * code.size}")
+            offset = code.named(f"mul i64 {group}, {self.lanes * code.size}")
+            for part in parts:
+                part.offset = offset
             self.take_group()
             return []
 

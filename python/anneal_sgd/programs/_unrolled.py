@@ -9,6 +9,7 @@ from ._vectors import Real, fma, maximum, minimum, select_less
 class Unrolled(Steps):
     """For points of few numbers."""
 
+    then: Unrolled | None
     x: list[Real]
     state_now: list[Real]
     ends: list[tuple[Real, Real]]
@@ -49,6 +50,8 @@ class Unrolled(Steps):
             if self.projection == "ball":
                 factor = self.ball_factor(self._sum(after, after))
                 after = [x * factor for x in after]
+            if self.then is not None:
+                after = self.then.projected(after)
             summed = [a + b for a, b in zip(sums, after, strict=False)]
             return [*after, *kept, *summed, *(self._number(i, k) for i in self.kept for k in range(self.size(i)))]
 
@@ -56,6 +59,11 @@ class Unrolled(Steps):
             places, code.loop("step", self.arguments["steps"], [code.load(p) for p in places], of_step), strict=True
         ):
             code.store(place, x)
+
+    def projected(self, x: list[Real]) -> list[Real]:
+        """Where this takes a point that is not in memory."""
+        self.x, self.now = x, {}
+        return [self._number(self.moving, i) for i in range(self.d)]
 
     def _sum(self, numbers: list[Real], factors: list[Real] | None = None) -> Real:
         """Of numbers, or of products."""

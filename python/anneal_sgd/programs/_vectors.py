@@ -30,6 +30,7 @@ class Code:
         self.suffix = f"v{self.width}f{8 * self.size}"
         self.lines: list[str] = []
         self.declared: set[str] = set()
+        self.rows = 0
         self.block = "entry"
         self._names = 0
 
@@ -55,6 +56,12 @@ class Code:
         name = f"%t{self._names}"
         self.lines.append(f"  {name} = {text}")
         return name
+
+    def take_rows(self, count: int) -> int:
+        """The first of so many rows of scratch memory."""
+        first = self.rows
+        self.rows += count
+        return first
 
     def declare(self, text: str) -> None:
         """A function of another's."""
@@ -131,7 +138,7 @@ class Code:
         self, name: str, count: str, carried: Sequence[Real], body: Callable[[str, list[Real]], Sequence[Real]]
     ) -> list[Real]:
         """`body(turn, carried) -> carried` for turns 0 .. count - 1, one at least; what the last one leaves."""
-        before = self.block
+        before, name = self.block, f"{name}.{self._names}"
         self.line(f"  br label %{name}")
         self.label(name)
         turn = self.named("")
