@@ -522,7 +522,7 @@ def test_methods_are_values(name):
         assert same == method
         assert hash(same) == hash(method)
         assert repr(same) == repr(method)
-    assert eval(repr(method), vars(methods)) == method
+    assert eval(repr(method), {name: getattr(methods, name) for name in methods.__all__}) == method
     assert sum(method == other for other, _ in CASES.values()) == 1
 
 

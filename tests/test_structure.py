@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import importlib
 import re
 import shutil
 import subprocess
@@ -26,7 +27,16 @@ LAYERS = {
 PACKAGE = ROOT / "python" / "anneal_sgd"
 # From the bottom: modules import from their own layer and from those before it.
 PYTHON_LAYERS = [
-    {"_core", "_arrays", "_extras", "_files", "_machine", "_peak", "reference"},  # the core, and what knows of nothing
+    {
+        "_core",
+        "_arrays",
+        "_extras",
+        "_files",
+        "_late",
+        "_machine",
+        "_peak",
+        "reference",
+    },  # the core, and what knows of nothing
     {"_cupy", "_difference", "_drawing", "_html", "_plot", "_statistics", "_validate", "runtime"},  # tools
     {"_tables", "datasets", "methods", "problems", "programs", "schedules", "theory"},  # what an ensemble is of
     {"_backend", "_ensemble", "_estimate", "_simulate", "_spec", "_target", "results"},  # one call
@@ -145,6 +155,46 @@ def test_importing_the_package_is_light_and_silent():
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def loaded_by(code):
+    """Modules that are there after the code has run in a new process."""
+    told = f"{code}; import sys; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_a_call_loads_what_it_needs():
+    late = {"importlib.metadata", "numpy.random", "json", "hashlib"}
+    ours = {f"anneal_sgd.{name}" for name in ("datasets", "campaigns", "experiments", "theory", "reference")}
+    programs = {name for name in python_imports() if name.startswith("anneal_sgd.programs.")}
+    assert "anneal_sgd.programs._ir" in programs
+    bare = loaded_by("from anneal_sgd import methods, problems, schedules, simulate")
+    assert "anneal_sgd._simulate" in bare
+    of_kinds = {name for name in bare if re.match(r"anneal_sgd\.(methods|problems|schedules)\.", name)}
+    assert of_kinds == {
+        "anneal_sgd.methods._base",
+        "anneal_sgd.methods._sgd",
+        "anneal_sgd.problems._base",
+        "anneal_sgd.problems._own_metric",
+        "anneal_sgd.schedules._base",
+    }
+    call = "simulate(problems.Quadratic(1.0), schedules.Linear(), base_lr=0.1, horizon=1, replicates=1, backend='cpu')"
+    for modules in (bare, loaded_by(f"from anneal_sgd import problems, schedules, simulate; {call}")):
+        assert modules & (late | ours | programs) == set()
+
+
+@pytest.mark.parametrize("package", ["", ".methods", ".problems", ".programs", ".schedules"])
+def test_names_that_are_loaded_late_are_those_for_type_checkers(package):
+    module = importlib.import_module(f"anneal_sgd{package}")
+    body = ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body
+    imports = [one for node in body if isinstance(node, ast.If) for one in node.body if isinstance(one, ast.ImportFrom)]
+    typed = {alias.name: one.module for one in imports for alias in one.names}
+    names = {name: getattr(module, name) for name in dir(module)}
+    assert set(module.__all__) <= set(typed) <= set(names)
+    for name, home in typed.items():
+        assert home is None or names[name] is getattr(importlib.import_module(f"{module.__name__}.{home}"), name)
+    with pytest.raises(AttributeError, match="no attribute 'absent'"):
+        _ = module.absent
 
 
 @pytest.mark.skipif(shutil.which("objdump") is None, reason="objdump (binutils) is not installed")

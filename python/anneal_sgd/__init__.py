@@ -13,12 +13,10 @@
 
 from __future__ import annotations
 
-import importlib
+from ._late import names_of
 
 TYPE_CHECKING = False  # typing takes longer to import than the rest of this file
 if TYPE_CHECKING:
-    from typing import Any
-
     from . import methods, problems, runtime, schedules, theory
     from ._core import STREAM_VERSION, __version__
     from ._estimate import Estimate, estimate
@@ -43,40 +41,27 @@ __all__ = [
     "theory",
 ]
 
-# Loaded at their first use (PEP 562), so that the command line can answer signals before anything large is imported.
-_HOMES = {
-    "STREAM_VERSION": "_core",
-    "Backend": "_simulate",
-    "Estimate": "_estimate",
-    "Iterate": "_spec",
-    "Result": "results",
-    "Simulator": "_simulate",
-    "__version__": "_core",
-    "estimate": "_estimate",
-    "simulate": "_simulate",
-}
-_MODULES = (
-    "benchmark",
-    "campaigns",
-    "datasets",
-    "experiments",
-    "methods",
-    "problems",
-    "reference",
-    "runtime",
-    "schedules",
-    "theory",
-)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in _HOMES:
-        value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*__all__, *_MODULES})
+# Loaded at their first use, so that the command line can answer signals before anything large is imported.
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = names_of(
+        __name__,
+        {
+            "_core": "STREAM_VERSION __version__",
+            "_estimate": "Estimate estimate",
+            "_simulate": "Backend Simulator simulate",
+            "_spec": "Iterate",
+            "results": "Result",
+        },
+        (
+            "benchmark",
+            "campaigns",
+            "datasets",
+            "experiments",
+            "methods",
+            "problems",
+            "reference",
+            "runtime",
+            "schedules",
+            "theory",
+        ),
+    )

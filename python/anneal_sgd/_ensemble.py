@@ -18,7 +18,6 @@ from ._target import Target
 from .methods import Method
 from .problems import OwnMetric, Problem
 from .problems._base import as_sequence
-from .programs._machine_code import machine_code
 from .schedules import Schedule
 
 if TYPE_CHECKING:
@@ -141,6 +140,8 @@ class Ensemble:
         program = problem._run_program(_spec.own_metrics(metrics), _spec.method_program(spec.method, problem))
         if program is None:
             return None
+        from .programs._machine_code import machine_code  # programs take long to import
+
         return machine_code(
             program,
             dtype=spec.dtype,

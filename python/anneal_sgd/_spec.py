@@ -6,24 +6,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from inspect import Parameter, Signature
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _core, _validate
+from . import _core, _validate, problems
 from ._arrays import FloatArray, IntArray, short
 from .methods import SGD, Method
 from .methods._base import of_kind
-from .problems import DataProblem, OwnMetric, Problem
-from .programs import Program
+from .problems import OwnMetric, Problem
 from .schedules import Schedule
+
+if TYPE_CHECKING:
+    from .programs import Program
 
 Iterate: TypeAlias = Literal["last", "average", "tail_average"]
 Whole: TypeAlias = float | np.integer[Any]
 """A whole number: an integer, or a float such as 1e6."""
 Steps: TypeAlias = Whole | Sequence[Whole] | NDArray[np.integer[Any] | np.floating[Any]] | None
-Seed: TypeAlias = Whole | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | None
+Seed: TypeAlias = "Whole | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | None"
 
 _BELOW_ONE = _validate.Interval(low=0.0, high=1.0, open_high=True)
 _ITERATES = tuple(kind.name for kind in _core.Iterate)
@@ -309,14 +311,14 @@ def own_metrics(metric: str | tuple[str | OwnMetric, ...]) -> tuple[OwnMetric, .
 
 def method_program(method: Method, problem: Problem) -> Program | None:
     """None where a step is that of SGD, which problems on data take with its options."""
-    if method._is_plain or (isinstance(method, SGD) and isinstance(problem, DataProblem)):
+    if method._is_plain or (isinstance(method, SGD) and problem._TAKES_MOMENTUM):
         return None
     return method.program(problem.dimension)
 
 
 def for_core(spec: Spec, problem: Problem) -> Spec:
     """What the core takes its options from: those of SGD on data, where they are of the method, stand in the spec."""
-    if not isinstance(spec.method, SGD) or not isinstance(problem, DataProblem) or spec.method == DEFAULTS["method"]:
+    if spec.method == DEFAULTS["method"] or not (problem._TAKES_MOMENTUM and isinstance(spec.method, SGD)):
         return spec
     of_method = {name: getattr(spec.method, name) for name in _OF_SGD}
     return replace(spec, **of_method)
@@ -324,9 +326,9 @@ def for_core(spec: Spec, problem: Problem) -> Spec:
 
 def for_cpu(problem: Problem, metric: str | tuple[str | OwnMetric, ...], *, iterates: bool = False) -> str:
     """What of this the CPU alone can do, in words; empty: nothing. `iterates`: they are to be kept."""
-    if isinstance(problem, DataProblem) and own_metrics(metric):
-        return "metric of one's own"
-    return "keep_iterates of a problem on data" if isinstance(problem, DataProblem) and iterates else problem._for_cpu
+    if (iterates or own_metrics(metric)) and isinstance(problem, problems.DataProblem):
+        return "keep_iterates of a problem on data" if iterates else "metric of one's own"
+    return problem._for_cpu
 
 
 def _metrics(metric: object, problems: tuple[Problem, ...]) -> str | tuple[str | OwnMetric, ...]:
@@ -364,7 +366,7 @@ def _named_metric(name: object, one: object, problem: Problem) -> str | OwnMetri
 
 def _check_method(spec: Spec, problem: Problem) -> None:
     method, kind = spec.method, type(problem).__name__
-    if isinstance(problem, DataProblem):
+    if isinstance(problem, problems.DataProblem):
         for name in _OF_SGD:
             if getattr(spec, name):
                 raise ValueError(f"{name} must be left out where there is a method, got {getattr(spec, name)!r}")

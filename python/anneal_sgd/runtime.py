@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from . import _core, _validate
@@ -131,6 +130,8 @@ def why_no_machine_code() -> str:
     >>> why_no_machine_code() == "" or "llvmlite" in why_no_machine_code()
     True
     """
+    from importlib.metadata import PackageNotFoundError, version  # takes long to import
+
     wanted = f"llvmlite {_LLVMLITE[0]}.{_LLVMLITE[1]} or later is needed: pip install 'anneal_sgd[jit]'"
     try:
         found = version("llvmlite")

@@ -7,13 +7,33 @@ its options, alone.
 
 from __future__ import annotations
 
-from ._adaptive import AdaGrad, AdaGradNorm, Adam, RMSProp
-from ._base import Method
-from ._custom import Custom
-from ._names import by_name, names
-from ._others import DescentAscent, ExtraGradient, Langevin
-from ._parameter_free import NGN, DoG, PolyakMax, ScheduleFree
-from ._sgd import SGD, Clipped, NormalizedSGD, SignSGD
+from typing import TYPE_CHECKING
+
+from .._late import names_of
+
+if TYPE_CHECKING:
+    from ._adaptive import AdaGrad, AdaGradNorm, Adam, RMSProp
+    from ._base import Method
+    from ._clipped import Clipped
+    from ._custom import Custom
+    from ._names import by_name, names
+    from ._others import DescentAscent, ExtraGradient, Langevin
+    from ._parameter_free import NGN, DoG, PolyakMax, ScheduleFree
+    from ._sgd import SGD, NormalizedSGD, SignSGD
+else:
+    __getattr__, __dir__ = names_of(
+        __name__,
+        {
+            "_adaptive": "AdaGrad AdaGradNorm Adam RMSProp",
+            "_base": "Method",
+            "_clipped": "Clipped",
+            "_custom": "Custom",
+            "_names": "by_name names",
+            "_others": "DescentAscent ExtraGradient Langevin",
+            "_parameter_free": "NGN DoG PolyakMax ScheduleFree",
+            "_sgd": "SGD NormalizedSGD SignSGD",
+        },
+    )
 
 __all__ = [
     "NGN",

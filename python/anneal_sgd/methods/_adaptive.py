@@ -11,8 +11,9 @@ import numpy as np
 from .. import _validate
 from .._validate import NON_NEGATIVE, POSITIVE
 from ..programs import Symbol
-from ._base import BELOW_ONE, Method, Now
+from ._base import BELOW_ONE, Method
 from ._sgd import decayed
+from ._step import Now
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Any
 from .. import _validate
 from .._validate import shown
 from ..programs import Program, Symbol
-from ._base import Method, Next, Now, traced
+from ._base import Method
+from ._step import Next, Now, traced
 
 _GIVEN = ("x", "g", "lr", "t", "gradient", "value", "draw")
 

@@ -9,9 +9,10 @@ from .. import _validate
 from .._validate import shown
 from ._adaptive import AdaGrad, AdaGradNorm, Adam, RMSProp
 from ._base import Method
+from ._clipped import Clipped
 from ._others import DescentAscent, ExtraGradient, Langevin
 from ._parameter_free import NGN, DoG, PolyakMax, ScheduleFree
-from ._sgd import SGD, Clipped, NormalizedSGD, SignSGD
+from ._sgd import SGD, NormalizedSGD, SignSGD
 
 _METHODS: dict[str, type[Method]] = {
     "sgd": SGD,

@@ -11,7 +11,8 @@ import numpy as np
 from .. import _validate
 from .._validate import NON_NEGATIVE, shown
 from ..programs import Symbol
-from ._base import Method, Now
+from ._base import Method
+from ._step import Now
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import numpy as np
 from .._validate import FINITE, NON_NEGATIVE, POSITIVE, shown
 from ..programs import Symbol
 from ._adaptive import Adam
-from ._base import BELOW_ONE, Method, Moved, Next, Now, of_kind
+from ._base import BELOW_ONE, Method, of_kind
 from ._sgd import SGD, unless_zero
+from ._step import Moved, Next, Now
 
 
 @dataclass(frozen=True)

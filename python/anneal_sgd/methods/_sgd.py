@@ -1,18 +1,21 @@
-"""SGD and what is made of its gradient alone: its sign, its direction, a gradient that is not too long."""
+"""SGD and what is made of its gradient alone: its sign, its direction."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _validate
-from .._validate import NON_NEGATIVE, POSITIVE, shown
-from ..programs import Symbol
-from ._base import BELOW_ONE, Altered, Method, Now, of_kind
+from .._validate import NON_NEGATIVE
+from ._base import BELOW_ONE, Method
+
+if TYPE_CHECKING:
+    from ..programs import Symbol
+    from ._step import Now
 
 
 @dataclass(frozen=True)
@@ -130,50 +133,3 @@ class NormalizedSGD(OfMeanGradient):
 def unless_zero(x: Any) -> Any:
     """A number >= 0 to divide by: 1 where it is 0."""
     return np.where(x > 0.0, x, 1.0)
-
-
-@dataclass(frozen=True)
-class Clipped(Method):
-    """Another method, given $min(1, threshold / |g|) g$ with the Euclidean norm in place of the gradient g.
-
-    `by="value"`: $min(threshold, max(-threshold, g_i))$ in place of $g_i$. Pascanu et al., ICML 2013; Zhang et al.,
-    ICLR 2020. A gradient within the threshold is handed on as it is, to the bit. ValueError: threshold not > 0, a
-    `method` that is none.
-
-    >>> from anneal_sgd import methods, problems, schedules, simulate
-    >>> problem = problems.Quadratic(curvature=1.0, x0=[3.0, 4.0])
-    >>> clipped = methods.Clipped(methods.SGD(), threshold=2.5)
-    >>> result = simulate(
-    ...     problem, schedules.Constant(), method=clipped, base_lr=1.0, horizon=2, replicates=1, record_at=[0, 1, 2],
-    ...     dtype="float64",
-    ... )
-    >>> result.mean.tolist()  # |x| = 5, 2.5, 0
-    [12.5, 3.125, 0.0]
-    """
-
-    method: Method = field(default_factory=SGD)
-    threshold: float = 1.0
-    by: Literal["norm", "value"] = "norm"
-
-    def __post_init__(self) -> None:
-        """Check everything."""
-        if of_kind("method", self.method)._dimension is not None:
-            raise ValueError(f"method must be one that is not traced already, got {shown(self.method)}")
-        self._number("threshold", POSITIVE)
-        _validate.choice("by", self.by, ("norm", "value"))
-
-    @property
-    def _unconstrained(self) -> bool:
-        return self.method._unconstrained
-
-    def _state(self, d: int) -> Mapping[str, Any]:
-        return self.method._state(d)
-
-    def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:
-        return self.method._step(Altered(now, self._clipped), **state)
-
-    def _clipped(self, g: Any) -> Any:
-        if self.by == "value":
-            return np.minimum(self.threshold, np.maximum(-self.threshold, g))
-        norm = np.linalg.norm(g)
-        return np.where(norm > self.threshold, self.threshold / norm, 1.0) * g

@@ -51,18 +51,41 @@ types for annotations.
 
 from __future__ import annotations
 
-from ._base import Problem, Projection
-from ._custom import Custom
-from ._data import DataProblem
-from ._linear import HingeLoss, LeastSquares, LogisticRegression
-from ._linear_model import LinearModel
-from ._max_of_linear import hard_max_of_linear, linf_regression
-from ._network import MLP
-from ._own_metric import OwnMetric
-from ._separable import AbsoluteValue, Huber, Noise, Quadratic
-from ._softmax import SoftmaxRegression
-from ._streaming import phase_retrieval, streaming_least_squares, teacher_student
-from ._test_functions import ackley, quadratic_form, rastrigin, rosenbrock, styblinski_tang
+from typing import TYPE_CHECKING
+
+from .._late import names_of
+
+if TYPE_CHECKING:
+    from ._base import Problem, Projection
+    from ._custom import Custom
+    from ._data import DataProblem
+    from ._linear import HingeLoss, LeastSquares, LogisticRegression
+    from ._linear_model import LinearModel
+    from ._max_of_linear import hard_max_of_linear, linf_regression
+    from ._network import MLP
+    from ._own_metric import OwnMetric
+    from ._separable import AbsoluteValue, Huber, Noise, Quadratic
+    from ._softmax import SoftmaxRegression
+    from ._streaming import phase_retrieval, streaming_least_squares, teacher_student
+    from ._test_functions import ackley, quadratic_form, rastrigin, rosenbrock, styblinski_tang
+else:
+    __getattr__, __dir__ = names_of(
+        __name__,
+        {
+            "_base": "Problem Projection",
+            "_custom": "Custom",
+            "_data": "DataProblem",
+            "_linear": "HingeLoss LeastSquares LogisticRegression",
+            "_linear_model": "LinearModel",
+            "_max_of_linear": "hard_max_of_linear linf_regression",
+            "_network": "MLP",
+            "_own_metric": "OwnMetric",
+            "_separable": "AbsoluteValue Huber Noise Quadratic",
+            "_softmax": "SoftmaxRegression",
+            "_streaming": "phase_retrieval streaming_least_squares teacher_student",
+            "_test_functions": "ackley quadratic_form rastrigin rosenbrock styblinski_tang",
+        },
+    )
 
 __all__ = [
     "MLP",

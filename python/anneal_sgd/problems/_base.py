@@ -6,15 +6,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _core, _validate
 from .._arrays import FloatArray
-from ..programs import Program
 from ._own_metric import OwnMetric
+
+if TYPE_CHECKING:
+    from ..programs import Program
 
 Projection: TypeAlias = tuple[str, ArrayLike, ArrayLike] | tuple[str, float] | None
 

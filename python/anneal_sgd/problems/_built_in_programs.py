@@ -9,6 +9,7 @@ import numpy as np
 from .. import _core
 from .._arrays import FloatArray
 from ..programs import Program
+from ..programs._lower import lowered
 from ._custom import Custom
 
 _FORMULAS: dict[_core.ProblemKind, dict[str, Any]] = {
@@ -38,12 +39,13 @@ def as_custom(kind: _core.ProblemKind, columns: Any, noise: str, projection: Any
     )
 
 
-def parameters_of(columns: Any, program: Program) -> FloatArray:
-    """The parameters of the program of problems, (problems, parameters), from their columns."""
+def as_program(columns: Any, program: Program) -> dict[str, Any]:
+    """The program of problems as the core takes it, and its parameters, (problems, parameters), from their columns."""
     named = {
         "a": columns.weight,
         "c": columns.weight / columns.shape_parameter[:, None],
         "delta": columns.shape_parameter[:, None],
         "noise_std": columns.noise_std,
     }
-    return np.concatenate([named[name] for name, _ in program.parameters], axis=1)
+    parameters: FloatArray = np.concatenate([named[name] for name, _ in program.parameters], axis=1)
+    return {"program": lowered(program), "parameters": parameters}

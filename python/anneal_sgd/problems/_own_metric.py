@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from .. import programs
 from .._validate import shown
-from ..programs import Program, parse, trace
-from ..programs._ir import Shape
+
+if TYPE_CHECKING:
+    from ..programs import Program
+    from ..programs._ir import Shape
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,9 @@ def program_of(
     """Of a function or a text."""
     if isinstance(f, str):
         try:
-            return parse(f, dimension=dimension, parameters=shapes, draws=draws, point=point)
+            return programs.parse(f, dimension=dimension, parameters=shapes, draws=draws, point=point)
         except ValueError as error:
             raise ValueError(f"{name}{str(error).removeprefix('text')}") from None
     if not callable(f):
         raise TypeError(f"{name} must be a function of x or a text, got {shown(f)}")
-    return trace(f, dimension=dimension, parameters=shapes, draws=draws, point=point)
+    return programs.trace(f, dimension=dimension, parameters=shapes, draws=draws, point=point)

@@ -15,16 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core, _validate
 from .._arrays import FloatArray, frozen, short
 from .._validate import FINITE, NON_NEGATIVE, POSITIVE, Interval, shown
-from ..programs import Program
-from ..programs._lower import lowered
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
-from ._built_in_programs import as_custom, parameters_of
-from ._custom import Custom
 from ._own_metric import OwnMetric
 from ._sets import check_set, numbers_of, parsed_set
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from ..programs import Program
+    from ._custom import Custom
 
 Noise: TypeAlias = Literal["none", "rademacher", "gaussian", "uniform"]
 
@@ -245,8 +244,9 @@ class SeparableProblem(Problem):
             "minimum": columns.minimum,
         }
         if method is not None:
-            program = problems[0]._as_custom._run_program((), method)
-            return _core.Problems(program=lowered(program), parameters=parameters_of(columns, program), **shared)
+            from ._built_in_programs import as_program
+
+            return _core.Problems(**as_program(columns, problems[0]._as_custom._run_program((), method)), **shared)
         return _core.Problems(
             kind=kind._kind,
             noise=_core.NoiseKind[noise],
@@ -258,6 +258,8 @@ class SeparableProblem(Problem):
 
     @property
     def _as_custom(self) -> Custom:
+        from ._built_in_programs import as_custom  # programs take long to import
+
         return as_custom(self._kind, self._columns, self.noise, self.projection)
 
     def _run_program(self, own: Sequence[OwnMetric], method: Program | None) -> Program | None:

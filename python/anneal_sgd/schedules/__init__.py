@@ -23,26 +23,47 @@ on the last iterate grows like $misspecification^(1 / (2 p + 1))$, see `anneal_s
 
 from __future__ import annotations
 
-from ._base import Schedule
-from ._files import from_file
-from ._joined import Held, Joined, Repeated, Reversed, Stairs, cosine_restarts, one_cycle
-from ._minimax import Minimax
-from ._names import by_name, names
-from ._plot import plot
-from ._shapes import (
-    Constant,
-    Cosine,
-    Exponential,
-    InversePower,
-    InverseSqrt,
-    Linear,
-    OneMinusSqrt,
-    Polynomial,
-    StepDecay,
-    WarmupStableDecay,
-)
-from ._steps import PerStep, from_callable, from_optax, from_steps, from_torch
-from ._tables import Tabulated
+from typing import TYPE_CHECKING
+
+from .._late import names_of
+
+if TYPE_CHECKING:
+    from ._base import Schedule
+    from ._files import from_file
+    from ._joined import Held, Joined, Repeated, Reversed, Stairs, cosine_restarts, one_cycle
+    from ._minimax import Minimax
+    from ._names import by_name, names
+    from ._plot import plot
+    from ._shapes import (
+        Constant,
+        Cosine,
+        Exponential,
+        InversePower,
+        InverseSqrt,
+        Linear,
+        OneMinusSqrt,
+        Polynomial,
+        StepDecay,
+        WarmupStableDecay,
+    )
+    from ._steps import PerStep, from_callable, from_optax, from_steps, from_torch
+    from ._tables import Tabulated
+else:
+    __getattr__, __dir__ = names_of(
+        __name__,
+        {
+            "_base": "Schedule",
+            "_files": "from_file",
+            "_joined": "Held Joined Repeated Reversed Stairs cosine_restarts one_cycle",
+            "_minimax": "Minimax",
+            "_names": "by_name names",
+            "_plot": "plot",
+            "_shapes": "Constant Cosine Exponential InversePower InverseSqrt Linear OneMinusSqrt Polynomial StepDecay "
+            "WarmupStableDecay",
+            "_steps": "PerStep from_callable from_optax from_steps from_torch",
+            "_tables": "Tabulated",
+        },
+    )
 
 __all__ = [
     "Constant",
