@@ -86,8 +86,10 @@ def parse(text: str) -> list[Resources]:
             problem, noise = PROBLEMS[int(kinds[1])], NOISES[int(kinds[2])]
             kernel = f"{problem}, {noise}" + (", ball" if kinds[3] == "1" else "")
         else:
-            kernel = next(word for word in ("moments", "program", "step", "record") if f"{word}_kernel" in name)
-            kernel = f"data, {kernel}" if kernel in ("step", "record") else kernel
+            kernel = next(
+                word for word in ("moments", "program", "step", "record", "point") if f"{word}_kernel" in name
+            )
+            kernel = f"data, {kernel}" if kernel in ("step", "record", "point") else kernel
         spills = numbers["stores"] + numbers["loads"]
         found.append(Resources(dtype, kernel, numbers["registers"], numbers["stack"], spills, numbers["shared"]))
     return found

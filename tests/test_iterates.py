@@ -29,8 +29,15 @@ def test_iterates_are_the_recorded_points(isa, dtype):
         assert np.array_equal(builtin.samples, run(ABSOLUTE, **call).samples)
 
 
+RNG = np.random.default_rng(0)
+LEAST_SQUARES = problems.LeastSquares(RNG.standard_normal((9, 19)), np.arange(9.0), intercept=True, batch_size=2)
+NETWORK = problems.MLP(RNG.standard_normal((9, 5)), np.arange(9) % 3, hidden=(18, 3), intercept=True)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("problem", [ABSOLUTE, CUSTOM], ids=["built-in", "custom"])
+@pytest.mark.parametrize(
+    "problem", [ABSOLUTE, CUSTOM, LEAST_SQUARES, NETWORK], ids=["built-in", "custom", "linear model", "network"]
+)
 def test_a_gpu_keeps_the_same(device, problem, dtype):
     """Wherever launches are cut; that of the last record is the last, or one before."""
     for iterate in ITERATES:
@@ -48,7 +55,11 @@ def test_a_gpu_keeps_the_same(device, problem, dtype):
             assert np.array_equal(found.mean, expected.mean)
 
 
-@pytest.mark.parametrize("problem", [problems.Quadratic, custom_quadratic])
+def least_squares(c, *, projection, **_noise):
+    return problems.LeastSquares(np.diag(c), c, projection=projection)
+
+
+@pytest.mark.parametrize("problem", [problems.Quadratic, custom_quadratic, least_squares])
 @pytest.mark.parametrize("projection", [None, ("ball", 9.0)])
 def test_points_that_take_turns_on_a_gpu(small_device, problem, projection):
     """More coordinates than a team has threads; replicates in groups and chunks, configs in parts."""
@@ -92,8 +103,6 @@ def test_iterates_merge_and_are_pickled():
 
 
 def test_where_they_can_be_had():
-    with pytest.raises(ValueError, match="keep_iterates of a problem on data must be left out where backend is 'cuda'"):
-        run(problems.LeastSquares(np.eye(3), [1.0, 2.0, 3.0]), backend="cuda", keep_iterates=True)
     with pytest.raises(ValueError, match="keep_iterates must be True or False, got 1"):
         run(ABSOLUTE, keep_iterates=1)
     with pytest.raises(ValueError, match=r"keep_iterates must fit in memory: .* take 9600000000000 bytes in float32"):

@@ -48,6 +48,30 @@ static inline void for_each_coordinate(const NetworkLayout& l, Place place) {
     }
 }
 
+// The coordinate of an element of the padded point, which is -1 of one that pads.
+struct PaddedElement {
+    std::int64_t coordinate;
+    int layer;
+    bool is_weight;
+};
+
+constexpr PaddedElement padded_element(const NetworkLayout& l, std::int64_t offset) {
+    std::int64_t coordinate = 0;  // the layer's first
+    for (int k = 0; k < l.layers; ++k) {
+        if (offset < l.intercept[k]) {
+            const std::int64_t unit = (offset - l.weights[k]) / l.row[k];
+            const std::int64_t i = offset - l.weights[k] - unit * l.row[k];
+            return {i < l.inputs[k] ? coordinate + unit * l.inputs[k] + i : -1, k, true};
+        }
+        coordinate += l.units[k] * l.inputs[k];
+        if (!l.has_intercept) continue;
+        const std::int64_t unit = offset - l.intercept[k];
+        if (unit < padded_row(l.units[k])) return {unit < l.units[k] ? coordinate + unit : -1, k, false};
+        coordinate += l.units[k];
+    }
+    return {-1, 0, false};
+}
+
 // Whether a loss is one of a single output, or of several at a time.
 constexpr bool has_one_output(Loss loss) {
     switch (loss) {

@@ -20,7 +20,7 @@ const void* moments_kernel_of();
 template <class Real>
 const void* program_kernel_of();
 template <class Real>
-const void* data_kernel_of(bool recording);
+const void* data_kernel_of(DataWork work);
 
 namespace {
 
@@ -178,7 +178,7 @@ public:
     }
     void launch(Precision precision, const DataLaunch& launch) override {
         const void* kernel =
-            with_real(precision, [&](auto real) { return data_kernel_of<decltype(real)>(launch.recording); });
+            with_real(precision, [&](auto real) { return data_kernel_of<decltype(real)>(launch.work); });
         const CurrentDevice current(number_);
         start(kernel, launch, launch.blocks, launch.shared_bytes);
     }

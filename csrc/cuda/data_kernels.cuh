@@ -3,6 +3,7 @@
 #pragma once
 
 #define ASGD_ISA gpu
+#include "point_kernel.hpp"
 #include "record_kernel.hpp"
 #include "step_kernel.hpp"
 
@@ -33,9 +34,20 @@ __global__ void __launch_bounds__(gpu::block_threads, 2) record_kernel(const __g
 }
 
 template <class Real>
-const void* data_kernel_of(bool recording) {
-    return recording ? reinterpret_cast<const void*>(&record_kernel<Real>)
-                     : reinterpret_cast<const void*>(&step_kernel<Real>);
+__global__ void __launch_bounds__(gpu::block_threads) point_kernel(const __grid_constant__ DataLaunch launch) {
+    gpu::Block block;
+    gpu::PointKernel<Real> kernel{launch, block};
+    kernel.run();
+}
+
+template <class Real>
+const void* data_kernel_of(DataWork work) {
+    switch (work) {
+        case DataWork::steps: return reinterpret_cast<const void*>(&step_kernel<Real>);
+        case DataWork::rows: return reinterpret_cast<const void*>(&record_kernel<Real>);
+        case DataWork::points: return reinterpret_cast<const void*>(&point_kernel<Real>);
+    }
+    __builtin_unreachable();
 }
 
 }  // namespace cuda

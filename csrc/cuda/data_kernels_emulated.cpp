@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "kernels_emulated.hpp"
+#include "point_kernel.hpp"
 #include "record_kernel.hpp"
 #include "step_kernel.hpp"
 
@@ -13,11 +14,14 @@ void emulate_data(const DataLaunch& launch) {
     std::vector<Real> dynamic(std::size_t(launch.shared_bytes) / sizeof(Real));
     for (std::int64_t b = 0; b < launch.blocks; ++b) {
         emulated::Block block(b);
-        if (launch.recording) {
-            emulated::RecordKernel<Real>{launch, block, dynamic.data()}.run();
-        } else {
-            const auto shared = std::make_unique<emulated::StepShared<Real>>();
-            emulated::StepKernel<Real>{launch, block, *shared, dynamic.data()}.run();
+        switch (launch.work) {
+            case DataWork::steps: {
+                const auto shared = std::make_unique<emulated::StepShared<Real>>();
+                emulated::StepKernel<Real>{launch, block, *shared, dynamic.data()}.run();
+                break;
+            }
+            case DataWork::rows: emulated::RecordKernel<Real>{launch, block, dynamic.data()}.run(); break;
+            case DataWork::points: emulated::PointKernel<Real>{launch, block}.run(); break;
         }
     }
 }

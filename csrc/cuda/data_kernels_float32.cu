@@ -3,7 +3,7 @@
 namespace anneal_sgd {
 namespace cuda {
 
-template const void* data_kernel_of<float>(bool recording);
+template const void* data_kernel_of<float>(DataWork work);
 
 }  // namespace cuda
 }  // namespace anneal_sgd

@@ -92,15 +92,15 @@ public:
         trajectories_ = double(chunk.configs()) * double(replicates);
         progress_ = {};
         sample_ = row_ = 0;
-        started_ = test_ = false;
+        started_ = false;
+        part_ = next_part(0);
     }
 
     bool launch_next(const Pace& pace, Launched& launched) override {
         const bool due = started_ && sample_ == 0 && progress_.record < e_.record_count &&
                          e_.record_at[progress_.record] == progress_.step;
         if (due) {
-            if (row_ == 0 && !test_) test_ = !records_training(e_);
-            launched = launch_record(pace);
+            launched = part_ == points ? launch_points() : launch_rows(pace);
         } else if (started_ && progress_.step >= last_step_) {
             return false;
         } else {
@@ -110,6 +110,25 @@ public:
     }
 
 private:
+    // What a record takes, one after another, where it is wanted.
+    enum Part { training_rows, test_rows, points, parts };
+
+    bool wanted(int part) const {
+        if (part == training_rows) return records_training(e_);
+        if (part == test_rows) return records_test(e_);
+        return steps_.points != nullptr && progress_.record == e_.record_count - 1;
+    }
+    int next_part(int part) const {
+        while (part < parts && !wanted(part)) ++part;
+        return part;
+    }
+    void finish_part() {
+        part_ = next_part(part_ + 1);
+        if (part_ < parts) return;
+        ++progress_.record;
+        part_ = next_part(0);
+    }
+
     // Of a trajectory, in multiply-adds.
     double row_work() const { return double(net_.size) + sample_overhead; }
     double step_work() const {
@@ -159,26 +178,34 @@ private:
         return {LaunchKind::steps, steps_taken * trajectories_ * work, trajectories_ * work};
     }
 
-    // Rows of the training set, then of the test set, where they are wanted.
-    Launched launch_record(const Pace& pace) {
+    Launched launch_rows(const Pace& pace) {
         const double work = row_work(),
                      units = pace.units(LaunchKind::records, 1, trajectories_ * work, work / row_multiple);
         const std::int64_t round = records_.layout.round;
-        records_.test = test_;
+        records_.work = DataWork::rows;
+        records_.test = part_ == test_rows;
         records_.record = progress_.record;
         records_.first_row = row_;
-        records_.last_row = most_rows(first_problem_, stop_problem_, test_);
+        records_.last_row = most_rows(first_problem_, stop_problem_, records_.test);
         records_.stop_row = std::min(
             records_.last_row, row_ + std::max(std::int64_t(std::min(units, 1e12)) / round, std::int64_t(1)) * round);
         const double rows = double(records_.stop_row - row_);
         row_ = records_.stop_row;
         if (row_ >= records_.last_row) {
             row_ = 0;
-            test_ = !test_ && records_test(e_);
-            if (!test_) ++progress_.record;
+            finish_part();
         }
         device_.launch(e_.precision, records_);
         return {LaunchKind::records, rows * trajectories_ * work, trajectories_ * work};
+    }
+
+    // A pass over the points, which is little beside all else.
+    Launched launch_points() {
+        records_.work = DataWork::points;
+        records_.record = progress_.record;
+        device_.launch(e_.precision, records_);
+        finish_part();
+        return {LaunchKind::records, 0, 0};
     }
 
     // Layouts and arrays of both kinds of launches; returns the number of blocks.
@@ -189,7 +216,7 @@ private:
         const double blocks =
             double(steps.config_groups) * double(ceil_div(replicates, std::int64_t(1) << layout.log2_replicates));
         steps.blocks = records.blocks = std::int64_t(std::min(blocks, 9e18));
-        records.recording = true;
+        records.work = DataWork::rows;
 
         const bool momentum = e_.momentum > 0, averaging = e_.iterate != Iterate::last;
         const std::int64_t batch = network_.batch_size;
@@ -208,7 +235,7 @@ private:
             for (int k = 0; k < net_.layers - 1; ++k) {
                 const std::int64_t elements = layout.round * (padded_row(net_.units[k]) / row_multiple);
                 claim(used, l.hidden[k], elements, limit / 2);
-                if (!l.recording) claim(used, l.delta[k], elements, limit / 2);
+                if (l.work == DataWork::steps) claim(used, l.delta[k], elements, limit / 2);
             }
         };
         std::int64_t used = 0, used_by_records = 0;
@@ -265,7 +292,8 @@ private:
     Progress progress_;
     std::int64_t sample_ = 0;  // of the step at hand: the next one
     std::int64_t row_ = 0;     // of the record at hand: the next one
-    bool started_ = false, test_ = false;
+    int part_ = 0;             // of the record at hand
+    bool started_ = false;
 };
 
 }  // namespace

@@ -115,7 +115,11 @@ struct TeamArray {
 };
 constexpr std::int64_t shared_elements(std::int64_t elements) { return elements | 1; }
 
+// What a launch does: takes steps, evaluates rows for a record, or tells the points of one.
+enum class DataWork { steps, rows, points };
+
 struct DataLaunch : Launch {
+    DataWork work;
     NetworkSpec network;
     NetworkLayout net;
     DataLayout layout;
@@ -125,8 +129,7 @@ struct DataLaunch : Launch {
     TeamArray point;                                                  // x; where averages are recorded, them
     TeamArray output, hidden[max_layers - 1], delta[max_layers - 1];  // of a round's samples
 
-    // A launch that takes steps. Its first begins with sample first_sample of the batch, its last ends before
-    // stop_sample.
+    // Steps. The first begins with sample first_sample of the batch, the last ends before stop_sample.
     bool start;  // at step 0
     int first_sample, stop_sample;
     TeamArray low;       // what x could not take of its last increment; without momentum a step's rows are added to it
@@ -135,10 +138,10 @@ struct DataLaunch : Launch {
     // their sum stays in registers.
     TeamArray sum;
 
-    // A launch that records (`recording`): losses of rows [first_row, stop_row), and where no more are to come the
-    // metrics.
-    bool recording, test;
+    // Of record `record`, losses of rows [first_row, stop_row), and where no more are to come the metrics; or its
+    // points.
     std::int64_t record;
+    bool test;
     std::int64_t first_row, stop_row, last_row;
     const void* x;          // the state; `point` is a copy of it, or averages, where it is not the state itself
     double *losses, *hits;  // [block, thread]: sums of the rows before first_row

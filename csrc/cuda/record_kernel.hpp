@@ -57,21 +57,11 @@ struct RecordKernel {
 
     // Where losses are wanted: the iterates, or their averages.
     ASGD_KERNEL_MEMBER void find_points() {
-        const std::int64_t k = p.ensemble.record_at[p.record];
-        const bool tail = p.ensemble.iterate == Iterate::tail_average, average = teams.averaging() && k > 0;
         if (!teams.averaging() && p.point.shared < 0) return;
-        const double* const before = tail ? teams.window_start_of(p.record) : nullptr;
-        const double window = average ? double(window_length(p.ensemble, k)) : 1;
+        const Teams::Averaging averaging = teams.averaging_at(p.record);
         block.each([&](int thread) {
-            for (int m = 0; m < p.layout.spans; ++m) {
-                const std::int64_t e = teams.element(thread, m);
-                Real point = static_cast<const Real*>(p.x)[e];
-                if (average) {
-                    const double all = teams.sum_of_iterates<Real>(thread, m);
-                    point = Real((tail ? all - before[e] : all) / window);
-                }
-                pass.at(p.point, thread, m) = point;
-            }
+            for (int m = 0; m < p.layout.spans; ++m)
+                pass.at(p.point, thread, m) = teams.recorded_element<Real>(averaging, thread, m);
         });
     }
 

@@ -102,25 +102,11 @@ struct StepKernel {
 
     // Element m of a thread at step 0: given or drawn, and 0 where it pads.
     ASGD_KERNEL_MEMBER Real start_of(int thread, int m) {
-        const std::int64_t offset = std::int64_t(m) * row_multiple + pass.rank(thread);
+        const PaddedElement e = padded_element(p.net, std::int64_t(m) * row_multiple + pass.rank(thread));
         const double* const x0 = teams.problem->x0;
-        std::int64_t coordinate = 0;  // the layer's first
-        for (int k = 0; k < p.net.layers; ++k) {
-            const std::int64_t inputs = p.net.inputs[k], units = p.net.units[k];
-            if (offset < p.net.intercept[k]) {
-                const std::int64_t unit = (offset - p.net.weights[k]) / p.net.row[k];
-                const std::int64_t i = offset - p.net.weights[k] - unit * p.net.row[k];
-                if (i >= inputs) return Real(0);
-                coordinate += unit * inputs + i;
-                return x0 != nullptr ? Real(x0[coordinate]) : drawn_start(thread, coordinate, k);
-            }
-            coordinate += units * inputs;
-            if (!p.net.has_intercept) continue;
-            const std::int64_t unit = offset - p.net.intercept[k];
-            if (unit < padded_row(units)) return unit < units && x0 != nullptr ? Real(x0[coordinate + unit]) : Real(0);
-            coordinate += units;
-        }
-        return Real(0);
+        if (e.coordinate < 0) return Real(0);
+        if (x0 != nullptr) return Real(x0[e.coordinate]);
+        return e.is_weight ? drawn_start(thread, e.coordinate, e.layer) : Real(0);
     }
 
     ASGD_KERNEL_MEMBER Real drawn_start(int thread, std::int64_t coordinate, int layer) {

@@ -65,6 +65,24 @@ struct Teams {
     ASGD_KERNEL_MEMBER double sum_of_iterates(int thread, int m) const {
         return p.total[element(thread, m)] + double(segment<Real>(thread, m));
     }
+    // What the points of a record are: the iterates, or their averages.
+    struct Averaging {
+        bool average;
+        const double* before;  // sums where a tail window begins, or null
+        double window;         // how many iterates
+    };
+    ASGD_KERNEL_MEMBER Averaging averaging_at(std::int64_t record) const {
+        const std::int64_t k = p.ensemble.record_at[record];
+        const bool tail = p.ensemble.iterate == Iterate::tail_average, average = averaging() && k > 0;
+        return {average, tail ? window_start_of(record) : nullptr, average ? double(window_length(p.ensemble, k)) : 1};
+    }
+    template <class Real>
+    ASGD_KERNEL_MEMBER Real recorded_element(const Averaging& a, int thread, int m) const {
+        const std::int64_t e = element(thread, m);
+        if (!a.average) return static_cast<const Real*>(p.x)[e];
+        const double all = sum_of_iterates<Real>(thread, m);
+        return Real((a.before != nullptr ? all - a.before[e] : all) / a.window);
+    }
     ASGD_KERNEL_MEMBER double* window_start_of(std::int64_t record) const {
         return p.window_start + record % p.open_windows * elements();
     }

@@ -324,10 +324,10 @@ def for_core(spec: Spec, problem: Problem) -> Spec:
     return replace(spec, **of_method)
 
 
-def for_cpu(problem: Problem, metric: str | tuple[str | OwnMetric, ...], *, iterates: bool = False) -> str:
-    """What of this the CPU alone can do, in words; empty: nothing. `iterates`: they are to be kept."""
-    if (iterates or own_metrics(metric)) and isinstance(problem, problems.DataProblem):
-        return "keep_iterates of a problem on data" if iterates else "metric of one's own"
+def for_cpu(problem: Problem, metric: str | tuple[str | OwnMetric, ...]) -> str:
+    """What of this the CPU alone can do, in words; empty: nothing."""
+    if own_metrics(metric) and isinstance(problem, problems.DataProblem):
+        return "metric of one's own"
     return problem._for_cpu
 
 
