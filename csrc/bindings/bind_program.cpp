@@ -12,6 +12,7 @@ namespace {
 constexpr std::int64_t instruction_columns = 15, draw_columns = 4;
 constexpr std::int64_t state_columns = 5;  // of a part of a state: drawn, row, step, first, count
 constexpr std::int64_t most_registers = std::int64_t(1) << 30;
+constexpr std::int64_t most_numbers = std::int64_t(1) << 24;  // of a value: an instruction ends soon
 
 Operand operand(const std::int64_t* at) { return {at[0] != 0, std::int32_t(at[1]), std::int32_t(at[2])}; }
 
@@ -25,7 +26,8 @@ public:
           name_(name) {}
 
     void instruction(const Instruction& i) const {
-        require(i.length >= 1, name_, ": length ", i.length, " is not >= 1");
+        require(i.length >= 1 && i.length < most_numbers && i.count < most_numbers, name_, ": length ", i.length,
+                " and count ", i.count, " must be below 2**24, the length 1 at least");
         require(i.result >= first_free_ && i.result + std::int64_t(i.length) <= p_.registers, name_, ": result ",
                 i.result, " is no register that may be written");
         switch (i.operation) {
@@ -152,7 +154,7 @@ void take_draws(const Integers& array, const char* name, std::vector<DrawSpec>& 
         const std::int64_t *row = array.data(k, 0), count = row[3];
         require(row[0] >= 0 && row[0] < kind_count<DrawKind>, name, ": kind ", row[0], " is unknown");
         require(
-            row[1] >= 0 && count >= 1 && count < (std::int64_t(1) << 24) && row[1] + count <= (std::int64_t(1) << 32),
+            row[1] >= 0 && count >= 1 && count < (std::int64_t(1) << 24) && row[1] <= (std::int64_t(1) << 32) - count,
             name, ": substreams must be in 0 .. 2**32 - 1");
         require(row[2] == rows, name, ": row ", row[2], " does not follow on the one before");
         draws.push_back({DrawKind(row[0]), std::uint32_t(row[1]), std::int32_t(row[2]), std::int32_t(count)});
@@ -171,8 +173,7 @@ std::shared_ptr<Program> make_program(std::int64_t dimension, std::int64_t regis
                                       const Integers& projection, const std::vector<std::int64_t>& projection_result,
                                       std::int64_t state, bool takes_step, bool replaces, const Integers& state_results,
                                       const Integers& state_start, const Integers& state_start_results) {
-    require(dimension >= 1 && dimension < (std::int64_t(1) << 24), "dimension: ", dimension,
-            " is not in 1 .. 2**24 - 1");
+    require(dimension >= 1 && dimension < most_numbers, "dimension: ", dimension, " is not in 1 .. 2**24 - 1");
     require(constants.ndim() == 1 && numbers.ndim() == 1, "constants, numbers: must be one-dimensional");
     auto p = std::make_shared<Program>();
     p->dimension = dimension;
@@ -190,7 +191,7 @@ std::shared_ptr<Program> make_program(std::int64_t dimension, std::int64_t regis
     spec.parameter_count = parameter_count;
     spec.numbers = p->numbers.data();
     spec.number_count = std::int64_t(p->numbers.size());
-    require(parameter_count >= 0 && registers <= most_registers &&
+    require(parameter_count >= 0 && registers >= 0 && registers <= most_registers &&
                 registers - before_constants >= spec.constant_count &&
                 registers - before_constants - spec.constant_count >= parameter_count,
             "registers: ", registers, " have no room for the point, the state, the constants and the parameters");

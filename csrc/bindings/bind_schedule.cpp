@@ -82,7 +82,7 @@ void bind_schedule(py::module_& m) {
         .def(py::init(&join), py::kw_only(), py::arg("pieces"))
         .def("at", &schedule_at, py::arg("u"), py::arg("horizon"))
         .def("values", &schedule_values, py::arg("horizon"), py::arg("first"), py::arg("stop"));
-    piece.def(py::init(&make_piece), py::arg("shape"), py::kw_only(), py::arg("begin"), py::arg("start"),
+    piece.def(py::init(&make_piece), py::arg("shape").none(false), py::kw_only(), py::arg("begin"), py::arg("start"),
               py::arg("length"), py::arg("runs") = 1.0, py::arg("stride") = 0.0, py::arg("scale") = 1.0,
               py::arg("reversed") = false);
 }

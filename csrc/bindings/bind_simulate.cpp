@@ -5,6 +5,8 @@
 namespace anneal_sgd::bindings {
 namespace {
 
+constexpr std::int64_t replicate_count = std::int64_t(1) << 32;
+
 // A tree and the shape of its cells.
 struct Moments {
     MomentTree tree;
@@ -46,12 +48,16 @@ std::shared_ptr<Moments> make_moments(const Integers& ranges, const Integers& co
     const std::int64_t cells = m->configs * m->records;
     for (py::ssize_t node = 0; node < ranges.shape(0); ++node) {
         const std::int64_t start = ranges.at(node, 0), stop = ranges.at(node, 1);
-        require(0 <= start && start < stop, "ranges: every start must be >= 0 and below its stop");
+        require(0 <= start && start < stop && stop <= replicate_count,
+                "ranges: every start must be >= 0 and below its stop, which is at most 2**32");
         MomentTree::Cells moments(static_cast<std::size_t>(cells));
         for (std::int64_t i = 0; i < cells; ++i) {
-            const std::int64_t at = node * cells + i;
-            moments[std::size_t(i)] = {count.data()[at], diverged.data()[at], mean.data()[at],
-                                       m2.data()[at],    minimum.data()[at],  maximum.data()[at]};
+            const std::int64_t at = node * cells + i, counted = count.data()[at];
+            require(counted >= 0 && counted <= stop - start && diverged.data()[at] >= 0 &&
+                        diverged.data()[at] <= stop - start - counted,
+                    "count, diverged: must be >= 0, and together at most the replicates of their range");
+            moments[std::size_t(i)] = {counted,       diverged.data()[at], mean.data()[at],
+                                       m2.data()[at], minimum.data()[at],  maximum.data()[at]};
         }
         m->tree.insert(start, stop, std::move(moments));
     }
@@ -104,9 +110,9 @@ void* iterate_memory(const std::optional<py::array>& iterates, const EnsembleSpe
 
 std::int64_t* count_memory(const std::optional<py::array>& counts, const EnsembleSpec& e) {
     if (!counts) return nullptr;
-    require(py::isinstance<Integers>(*counts) && counts->writeable() &&
+    require(py::isinstance<Integers>(*counts) && (counts->flags() & aligned) != 0 && counts->writeable() &&
                 counts->size() == config_count(e) * values_recorded(e) * exceedance_bins,
-            "exceedance: must be C-contiguous and writable int64, configs x records x metrics x bins");
+            "exceedance: must be C-contiguous, aligned and writable int64, configs x records x metrics x bins");
     return static_cast<std::int64_t*>(const_cast<void*>(counts->data()));
 }
 
@@ -119,7 +125,7 @@ bool finalizing() {
 }
 
 void check_run(std::int64_t first_replicate, std::int64_t replicates, int threads) {
-    require(first_replicate >= 0 && replicates >= 1 && first_replicate + replicates <= (std::int64_t(1) << 32),
+    require(first_replicate >= 0 && replicates >= 1 && replicates <= replicate_count - first_replicate,
             "replicates: first_replicate .. first_replicate + replicates - 1 must lie in 0 .. 2**32 - 1");
     require(threads >= 1, "threads: ", threads, " is not >= 1");
 }
@@ -141,7 +147,10 @@ std::shared_ptr<Moments> simulate_ensemble(
         spec.machine_code = machine_code->code;
     }
     std::vector<cuda::Device*> on_devices;
-    for (const auto& device : devices) on_devices.push_back(device->device.get());
+    for (const auto& device : devices) {
+        require(device != nullptr, "devices: None is no device");
+        on_devices.push_back(device->device.get());
+    }
     const RunOptions options{first_replicate,
                              replicates,
                              isa,
@@ -192,7 +201,7 @@ void bind_simulate(py::module_& m) {
         .def_property_readonly("any_diverged", &any_diverged)
         .def("merged", &merged, py::arg("other"))
         .def("total", &total);
-    m.def("simulate", &simulate_ensemble, py::arg("ensemble"), py::kw_only(), py::arg("first_replicate"),
+    m.def("simulate", &simulate_ensemble, py::arg("ensemble").none(false), py::kw_only(), py::arg("first_replicate"),
           py::arg("replicates"), py::arg("isa"), py::arg("threads"), py::arg("samples"), py::arg("poll"),
           py::arg("check_memory") = py::none(), py::arg("devices") = py::tuple(), py::arg("device_samples") = 0,
           py::arg("steps_per_launch") = 0, py::arg("rows_per_launch") = 0, py::arg("iterates") = py::none(),

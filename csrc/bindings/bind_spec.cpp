@@ -44,8 +44,8 @@ DataView data_view(const py::object& data, const NetworkLayout& layout, Precisio
     require(features.ndim() == 2 && features.shape(0) > 0 && features.shape(1) == layout.row[0], name,
             ": shape must be (rows, ", layout.row[0], ")");
     require(targets.ndim() == 1 && targets.shape(0) == features.shape(0), name, ": one target for each row");
-    require((features.flags() & py::array::c_style) != 0 && (targets.flags() & py::array::c_style) != 0, name,
-            ": must be C-contiguous");
+    const auto lies_well = [](const py::array& a) { return (~a.flags() & (py::array::c_style | aligned)) == 0; };
+    require(lies_well(features) && lies_well(targets), name, ": must be C-contiguous and aligned");
     require(reinterpret_cast<std::uintptr_t>(features.data()) % 64 == 0, name, ": must be aligned to 64 bytes");
     require(features.shape(0) < (std::int64_t(1) << 31), name, ": must have fewer than 2**31 rows");
     owners.push_back(features);
@@ -54,8 +54,8 @@ DataView data_view(const py::object& data, const NetworkLayout& layout, Precisio
     if (row_weights.is_none()) return view;
     const auto weights = row_weights.cast<py::array>();
     require(has_precision(weights, precision), name, ": weights must be of the precision's dtype");
-    require(weights.ndim() == 1 && weights.shape(0) == view.rows && (weights.flags() & py::array::c_style) != 0, name,
-            ": one weight for each row, C-contiguous");
+    require(weights.ndim() == 1 && weights.shape(0) == view.rows && lies_well(weights), name,
+            ": one weight for each row, C-contiguous and aligned");
     owners.push_back(weights);
     view.row_weights = weights.data();
     return view;
@@ -190,7 +190,10 @@ std::shared_ptr<Ensemble> make_ensemble(std::shared_ptr<Problems> problems,
     require(record_at.ndim() == 1 && record_at.size() > 0, "record_at: must be one-dimensional, and not empty");
     ensemble->problems = std::move(problems);
     ensemble->owners = std::move(schedules);
-    for (const auto& s : ensemble->owners) ensemble->schedules.push_back(s->spec);
+    for (const auto& s : ensemble->owners) {
+        require(s != nullptr, "schedules: None is no schedule");
+        ensemble->schedules.push_back(s->spec);
+    }
     ensemble->base_lr.assign(base_lr.data(), base_lr.data() + base_lr.size());
     ensemble->record_at.assign(record_at.data(), record_at.data() + record_at.size());
     ensemble->metrics = std::move(metrics);
@@ -242,14 +245,15 @@ void bind_spec(py::module_& m) {
         .def(py::init(&make_data_problems), py::kw_only(), py::arg("loss"), py::arg("activation"), py::arg("sampling"),
              py::arg("intercept"), py::arg("sizes"), py::arg("batch_size"), py::arg("projection"), py::arg("precision"),
              py::arg("problems"), py::arg("own_loss") = py::none(), py::arg("own_metrics") = py::none())
-        .def(py::init(&make_program_problems), py::kw_only(), py::arg("program"), py::arg("projection"),
+        .def(py::init(&make_program_problems), py::kw_only(), py::arg("program").none(false), py::arg("projection"),
              py::arg("parameters"), py::arg("lower"), py::arg("upper"), py::arg("radius"), py::arg("x0"),
              py::arg("minimum"))
         .def_property_readonly("count", [](const Problems& p) { return p.spec.count; })
         .def_property_readonly("dimension", [](const Problems& p) { return p.spec.dimension; });
     py::class_<Ensemble, std::shared_ptr<Ensemble>>(m, "Ensemble")
-        .def(py::init(&make_ensemble), py::kw_only(), py::arg("problems"), py::arg("schedules"), py::arg("base_lr"),
-             py::arg("record_at"), py::arg("metrics"), py::arg("iterate"), py::arg("precision"), py::arg("options"));
+        .def(py::init(&make_ensemble), py::kw_only(), py::arg("problems").none(false), py::arg("schedules"),
+             py::arg("base_lr"), py::arg("record_at"), py::arg("metrics"), py::arg("iterate"), py::arg("precision"),
+             py::arg("options"));
 }
 
 }  // namespace anneal_sgd::bindings

@@ -20,9 +20,11 @@ namespace anneal_sgd::bindings {
 
 namespace py = pybind11;
 
-using Array = py::array_t<double>;
-using Reals = py::array_t<double, py::array::c_style | py::array::forcecast>;
-using Integers = py::array_t<std::int64_t, py::array::c_style>;  // no fractions
+constexpr int aligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;  // numbers at multiples of their size, else copied
+
+using Array = py::array_t<double, py::array::forcecast | aligned>;
+using Reals = py::array_t<double, py::array::c_style | py::array::forcecast | aligned>;
+using Integers = py::array_t<std::int64_t, py::array::c_style | aligned>;  // no fractions
 
 // std::invalid_argument with the parts, texts and numbers, joined; nothing is joined where the condition holds.
 template <class... Parts>
