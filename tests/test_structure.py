@@ -183,6 +183,20 @@ def test_a_call_loads_what_it_needs():
         assert modules & (late | ours | programs) == set()
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        "methods.ScheduleFree().program(2)",
+        "methods.Custom(lambda x: 0.5 * x)",
+        "problems.Custom('abs(x[0])', x0=1.0)",
+        "programs.parse('0.5 * x[0]', dimension=1)",
+        "simulate(problems.rosenbrock(2), schedules.Linear(), base_lr=1e-3, horizon=1, replicates=1)",
+    ],
+)
+def test_the_first_thing_that_a_process_does_may_be_any(first):
+    loaded_by(f"from anneal_sgd import methods, problems, programs, schedules, simulate; {first}")
+
+
 @pytest.mark.parametrize("package", ["", ".methods", ".problems", ".programs", ".schedules"])
 def test_names_that_are_loaded_late_are_those_for_type_checkers(package):
     module = importlib.import_module(f"anneal_sgd{package}")

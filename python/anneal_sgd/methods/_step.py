@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..programs import Program, Symbol, canonical
+from ..programs import _numpy as _numpy  # what symbols know of NumPy
 from ..programs._build import Builder
 from ..programs._draws import Draws
 from ..programs._ir import state_part, state_start
