@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from anneal_sgd import Result, _core, problems, schedules
+from anneal_sgd import Result, _core, methods, problems, schedules
 from anneal_sgd._simulate import simulate_quietly
 
 RECORDED = Path(__file__).parent / "vectors" / "trajectory_bits.txt"
@@ -28,6 +28,9 @@ LARGE_CASES = 20
 ORDERED_CASES = 30
 WEIGHTED_CASES = 70
 PROGRAM_CASES = 70
+METHOD_CASES = 130
+SEPARABLE_METHOD_CASES = 30
+OWN_DATA_CASES = 60
 EMULATED_STRIDE = 7  # every seventh case runs on the emulated device too
 
 NOISES = ("none", "rademacher", "gaussian", "uniform")
@@ -93,7 +96,61 @@ OWN_NOISES = (
     "0.1 * draw.stable(1.5) + draw.uniform(size=())",
     "draw.weibull(0.7) - 1 + 0.1 * draw.exponential()",
 )
+MORE_OWN_NOISES = (
+    *OWN_NOISES,
+    "a * draw.pareto(2.5) - draw.gaussian(size=())",
+    "sign(x) * draw.exponential() + draw.student_t(4.5, size=())",
+)
+OWN_METRICS = {"farthest": "max(abs(x))", "length": "norm(x) - 0.5"}
+METRICS_OF_PROGRAMS = {"value": "value", **OWN_METRICS, "steepest": "a * max(abs(gradient)) + value", "b": "dot(b, x)"}
+
+
+def own_method(d: int) -> methods.Method:
+    """Of d coordinates: with a vector, a number and a draw."""
+
+    def update(x: Any, g: Any, lr: Any, t: Any, old: Any, seen: Any, draw: Any) -> Any:
+        after = {"old": g - 0.5 * old[::-1], "seen": np.max(np.abs(g)) + 0.5 * seen}
+        return g / t**0.3 + 0.1 * old + lr * (draw.gaussian() - 0.1 * seen * x), after
+
+    return methods.Custom(update, state={"old": lambda x: 0.5 * x, "seen": 0.25}, dimension=d)
+
+
+METHODS: dict[str, methods.Method | Callable[[int], methods.Method]] = {
+    "heavy ball": methods.SGD(momentum=0.8),
+    "nesterov with decay": methods.SGD(0.7, True, 0.2),
+    "sign": methods.SignSGD(),
+    "signum": methods.SignSGD(momentum=0.6),
+    "normalized": methods.NormalizedSGD(momentum=0.6),
+    "clipped by norm": methods.Clipped(methods.SGD(momentum=0.9), 0.8),
+    "clipped by value": methods.Clipped(methods.Adam(beta2=0.9), 0.5, by="value"),
+    "adagrad": methods.AdaGrad(1e-3, 0.4, 0.1),
+    "adagrad-norm": methods.AdaGradNorm(0.3),
+    "rmsprop": methods.RMSProp(),
+    "rmsprop, centered": methods.RMSProp(0.8, 0.2, 0.5, True, 0.1),
+    "adam": methods.Adam(),
+    "amsgrad": methods.Adam(beta2=0.6, amsgrad=True),
+    "adamw": methods.Adam(beta2=0.9, weight_decay=0.2, decoupled=True),
+    "schedule-free": methods.ScheduleFree(methods.SGD(weight_decay=0.1), 0.7, 1.5, 1.0),
+    "schedule-free adamw": methods.ScheduleFree(methods.Adam(0.0, 0.95, weight_decay=0.1, decoupled=True), 0.8, 1.0),
+    "dog": methods.DoG(0.03),
+    "polyak": methods.PolyakMax(-2.0, 1.5),
+    "ngn": methods.NGN(-2.5),
+    "langevin": methods.Langevin(0.1),
+    "extragradient": methods.ExtraGradient((0,)),
+    "descent-ascent": methods.DescentAscent(0),
+    "alternating": methods.DescentAscent(0, alternating=True),
+    "own": own_method,
+}
 SAMPLINGS = ("with_replacement", "reshuffling", "sequential")
+LOSSES = (
+    "abs(z - y) ** 1.3",
+    "sqrt(1 + (z - y) ** 2) - 1",
+    "where(z < y, 0.9 * (y - z), 0.1 * (z - y))",
+    "log(1 + exp(-y * z))",
+    "maximum(0, 1 - y * z) ** 2",
+    "1 - exp(-(z - y) ** 2 / 2)",
+)
+OWN_LOSS_MODELS: dict[str, dict[str, Any]] = {"LinearModel": {}, **{k: v for k, v in MODELS.items() if "MLP" in k}}
 ROWS = (2, 3, 16, 29, 130)
 COLUMNS = (1, 3, 15, 16, 17, 33)
 DATA_SIZES = {  # horizons, numbers of rates and batches: of networks smaller ones, which take as long
@@ -110,6 +167,7 @@ class Case:
 
     key: str
     run: Callable[..., Result]
+    on_devices: bool = True
 
 
 def cases() -> Iterator[Case]:
@@ -126,6 +184,12 @@ def cases() -> Iterator[Case]:
         yield _on_data(f"weighted {number:03}", SAMPLINGS, weighted=True)
     for number in range(PROGRAM_CASES):
         yield _program(f"program {number:03}")
+    for number in range(METHOD_CASES):
+        yield _program(f"method {number:03}", method=True)
+    for number in range(SEPARABLE_METHOD_CASES):
+        yield _separable(f"separable method {number:03}", HORIZONS, REPLICATES, method=True)
+    for number in range(OWN_DATA_CASES):
+        yield _on_data(f"own data {number:03}", SAMPLINGS, weighted=number % 3 == 0, own=True)
 
 
 def hash_of(result: Result) -> str:
@@ -213,10 +277,21 @@ def _call(
     return f"{text}, {rates} rates, {' and '.join(names)}", arguments
 
 
-def _separable(case: str, horizons: Sequence[int], replicates: Sequence[int]) -> Case:
+def _method(case: str, d: int, arguments: dict[str, Any]) -> tuple[str, bool]:
+    """The name of one, which becomes an argument, and whether it takes sets."""
+    name = _pick(case, "method", list(METHODS))
+    method = METHODS[name]
+    arguments["method"] = method if isinstance(method, methods.Method) else method(d)
+    return name, not arguments["method"]._unconstrained
+
+
+def _separable(case: str, horizons: Sequence[int], replicates: Sequence[int], *, method: bool = False) -> Case:
     kind, noise = _pick(case, "kind", SEPARABLE), _pick(case, "noise", NOISES)
     set_kind, d = _pick(case, "set", SETS), _pick(case, "dimension", DIMENSIONS)
     words, arguments = _call(case, horizons, replicates)
+    if method:
+        name, takes_sets = _method(case, d, arguments)
+        words, set_kind = f"{words}, {name}", set_kind if takes_sets else "none"
     count = _pick(case, "problems", (1, 1, 2))
     if _number(case, "overflow", 0, 1) < 0.05:
         arguments["base_lr"][-1] = 1e30 if arguments["dtype"] == "float32" else 1e200
@@ -239,9 +314,12 @@ def _separable(case: str, horizons: Sequence[int], replicates: Sequence[int]) ->
     return Case(key, partial(simulate_quietly, made, arguments.pop("schedule"), **arguments))
 
 
-def _on_data(case: str, samplings: Sequence[str], *, weighted: bool = False) -> Case:
-    model, n, d = _pick(case, "model", list(MODELS)), _pick(case, "rows", ROWS), _pick(case, "columns", COLUMNS)
-    horizons, rate_counts, batches = DATA_SIZES["hidden" in MODELS[model]]
+def _on_data(case: str, samplings: Sequence[str], *, weighted: bool = False, own: bool = False) -> Case:
+    """`own`: with metrics of one's own, most with a loss of one's own too."""
+    loss = _pick(case, "loss", (*LOSSES, None)) if own else None
+    models = MODELS if loss is None else OWN_LOSS_MODELS
+    model, n, d = _pick(case, "model", list(models)), _pick(case, "rows", ROWS), _pick(case, "columns", COLUMNS)
+    horizons, rate_counts, batches = DATA_SIZES["hidden" in models[model]]
     words, arguments = _call(case, horizons, REPLICATES[:9], rate_counts)
     batch, sampling = _pick(case, "batch", batches), _pick(case, "sampling", samplings)
     intercept, l2, ball, start, sharing, momentum, decay = (
@@ -257,15 +335,15 @@ def _on_data(case: str, samplings: Sequence[str], *, weighted: bool = False) -> 
         }.items()
     )
     classes = min(3, n) if model.split()[0] in ("SoftmaxRegression", "MLP") else 2
+    numbers = model == "LeastSquares" or loss is not None
 
     def made(i: int) -> problems.Problem:
         rows = partial(_numbers, f"{case} problem {i}")
-        labels = np.arange(n) % classes if model != "LeastSquares" else rows("y", -1, 1, n)
-        test = (
-            rows("test X", -1, 1, 7, d),
-            np.arange(7) % classes if model != "LeastSquares" else rows("test y", -1, 1, 7),
-        )
-        options: dict[str, Any] = {**MODELS[model], "l2": l2, "intercept": intercept, "batch_size": batch}
+        labels = rows("y", -1, 1, n) if numbers else np.arange(n) % classes
+        test = rows("test X", -1, 1, 7, d), rows("test y", -1, 1, 7) if numbers else np.arange(7) % classes
+        options: dict[str, Any] = {**models[model], "l2": l2, "intercept": intercept, "batch_size": batch}
+        if loss is not None:
+            options |= {"loss": loss, **({"minimum": 0.125} if model == "LinearModel" else {})}
         if weighted:  # a sixth of them 0
             options["sample_weight"] = np.maximum(rows("sample_weight", -0.4, 2.0, n), 0.0) + (np.arange(n) == 1)
         problem = getattr(problems, model.split()[0])(
@@ -287,21 +365,31 @@ def _on_data(case: str, samplings: Sequence[str], *, weighted: bool = False) -> 
     if "suboptimality" in first._METRICS:
         alike._take_minimum(0.125)
     several = {"one": [first], "shared rows": [first, alike], "other rows": [first, made(1)]}[sharing]
-    arguments["metric"] = first._METRICS
+    arguments["metric"] = {**{name: name for name in first._METRICS}, **OWN_METRICS} if own else first._METRICS
     arguments |= {"momentum": 0.0 if momentum == "none" else 0.8, "nesterov": momentum == "nesterov"}
     arguments["weight_decay"] = decay
     shape = f"{n} x {d}, batch {batch} {sampling}, {'with' if intercept else 'no'} intercept, l2 {l2}"
     step = f"{'ball' if ball else 'no'} set, {start} start, momentum {momentum}, decay {decay}, problems: {sharing}"
     return Case(
-        f"{case}: {model} {shape}, {step}, {words}",
+        f"{case}: {model} {shape}, {step}, {words}" + (f", loss {loss}" if own else ""),
         partial(simulate_quietly, several, arguments.pop("schedule"), **arguments),
+        on_devices=not own,
     )
 
 
-def _program(case: str) -> Case:
-    name, noise = _pick(case, "function", list(PROGRAMS)), _pick(case, "noise", OWN_NOISES)
-    set_kind, d = _pick(case, "set", SETS), _pick(case, "dimension", DIMENSIONS)
+def _program(case: str, *, method: bool = False) -> Case:
+    """`method`: with one, and metrics, starts and more noises of one's own."""
+    noises, sets = (MORE_OWN_NOISES, (*SETS, "own")) if method else (OWN_NOISES, SETS)
+    name, noise = _pick(case, "function", list(PROGRAMS)), _pick(case, "noise", noises)
+    set_kind, d = _pick(case, "set", sets), _pick(case, "dimension", DIMENSIONS)
     words, arguments = _call(case, HORIZONS, REPLICATES)
+    arguments["metric"], drawn = "value", False
+    if method:
+        method_name, takes_sets = _method(case, d, arguments)
+        set_kind, drawn = set_kind if takes_sets else "none", _pick(case, "start drawn", (True, False))
+        arguments["metric"] = METRICS_OF_PROGRAMS
+        words = f"{words}, {method_name}, start {'drawn' if drawn else 'given'}"
+    own_ball = f"x / maximum(1, norm(x) / {0.4 * d**0.5!r})"
     made = []
     for i in range(_pick(case, "problems", (1, 1, 2))):
         numbers = partial(_numbers, f"{case} problem {i}")
@@ -314,10 +402,10 @@ def _program(case: str) -> Case:
                 PROGRAMS[name],
                 dimension=d,
                 parameters={"a": _number(f"{case} problem {i}", "a", 0.2, 1.0), "b": numbers("b", -1, 1, d)},
-                x0=numbers("x0", -0.3, 0.3, d),
-                projection={"none": None, "box": box, "ball": ("ball", 0.4 * d**0.5)}[set_kind],
+                x0="0.3 * draw.gaussian() + draw.uniform(size=())" if drawn else numbers("x0", -0.3, 0.3, d),
+                projection={"none": None, "box": box, "ball": ("ball", 0.4 * d**0.5), "own": own_ball}[set_kind],
                 **options,
             )
         )
     key = f"{case}: {len(made)} {name}, noise {noise}, {set_kind} set, dimension {d}, {words}"
-    return Case(key, partial(simulate_quietly, made, arguments.pop("schedule"), metric="value", **arguments))
+    return Case(key, partial(simulate_quietly, made, arguments.pop("schedule"), **arguments))

@@ -6,16 +6,21 @@ A change that is meant raises STREAM_VERSION, and `python tests/record_bits.py` 
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 
-from anneal_sgd import STREAM_VERSION, _core, problems
+from anneal_sgd import STREAM_VERSION, _core, methods, problems
 from bit_cases import (
     DTYPES,
     EMULATED_STRIDE,
     ITERATES,
+    LOSSES,
+    METHODS,
     MODELS,
+    MORE_OWN_NOISES,
     NOISES,
+    OWN_LOSS_MODELS,
     SAMPLINGS,
     SCHEDULES,
     SEPARABLE,
@@ -50,7 +55,7 @@ def test_every_instruction_set_has_the_recorded_bits(isa, threads):
 
 def test_the_emulated_device_has_the_recorded_bits():
     with on(_core.testing.emulated_device()):
-        check({case.key: hash_of(case.run()) for case in CASES[::EMULATED_STRIDE]})
+        check({case.key: hash_of(case.run()) for case in CASES[::EMULATED_STRIDE] if case.on_devices})
     with on(_core.testing.emulated_device(fail_at=1)), pytest.raises(RuntimeError, match="emulated device"):
         CASES[0].run()  # it was there that they ran
 
@@ -78,5 +83,15 @@ def test_every_kind_is_among_the_cases():
     text = "\n".join(case.key for case in CASES)
     for option in (*NOISES, *SETS, *ITERATES, *DTYPES, *SAMPLINGS, *SEPARABLE, *MODELS, *SCHEDULES):
         assert option in text
+    taken = {type(method).__name__ for method in METHODS.values() if isinstance(method, methods.Method)}
+    assert taken | {"Custom"} == set(methods.__all__) - {"Method", "by_name", "names"}
+    for name in METHODS:
+        assert re.search(rf"^method .*, {name}, start", text, re.M)
+    for noise in MORE_OWN_NOISES:
+        assert re.search(rf"^method .* noise {re.escape(noise)}, ", text, re.M)
+    for loss in (*LOSSES, None):
+        assert re.search(rf"^own data .* loss {re.escape(str(loss))}$", text, re.M)
+    for model in OWN_LOSS_MODELS:
+        assert re.search(rf"^own data .*: {model} \d.*[)\d]$", text, re.M)
     for kind, noise, shape in itertools.product(SEPARABLE, NOISES, SETS):
         assert f"{kind}, {noise} noise, {shape} set" in text
