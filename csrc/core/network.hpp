@@ -97,6 +97,13 @@ constexpr bool is_of_test(Metric metric) {
     __builtin_unreachable();
 }
 
+// Whether configs of a task that share rows can take their steps with vectors over configs (cpu/column_steps.hpp).
+[[maybe_unused]] static inline bool may_go_by_columns(const EnsembleSpec& e) {
+    const NetworkSpec& n = *e.problems.network;
+    return e.common_random_numbers && n.layers == 1 && n.sizes[1] == 1 &&
+           e.problems.projection == ProjectionKind::none && e.iterate == Iterate::last;
+}
+
 // Rows that one recorded step evaluates.
 [[maybe_unused]] static inline bool records_training(const EnsembleSpec& e) {
     for (std::int64_t m = 0; m < e.metric_count; ++m)

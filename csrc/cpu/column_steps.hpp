@@ -27,8 +27,7 @@ public:
     // Whether configs that share rows go into the elements of vectors: they must fill them, and what it costs to bring
     // their weights there and back must be paid by enough steps.
     bool worth(std::int64_t sharing, int n) const {
-        return width > 1 && sharing > 1 && b.linear && layout.units[0] == 1 && 2 * sharing >= width && n * batch >= 8 &&
-               e.problems.projection == ProjectionKind::none && e.iterate == Iterate::last;
+        return width > 1 && sharing > 1 && may_go_by_columns(e) && 2 * sharing >= width && n * batch >= 8;
     }
 
     void advance(std::int64_t begin, std::int64_t end, std::int64_t first, std::int64_t replicates, int n) {
@@ -72,6 +71,9 @@ private:
     void advance_vector(std::int64_t c, int count, std::int64_t replicate, int n) {
         const DataView& data = state.problem(c).train;
         const std::int64_t length = layout.row[0];
+        const Weights<Real> weights = b.columns;
+        const Real* const* const rows = b.row;
+        Real* const factors = b.column_factors;
         alignas(64) Real lambda[width] = {}, intercept[width] = {}, low[width] = {}, velocity[width] = {};
         const Weights<Real> intercepts{intercept, low, velocity};
         const auto intercept_of = [&](int l) { return state.member(c + l, replicate).w.from(layout.intercept[0]); };
@@ -82,7 +84,6 @@ private:
             low[l] = *own.low;
             velocity[l] = *own.velocity;
         }
-        const Loss loss = state.network.loss;
         const R part = set1<R>(state.share);
         const bool has_row_weights = state.has_row_weights(c);
         const Real* next_row = nullptr;
@@ -95,46 +96,37 @@ private:
                                e.nesterov};
             const R start = load<R>(intercept);
             R intercept_sum = before_ones<terms>(load<R>(low));
-            const auto take_slope = [&](std::int64_t s, R slope) {
-                if (has_row_weights) slope = weighted(slope, set1<R>(b.row_weight[s]));
-                const R factor = scale * slope;
-                store(b.column_factors + s * width, factor);
-                intercept_sum = intercept_sum + factor;
-            };
             const auto take_output = [&](std::int64_t s, R z) {
-                if (layout.has_intercept) z = z + start;
-                if (loss == Loss::own)
-                    store(b.column_factors + s * width, z);
-                else
-                    take_slope(s, derivative(loss, z, set1<R>(b.target[s])));
+                store(factors + s * width, layout.has_intercept ? z + start : z);
             };
             if (next_row == nullptr) {
                 std::int64_t s = 0;
                 for (R z[4]; s + 4 <= batch; s += 4) {
-                    multiply_columns<R, 4>(b.row + s, b.columns.x, length, z);
+                    multiply_columns<R, 4>(rows + s, weights.x, length, z);
                     for (int i = 0; i < 4; ++i) take_output(s + i, z[i]);
                 }
                 for (R z; s < batch; ++s) {
-                    multiply_columns<R, 1>(b.row + s, b.columns.x, length, &z);
+                    multiply_columns<R, 1>(rows + s, weights.x, length, &z);
                     take_output(s, z);
                 }
             } else {
                 take_output(0, next_product);
             }
-            if (loss == Loss::own) {
-                b.own_loss.differentiate(b.column_factors, batch * width,
-                                         [&](std::int64_t i) { return set1<R>(b.target[i / width]); });
-                for (std::int64_t s = 0; s < batch; ++s) take_slope(s, load<R>(b.column_factors + s * width));
-            }
+            for_each_slope([&](std::int64_t s, R slope) {
+                if (has_row_weights) slope = weighted(slope, set1<R>(b.row_weight[s]));
+                const R factor = scale * slope;
+                store(factors + s * width, factor);
+                intercept_sum = intercept_sum + factor;
+            });
             if (layout.has_intercept) store_after_rows<terms>(rule, intercept_sum, intercepts);
             if (batch == 1 && j + 1 < n) {
-                const Real* const row = b.row[0];
+                const Real* const row = rows[0];
                 state.take_batch(data, j + 1, replicate, 0);
-                next_row = b.row[0];
-                next_product = add_row_and_multiply_columns<R, terms>(rule, row, next_row, load<R>(b.column_factors),
-                                                                      b.columns, length);
+                next_row = rows[0];
+                next_product =
+                    add_row_and_multiply_columns<R, terms>(rule, row, next_row, load<R>(factors), weights, length);
             } else {
-                add_rows_to_columns<R, terms>(rule, b.row, batch, b.column_factors, b.columns, length);
+                add_rows_to_columns<R, terms>(rule, rows, batch, factors, weights, length);
             }
         }
         for (int l = 0; layout.has_intercept && l < count; ++l) {
@@ -145,12 +137,19 @@ private:
         }
     }
 
-    // Of the loss of a single output that has a formula.
-    static R derivative(Loss kind, R z, R y) {
-        with_kind(kind, [&](auto loss) {
-            if constexpr (has_one_output(loss.value) && loss.value != Loss::own) z = loss_derivative<loss.value>(z, y);
+    // take(s, derivative of the loss of sample s) from the outputs in column_factors.
+    template <class Take>
+    void for_each_slope(Take take) {
+        with_kind(state.network.loss, [&](auto loss) {
+            if constexpr (loss.value == Loss::own) {
+                b.own_loss.differentiate(b.column_factors, batch * width,
+                                         [&](std::int64_t i) { return set1<R>(b.target[i / width]); });
+                for (std::int64_t s = 0; s < batch; ++s) take(s, load<R>(b.column_factors + s * width));
+            } else if constexpr (has_one_output(loss.value)) {
+                for (std::int64_t s = 0; s < batch; ++s)
+                    take(s, loss_derivative<loss.value>(load<R>(b.column_factors + s * width), set1<R>(b.target[s])));
+            }
         });
-        return z;
     }
 };
 

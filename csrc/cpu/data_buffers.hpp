@@ -100,7 +100,7 @@ struct DataBuffers {
         hidden_row = arena.take<const Real*>(linear ? 0 : samples);
         panel = arena.take<Real>(most_products * row_multiple);
         start = arena.take<Real>((segment_steps + 8) * index_replicates);
-        const bool by_columns = linear && layout.units[0] == 1 && configs > 1;
+        const bool by_columns = may_go_by_columns(e) && configs > 1;
         columns = take_weights(by_columns ? layout.row[0] * Lane<R>::width : 0);
         column_factors = arena.take<Real>(by_columns ? network.batch_size * Lane<R>::width : 0);
         column_lr = arena.take<Real>(by_columns ? segment_steps * Lane<R>::width : 0);

@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "../core/exceedance.hpp"
+#include "../core/network.hpp"
 #include "../cpu/backend_cpu.hpp"
 #include "devices.hpp"
 
@@ -18,6 +19,8 @@ namespace anneal_sgd {
 namespace {
 
 constexpr std::int64_t preferred_configs = 16;       // that share one drawing of noise
+constexpr std::int64_t preferred_columns = 64;       // configs that take steps by columns, and share rows
+constexpr std::int64_t fewest_columns = 32;          // of them, unless a thread would idle
 constexpr std::int64_t preferred_replicates = 4096;  // that share one computation of learning rates
 constexpr std::int64_t smallest_task = 128;          // replicates: one AVX-512 strip
 constexpr std::int64_t smallest_data_task = 16;      // of a problem on data: their samples are drawn together
@@ -52,7 +55,10 @@ std::int64_t scratch_bytes(const EnsembleSpec& e, const RunOptions& o, const Ker
 
 Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& kernels) {
     const std::int64_t configs = config_count(e);
-    Shape s{std::min(configs, preferred_configs), preferred_replicates, preferred_replicates, e.problems.dimension};
+    const bool on_data = e.problems.network != nullptr, separable = !on_data && e.problems.program == nullptr;
+    const bool by_columns = on_data && may_go_by_columns(e);
+    Shape s{std::min(configs, by_columns ? preferred_columns : preferred_configs), preferred_replicates,
+            preferred_replicates, e.problems.dimension};
     const auto scratch = [&] { return scratch_bytes(e, o, kernels, s); };
     const auto cells = [&] { return s.configs * values_recorded(e) * (s.group_replicates / block_replicates); };
     while (s.group_replicates > block_replicates && cells() > cells_limit) s.group_replicates /= 2;
@@ -65,7 +71,6 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
     const auto idle = [&] { return tasks() < o.threads; };
     const bool may_cut =
         s.configs * values_recorded(e) * block_replicates * std::int64_t(sizeof(double)) <= scratch_limit;
-    const bool on_data = e.problems.network != nullptr, separable = !on_data && e.problems.program == nullptr;
     const std::int64_t smallest = !may_cut ? block_replicates : on_data ? smallest_data_task : smallest_task;
     const auto smaller = [&](Shape fewer) {  // whether that is worth it: buffers for one step may be what is large
         return scratch() > scratch_limit && scratch_bytes(e, o, kernels, fewer) < scratch() - scratch() / 8;
@@ -82,7 +87,8 @@ Shape choose_shape(const EnsembleSpec& e, const RunOptions& o, const Kernels& ke
     };
     while (s.task_replicates > smallest && (too_few() || smaller(with_replicates()))) s.task_replicates /= 2;
     // Configs of a problem on data share rows as well as draws: they are parted only where a thread would idle.
-    while (s.configs > 1 && ((on_data ? idle() : too_few()) || smaller(with_configs()))) s.configs /= 2;
+    const auto to_part = [&] { return on_data && (!by_columns || s.configs <= fewest_columns) ? idle() : too_few(); };
+    while (s.configs > 1 && (to_part() || smaller(with_configs()))) s.configs /= 2;
     // What is left is one config of a large dimension: its coordinates in groups, then fewer replicates.
     while (separable && !couples_coordinates(e.problems.projection) && s.coordinates > coordinate_multiple &&
            scratch() > scratch_limit) {
