@@ -207,7 +207,7 @@ def on(device: _core.Device | tuple[_core.Device, ...], **launches: int) -> Abst
     """Calls of `simulate` run on this device of the core, or on several, for the length of a `with` block."""
     there = {"devices": device if isinstance(device, tuple) else (device,), **launches}
     on_the_cpu = _core.simulate
-    return patch.object(_core, "simulate", lambda ensemble, **size: on_the_cpu(ensemble, **{**size, **there}))
+    return patch.object(_core, "simulate", lambda *given, **size: on_the_cpu(*given, **{**size, **there}))
 
 
 def recorded() -> tuple[int, dict[str, str]]:

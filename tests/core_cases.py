@@ -98,7 +98,6 @@ def run(
     ensemble = _core.Ensemble(
         problems=problems,
         schedules=list(schedules),
-        base_lr=base_lr,
         record_at=record_at,
         metrics=[Metric[name] for name in metrics],
         iterate=Iterate[iterate],
@@ -107,7 +106,6 @@ def run(
             horizon=horizon,
             tail_frac=tail_frac,
             common_random_numbers=shared,
-            seed=seed,
             momentum=momentum,
             nesterov=nesterov,
             weight_decay=weight_decay,
@@ -117,6 +115,8 @@ def run(
     samples = np.full((configs, record_at.size * len(metrics), replicates), np.nan, dtype) if keep else None
     moments = _core.simulate(
         ensemble,
+        base_lr,
+        seed,
         first_replicate=first,
         replicates=replicates,
         isa=isa or _core.supported_isas()[-1],

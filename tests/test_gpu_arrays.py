@@ -149,16 +149,15 @@ def test_auto_takes_only_a_gpu_that_shows_the_bits_of_the_cpu(monkeypatch):
     monkeypatch.setattr(_backend, "_TROUBLE", trouble_by_device := {})
     simulate_core = _core.simulate
 
-    def other_bits(*arguments, first_replicate, devices, **options):
-        first = first_replicate + len(devices)
-        return simulate_core(*arguments, first_replicate=first, devices=devices, **options)
+    def other_bits(ensemble, rates, seed, *arguments, devices=(), **options):
+        return simulate_core(ensemble, rates, seed + len(devices), *arguments, devices=devices, **options)
 
-    def broken(*arguments, devices, **options):
+    def broken(*arguments, devices=(), **options):
         if devices:
             raise RuntimeError("CUDA: running kernels: an illegal memory access was encountered")
         return simulate_core(*arguments, devices=devices, **options)
 
-    def full(*arguments, devices, **options):
+    def full(*arguments, devices=(), **options):
         if devices:
             raise MemoryError("CUDA device 0 could not allocate 1 bytes")
         return simulate_core(*arguments, devices=devices, **options)

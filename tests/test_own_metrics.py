@@ -182,7 +182,7 @@ def test_the_core_checks_them():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         stacked = problems.Custom._stack((example(),), "float32", with_minimum=True, own=run(example()).spec.metric[:1])
-    call = {"schedules": [schedules.Linear()._core(5)], "base_lr": np.array([0.1]), "record_at": np.array([5])}
+    call = {"schedules": [schedules.Linear()._core(5)], "record_at": np.array([5])}
     call |= {"iterate": _core.Iterate.last, "precision": _core.Precision.float32, "options": run(example()).spec}
     for metrics in ([_core.Metric.value], [_core.Metric.own] * 2):
         with pytest.raises(ValueError, match="metrics: 1 must be own, as many as the program has"):

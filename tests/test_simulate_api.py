@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import anneal_sgd
-from anneal_sgd import Simulator, _machine, _spec, estimate, problems, runtime, schedules, simulate
+from anneal_sgd import Simulator, _ensemble, _machine, _spec, estimate, methods, problems, runtime, schedules, simulate
 from anneal_sgd._simulate import Arguments
 from anneal_sgd._spec import Options
 from anneal_sgd.results import Spec
@@ -187,6 +187,84 @@ def test_simulators_are_pickled_and_copied_before_and_after_a_run():
                 expected = simulator.run(schedules.Linear(), **arguments)
                 assert copied.run(schedules.Linear(), **arguments).spec == expected.spec
                 np.testing.assert_array_equal(copied.run(schedules.Linear(), **arguments).mean, expected.mean)
+
+
+CALLS = {  # what differs from the call before, each also to be repeated
+    "seed": {"seed": 8},
+    "rate": {"base_lr": 0.25},
+    "rates": {"base_lr": [0.1, 0.2]},
+    "whole rate": {"base_lr": 1},
+    "first": {"first_replicate": 3},
+    "replicates": {"replicates": 33},
+    "horizon": {"horizon": 21},
+    "records": {"record_at": [0, 7, 20]},
+    "schedule": {"schedule": schedules.Cosine()},
+    "schedules": {"schedule": [schedules.Cosine(), schedules.Constant()]},
+    "average": {"iterate": "average"},
+    "iterates": {"iterate": ["last", "tail_average"], "tail_frac": 0.3},
+    "tail": {"iterate": "tail_average", "tail_frac": 0.7},
+    "apart": {"common_random_numbers": False, "base_lr": [0.1, 0.2]},
+    "dtype": {"dtype": "float64"},
+    "method": {"method": methods.Adam()},
+    "threads": {"threads": 1},
+    "isa": {"isa": "scalar"},
+    "exceedance": {"keep_exceedance": True},
+}
+
+
+def test_a_simulator_remembers_nothing_that_shows():
+    """Whatever a simulator ran before, a call gives what it gives alone."""
+    simulator = Simulator(PROBLEM)
+    call = {"schedule": schedules.Linear(), "base_lr": 0.1, "horizon": 20, "replicates": 40, "keep_samples": True}
+    changes = [{}, *CALLS.values(), {}, *reversed(CALLS.values())]
+    for changed in [one for change in changes for one in (change, change)]:
+        again, alone = simulator.run(**call | changed), simulate(PROBLEM, **call | changed)
+        assert again.spec == alone.spec
+        assert again.isa == alone.isa
+        np.testing.assert_array_equal(again.samples, alone.samples)
+        np.testing.assert_array_equal(again.mean, alone.mean)
+        if alone.exceedance is not None:
+            np.testing.assert_array_equal(again.exceedance, alone.exceedance)
+
+
+def test_a_simulator_sees_what_is_changed_in_place():
+    simulator = Simulator(QUIET)
+    shapes, records, rates = [schedules.Constant()], np.array([1, 2]), np.array([0.25])
+
+    def means():
+        return simulator.run(shapes, base_lr=rates, horizon=3, replicates=1, record_at=records).mean.ravel().tolist()
+
+    assert means() == [0.75, 0.5]
+    records[:] = [2, 3]
+    assert means() == [0.5, 0.25]
+    rates[:] = 0.125
+    assert means() == [0.75, 0.625]
+    shapes[0] = schedules.Exponential(final=0.125)
+    assert means() == pytest.approx([1 - 0.125 * (1 + 0.5), 1 - 0.125 * (1 + 0.5 + 0.25)])
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [({"horizon": 1}, {"horizon": True}), ({"nesterov": False}, {"nesterov": 0}), ({"seed": 1}, {"seed": True})],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_simulator_checks_what_only_looks_the_same(good, bad):
+    simulator, call = Simulator(QUIET), {"base_lr": 0.1, "horizon": 1, "replicates": 1}
+    simulator.run(schedules.Linear(), **call | good)
+    with pytest.raises(ValueError, match=f"^{next(iter(bad))} must be "):
+        simulator.run(schedules.Linear(), **call | bad)
+
+
+def test_calls_with_new_learning_rates_and_seeds_share_what_is_checked_and_made(monkeypatch):
+    made = []
+    for module, name in ((_spec, "checked"), (_ensemble._core, "Ensemble")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, _of=name, _real=real, **b: (made.append(_of), _real(*a, **b))[1])
+    simulator = Simulator(PROBLEM)
+    for seed in range(5):
+        for rate in (0.1, [0.1, 0.2]):
+            simulator.run(schedules.Linear(), base_lr=rate, horizon=10**4, replicates=seed + 1, seed=seed)
+    assert made == ["checked", "Ensemble"]
 
 
 def test_help_shows_every_option():

@@ -133,18 +133,24 @@ void check_run(std::int64_t first_replicate, std::int64_t replicates, int thread
 constexpr double unchecked_bytes = 1 << 24;  // fewer are taken without asking how much there is
 
 std::shared_ptr<Moments> simulate_ensemble(
-    const std::shared_ptr<Ensemble>& ensemble, std::int64_t first_replicate, std::int64_t replicates,
-    const std::string& isa, int threads, const std::optional<py::array>& samples,
-    const std::optional<py::function>& poll, const std::optional<py::function>& check_memory,
+    const Ensemble& ensemble, const Reals& base_lr, std::uint64_t seed, std::int64_t first_replicate,
+    std::int64_t replicates, const std::string& isa, int threads, const std::optional<py::function>& check_memory,
+    const std::optional<py::array>& samples, const std::optional<py::function>& poll,
     const std::vector<std::shared_ptr<DeviceHandle>>& devices, std::uintptr_t device_samples,
     std::int64_t steps_per_launch, std::int64_t rows_per_launch, const std::optional<py::array>& iterates,
-    const std::optional<py::array>& exceedance, const std::shared_ptr<MachineCodeHandle>& machine_code) {
+    const std::optional<py::array>& exceedance, const std::optional<std::shared_ptr<MachineCodeHandle>>& machine_code) {
     check_run(first_replicate, replicates, threads);
-    EnsembleSpec spec = ensemble->spec;
+    require(base_lr.ndim() == 1 && base_lr.size() > 0, "base_lr: must be one-dimensional, and at least one is needed");
+    EnsembleSpec spec = ensemble.spec;
+    spec.seed = seed;
+    spec.base_lr = base_lr.data();
+    spec.base_lr_count = base_lr.size();
+    require(spec.common_random_numbers || config_count(spec) < (std::int64_t(1) << 32),
+            "common_random_numbers: independent streams are for fewer than 2**32 configs");
     spec.keep_iterates = iterates.has_value();
     if (machine_code) {
         require(spec.problems.program != nullptr, "machine_code: is for programs");
-        spec.machine_code = machine_code->code;
+        spec.machine_code = (*machine_code)->code;
     }
     std::vector<cuda::Device*> on_devices;
     for (const auto& device : devices) {
@@ -177,7 +183,7 @@ std::shared_ptr<Moments> simulate_ensemble(
     auto m = std::make_shared<Moments>();
     m->configs = config_count(spec);
     m->records = values_recorded(spec);
-    // The ensemble and the sample array are kept alive by our references, and everything else read is ours.
+    // The caller's references keep the ensemble and the arrays alive, and everything else read is ours.
     const py::gil_scoped_release unlocked;
     m->tree = simulate(spec, options);
     return m;
@@ -201,11 +207,12 @@ void bind_simulate(py::module_& m) {
         .def_property_readonly("any_diverged", &any_diverged)
         .def("merged", &merged, py::arg("other"))
         .def("total", &total);
-    m.def("simulate", &simulate_ensemble, py::arg("ensemble").none(false), py::kw_only(), py::arg("first_replicate"),
-          py::arg("replicates"), py::arg("isa"), py::arg("threads"), py::arg("samples"), py::arg("poll"),
-          py::arg("check_memory") = py::none(), py::arg("devices") = py::tuple(), py::arg("device_samples") = 0,
+    m.def("simulate", &simulate_ensemble, py::arg("ensemble").none(false), py::arg("base_lr"), py::arg("seed"),
+          py::arg("first_replicate"), py::arg("replicates"), py::arg("isa"), py::arg("threads"),
+          py::arg("check_memory") = py::none(), py::kw_only(), py::arg("samples") = py::none(),
+          py::arg("poll") = py::none(), py::arg("devices") = py::tuple(), py::arg("device_samples") = 0,
           py::arg("steps_per_launch") = 0, py::arg("rows_per_launch") = 0, py::arg("iterates") = py::none(),
-          py::arg("exceedance") = py::none(), py::arg("machine_code") = nullptr);
+          py::arg("exceedance") = py::none(), py::arg("machine_code") = py::none());
     m.attr("EXCEEDANCE_BINS") = exceedance_bins;
 }
 

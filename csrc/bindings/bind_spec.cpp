@@ -169,23 +169,21 @@ void take_options(EnsembleSpec& e, const py::object& spec) {
     take("horizon", e.horizon);
     take("tail_frac", e.tail_frac);
     take("common_random_numbers", e.common_random_numbers);
-    take("seed", e.seed);
     take("momentum", e.momentum);
     take("nesterov", e.nesterov);
     take("weight_decay", e.weight_decay);
 }
 
 std::shared_ptr<Ensemble> make_ensemble(std::shared_ptr<Problems> problems,
-                                        std::vector<std::shared_ptr<Schedule>> schedules, const Reals& base_lr,
-                                        const Integers& record_at, std::vector<Metric> metrics, Iterate iterate,
-                                        Precision precision, const py::object& options) {
+                                        std::vector<std::shared_ptr<Schedule>> schedules, const Integers& record_at,
+                                        std::vector<Metric> metrics, Iterate iterate, Precision precision,
+                                        const py::object& options) {
     auto ensemble = std::make_shared<Ensemble>();
     EnsembleSpec& e = ensemble->spec;
     take_options(e, options);
     e.iterate = iterate;
     e.precision = precision;
     require(!schedules.empty(), "schedules: at least one is needed");
-    require(base_lr.ndim() == 1 && base_lr.size() > 0, "base_lr: must be one-dimensional, and at least one is needed");
     require(e.horizon >= 1 && e.horizon < (std::int64_t(1) << 32), "horizon: ", e.horizon, " is not in 1 .. 2**32 - 1");
     require(record_at.ndim() == 1 && record_at.size() > 0, "record_at: must be one-dimensional, and not empty");
     ensemble->problems = std::move(problems);
@@ -194,14 +192,11 @@ std::shared_ptr<Ensemble> make_ensemble(std::shared_ptr<Problems> problems,
         require(s != nullptr, "schedules: None is no schedule");
         ensemble->schedules.push_back(s->spec);
     }
-    ensemble->base_lr.assign(base_lr.data(), base_lr.data() + base_lr.size());
     ensemble->record_at.assign(record_at.data(), record_at.data() + record_at.size());
     ensemble->metrics = std::move(metrics);
     e.problems = ensemble->problems->spec;
     e.schedules = ensemble->schedules.data();
     e.schedule_count = std::int64_t(ensemble->schedules.size());
-    e.base_lr = ensemble->base_lr.data();
-    e.base_lr_count = std::int64_t(ensemble->base_lr.size());
     e.record_at = ensemble->record_at.data();
     e.record_count = std::int64_t(ensemble->record_at.size());
     e.metrics = ensemble->metrics.data();
@@ -218,8 +213,6 @@ std::shared_ptr<Ensemble> make_ensemble(std::shared_ptr<Problems> problems,
             "momentum, weight_decay: for problems on data only");
     require(e.problems.network == nullptr || ensemble->problems->precision == e.precision,
             "precision: must be that of the data");
-    require(e.common_random_numbers || e.problems.count * e.schedule_count * e.base_lr_count < (std::int64_t(1) << 32),
-            "common_random_numbers: independent streams are for fewer than 2**32 configs");
     return ensemble;
 }
 
@@ -252,8 +245,7 @@ void bind_spec(py::module_& m) {
         .def_property_readonly("dimension", [](const Problems& p) { return p.spec.dimension; });
     py::class_<Ensemble, std::shared_ptr<Ensemble>>(m, "Ensemble")
         .def(py::init(&make_ensemble), py::kw_only(), py::arg("problems").none(false), py::arg("schedules"),
-             py::arg("base_lr"), py::arg("record_at"), py::arg("metrics"), py::arg("iterate"), py::arg("precision"),
-             py::arg("options"));
+             py::arg("record_at"), py::arg("metrics"), py::arg("iterate"), py::arg("precision"), py::arg("options"));
 }
 
 }  // namespace anneal_sgd::bindings

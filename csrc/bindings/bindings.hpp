@@ -95,11 +95,10 @@ struct Piece {
 };
 
 struct Ensemble {
-    EnsembleSpec spec{};
+    EnsembleSpec spec{};  // but for the learning rates and the seed
     std::shared_ptr<Problems> problems;
     std::vector<std::shared_ptr<Schedule>> owners;
     std::vector<ScheduleSpec> schedules;
-    std::vector<double> base_lr;
     std::vector<std::int64_t> record_at;
     std::vector<Metric> metrics;
 };

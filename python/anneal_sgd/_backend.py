@@ -86,16 +86,17 @@ def _trouble(number: int) -> str:
 
 def _small_run(problem: problems.Problem, target: Target | None, **options: Any) -> NDArray[Any]:
     """The samples of a few trajectories, of the GPU or of the CPU."""
-    ensemble = Ensemble(problem)
-    what = ensemble.spec(schedules.Cosine(), base_lr=[0.1, 0.3], horizon=300, record_at=[7, 300], **options)
-    samples = np.empty((2, 2, _REPLICATES), what[0].dtype)
-    ensemble.moments(
-        *what,
+    prepared = Ensemble(problem).prepared(schedules.Cosine(), 300, [7, 300], options)
+    spec, rates = prepared.spec([0.1, 0.3], 0)
+    samples = np.empty((2, 2, _REPLICATES), spec.dtype)
+    prepared.moments(
+        spec,
+        rates,
         first=0,
         replicates=_REPLICATES,
         isa=runtime.isa(),
         threads=runtime.cpu_count(),
         target=target,
-        samples=samples,
+        kept={"samples": samples},
     )
     return samples

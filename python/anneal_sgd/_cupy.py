@@ -20,7 +20,7 @@ _DLPACK_CUDA = (2, 13)  # kDLCUDA and kDLCUDAManaged
 
 def is_device_array(value: object) -> bool:
     """Whether the value is an array in a GPU's memory."""
-    if isinstance(value, _ON_HOST):
+    if value is None or isinstance(value, _ON_HOST):
         return False
     if hasattr(value, "__cuda_array_interface__"):
         return True

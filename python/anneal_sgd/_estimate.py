@@ -68,7 +68,7 @@ def estimate(
     with suppress(_EnoughError):
         simulate_quietly(problem, schedule, **arguments)
         watch.finished()
-    spec, _, _ = Ensemble(problem).spec(
+    spec = Ensemble(problem).spec(
         schedule,
         **{name: value for name, value in arguments.items() if name in _WHAT},  # type: ignore[arg-type]
     )

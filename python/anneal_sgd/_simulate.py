@@ -182,16 +182,16 @@ class Simulator:
         """
         with_iterates = _validate.flag("keep_iterates", keep_iterates)
         with_exceedance = _validate.flag("keep_exceedance", keep_exceedance)
-        spec, rates, records = self._ensemble.spec(
-            schedule, base_lr=base_lr, horizon=horizon, record_at=record_at, **options
-        )
+        seed = options.pop("seed", 0)
+        prepared = self._ensemble.prepared(schedule, horizon, record_at, options)
+        spec, rates = prepared.spec(base_lr, seed)
         on_gpu = _validate.flag("device_output", device_output) or is_device_array(out)
         used_backend = choose_backend(
             backend,
             threads=threads,
             isa=isa,
             on_gpu=on_gpu or device is not None or stream is not None,
-            kept=_spec.for_cpu(self._ensemble.problems[0], spec.metric),
+            kept=prepared.for_cpu,
         )
         first = _validate.integer("first_replicate", first_replicate, lowest=0, highest=_REPLICATE_NUMBERS - 1)
         repeats = _validate.integer("replicates", replicates, lowest=1, highest=_REPLICATE_NUMBERS - first)
@@ -204,40 +204,38 @@ class Simulator:
         )
         poll = None if progress is None else _Progress(progress)
         keep = _validate.flag("keep_samples", keep_samples)
+        kept: dict[str, NDArray[Any]] = {}
         samples, address = None, 0
         if target is not None and on_gpu:
             samples, address = _device_samples(spec, repeats, out, target)
         elif keep or out is not None:
-            samples = _samples(spec, repeats, out)
-        iterates = exceedance = None
+            kept["samples"] = samples = _samples(spec, repeats, out)
         if with_iterates:
-            d = self._ensemble.problems[0].dimension
-            iterates = _new("keep_iterates", (*spec.config_shape, d, repeats), spec.dtype, size_of(spec, repeats))
+            shape = (*spec.config_shape, self._ensemble.problems[0].dimension, repeats)
+            kept["iterates"] = _new("keep_iterates", shape, spec.dtype, size_of(spec, repeats))
         if with_exceedance:
-            exceedance = _new("keep_exceedance", (*spec.shape, EXCEEDANCE_BINS), "int64", size_of(spec, repeats))
-            exceedance[...] = 0
-        moments = self._ensemble.moments(
+            shape = (*spec.shape, EXCEEDANCE_BINS)
+            kept["exceedance"] = _new("keep_exceedance", shape, "int64", size_of(spec, repeats))
+            kept["exceedance"][...] = 0
+        moments = prepared.moments(
             spec,
             rates,
-            records,
             first=first,
             replicates=repeats,
             isa=used_isa,
             threads=workers,
             target=target,
-            samples=None if address else samples,
+            kept=kept,
             device_samples=address,
-            iterates=iterates,
-            exceedance=exceedance,
             poll=poll,
         )
         if poll is not None:
             poll.finish()
         if samples is not None and not address:
             samples = frozen(samples[...])
-        points = None if iterates is None else frozen(np.moveaxis(iterates, -1, -2))
+        points = frozen(np.moveaxis(kept["iterates"], -1, -2)) if with_iterates else None
         by = used_isa if target is None else target.architecture
-        result = Result(spec, used_backend, by, samples, moments, points, exceedance)
+        result = Result(spec, used_backend, by, samples, moments, points, kept.get("exceedance"))
         if self._warns and moments.any_diverged:
             warnings.warn(_divergence(result), RuntimeWarning, stacklevel=self._warns)
         return result

@@ -239,12 +239,11 @@ def checked(
     problem: Problem | tuple[Problem, ...],
     schedule: object,
     *,
-    base_lr: ArrayLike,
     horizon: object,
     record_at: object,
     options: Mapping[str, Any],
-) -> tuple[Spec, FloatArray, IntArray]:
-    """What is to be simulated; the learning rates and the recorded steps as arrays.
+) -> tuple[Spec, IntArray]:
+    """What is to be simulated, but for its learning rates and its seed; the recorded steps as an array.
 
     ValueError: an argument out of its range. TypeError: an option that there is not.
     """
@@ -253,7 +252,6 @@ def checked(
         if isinstance(schedule, Schedule)
         else _validate.one_or_more("schedule", schedule, Schedule, "schedule")
     )
-    kept_lr, rates = _base_lr(base_lr)
     steps = _validate.integer("horizon", horizon, lowest=1, highest=_validate.LARGEST_UINT32)
     for one in (kept_schedule,) if isinstance(kept_schedule, Schedule) else kept_schedule:
         one._core(steps)  # refuses what does not fit the horizon; kept
@@ -264,8 +262,7 @@ def checked(
             raise TypeError(f"{name} is no argument of this call: got an unexpected keyword")
         kept[name] = _CHECKS[name](name, value)
     kept["metric"] = _metrics(kept.get("metric"), problems)
-    spec = Spec(problem, kept_schedule, kept_lr, steps, kept_records, **kept)
-    _check_range("base_lr", rates, spec.dtype)
+    spec = Spec(problem, kept_schedule, 0.0, steps, kept_records, **kept)
     for metric in own_metrics(spec.metric):
         if (constant := metric.program.largest_constant) > (largest := _RANGES[spec.dtype][1]):
             raise ValueError(
@@ -278,25 +275,36 @@ def checked(
         _check_method(spec, problems[0])
     if spec.momentum or spec.nesterov or spec.weight_decay:
         _check_momentum(spec, type(problems[0]))
-    return spec, rates, records
+    return spec, records
 
 
-def _base_lr(base_lr: ArrayLike) -> tuple[float | tuple[float, ...], FloatArray]:
+def with_rates(spec: Spec, base_lr: ArrayLike, seed: object) -> tuple[Spec, FloatArray]:
+    """The spec with learning rates and a seed, which are checked; the learning rates as an array."""
+    kept, rates = _base_lr(base_lr, spec.dtype)
+    whole = object.__new__(Spec)  # a third of the time of `replace`, and all else is checked
+    vars(whole).update(vars(spec), base_lr=kept, seed=integer_seed("seed", seed))
+    return whole, rates
+
+
+def _base_lr(base_lr: ArrayLike, dtype: str) -> tuple[float | tuple[float, ...], FloatArray]:
     """What the spec keeps, and the 1-D array."""
+    low, high = _RANGES[dtype]
+    if type(base_lr) is float and low <= base_lr <= high:  # the common case, without the array operations
+        return base_lr, np.array((base_lr,))
     if type(base_lr) is float:
-        rate = _validate.real("base_lr", base_lr, _validate.NON_NEGATIVE)
-        return rate, np.array((rate,))
-    rates = _validate.real_array("base_lr", base_lr, _validate.NON_NEGATIVE)
+        rates = np.array(_validate.real("base_lr", base_lr, _validate.NON_NEGATIVE))
+    else:
+        rates = _validate.real_array("base_lr", base_lr, _validate.NON_NEGATIVE)
     if rates.ndim > 1:
         raise ValueError(f"base_lr must be one number or one-dimensional, got shape {rates.shape}")
-    return (float(rates), rates.reshape(1)) if rates.ndim == 0 else (tuple(rates.tolist()), rates)
+    flat = rates.reshape(-1)
+    _check_range("base_lr", flat, dtype)
+    return float(rates) if rates.ndim == 0 else tuple(rates.tolist()), flat
 
 
 def _check_range(name: str, values: FloatArray, dtype: str) -> None:
     """ValueError where a value >= 0 would be lost, or infinite, in the dtype."""
     low, high = _RANGES[dtype]
-    if values.size == 1 and low <= values.item() <= high:  # the common case, without the array operations
-        return
     outside = (values > 0.0) & (values < low) | (values > high)
     if outside.any():
         where = int(np.argmax(outside))

@@ -263,14 +263,13 @@ class Schedule:
         """h at steps first..stop-1, exactly as a simulation uses them."""
 
 class Ensemble:
-    """Everything of a call but the replicate range: configs are problems x schedules x base_lr in C order."""
+    """Everything of a call but learning rates, seed and replicates."""
 
     def __init__(
         self,
         *,
         problems: Problems,
         schedules: list[Schedule],
-        base_lr: NDArray[np.float64],  # 1-D
         record_at: NDArray[np.int64],  # 1-D, strictly increasing, in 0..horizon
         metrics: list[Metric],  # recorded at every step of record_at
         iterate: Iterate,
@@ -321,14 +320,16 @@ class Moments:
 
 def simulate(
     ensemble: Ensemble,
-    *,
+    base_lr: NDArray[np.float64],  # 1-D
+    seed: int,
     first_replicate: int,
     replicates: int,
     isa: str,
     threads: int,
-    samples: NDArray[Any] | None,
-    poll: Callable[[float], None] | None,
     check_memory: Callable[[float], None] | None = None,
+    *,
+    samples: NDArray[Any] | None = None,
+    poll: Callable[[float], None] | None = None,
     devices: Sequence[Device] = (),
     device_samples: int = 0,
     steps_per_launch: int = 0,
@@ -337,7 +338,7 @@ def simulate(
     exceedance: NDArray[np.int64] | None = None,
     machine_code: MachineCode | None = None,
 ) -> Moments:
-    """Run the ensemble on `isa` ("scalar", "avx2", "avx512"), or on devices.
+    """Run the ensemble on `isa` ("scalar", "avx2", "avx512"), or on devices: problems x schedules x base_lr in C order.
 
     Several devices share the replicates out among themselves by whole blocks of 1024. `samples`: C-contiguous, of shape
     (configs, records, replicates), of the precision; `device_samples`: address of the same in the memory of the one

@@ -184,7 +184,7 @@ class Campaign(Plan):
             ensemble = Ensemble([self.problems[i] for i in group])
             for horizon in self.horizons:
                 rates = np.concatenate([self.base_lr(s, horizon) for s in range(len(self.schedules))])
-                spec, _, _ = ensemble.spec(
+                spec = ensemble.spec(
                     self.schedules, base_lr=rates, horizon=horizon, record_at=self.record_at(horizon), **self.options
                 )
                 own.add(own_metrics(spec.metric))
