@@ -18,7 +18,7 @@ st = hypothesis.strategies
 
 FAMILIES = {
     "separable": ("AbsoluteValue", "Quadratic", "Huber"),
-    "linear": ("LeastSquares", "LogisticRegression", "HingeLoss", "SoftmaxRegression"),
+    "linear": ("LeastSquares", "LogisticRegression", "HingeLoss", "SoftmaxRegression", "LinearModel"),
     "network": ("MLP",),
     "program": ("Custom",),
 }
@@ -157,9 +157,13 @@ def _on_data(draw: st.DrawFn, name: str) -> tuple[problems.Problem, ...]:
     if name == "MLP":
         shape["hidden"] = tuple(draw(st.lists(st.integers(1, 20), min_size=1, max_size=2)))
         shape["activation"] = draw(st.sampled_from(["relu", "tanh"]))
+    if name == "LinearModel":
+        shape["minimum"] = MINIMUM
+    if name == "LinearModel" or (name == "MLP" and draw(st.integers(0, 3)) == 0):
+        shape["loss"] = f"{_text(draw, True, draw(st.integers(1, 3)), 3, _LOSS_LEAVES)} + 0.25 * (z - y)"
 
     def targets(rows: int) -> NDArray[Any]:
-        if name == "LeastSquares":
+        if name == "LeastSquares" or "loss" in shape:
             return rng.standard_normal(rows)
         return np.arange(rows) % (classes if name in ("SoftmaxRegression", "MLP") else 2)
 
@@ -175,7 +179,7 @@ def _on_data(draw: st.DrawFn, name: str) -> tuple[problems.Problem, ...]:
     first = one()
     several = draw(st.sampled_from([(first,), (first, first.replace(l2=0.5)), (first, one())]))
     for problem in several:
-        if "suboptimality" in problem._METRICS:
+        if "suboptimality" in problem._METRICS and "minimum" not in shape:
             problem._take_minimum(MINIMUM)
     return several
 
@@ -192,7 +196,7 @@ _FORMS = (
         *(f"{f} ({{0}})" for f in ("abs", "exp", "sin", "cos", "tanh", "square", "sign")), "sqrt(abs({0}))",
         "log({0} * {0})", "abs({0}) ** 1.5", "({0}) ** -1", "maximum({0}, {1})", "minimum({0}, {s})",
         "clip({0}, -0.75, 2)", "where({0} < {1}, {0}, {s})", "where({0} <= {s}, {1}, {0})",
-        "where(({0} == {1}) | ({s} >= 0.25), {1}, x)", "({0} @ {matrix})",
+        "where(({0} == {1}) | ({s} >= 0.25), {1}, -{0})", "({0} @ {matrix})",
     ],
     [
         "sum({0})", "max({0})", "min({0})", "mean({0})", "dot({0}, {1})", "norm({0})", "({s} * {s})", "tanh({s})",
@@ -209,14 +213,20 @@ _PROGRAM_STARTS = ("b * draw.gaussian()", "draw.uniform() + draw.pareto(4.0, siz
 _PROGRAM_PROJECTIONS = ("clip(x, -1, 1)", "x / maximum(1, norm(x))", "minimum(x, 2 + a * a)")  # which leave a start
 
 
-def _text(draw: st.DrawFn, number: bool, depth: int, d: int) -> str:
+_LOSS_LEAVES = (
+    ["([0.3, -0.7, 1.5] * z)", "([1.0, -2.0, 0.5] - y)", "(z * [1.0, 1.0, -1.0])"],
+    ["z", "y", "(z - y)", "(y * z)"],
+)
+
+
+def _text(draw: st.DrawFn, number: bool, depth: int, d: int, leaves: tuple[list[str], list[str]] = _LEAVES) -> str:
     """Of a number or of a vector of d."""
     if depth == 0 or draw(st.integers(0, 4)) == 0:
-        return draw(st.sampled_from(_LEAVES[number]))
+        return draw(st.sampled_from(leaves[number]))
     form = draw(st.sampled_from(_FORMS[number]))
     matrix = [[round(float(np.sin(i + j * d)), 3) for j in range(d)] for i in range(d)] if "{matrix}" in form else ""
-    vectors = [_text(draw, False, depth - 1, d) if f"{{{k}}}" in form else "" for k in range(2)]
-    return form.format(*vectors, s=_text(draw, True, depth - 1, d) if "{s}" in form else "", matrix=matrix)
+    vectors = [_text(draw, False, depth - 1, d, leaves) if f"{{{k}}}" in form else "" for k in range(2)]
+    return form.format(*vectors, s=_text(draw, True, depth - 1, d, leaves) if "{s}" in form else "", matrix=matrix)
 
 
 @st.composite

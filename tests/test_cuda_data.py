@@ -13,6 +13,16 @@ from anneal_sgd._core import ScheduleKind
 from core_cases import COSINE, DTYPES, ITERATES, assert_equal, assert_same, both, run
 
 LINEAR = _core.Schedule(ScheduleKind.linear)
+KNOTS = np.linspace(-1.5, 1.0, 40)
+
+
+def of_vectors(z, y):
+    """Every kind of instruction, sums of more terms than there are accumulators."""
+    v = KNOTS * z - y
+    m = np.outer(KNOTS[:3], KNOTS) @ np.where(v > 0.1, np.sin(v), np.cos(v))
+    return np.sum(np.abs(v)) + np.max(v) - np.min(KNOTS * z) + np.dot(v, np.tanh(v)) + np.sum(m[1:] * m[:-1])
+
+
 MODELS = {
     "LeastSquares": {},
     "LogisticRegression": {},
@@ -20,6 +30,9 @@ MODELS = {
     "SoftmaxRegression": {},
     "MLP": {"hidden": (18,), "activation": "tanh"},
     "MLP of two hidden layers": {"hidden": (5, 33), "activation": "relu"},
+    "LinearModel": {"loss": lambda z, y: np.abs(z - y) ** 1.3 + np.log(1 + np.exp(-y * z))},
+    "LinearModel of vectors": {"loss": of_vectors},
+    "MLP with a loss of its own": {"hidden": (18,), "activation": "tanh", "loss": "sqrt(1 + (z - y) ** 2)"},
 }
 VARIANTS = {  # of the problem, of the call
     "plain": ({}, {}),

@@ -54,6 +54,8 @@ def is_tame(ensemble: Ensemble, config: tuple[int, int, int]) -> bool:
     """A problem on data whose numbers are too small to overflow in the steps that are taken."""
     problem: Any = ensemble.problems[config[0]]
     rate = ensemble.base_lr[config[2]] * (1.0 if problem.sample_weight is None else problem._train.unit_weights.max())
+    if getattr(problem, "loss", None) is not None:  # whose derivative may be anything
+        return False
     return rate <= 1.0 and np.abs(problem.X).max() < 100.0 and problem.l2 < 1.0
 
 
@@ -128,11 +130,12 @@ def smallest(problem: Any) -> float:
 
 
 def network(problem: Any) -> reference.Network:
+    loss = getattr(problem, "loss", None) or LOSSES.get(type(problem).__name__, "softmax")
     return reference.Network(
-        LOSSES.get(type(problem).__name__, "softmax"),
+        loss,
         problem.X,
         problem.y,
-        outputs=1 if type(problem).__name__ in LOSSES else int(problem.y.max()) + 1,
+        outputs=int(problem.y.max()) + 1 if loss == "softmax" else 1,
         hidden=getattr(problem, "hidden", ()),
         activation=getattr(problem, "activation", "relu"),
         intercept=problem.intercept,

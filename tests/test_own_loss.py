@@ -283,8 +283,6 @@ def test_bad_arguments():
     one = LinearModel(X, y, loss=Squared())
     with pytest.raises(ValueError, match="problem must have one loss"):
         samples([one, one.replace(loss="abs(z - y)")])
-    with pytest.raises(ValueError, match="loss of one's own must be left out where backend is 'cuda'"):
-        samples(one, backend="cuda")
 
 
 def test_the_core_refuses_what_python_would_not_pass():

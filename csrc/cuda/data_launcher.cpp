@@ -19,6 +19,17 @@ constexpr std::int64_t most_round = 64;  // samples that go through the network 
 constexpr double step_overhead = 512;    // of a trajectory, in multiply-adds: draws, losses, folds
 constexpr double sample_overhead = 64;   // the same for each sample
 
+// Registers of a loss of one's own, and behind them the accumulators of its sums.
+std::int64_t own_registers(const NetworkSpec& network) {
+    if (network.own_loss == nullptr) return 0;
+    std::int64_t sums = 0;
+    for_each_instruction(*network.own_loss, [&](const Instruction& i) {
+        if (i.operation == Operation::sum || i.operation == Operation::sum_product)
+            sums = std::max<std::int64_t>(sums, std::min(i.count, host::accumulators));
+    });
+    return network.own_loss->registers + sums;
+}
+
 std::int64_t configs_per_problem(const EnsembleSpec& e) { return e.schedule_count * e.base_lr_count; }
 
 DataLayout make_layout(const EnsembleSpec& e, const NetworkLayout& net, std::int64_t replicates) {
@@ -77,6 +88,8 @@ public:
         set_chunk(steps_, e_, upload_->ensemble, chunk);
         steps_.network = network_;
         steps_.net = net_;
+        steps_.own_loss = upload_->own_loss.spec;
+        steps_.own_numbers = upload_->own_loss.numbers;
         const std::int64_t replicates = chunk.replicates();
         const DataLayout layout = make_layout(e_, net_, replicates);
         const auto group = [&](std::int64_t config) {
@@ -130,10 +143,14 @@ private:
     }
 
     // Of a trajectory, in multiply-adds.
-    double row_work() const { return double(net_.size) + sample_overhead; }
+    double sample_work() const {  // but for products
+        const ProgramSpec* const loss = network_.own_loss;
+        return sample_overhead + (loss != nullptr ? numbers_computed(loss->gradient, loss->gradient_count) : 0);
+    }
+    double row_work() const { return double(net_.size) + sample_work(); }
     double step_work() const {
         const double passes = net_.layers > 1 ? 3 : 2;  // forward, back through the upper layers, sums
-        return double(network_.batch_size) * (passes * double(net_.size) + sample_overhead) + double(net_.size) +
+        return double(network_.batch_size) * (passes * double(net_.size) + sample_work()) + double(net_.size) +
                step_overhead;
     }
     double trajectory_work() const {
@@ -232,6 +249,7 @@ private:
         };
         const auto of_samples = [&](std::int64_t& used, DataLaunch& l) {
             claim(used, l.output, layout.round / row_multiple * net_.units[net_.layers - 1], limit / 2);
+            claim(used, l.own_registers, own_registers(network_), limit / 2);
             for (int k = 0; k < net_.layers - 1; ++k) {
                 const std::int64_t elements = layout.round * (padded_row(net_.units[k]) / row_multiple);
                 claim(used, l.hidden[k], elements, limit / 2);
@@ -262,6 +280,8 @@ private:
         steps.sum.memory = array(steps.sum, batch > layout.round);
         steps.output.memory = array(steps.output, false);
         records.output.memory = array(records.output, false);
+        steps.own_registers.memory = array(steps.own_registers, false);
+        records.own_registers.memory = array(records.own_registers, false);
         for (int k = 0; k < net_.layers - 1; ++k) {
             steps.hidden[k].memory = array(steps.hidden[k], false);
             steps.delta[k].memory = array(steps.delta[k], false);

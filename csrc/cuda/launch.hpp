@@ -129,6 +129,12 @@ struct DataLaunch : Launch {
     TeamArray point;                                                  // x; where averages are recorded, them
     TeamArray output, hidden[max_layers - 1], delta[max_layers - 1];  // of a round's samples
 
+    // With Loss::own: the program, whose pointers point into device memory, its numbers as those of a ProgramLaunch,
+    // and its registers, and accumulators of its sums, for a sample of every thread.
+    ProgramSpec own_loss;
+    const void* own_numbers;
+    TeamArray own_registers;
+
     // Steps. The first begins with sample first_sample of the batch, the last ends before stop_sample.
     bool start;  // at step 0
     int first_sample, stop_sample;

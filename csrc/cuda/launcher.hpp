@@ -2,6 +2,7 @@
 // horizon. Included by the driver and by the launchers.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -65,6 +66,25 @@ inline int log2_ceil(std::int64_t n) {
     int log2 = 0;
     while ((std::int64_t(1) << log2) < n) ++log2;
     return log2;
+}
+
+// Of a program, instructions of every part.
+template <class F>
+void for_each_instruction(const ProgramSpec& p, F f) {
+    std::for_each(p.prologue, p.prologue + p.prologue_count, f);
+    std::for_each(p.gradient, p.gradient + p.gradient_count, f);
+    std::for_each(p.value, p.value + p.value_count, f);
+    std::for_each(p.start, p.start + p.start_count, f);
+    std::for_each(p.projection, p.projection + p.projection_count, f);
+    std::for_each(p.state_start, p.state_start + p.state_start_count, f);
+}
+inline double numbers_computed(const Instruction* code, std::int64_t count) {
+    double numbers = 0;
+    std::for_each(code, code + count, [&](const Instruction& i) {
+        numbers +=
+            i.operation == Operation::matvec ? double(i.length) * double(i.count) : double(std::max(i.length, i.count));
+    });
+    return numbers;
 }
 
 // Hands out the arrays of a chunk's state from its memory, or, without memory, counts what they take.

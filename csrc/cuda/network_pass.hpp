@@ -14,6 +14,7 @@
 #include "../core/descent.hpp"  // after the lane types, which block.hpp brings
 #include "../core/loss.hpp"
 #include "learning_rates.hpp"
+#include "own_loss.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
 
@@ -226,6 +227,15 @@ struct NetworkPass {
         return data->row_weights != nullptr ? static_cast<const Real*>(data->row_weights)[row] : Real(1);
     }
 
+    ASGD_KERNEL_MEMBER Real own_loss(int thread, LossPart part, Real z, Real y) const {
+        return run_own_loss<Real>(p, own(p.own_registers, thread), part, z, y);
+    }
+    // Before the first of a launch's derivatives or losses.
+    ASGD_KERNEL_MEMBER void start_losses() {
+        if (p.network.loss == Loss::own)
+            block.each([&](int thread) { own_loss(thread, LossPart::constants, Real(0), Real(0)); });
+    }
+
     // Outputs become factors: scale(thread) times the weighted derivatives of the losses.
     template <class Rows, class Scale>
     ASGD_KERNEL_MEMBER void differentiate(Rows rows, Scale scale) {
@@ -235,7 +245,9 @@ struct NetworkPass {
                 Real* const z = &at(p.output, thread, output(s, 0));
                 const Real y = static_cast<const Real*>(data->targets)[rows(thread, s)];
                 with_kind(p.network.loss, [&](auto loss) {
-                    if constexpr (loss.value != Loss::own)  // of the CPU
+                    if constexpr (loss.value == Loss::own)
+                        *z = own_loss(thread, LossPart::derivative, *z, y);
+                    else
                         differentiate_outputs<loss.value, Real>(z, team_threads, outputs(), y);
                 });
                 const Real weight = row_weight(rows(thread, s));
@@ -253,7 +265,9 @@ struct NetworkPass {
                 const Real* const z = &at(p.output, thread, output(s, 0));
                 const Real y = static_cast<const Real*>(data->targets)[rows(thread, s)];
                 with_kind(p.network.loss, [&](auto loss) {
-                    if constexpr (loss.value != Loss::own)
+                    if constexpr (loss.value == Loss::own)
+                        take(thread, s, own_loss(thread, LossPart::value, *z, y), Real(0));
+                    else
                         take(thread, s, loss_of_outputs<loss.value, Real>(z, team_threads, outputs(), y),
                              target_predicted<loss.value, Real>(z, team_threads, outputs(), y));
                 });

@@ -7,16 +7,6 @@
 namespace anneal_sgd::cuda {
 namespace {
 
-template <class F>
-void for_each_instruction(const ProgramSpec& p, F f) {
-    std::for_each(p.prologue, p.prologue + p.prologue_count, f);
-    std::for_each(p.gradient, p.gradient + p.gradient_count, f);
-    std::for_each(p.value, p.value + p.value_count, f);
-    std::for_each(p.start, p.start + p.start_count, f);
-    std::for_each(p.projection, p.projection + p.projection_count, f);
-    std::for_each(p.state_start, p.state_start + p.state_start_count, f);
-}
-
 // Of everything that a team shares out.
 std::int64_t longest_vector(const ProgramSpec& p, std::int64_t dimension) {
     std::int64_t longest = dimension;
@@ -32,14 +22,8 @@ std::int64_t longest_vector(const ProgramSpec& p, std::int64_t dimension) {
 }
 
 double numbers_of_step(const ProgramSpec& p, std::int64_t dimension) {
-    double numbers = double(dimension) + double(p.draw_rows);
-    const auto add = [&](const Instruction& i) {
-        numbers +=
-            i.operation == Operation::matvec ? double(i.length) * double(i.count) : double(std::max(i.length, i.count));
-    };
-    std::for_each(p.gradient, p.gradient + p.gradient_count, add);
-    std::for_each(p.projection, p.projection + p.projection_count, add);
-    return numbers;
+    return double(dimension) + double(p.draw_rows) + numbers_computed(p.gradient, p.gradient_count) +
+           numbers_computed(p.projection, p.projection_count);
 }
 
 class ProgramLauncher final : public PlacedLauncher<ProgramLaunch> {
@@ -86,8 +70,8 @@ private:
     }
 
     void prepare(ProgramLaunch& launch) override {
-        launch.program = upload_->program;
-        launch.numbers = upload_->numbers;
+        launch.program = upload_->program.spec;
+        launch.numbers = upload_->program.numbers;
     }
 
     void start(const ProgramLaunch& launch) override { device_.launch(e_.precision, launch); }

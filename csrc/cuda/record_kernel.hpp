@@ -30,6 +30,7 @@ struct RecordKernel {
         pass.data = p.test ? &teams.problem->test : &teams.problem->train;
         const std::int64_t row_count = pass.data->rows;
         find_points();
+        pass.start_losses();
         Sum losses, hits;
         block.each([&](int thread) {
             losses[thread][0] = p.first_row > 0 ? p.losses[place(thread)] : 0.0;

@@ -32,6 +32,7 @@ struct StepKernel {
     ASGD_KERNEL_MEMBER void run() {
         teams.find();
         pass.data = &teams.problem->train;
+        pass.start_losses();
         begin();
         std::int64_t t = p.first_step, window = p.first_window;
         for (;;) {

@@ -1,5 +1,6 @@
 #include "upload.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <map>
@@ -55,11 +56,12 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
         vectors = {&p.radius, &p.minimum};
     }
     if (p.program != nullptr) {
-        pack(program, e);
+        program = packed(*p.program, e);
     } else if (!on_data) {
         matrices.insert(matrices.end(), {&p.weight, &p.noise_std});
         vectors.push_back(&p.shape_parameter);
     }
+    if (on_data && p.network->own_loss != nullptr) own_loss = packed(*p.network->own_loss, e);
     for (MatrixView* m : matrices) pack(*m, p.count, p.dimension);
     for (VectorView* v : vectors) pack(*v, p.count);
 
@@ -125,22 +127,23 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
     spec.schedules = put(schedules_at, schedules);
     p.data = on_data ? put(problems_at, problems) : nullptr;
     p.network = nullptr;  // launches have it, and the program
-    if (p.program != nullptr) {
-        move(program.constants);
-        move(program.parameters.data);
-        move(program.prologue);
-        move(program.gradient);
-        move(program.value);
-        move(program.start);
-        move(program.projection);
-        move(program.state_start);
-        move(program.state_results);
-        move(program.state_start_results);
-        move(program.own_results);
-        move(program.draws);
-        move(program.start_draws);
-        move(numbers);
-        p.program = nullptr;
+    p.program = nullptr;
+    for (Program* const each : {&program, &own_loss}) {
+        ProgramSpec& code = each->spec;
+        move(code.constants);
+        move(code.parameters.data);
+        move(code.prologue);
+        move(code.gradient);
+        move(code.value);
+        move(code.start);
+        move(code.projection);
+        move(code.state_start);
+        move(code.state_results);
+        move(code.state_start_results);
+        move(code.own_results);
+        move(code.draws);
+        move(code.start_draws);
+        move(each->numbers);
     }
     device.upload(memory_->as<void>(), bytes_.data(), std::int64_t(bytes_.size()));
     ensemble = spec;
@@ -158,8 +161,7 @@ const T* Upload::pack(const T* data, std::int64_t n) {
     return reinterpret_cast<const T*>(offset_of(data, std::size_t(n) * sizeof(T)));
 }
 
-void Upload::pack(ProgramSpec& on_device, const EnsembleSpec& e) {
-    ProgramSpec p = *e.problems.program;
+Upload::Program Upload::packed(ProgramSpec p, const EnsembleSpec& e) {
     pack(p.parameters, e.problems.count, p.parameter_count);
     p.constants = pack(p.constants, p.constant_count);
     p.draws = pack(p.draws, p.draw_count);
@@ -192,21 +194,22 @@ void Upload::pack(ProgramSpec& on_device, const EnsembleSpec& e) {
     p.state_results = pack(p.state_results, p.state_result_count);
     p.state_start_results = pack(p.state_start_results, p.state_start_result_count);
     p.own_results = pack(p.own_results, p.own_count);
-    numbers = with_real(e.precision, [&](auto real) -> const void* {
+    const void* const numbers = with_real(e.precision, [&](auto real) -> const void* {
         const std::vector<decltype(real)> rounded(all.begin(), all.end());
         return pack(rounded.data(), std::int64_t(rounded.size()));
     });
-    on_device = p;
+    return {p, numbers};
 }
 
-// Broadcast axes stay broadcast.
+// Broadcast axes stay broadcast, empty ones empty.
 void Upload::pack(MatrixView& m, std::int64_t rows, std::int64_t columns) {
-    const std::int64_t r = m.row_stride == 0 ? 1 : rows, c = m.column_stride == 0 ? 1 : columns;
+    const std::int64_t r = m.row_stride == 0 ? std::min<std::int64_t>(1, rows) : rows;
+    const std::int64_t c = m.column_stride == 0 ? std::min<std::int64_t>(1, columns) : columns;
     std::vector<double> dense;
     dense.reserve(std::size_t(r * c));
     for (std::int64_t i = 0; i < r; ++i)
         for (std::int64_t j = 0; j < c; ++j) dense.push_back(m.data[i * m.row_stride + j * m.column_stride]);
-    m = {pack(dense.data(), r * c), r == 1 ? 0 : c, c == 1 ? 0 : 1};
+    m = {pack(dense.data(), r * c), r <= 1 ? 0 : c, c <= 1 ? 0 : 1};
 }
 
 void Upload::pack(VectorView& v, std::int64_t n) {

@@ -14,8 +14,11 @@ public:
     Upload(Device& device, const EnsembleSpec& ensemble);
 
     EnsembleSpec ensemble{};  // all pointers point into device memory
-    ProgramSpec program{};    // the same, of problems that are a program
-    const void* numbers{};    // Real: of the program, matrices column by column, where its instructions say
+    struct Program {
+        ProgramSpec spec;     // the same
+        const void* numbers;  // Real: matrices column by column, where its instructions say
+    };
+    Program program{}, own_loss{};  // of problems that are one; of their losses
 
     // What the rows of problems on data take.
     static double data_bytes(const EnsembleSpec& ensemble);
@@ -24,7 +27,7 @@ private:
     std::size_t offset_of(const void* data, std::size_t n);
     template <class T>
     const T* pack(const T* data, std::int64_t n);
-    void pack(ProgramSpec& program, const EnsembleSpec& ensemble);
+    Program packed(ProgramSpec program, const EnsembleSpec& ensemble);
     void pack(MatrixView& m, std::int64_t rows, std::int64_t columns);
     void pack(VectorView& v, std::int64_t n);
 

@@ -334,9 +334,7 @@ def for_core(spec: Spec, problem: Problem) -> Spec:
 
 def for_cpu(problem: Problem, metric: str | tuple[str | OwnMetric, ...]) -> str:
     """What of this the CPU alone can do, in words; empty: nothing."""
-    if own_metrics(metric) and isinstance(problem, problems.DataProblem):
-        return "metric of one's own"
-    return problem._for_cpu
+    return "metric of one's own" if own_metrics(metric) and isinstance(problem, problems.DataProblem) else ""
 
 
 def _metrics(metric: object, problems: tuple[Problem, ...]) -> str | tuple[str | OwnMetric, ...]:

@@ -40,7 +40,7 @@ def _calls(draw: st.DrawFn) -> tuple[str, Ensemble, dict[str, int], int]:
         first = min(ensemble.call.get("first_replicate", 0), 2**32 - more)
         ensemble.call.update(replicates=more, first_replicate=first)
     ensemble.call["keep_exceedance"] = draw(st.booleans())
-    ensemble.call["keep_iterates"] = family == "separable" and draw(st.booleans())
+    ensemble.call["keep_iterates"] = draw(st.booleans())
     return family, ensemble, draw(_cuts(family)), draw(st.sampled_from([0, 0, 0, SMALL]))
 
 

@@ -99,11 +99,6 @@ class Problem(ABC):
         """What of it is a program."""
         return ()
 
-    @property
-    def _for_cpu(self) -> str:
-        """What of it the CPU alone can do, in words; empty: nothing."""
-        return ""
-
     def _run_program(self, own: Sequence[OwnMetric], method: Program | None) -> Program | None:
         """What is run where it is a program, of a method that is None where it is SGD; None: it is none."""
         return None

@@ -108,10 +108,6 @@ class DataProblem(Problem):
         return () if self._own_loss is None else (self._own_loss,)
 
     @property
-    def _for_cpu(self) -> str:
-        return "" if self._own_loss is None else "loss of one's own"
-
-    @property
     def _solves_for_minimum(self) -> bool:
         return True
 

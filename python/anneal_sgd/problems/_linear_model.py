@@ -34,7 +34,7 @@ class LinearModel(DataProblem):
     find, where two of them agree to 1e-7; found, not proved, and of little use where the loss has kinks. Without it
     "loss", f(x), is recorded by default.
 
-    It runs on the CPU. ValueError, TypeError: an argument that is not as above, named.
+    ValueError, TypeError: an argument that is not as above, named.
 
     >>> import numpy as np
     >>> problem = LinearModel([[1.0], [2.0]], [1.0, 4.0], loss=lambda z, y: np.abs(z - y) ** 1.5)
