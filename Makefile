@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Folders of Python files too: an editable install knows the files that were there.
 SOURCES := $(shell find csrc -type f) $(shell find python -type d ! -name __pycache__) CMakeLists.txt pyproject.toml
 
-.PHONY: help validate grid atlas examples test lint format docs sanitize ptx-check aarch64-check gpu-check clean
+.PHONY: help validate grid atlas examples test lint format docs sanitize ptx-check aarch64-check gpu-check bench-history clean
 help:
 	@echo "make validate   measure the theorem: table, JSON and pictures in out/"
 	@echo "make grid       how coarse a tuning grid may be: table, JSON and pictures in out/"
@@ -19,6 +19,7 @@ help:
 	@echo "make gpu-check  on a machine with an NVIDIA GPU: all that it can say, in stages; page in out/gpu/"
 	@echo "make ptx-check  where nvcc is: the CUDA kernels' PTX executed on this machine's CPU, every bit compared; no GPU"
 	@echo "make aarch64-check  the package compiled for 64-bit ARM, its bits compared under QEMU; Debian's cross compiler"
+	@echo "make bench-history  every committed run of the benchmark, by commit, and what has become slower"
 	@echo "make clean      remove .venv, build/ and out/"
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
@@ -99,6 +100,10 @@ aarch64-check: $(VENV)/.installed-dev
 # STAGE=1, or STAGE="headline profile": those stages alone (bench/gpu_check.py).
 gpu-check:
 	$(PYTHON) bench/gpu_check.py --output out/gpu $(STAGE)
+
+# BENCH=FILE, of anneal-sgd bench --peers --json FILE: that run beside them.
+bench-history: $(VENV)/.installed
+	$(BIN)/python bench/history.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) build out

@@ -63,6 +63,38 @@ def test_every_case_runs_beside_every_peer_that_is_installed(tmp_path):
     ]
 
 
+def test_speeds_by_commit_are_those_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(BENCH)
+    history = importlib.import_module("history")
+    run = history.read("now", (BENCH / "RESULTS.md").read_text(encoding="utf-8"))
+    assert re.fullmatch(r"\d+ cores of .+; (scalar|avx2|avx512|neon)", run.machine)
+    assert {"abs-gaussian", "logistic-16", "mlp-digits-32"} <= run.speeds.keys()
+    page = (
+        "# R\n\n2 cores of P, family 3; avx2, x\n\n| case | what | units/s | ns per unit | ours / it | z |\n"
+        "| --- | --- | --- | --- | --- | --- |\n| a | anneal_sgd | 3.5 G (3 G to 4 G) | 1 |  |  |\n"
+        "|  | fast | 7 M (6 M to 8 M) | 2 | 500 |  |\n|  | slow | 3 M (2 M to 4 M) | 3 | 1e+03 |  |\n"
+        "| b | anneal_sgd | 20 M (1 M to 30 M) | 1 |  |  |\n\n## Targets\n\n| c | d | 9 G (1 M) | 4 | 5 |\n"
+    )
+    assert history.read("r", page) == history.Run(
+        "r", "2 cores of P; avx2", {"a": history.Speed(3.5e9, 500.0), "b": history.Speed(2e7, None)}
+    )
+
+
+def test_a_case_is_slower_where_its_rate_and_its_ratio_are(monkeypatch):
+    monkeypatch.syspath_prepend(BENCH)
+    history = importlib.import_module("history")
+
+    def told(*speeds):
+        return history.slower([history.Run("r", "m", {"a": history.Speed(*speed)}) for speed in speeds])
+
+    assert told((100.0, 5.0), (89.0, 4.4)) == ["a: 8.9e-05 M (4.4); of the runs before 0.0001 M"]
+    assert told((100.0, 5.0), (89.0, 4.6)) == []  # a slow machine
+    assert told((100.0, 5.0), (91.0, 4.0)) == []  # a faster peer
+    assert len(told((100.0, None), (89.0, None))) == 1
+    assert told((300.0, 9.0), (100.0, 3.0), (100.0, 3.0), (100.0, 3.0), (95.0, 3.0)) == []  # what was long ago
+    assert told((100.0, 5.0)) == []
+
+
 def test_a_target_is_reached_or_not_by_its_own_limit(monkeypatch):
     monkeypatch.syspath_prepend(BENCH)
     results = importlib.import_module("results")
