@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anneal_sgd import _core
-from core_cases import COSINE, problem_pair, run
+from core_cases import COSINE, SEED, problem_pair, run
 
 PROGRAM = {
     "dimension": 1,
@@ -21,16 +21,15 @@ PROGRAM = {
 }
 ENSEMBLE = {
     "schedules": [COSINE],
-    "base_lr": np.array([0.1]),
     "record_at": np.array([5]),
     "metrics": [_core.Metric.suboptimality],
     "iterate": _core.Iterate.last,
     "precision": _core.Precision.float64,
     "options": SimpleNamespace(
-        horizon=5, tail_frac=0.5, common_random_numbers=True, seed=1, momentum=0.0, nesterov=False, weight_decay=0.0
+        horizon=5, tail_frac=0.5, common_random_numbers=True, momentum=0.0, nesterov=False, weight_decay=0.0
     ),
 }
-CALL = {"first_replicate": 0, "replicates": 2, "isa": "scalar", "threads": 1, "samples": None, "poll": None}
+CALL = {"base_lr": np.array([0.1]), "seed": 1, "first_replicate": 0, "replicates": 2, "isa": "scalar", "threads": 1}
 CELL = dict.fromkeys(("count", "diverged"), np.zeros((1, 1, 1), np.int64))
 CELL |= dict.fromkeys(("mean", "m2", "minimum", "maximum"), np.zeros((1, 1, 1)))
 
@@ -130,11 +129,8 @@ def test_numbers_may_lie_anywhere():
     base_lr, record_at = np.array([0.1, 0.3]), np.array([2, 5])
     expected, _ = run(problem(), [COSINE], horizon=5, base_lr=base_lr, record_at=record_at)
     samples = np.empty_like(expected)
-    odd = ensemble(
-        base_lr=misaligned(base_lr), record_at=misaligned(record_at), precision=_core.Precision.float32,
-        options=SimpleNamespace(**{**vars(ENSEMBLE["options"]), "seed": 2**40 + 12345}),
-    )  # fmt: skip
-    size = {**CALL, "replicates": samples.shape[-1], "samples": samples}
+    odd = ensemble(record_at=misaligned(record_at), precision=_core.Precision.float32)
+    size = {**CALL, "base_lr": misaligned(base_lr), "seed": SEED, "replicates": samples.shape[-1], "samples": samples}
     _core.simulate(odd, **size)
     np.testing.assert_array_equal(samples, expected)
     counts = np.zeros((2, 2, _core.EXCEEDANCE_BINS), np.int64)
