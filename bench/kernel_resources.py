@@ -87,7 +87,7 @@ def parse(text: str) -> list[Resources]:
             kernel = f"{problem}, {noise}" + (", ball" if kinds[3] == "1" else "")
         else:
             kernel = next(
-                word for word in ("moments", "program", "step", "record", "point") if f"{word}_kernel" in name
+                word for word in ("moments", "program", "metric", "step", "record", "point") if f"{word}_kernel" in name
             )
             kernel = f"data, {kernel}" if kernel in ("step", "record", "point") else kernel
         spills = numbers["stores"] + numbers["loads"]

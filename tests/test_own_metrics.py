@@ -1,5 +1,6 @@
 """Metrics of one's own: bits of the reference, known values, and all around a result that has them."""
 
+import itertools
 import pickle
 import warnings
 from functools import cache
@@ -12,6 +13,7 @@ from anneal_sgd.campaigns import Campaign, read_spec
 from anneal_sgd.problems import OwnMetric
 from anneal_sgd.reference import Network, Schedule, networks
 from anneal_sgd.reference import programs as reference
+from bit_cases import on
 from core_cases import DTYPES, ITERATES
 
 A = np.random.default_rng(0).standard_normal((5, 3))
@@ -245,6 +247,34 @@ def test_on_data_they_have_the_bits_of_the_reference(isa, kind, dtype):
         assert np.array_equal(several.samples[0, 1, :, 0], samples[:, 0])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_gpu_has_ones_own_on_data(device, kind, dtype):
+    """Alone and among others, at the point that is kept and at others, wherever launches are cut."""
+    made = on_data(kind, **MODELS[kind])
+    made = [made, made.replace(l2=0.1)]
+    own = {name: ON_DATA[name] for name in ("norm", "largest", "linear", "constant")}
+    for iterate, metric, kept in itertools.product(ITERATES, (ON_DATA, own), (True, False)):
+        call = {"metric": metric, "base_lr": [0.1, 0.2], "replicates": 17, "first_replicate": 1010, "dtype": dtype}
+        call |= {"iterate": iterate, "keep_samples": True, "keep_iterates": kept, **OF_DATA}
+        expected = run(made, **call)
+        for cut in ({}, {"steps_per_launch": 1, "rows_per_launch": 1}):
+            with on(device, **cut):
+                found = run(made, **call)
+            assert np.array_equal(found.samples, expected.samples)
+            assert np.array_equal(found.iterates, expected.iterates) if kept else found.iterates is None
+
+
+def test_of_many_coordinates_in_little_memory(small_device):
+    """More numbers than shared memory takes; replicates in groups and chunks, configs in parts."""
+    made = on_data("SoftmaxRegression", d=170)
+    call = {"metric": ON_DATA, "base_lr": [0.1, 0.2], "replicates": 1100, "first_replicate": 1000, "horizon": 2}
+    expected = run(made, **call)
+    for memory in (2**32, 2**23, 2**22):
+        with on(small_device(memory)):
+            assert np.array_equal(run(made, **call).mean, expected.mean)
+
+
 @pytest.mark.parametrize("kind", ["LeastSquares", "MLP"])
 def test_points_on_data_are_those_that_were_recorded(kind):
     problem = on_data(kind, **({"hidden": 3} if kind == "MLP" else {"test": None}))
@@ -269,6 +299,4 @@ def test_on_data_what_cannot_be_taken():
     other = run(problem, metric={"norm": ON_DATA["norm"]}, replicates=2).spec.metric
     with pytest.raises(ValueError, match="metric 'norm' must be of a problem with this one's dimension"):
         run(on_data("LogisticRegression", d=4), metric=other)
-    with pytest.raises(ValueError, match="metric of one's own must be left out where backend is 'cuda'"):
-        run(problem, metric=other, backend="cuda")
     assert run(problem, metric=other, replicates=2, base_lr=0.0).mean == [0.0]

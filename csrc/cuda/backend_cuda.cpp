@@ -18,7 +18,7 @@ const void* ensemble_kernel_of(const KernelKind& kind);
 template <class Real>
 const void* moments_kernel_of();
 template <class Real>
-const void* program_kernel_of();
+const void* program_kernel_of(bool at_points);
 template <class Real>
 const void* data_kernel_of(DataWork work);
 
@@ -172,7 +172,8 @@ public:
         start(kernel, launch, launch.blocks, shared_bytes);
     }
     void launch(Precision precision, const ProgramLaunch& launch) override {
-        const void* kernel = with_real(precision, [](auto real) { return program_kernel_of<decltype(real)>(); });
+        const void* kernel =
+            with_real(precision, [&](auto real) { return program_kernel_of<decltype(real)>(launch.at_points); });
         const CurrentDevice current(number_);
         start(kernel, launch, launch.blocks, launch.rows.shared_bytes);
     }

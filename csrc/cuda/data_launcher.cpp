@@ -74,6 +74,10 @@ public:
         const std::int64_t groups = std::min(e_.problems.count * layout.groups_per_problem,
                                              whole * layout.groups_per_problem + ceil_div(rest, layout.configs) + 3);
         const double blocks = lay_out(steps, records, layout, groups, replicates, memory);
+        if (has_metrics()) {
+            ProgramLaunch metrics{};
+            lay_out_metrics(metrics, e_, configs, replicates, shared_limit_, memory);
+        }
         return {memory.used(), blocks};
     }
     double data_bytes() const override { return Upload::data_bytes(e_); }
@@ -102,6 +106,13 @@ public:
         stop_problem_ = (chunk.stop_config - 1) / configs_per_problem(e_) + 1;
         StateMemory memory(state);
         lay_out(steps_, records_, layout, group(chunk.stop_config - 1) - steps_.first_group + 1, replicates, memory);
+        if (has_metrics()) {
+            metrics_ = {};
+            set_chunk(metrics_, e_, upload_->ensemble, chunk);
+            metrics_.program = upload_->own_metrics.spec;
+            metrics_.numbers = upload_->own_metrics.numbers;
+            lay_out_metrics(metrics_, e_, chunk.configs(), replicates, shared_limit_, memory);
+        }
         trajectories_ = double(chunk.configs()) * double(replicates);
         progress_ = {};
         sample_ = row_ = 0;
@@ -126,10 +137,12 @@ private:
     // What a record takes, one after another, where it is wanted.
     enum Part { training_rows, test_rows, points, parts };
 
+    bool has_metrics() const { return network_.own_metrics != nullptr; }
+    bool keeps_points() const { return records_.points != nullptr && progress_.record == e_.record_count - 1; }
     bool wanted(int part) const {
         if (part == training_rows) return records_training(e_);
         if (part == test_rows) return records_test(e_);
-        return steps_.points != nullptr && progress_.record == e_.record_count - 1;
+        return keeps_points() || has_metrics();
     }
     int next_part(int part) const {
         while (part < parts && !wanted(part)) ++part;
@@ -216,11 +229,21 @@ private:
         return {LaunchKind::records, rows * trajectories_ * work, trajectories_ * work};
     }
 
-    // A pass over the points, which is little beside all else.
+    // Two passes over the points, which are little beside all else.
     Launched launch_points() {
-        records_.work = DataWork::points;
-        records_.record = progress_.record;
-        device_.launch(e_.precision, records_);
+        DataLaunch points = records_;
+        ProgramLaunch metrics = metrics_;
+        points.work = DataWork::points;
+        points.record = metrics.first_record = progress_.record;
+        if (keeps_points()) {
+            metrics.points = points.points;
+            metrics.point_stride = points.point_stride;
+        } else {
+            points.points = metrics.points;
+            points.point_stride = metrics.point_stride;
+        }
+        device_.launch(e_.precision, points);
+        if (has_metrics()) device_.launch(e_.precision, metrics);
         finish_part();
         return {LaunchKind::records, 0, 0};
     }
@@ -307,6 +330,7 @@ private:
     const std::int64_t last_step_, shared_limit_;
     std::unique_ptr<Upload> upload_;
     DataLaunch steps_{}, records_{};
+    ProgramLaunch metrics_{};  // of one's own
     std::int64_t first_problem_ = 0, stop_problem_ = 0;
     double trajectories_ = 0;
     Progress progress_;

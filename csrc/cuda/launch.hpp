@@ -83,6 +83,7 @@ struct ProgramRows {
 
 // Layout as above, a team's threads sharing out the numbers of each value.
 struct ProgramLaunch : Launch {
+    bool at_points;  // no steps: metrics of one's own, for record first_record, at `points`, which are on data
     Layout layout;
     ProgramSpec program;  // all pointers point into device memory
     const void* numbers;  // Real: in place of the program's, matrices column by column

@@ -108,6 +108,11 @@ struct Progress {
     std::int64_t step = 0, record = 0, window = 0;  // the next ones
 };
 
+// Of metrics of one's own of a problem on data: the launches for so many trajectories, but for what set_chunk fills in
+// and the program. They have memory for the points of a record.
+void lay_out_metrics(ProgramLaunch& launch, const EnsembleSpec& ensemble, std::int64_t configs, std::int64_t replicates,
+                     std::int64_t shared_limit, StateMemory& memory);
+
 // Fills in what every launch of a chunk has.
 void set_chunk(Launch& launch, const EnsembleSpec& ensemble, const EnsembleSpec& on_device, const Chunk& chunk);
 

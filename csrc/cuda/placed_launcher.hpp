@@ -16,6 +16,25 @@ namespace anneal_sgd::cuda {
 
 inline constexpr int block_places = 1024;
 
+// Of teams of 2^log2_team threads.
+inline Layout layout_of_team(int log2_team, std::int64_t dimension, std::int64_t configs, std::int64_t replicates) {
+    Layout l{};
+    l.log2_team = log2_team;
+    l.coordinates_per_thread = int(ceil_div(dimension, std::int64_t(1) << l.log2_team));
+    l.log2_accumulators = std::min(log2_ceil(host::accumulators) - log2_team, log2_ceil(l.coordinates_per_thread));
+    const int log2_trajectories = log2_ceil(block_places) - l.log2_team;
+    l.log2_replicates = std::clamp(log2_ceil(replicates), 2, log2_trajectories);
+    l.configs = 1 << std::min(log2_trajectories - l.log2_replicates, log2_ceil(configs));
+    l.tile_steps = segment_steps;
+    while (l.configs * l.tile_steps > most_learning_rates) l.tile_steps /= 2;
+    return l;
+}
+// The largest that shares out a vector of that width.
+inline int log2_team_of(std::int64_t width) { return std::min(log2_ceil(width), log2_ceil(host::accumulators)); }
+inline double block_count(const Layout& l, std::int64_t configs, std::int64_t replicates) {
+    return double(ceil_div(configs, l.configs)) * double(ceil_div(replicates, std::int64_t(1) << l.log2_replicates));
+}
+
 template <class PlacedLaunch>
 class PlacedLauncher : public Launcher {
 public:
@@ -95,30 +114,17 @@ private:
     // The largest team; or a smaller one that idles less, where the device is full all the same.
     Layout make_layout(std::int64_t configs, std::int64_t replicates) const {
         const auto blocks = [&](const Layout& l) { return block_count(l, configs, replicates); };
-        Layout best = layout_of_team(std::min(log2_ceil(width_), log2_ceil(host::accumulators)), configs, replicates);
+        const auto of_team = [&](int log2_team) {
+            return layout_of_team(log2_team, e_.problems.dimension, configs, replicates);
+        };
+        Layout best = of_team(log2_team_of(width_));
         const int least = std::max(0, best.log2_team - log2_accumulators);
         for (int log2_team = best.log2_team - 1; log2_team >= least; --log2_team) {
-            const Layout l = layout_of_team(log2_team, configs, replicates);
+            const Layout l = of_team(log2_team);
             if (blocks(l) < double(full_blocks_)) break;
             if (blocks(l) * l.coordinates_per_thread < blocks(best) * best.coordinates_per_thread) best = l;
         }
         return best;
-    }
-    Layout layout_of_team(int log2_team, std::int64_t configs, std::int64_t replicates) const {
-        Layout l{};
-        l.log2_team = log2_team;
-        l.coordinates_per_thread = int(ceil_div(e_.problems.dimension, std::int64_t(1) << l.log2_team));
-        l.log2_accumulators = std::min(log2_ceil(host::accumulators) - log2_team, log2_ceil(l.coordinates_per_thread));
-        const int log2_trajectories = log2_ceil(block_places) - l.log2_team;
-        l.log2_replicates = std::clamp(log2_ceil(replicates), 2, log2_trajectories);
-        l.configs = 1 << std::min(log2_trajectories - l.log2_replicates, log2_ceil(configs));
-        l.tile_steps = segment_steps;
-        while (l.configs * l.tile_steps > most_learning_rates) l.tile_steps /= 2;
-        return l;
-    }
-    static double block_count(const Layout& l, std::int64_t configs, std::int64_t replicates) {
-        return double(ceil_div(configs, l.configs)) *
-               double(ceil_div(replicates, std::int64_t(1) << l.log2_replicates));
     }
     double step_work(std::int64_t configs, std::int64_t replicates) const {
         return double(configs) * double(replicates) * step_numbers_;

@@ -168,10 +168,12 @@ struct Places {
         return p.points != nullptr && record == p.ensemble.record_count - 1;
     }
     ASGD_KERNEL_MEMBER void keep_point(int thread, std::int64_t i, int k, Real value) {
-        const std::int64_t at = places[thread].replicate - p.first_replicate + k;
-        if (p.first_replicate + at >= p.stop_replicate) return;
+        if (places[thread].replicate + std::int64_t(k) < p.stop_replicate) point(thread, i, k) = value;
+    }
+    ASGD_KERNEL_MEMBER Real& point(int thread, std::int64_t i, int k) {
         const std::int64_t config = configs.first + config_in_block(thread) - p.first_config;
-        static_cast<Real*>(p.points)[(config * p.ensemble.problems.dimension + i) * p.point_stride + at] = value;
+        return static_cast<Real*>(p.points)[(config * p.ensemble.problems.dimension + i) * p.point_stride +
+                                            places[thread].replicate - p.first_replicate + k];
     }
 
     // --- noise

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "kernels_emulated.hpp"
+#include "metric_kernel.hpp"
 #include "program_kernel.hpp"
 
 namespace anneal_sgd::cuda {
@@ -16,9 +17,15 @@ void emulate_program(const ProgramLaunch& launch) {
         Real* const rows = launch.rows.shared_bytes > 0
                                ? dynamic.data()
                                : static_cast<Real*>(launch.rows.memory) + b * launch.rows.block_size;
-        const std::unique_ptr<emulated::ProgramKernel<Real>> kernel(
-            new emulated::ProgramKernel<Real>{{launch, block}, *shared, rows});
-        kernel->run();
+        if (launch.at_points) {
+            const std::unique_ptr<emulated::MetricKernel<Real>> kernel(
+                new emulated::MetricKernel<Real>{{{launch, block}, rows}});
+            kernel->run();
+        } else {
+            const std::unique_ptr<emulated::ProgramKernel<Real>> kernel(
+                new emulated::ProgramKernel<Real>{{{launch, block}, rows}, *shared});
+            kernel->run();
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 namespace anneal_sgd {
 namespace cuda {
 
-template const void* program_kernel_of<double>();
+template const void* program_kernel_of<double>(bool at_points);
 
 }  // namespace cuda
 }  // namespace anneal_sgd

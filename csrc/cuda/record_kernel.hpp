@@ -94,7 +94,7 @@ struct RecordKernel {
         const std::int64_t config = teams.first_config + teams.config_of_team(team) - p.first_config;
         const std::int64_t metrics = p.ensemble.metric_count;
         for (std::int64_t m = 0; m < metrics; ++m)
-            if (is_of_test(p.ensemble.metrics[m]) == p.test)
+            if (p.ensemble.metrics[m] != Metric::own && is_of_test(p.ensemble.metrics[m]) == p.test)
                 static_cast<Real*>(
                     p.values)[((config * p.ensemble.record_count + p.record) * metrics + m) * p.value_stride +
                               teams.replicate_of_team(team) - p.first_replicate] =

@@ -62,6 +62,7 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
         vectors.push_back(&p.shape_parameter);
     }
     if (on_data && p.network->own_loss != nullptr) own_loss = packed(*p.network->own_loss, e);
+    if (on_data && p.network->own_metrics != nullptr) own_metrics = packed(*p.network->own_metrics, e);
     for (MatrixView* m : matrices) pack(*m, p.count, p.dimension);
     for (VectorView* v : vectors) pack(*v, p.count);
 
@@ -128,7 +129,7 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
     p.data = on_data ? put(problems_at, problems) : nullptr;
     p.network = nullptr;  // launches have it, and the program
     p.program = nullptr;
-    for (Program* const each : {&program, &own_loss}) {
+    for (Program* const each : {&program, &own_loss, &own_metrics}) {
         ProgramSpec& code = each->spec;
         move(code.constants);
         move(code.parameters.data);

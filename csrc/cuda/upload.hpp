@@ -18,7 +18,8 @@ public:
         ProgramSpec spec;     // the same
         const void* numbers;  // Real: matrices column by column, where its instructions say
     };
-    Program program{}, own_loss{};  // of problems that are one; of their losses
+    Program program{};                  // of problems that are one
+    Program own_loss{}, own_metrics{};  // of problems on data
 
     // What the rows of problems on data take.
     static double data_bytes(const EnsembleSpec& ensemble);

@@ -100,15 +100,13 @@ _IMMUTABLE = {int, float, str, bool, type(None)}
 class Prepared:
     """What is to be simulated, checked, but for learning rates and seed: what calls that vary these alone share."""
 
-    __slots__ = ("_ensemble", "_passes", "_program", "_records", "_spec", "for_cpu")
+    __slots__ = ("_ensemble", "_passes", "_program", "_records", "_spec")
 
     def __init__(self, ensemble: Ensemble, spec: Spec, records: IntArray) -> None:
         """Checked; of the core nothing is made yet."""
         self._ensemble, self._spec, self._records = ensemble, spec, records
         self._passes: list[_core.Ensemble] = []
         self._program: Program | None = None
-        self.for_cpu = _spec.for_cpu(ensemble.problems[0], spec.metric)
-        """What of it the CPU alone can do, in words; empty: nothing."""
 
     def spec(self, base_lr: ArrayLike, seed: _spec.Seed) -> tuple[Spec, FloatArray]:
         """What is to be simulated; its learning rates as an array."""

@@ -191,7 +191,6 @@ class Simulator:
             threads=threads,
             isa=isa,
             on_gpu=on_gpu or device is not None or stream is not None,
-            kept=prepared.for_cpu,
         )
         first = _validate.integer("first_replicate", first_replicate, lowest=0, highest=_REPLICATE_NUMBERS - 1)
         repeats = _validate.integer("replicates", replicates, lowest=1, highest=_REPLICATE_NUMBERS - first)

@@ -332,11 +332,6 @@ def for_core(spec: Spec, problem: Problem) -> Spec:
     return replace(spec, **of_method)
 
 
-def for_cpu(problem: Problem, metric: str | tuple[str | OwnMetric, ...]) -> str:
-    """What of this the CPU alone can do, in words; empty: nothing."""
-    return "metric of one's own" if own_metrics(metric) and isinstance(problem, problems.DataProblem) else ""
-
-
 def _metrics(metric: object, problems: tuple[Problem, ...]) -> str | tuple[str | OwnMetric, ...]:
     kind = type(problems[0])
     if metric is None:

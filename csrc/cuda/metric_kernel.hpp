@@ -1,0 +1,49 @@
+// The kernel that evaluates metrics of one's own at points of problems on data. Included by program_kernels.cuh and
+// program_kernels_emulated.cpp.
+#pragma once
+
+#include "program_machine.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+template <class Real>
+struct MetricKernel : ProgramMachine<Real> {
+    using Base = ProgramMachine<Real>;
+    using Base::at;
+    using Base::block;
+    using Base::p;
+
+    ASGD_KERNEL_MEMBER void run() {
+        this->find_places();
+        this->take_problem();
+        take_points();
+        // One loop, for the interpreter to be here once.
+        ASGD_NO_UNROLL
+        for (int part = 0; part < 2; ++part)
+            this->run_code(part == 0 ? p.program.prologue : p.program.value,
+                           part == 0 ? p.program.prologue_count : p.program.value_count);
+        for (std::int64_t n = 0; n < p.ensemble.metric_count; ++n) {
+            if (p.ensemble.metrics[n] != Metric::own) continue;
+            block.each([&](int thread) {
+                const auto number = this->source(thread, recorded_operand(p.program, p.ensemble.metrics, n));
+                this->for_recorded(thread, p.first_record * p.ensemble.metric_count + n,
+                                   [&](int k, Real& recorded) { recorded = number.get(0, k); });
+            });
+        }
+    }
+
+    // Replicates beyond the last have 0, and what is made of it goes nowhere.
+    ASGD_KERNEL_MEMBER void take_points() {
+        block.each([&](int thread) {
+            this->for_coordinates(thread, [&](int, std::int64_t i) {
+                for (int k = 0; k < abreast; ++k) {
+                    const bool is = this->places[thread].replicate + std::int64_t(k) < p.stop_replicate;
+                    at(thread, i, k) = is ? this->point(thread, i, k) : Real(0);
+                }
+            });
+        });
+        block.team_barrier();
+    }
+};
+
+ASGD_ISA_NAMESPACE_END
