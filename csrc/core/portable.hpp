@@ -29,6 +29,13 @@
 #define ASGD_CALL [[maybe_unused]] static
 #endif
 
+// Asks for the cache line at p, which is read soon.
+#if defined(__GNUC__)
+#define ASGD_PREFETCH(p) __builtin_prefetch(p)
+#else
+#define ASGD_PREFETCH(p) void(p)
+#endif
+
 // Kernel code: for the GPU where a CUDA compiler compiles, for the emulation elsewhere.
 #if defined(__CUDACC__)
 #define ASGD_KERNEL_FN static __device__ __forceinline__

@@ -42,6 +42,11 @@ public:
     }
 
 private:
+    // Rows lie anywhere: the core does not guess which is next, and asks for one line after another when it is there.
+    static void fetch(const Real* row, std::int64_t length) {
+        for (std::int64_t i = 0; i < length; i += 64 / std::int64_t(sizeof(Real))) ASGD_PREFETCH(row + i);
+    }
+
     template <Terms terms>
     void advance_gang(const Member* members, int count, bool sharing, int n) {
         const DataView& data = state.problem(members[0].config).train;
@@ -88,6 +93,7 @@ private:
             for (int m = 0; m < count; ++m) {
                 const Member& member = members[m];
                 const Rule<Real>& rule = b.rule[member.config];
+                if (m + 2 < count) fetch(next[m + 2], length);
                 factor[m] = (terms == Terms::momentum ? state.share : rule.minus_lr * state.share) * factor[m];
                 add_row_and_multiply<R, terms>(rule, now.row[m], next[m], factor[m], member.w, length,
                                                b.panel + m * width);
