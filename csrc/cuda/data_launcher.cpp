@@ -231,18 +231,18 @@ private:
 
     // Two passes over the points, which are little beside all else.
     Launched launch_points() {
-        DataLaunch points = records_;
+        DataLaunch told = records_;
         ProgramLaunch metrics = metrics_;
-        points.work = DataWork::points;
-        points.record = metrics.first_record = progress_.record;
+        told.work = DataWork::points;
+        told.record = metrics.first_record = progress_.record;
         if (keeps_points()) {
-            metrics.points = points.points;
-            metrics.point_stride = points.point_stride;
+            metrics.points = told.points;
+            metrics.point_stride = told.point_stride;
         } else {
-            points.points = metrics.points;
-            points.point_stride = metrics.point_stride;
+            told.points = metrics.points;
+            told.point_stride = metrics.point_stride;
         }
-        device_.launch(e_.precision, points);
+        device_.launch(e_.precision, told);
         if (has_metrics()) device_.launch(e_.precision, metrics);
         finish_part();
         return {LaunchKind::records, 0, 0};

@@ -96,7 +96,7 @@ def simulate(
       With the CUDA backend `out` may lie on the device (CuPy, `__cuda_array_interface__` or DLPack) and is then
       `result.samples` itself; `device_output=True` makes a CuPy array there. Both are for one GPU.
     - `keep_iterates`: keep the point that the last record is of, of every trajectory, as `result.iterates`, of shape
-      (configs.., replicates, d); of problems on data on the CPU.
+      (configs.., replicates, d).
     - `keep_exceedance`: count how many trajectories reach each of 2049 thresholds, `result.exceedance`; `quantile` of
       them, to about 3 %, takes no samples then. 16 KiB for every mean.
     - `progress`: called now and then on the calling thread with the fraction done, the last time with 1.0. An exception
