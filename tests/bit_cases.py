@@ -31,12 +31,15 @@ PROGRAM_CASES = 70
 METHOD_CASES = 130
 SEPARABLE_METHOD_CASES = 30
 OWN_DATA_CASES = 60
+WEIGHING_CASES = 49
 EMULATED_STRIDE = 7  # every seventh case runs on the emulated device too
 
 NOISES = ("none", "rademacher", "gaussian", "uniform")
 SETS = ("none", "box", "ball")
 ITERATES = ("last", "average", "tail_average")
+WEIGHING_ITERATES = ("ema", "polynomial_average")
 DTYPES = ("float32", "float64")
+WEIGHING = "weighing"  # how cases of weighing iterates begin
 REPLICATES = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 65)
 FIRST_REPLICATES = (0, 5, 1010, 2**32 - 70)
 HORIZONS = (1, 2, 3, 15, 17, 127, 128, 129, 140, 260)
@@ -190,6 +193,12 @@ def cases() -> Iterator[Case]:
         yield _separable(f"separable method {number:03}", HORIZONS, REPLICATES, method=True)
     for number in range(OWN_DATA_CASES):
         yield _on_data(f"own data {number:03}", SAMPLINGS, weighted=number % 3 == 0, own=True)
+    for number in range(WEIGHING_CASES):
+        case = f"{WEIGHING} {number:03}"
+        if number % 3 == 0:
+            yield _separable(case, HORIZONS, REPLICATES)
+        else:
+            yield _on_data(case, SAMPLINGS) if number % 3 == 1 else _program(case)
 
 
 def hash_of(result: Result) -> str:
@@ -263,7 +272,7 @@ def _call(
         ),
         "seed": int.from_bytes(_digest(case, "seed"), "little"),
         "record_at": list(steps),
-        "iterate": _pick(case, "iterate", ITERATES),
+        "iterate": _pick(case, "iterate", WEIGHING_ITERATES if case.startswith(WEIGHING) else ITERATES),
         "tail_frac": _number(case, "tail_frac", 0.05, 1.0),
         "common_random_numbers": _pick(case, "noise shared", (True, False)),
         "dtype": _pick(case, "dtype", DTYPES),
@@ -272,6 +281,10 @@ def _call(
     }
     if arguments["iterate"] != "tail_average":
         del arguments["tail_frac"]
+    if arguments["iterate"] == "ema":
+        arguments["ema_decay"] = _number(case, "ema_decay", 0.0, 1.0)
+    if arguments["iterate"] == "polynomial_average":
+        arguments["average_degree"] = _number(case, "average_degree", 0.0, 9.0)
     text = "{dtype}, {iterate}, {replicates} from {first_replicate}, horizon {horizon}".format(**arguments)
     text += f", {'common' if arguments['common_random_numbers'] else 'own'} noise, record {records}"
     return f"{text}, {rates} rates, {' and '.join(names)}", arguments

@@ -77,6 +77,8 @@ def run(
     record_at=None,
     iterate="last",
     tail_frac=0.3,
+    ema_decay=0.9,
+    average_degree=2.5,
     shared=True,
     seed=SEED,
     isa=None,
@@ -105,6 +107,8 @@ def run(
         options=SimpleNamespace(
             horizon=horizon,
             tail_frac=tail_frac,
+            ema_decay=ema_decay,
+            average_degree=average_degree,
             common_random_numbers=shared,
             momentum=momentum,
             nesterov=nesterov,

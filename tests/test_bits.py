@@ -25,6 +25,7 @@ from bit_cases import (
     SCHEDULES,
     SEPARABLE,
     SETS,
+    WEIGHING_ITERATES,
     cases,
     hash_of,
     on,
@@ -71,7 +72,7 @@ def test_every_kind_is_among_the_cases():
     """What the core names, so that a new kind comes here too."""
     assert set(NOISES) == {kind.name for kind in _core.NoiseKind}
     assert set(SETS) == {kind.name for kind in _core.ProjectionKind}
-    assert set(ITERATES) == {kind.name for kind in _core.Iterate}
+    assert {*ITERATES, *WEIGHING_ITERATES} == {kind.name for kind in _core.Iterate}
     assert set(DTYPES) == {kind.name for kind in _core.Precision}
     assert set(SAMPLINGS) == {kind.name for kind in _core.Sampling}
     assert len(SEPARABLE) == len(_core.ProblemKind)
@@ -81,7 +82,7 @@ def test_every_kind_is_among_the_cases():
     assert classes == kinds - {"Knots", "PerStep"} | {"InverseSqrt", "Joined"}
     assert any(getattr(schedule, "at", None) is not None for schedule in SCHEDULES.values())  # knots
     text = "\n".join(case.key for case in CASES)
-    for option in (*NOISES, *SETS, *ITERATES, *DTYPES, *SAMPLINGS, *SEPARABLE, *MODELS, *SCHEDULES):
+    for option in (*NOISES, *SETS, *ITERATES, *WEIGHING_ITERATES, *DTYPES, *SAMPLINGS, *SEPARABLE, *MODELS, *SCHEDULES):
         assert option in text
     taken = {type(method).__name__ for method in METHODS.values() if isinstance(method, methods.Method)}
     assert taken | {"Custom"} == set(methods.__all__) - {"Method", "by_name", "names"}

@@ -80,6 +80,8 @@ def test_averages_equal_the_reference(isa, iterate, projection, dtype):
         record_at=record_at,
         iterate=iterate,
         tail_frac=0.3,
+        ema_decay=0.9,
+        average_degree=2.5,
         dtype=dtype,
     )
     np.testing.assert_array_equal(got[0], expected)

@@ -26,7 +26,14 @@ ENSEMBLE = {
     "iterate": _core.Iterate.last,
     "precision": _core.Precision.float64,
     "options": SimpleNamespace(
-        horizon=5, tail_frac=0.5, common_random_numbers=True, momentum=0.0, nesterov=False, weight_decay=0.0
+        horizon=5,
+        tail_frac=0.5,
+        ema_decay=0.5,
+        average_degree=1.0,
+        common_random_numbers=True,
+        momentum=0.0,
+        nesterov=False,
+        weight_decay=0.0,
     ),
 }
 CALL = {"base_lr": np.array([0.1]), "seed": 1, "first_replicate": 0, "replicates": 2, "isa": "scalar", "threads": 1}

@@ -112,6 +112,7 @@ DESCRIBED = {  # the section, and what describes a kind there
     "DrawKind": ("Programs", r"\b{}\b"),
 }
 WORDS = {"absolute_value": "absolute value", "with_replacement": "with replacement", "tail_average": "tail average"}
+WORDS |= {"polynomial_average": "polynomial average"}
 WORDS |= {"test_loss": "held-out loss", "test_accuracy": "accuracy"}
 NOTHING = {("NoiseKind", "none"), ("ProjectionKind", "none"), ("Iterate", "last")}  # what is left out where they hold
 

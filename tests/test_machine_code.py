@@ -33,7 +33,7 @@ def own_ball(x):
 
 
 SETS = (None, ("box", -1.5, 1.0), ("ball", 2.0), own_ball)
-ITERATES = ("last", "average", "tail_average")
+ITERATES = ("last", "average", "tail_average", "ema", "polynomial_average")
 NOISES = {
     "none": {},
     "gaussian": {"noise": "gaussian", "noise_std": 0.3},

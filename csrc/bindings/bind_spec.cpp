@@ -168,6 +168,8 @@ void take_options(EnsembleSpec& e, const py::object& spec) {
     };
     take("horizon", e.horizon);
     take("tail_frac", e.tail_frac);
+    take("ema_decay", e.ema_decay);
+    take("average_degree", e.average_degree);
     take("common_random_numbers", e.common_random_numbers);
     take("momentum", e.momentum);
     take("nesterov", e.nesterov);
@@ -206,6 +208,9 @@ std::shared_ptr<Ensemble> make_ensemble(std::shared_ptr<Problems> problems,
     for (std::int64_t i = 1; i < e.record_count; ++i)
         require(e.record_at[i - 1] < e.record_at[i], "record_at: steps must increase");
     require(e.tail_frac > 0 && e.tail_frac <= 1, "tail_frac: ", e.tail_frac, " is not in (0, 1]");
+    require(e.ema_decay >= 0 && e.ema_decay < 1, "ema_decay: ", e.ema_decay, " is not in [0, 1)");
+    require(e.average_degree >= 0 && e.average_degree <= __DBL_MAX__, "average_degree: ", e.average_degree,
+            " is not finite and >= 0");
     check_metrics(e);
     require(e.momentum >= 0 && e.momentum < 1, "momentum: ", e.momentum, " is not in [0, 1)");
     require(e.weight_decay >= 0, "weight_decay: ", e.weight_decay, " is not >= 0");

@@ -12,7 +12,7 @@
                               kind(one_minus_sqrt) kind(exponential) kind(step_decay) kind(warmup_stable_decay)      \
                               kind(tabulated) kind(knots) kind(per_step))                                            \
     enumeration(CooldownShape, kind(linear) kind(cosine) kind(one_minus_sqrt))                                       \
-    enumeration(Iterate, kind(last) kind(average) kind(tail_average))                                                \
+    enumeration(Iterate, kind(last) kind(average) kind(tail_average) kind(ema) kind(polynomial_average))             \
     enumeration(Precision, kind(float32) kind(float64))                                                              \
     enumeration(Loss, kind(squared) kind(logistic) kind(hinge) kind(softmax) kind(own))                              \
     enumeration(Activation, kind(relu) kind(tanh))                                                                   \

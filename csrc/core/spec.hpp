@@ -228,7 +228,7 @@ struct EnsembleSpec {
     std::int64_t schedule_count, base_lr_count, record_count;
     std::int64_t horizon;
     Iterate iterate;
-    double tail_frac;
+    double tail_frac, ema_decay, average_degree;
     bool common_random_numbers;
     Precision precision;
     std::uint64_t seed;

@@ -86,12 +86,46 @@ ASGD_FN std::int64_t window_start(const EnsembleSpec& e, std::int64_t record) {
     return e.iterate == Iterate::tail_average && k > 0 ? tail_window_start(k, e.tail_frac) : -1;
 }
 
+// Whether iterates weigh differently, so that the mean of them is kept in place of their sum.
+ASGD_FN bool weighs(const EnsembleSpec& e) {
+    switch (e.iterate) {
+        case Iterate::last:
+        case Iterate::average:
+        case Iterate::tail_average: return false;
+        case Iterate::ema:
+        case Iterate::polynomial_average: return true;
+    }
+    __builtin_unreachable();
+}
+
+// Steps of a segment: iterates that weigh alike are added in the dtype first.
+ASGD_FN int segment_length(const EnsembleSpec& e) { return weighs(e) ? 1 : segment_steps; }
+
+// How the segment that ends at step k > 0 joins the total.
+struct Closing {
+    bool weighs;
+    double weight;
+};
+
+ASGD_FN Closing closing(const EnsembleSpec& e, std::int64_t k) {
+    const double degree = e.average_degree;
+    const double weight =
+        e.iterate == Iterate::ema ? (k == 1 ? 1 : 1 - e.ema_decay) : (degree + 1) / (degree + double(k));
+    return {weighs(e), weight};
+}
+
+ASGD_FN double closed(const Closing& c, double total, double segment) {
+    return c.weighs ? total + c.weight * (segment - total) : total + segment;
+}
+
 // How many of the last iterates are averaged at step k > 0.
 ASGD_FN std::int64_t window_length(const EnsembleSpec& e, std::int64_t k) {
     switch (e.iterate) {
         case Iterate::last: return 1;
         case Iterate::average: return k;
         case Iterate::tail_average: return k - tail_window_start(k, e.tail_frac);
+        case Iterate::ema:
+        case Iterate::polynomial_average: return 1;  // they are means at every step
     }
     __builtin_unreachable();
 }

@@ -86,9 +86,9 @@ public:
         }
     }
 
-    void close_segments() {
+    void close_segments(std::int64_t k) {
         in_pieces(state.state_size(),
-                  [&](std::int64_t begin, std::int64_t end) { b.averages.close_segment(begin, end); });
+                  [&](std::int64_t begin, std::int64_t end) { b.averages.close_segment(e, k, begin, end); });
     }
     void save_window_start(std::int64_t r) {
         in_pieces(state.state_size(),

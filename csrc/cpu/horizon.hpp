@@ -86,7 +86,7 @@ struct Averages {
     using Real = typename Lane<R>::Real;
     std::int64_t size = 0, open_windows = 0;
     Real* segment = nullptr;         // [element]: sum of iterates in the open segment
-    double* total = nullptr;         // [element]: sum of iterates in finished segments
+    double* total = nullptr;         // [element]: sum of iterates in finished segments, or their mean where they weigh
     double* window_start = nullptr;  // [record mod open_windows, element]: P where a tail begins
 
     void take(const EnsembleSpec& e, std::int64_t state_size, Arena& arena) {
@@ -100,9 +100,11 @@ struct Averages {
         memset(segment + begin, 0, sizeof(Real) * std::size_t(end - begin));
         memset(total + begin, 0, sizeof(double) * std::size_t(end - begin));
     }
-    void close_segment(std::int64_t begin, std::int64_t end) {
+    // The one that ends at step k.
+    void close_segment(const EnsembleSpec& e, std::int64_t k, std::int64_t begin, std::int64_t end) {
+        const Closing way = closing(e, k);
         for (std::int64_t l = begin; l < end; ++l) {
-            total[l] += double(segment[l]);
+            total[l] = closed(way, total[l], double(segment[l]));
             segment[l] = Real(0);
         }
     }
@@ -160,11 +162,12 @@ ASGD_FN void tell_iterates(const EnsembleSpec& e, const Listener& listener, std:
 
 // Takes a runner through the horizon in tiles of up to tile_steps steps (a divisor of segment_steps), cut where
 // something is recorded, where a tail window begins and at segments. The runner offers `stopped`,
-// save_window_start(record), report(record, steps), advance(first_step, steps) and close_segments(). One that can keep
-// what up to records_along() records within a tile will need is told them by take_along(record, count) before it
+// save_window_start(record), report(record, steps), advance(first_step, steps) and close_segments(step). One that can
+// keep what up to records_along() records within a tile will need is told them by take_along(record, count) before it
 // advances, and asked for their reports after.
 template <class Runner>
 ASGD_FN void take_horizon(const EnsembleSpec& e, int tile_steps, Runner& runner) {
+    const int segment = segment_length(e), together = segment < tile_steps ? segment : tile_steps;
     std::int64_t t = 0, record = 0, window = 0;
     while (!runner.stopped) {
         for (; window < e.record_count && window_start(e, window) <= t; ++window)
@@ -172,7 +175,7 @@ ASGD_FN void take_horizon(const EnsembleSpec& e, int tile_steps, Runner& runner)
         for (; record < e.record_count && e.record_at[record] == t && !runner.stopped; ++record)
             runner.report(record, t);
         if (runner.stopped || t == e.horizon || record == e.record_count) return;
-        std::int64_t stop = t - t % tile_steps + tile_steps;
+        std::int64_t stop = t - t % together + together;
         std::int64_t along = 0;
         while (along < runner.records_along() && record + along + 1 < e.record_count &&
                e.record_at[record + along] < stop)
@@ -182,7 +185,7 @@ ASGD_FN void take_horizon(const EnsembleSpec& e, int tile_steps, Runner& runner)
         runner.take_along(record, along);
         runner.advance(t, int(stop - t));
         for (; along > 0 && !runner.stopped; --along, ++record) runner.report(record, e.record_at[record]);
-        if (e.iterate != Iterate::last && stop % segment_steps == 0) runner.close_segments();
+        if (e.iterate != Iterate::last && stop % segment == 0) runner.close_segments(stop);
         t = stop;
     }
 }

@@ -201,8 +201,9 @@ public:
         first_along = record;
         count_along = count;
     }
-    void close_segments() {
-        in_pieces(b.averages.size, [&](std::int64_t begin, std::int64_t end) { b.averages.close_segment(begin, end); });
+    void close_segments(std::int64_t k) {
+        in_pieces(b.averages.size,
+                  [&](std::int64_t begin, std::int64_t end) { b.averages.close_segment(e, k, begin, end); });
     }
     void save_window_start(std::int64_t r) {
         in_pieces(b.averages.size,

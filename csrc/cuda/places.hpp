@@ -92,24 +92,28 @@ struct Places {
             for (; record < p.ensemble.record_count && p.ensemble.record_at[record] == t; ++record)
                 kernel.report(record, t);
             if (t == p.stop_step || record == p.ensemble.record_count) break;
-            std::int64_t stop = smaller(t - t % p.layout.tile_steps + p.layout.tile_steps, p.stop_step);
+            const std::int64_t together = smaller(p.layout.tile_steps, segment_length(p.ensemble));
+            std::int64_t stop = smaller(t - t % together + together, p.stop_step);
             stop = smaller(stop, p.ensemble.record_at[record]);
             if (window < p.ensemble.record_count) stop = smaller(stop, window_start(p.ensemble, window));
             rates.compute(block, p.ensemble, configs, p.layout.tile_steps, t, int(stop - t));
             kernel.advance(t, int(stop - t));
             t = stop;
-            if (averaging() && t % segment_steps == 0) close_segments(kernel);
+            if (averaging() && t % segment_length(p.ensemble) == 0) close_segments(t, kernel);
         }
     }
 
     // --- averages; kernel.segment(thread, m, k) is the sum of iterates in the open segment
 
+    // Those that end at step t.
     template <class Kernel>
-    ASGD_KERNEL_MEMBER void close_segments(Kernel& kernel) {
+    ASGD_KERNEL_MEMBER void close_segments(std::int64_t t, Kernel& kernel) {
+        const Closing way = closing(p.ensemble, t);
         block.each([&](int thread) {
             for_coordinates(thread, [&](int m, std::int64_t) {
                 for (int k = 0; k < abreast; ++k) {
-                    p.total[element(thread, m, k)] += double(kernel.segment(thread, m, k));
+                    double& total = p.total[element(thread, m, k)];
+                    total = closed(way, total, double(kernel.segment(thread, m, k)));
                     kernel.segment(thread, m, k) = Real(0);
                 }
             });

@@ -39,7 +39,8 @@ struct StepKernel {
             for (; window < p.ensemble.record_count && window_start(p.ensemble, window) <= t; ++window)
                 save_window_start(window);
             if (t == p.stop_step) break;
-            std::int64_t stop = smaller(t - t % p.layout.tile_steps + p.layout.tile_steps, p.stop_step);
+            const std::int64_t together = smaller(p.layout.tile_steps, segment_length(p.ensemble));
+            std::int64_t stop = smaller(t - t % together + together, p.stop_step);
             if (window < p.ensemble.record_count) stop = smaller(stop, window_start(p.ensemble, window));
             const int n = int(stop - t);
             shared.rates.compute(block, p.ensemble, teams.configs(), p.layout.tile_steps, t, n);
@@ -49,8 +50,8 @@ struct StepKernel {
                 take_samples(t, j, first, last);
                 if (last == batch()) finish_step();
             }
-            if (averaging() && t % segment_steps == 0 && (t < p.stop_step || p.stop_sample == batch()))
-                close_segments();
+            if (averaging() && t % segment_length(p.ensemble) == 0 && (t < p.stop_step || p.stop_sample == batch()))
+                close_segments(t);
             if (t == p.stop_step && p.stop_sample < batch()) break;
         }
         end();
@@ -179,9 +180,12 @@ struct StepKernel {
 
     // --- averages
 
-    ASGD_KERNEL_MEMBER void close_segments() {
+    // Those that end at step t.
+    ASGD_KERNEL_MEMBER void close_segments(std::int64_t t) {
+        const Closing way = closing(p.ensemble, t);
         for_elements([&](int thread, int m) {
-            p.total[teams.element(thread, m)] += double(teams.segment<Real>(thread, m));
+            double& total = p.total[teams.element(thread, m)];
+            total = closed(way, total, double(teams.segment<Real>(thread, m)));
             teams.segment<Real>(thread, m) = Real(0);
         });
     }

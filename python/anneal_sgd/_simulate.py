@@ -74,9 +74,9 @@ def simulate(
         x <- P(x - base_lr h(t / horizon) g(x)),
 
     x = x0 at first; the paper's `x_{t+2}` from `x_{t+1}`. What is recorded after k steps is f(x) - f*, x the last
-    iterate, the average of the last k or of the last ceil(tail_frac * k) iterates. Configs are the outer product of
-    problems, schedules and base_lr; the result has a dimension for each that is given as a sequence, and for
-    `record_at`.
+    iterate, the average of the last k or of the last ceil(tail_frac * k) iterates, or a mean that weighs late ones
+    more. Configs are the outer product of problems, schedules and base_lr; the result has a dimension for each that is
+    given as a sequence, and for `record_at`.
 
     Arrays on a GPU are taken wherever arrays are; parameters among them are copied to the host once, to be checked.
 

@@ -14,7 +14,7 @@ import numpy as np
 from .. import theory
 from .._arrays import FloatArray
 from .._core import STREAM_VERSION
-from .._spec import DEFAULTS, own_metrics
+from .._spec import DEFAULTS, OF_ITERATE, own_metrics
 from ..problems import Problem
 from ..schedules import Schedule
 from ._description import Description, tuples
@@ -171,8 +171,9 @@ class Plan:
         options = {name: value for name, value in self.options.items() if name not in ("metric", "method")}
         if (method := self.options["method"]) != DEFAULTS["method"]:
             options["method"] = method._identity
-        if options["iterate"] != "tail_average":
-            del options["tail_frac"]
+        for name, iterate in OF_ITERATE.items():
+            if options["iterate"] != iterate:
+                del options[name]
         own = {metric.name: [metric.name, metric.program.digest] for metric in own_metrics(self.options["metric"])}
         common = {"stream_version": STREAM_VERSION, **options, "metric": [own.get(name, name) for name in self.metrics]}
         schedules = [s._identity for s in self.schedules]

@@ -61,7 +61,7 @@ replicates = 4_096           # of every config, or a precision instead:
 # max_replicates = 1_000_000 # but not with more than this
 
 # record_frac = [0.1, 0.3, 1.0]   # fractions of the horizon at which to record; or record_at = [100, 1000]
-# iterate = "last"                # "average", "tail_average"
+# iterate = "last"                # "average", "tail_average" (tail_frac), "ema" (ema_decay), "polynomial_average"
 # common_random_numbers = true    # false: every config has noise of its own
 # dtype = "float32"               # "float64"
 # backend = "auto"                # "cpu", "cuda"

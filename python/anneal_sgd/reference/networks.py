@@ -233,6 +233,8 @@ def simulate(
     record_at: Sequence[int] | None = None,
     iterate: str = "last",
     tail_frac: float = 0.5,
+    ema_decay: float = 0.999,
+    average_degree: float = 3.0,
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
@@ -266,7 +268,7 @@ def simulate(
 
     x = _start(network, numbers, seed, stream, dtype)
     low, velocity = np.zeros_like(x), np.zeros_like(x)
-    averages = Averages(iterate, tail_frac, records, x)
+    averages = Averages(iterate, tail_frac, records, x, ema_decay, average_degree)
     out: dict[str, list[FloatArray]] = {}
     with np.errstate(all="ignore"):
         for k in range(max(records) + 1):

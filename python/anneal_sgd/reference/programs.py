@@ -190,6 +190,8 @@ def simulate(
     record_at: Sequence[int] | None = None,
     iterate: str = "last",
     tail_frac: float = 0.5,
+    ema_decay: float = 0.999,
+    average_degree: float = 3.0,
     dtype: DTypeLike = np.float32,
 ) -> FloatArray:
     """Projected SGD with the outputs "gradient" and "value" of a canonical program; as `reference.simulate` else.
@@ -261,7 +263,7 @@ def simulate(
             begin = f"begin {len(state)}"
             first = evaluated(program, begin, x, given, {}) if begin in kept else np.zeros(shape, dtype)
             state.append(np.array(np.broadcast_to(first, shape)))
-        averages = Averages(iterate, tail_frac, records, x)
+        averages = Averages(iterate, tail_frac, records, x, ema_decay, average_degree)
         for k in range(max(records, default=0) + 1):
             if k > 0:
                 t = k - 1

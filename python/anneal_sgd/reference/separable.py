@@ -118,6 +118,8 @@ def simulate(
     record_at: Sequence[int] | None = None,
     iterate: str = "last",
     tail_frac: float = 0.5,
+    ema_decay: float = 0.999,
+    average_degree: float = 3.0,
     dtype: DTypeLike = np.float32,
 ) -> FloatArray:
     """Projected SGD `x = proj(x - lr_t (f'(x) + noise_std draw_t))`, `lr_t = F(base_lr h(t / horizon))`.
@@ -126,7 +128,7 @@ def simulate(
 
     `out[k, r]` is the suboptimality, in dtype, of replicate number `replicates[r]` after `record_at[k]` steps (default:
     the horizon), of the last iterate, of the average of iterates 1..k, or of that of the last `ceil(tail_frac k)`
-    ("last", "average", "tail_average").
+    ("last", "average", "tail_average"), or of a mean that weighs them ("ema", "polynomial_average").
 
     >>> call = dict(problem=Problem("absolute_value", weight=1.0, x0=[1.0]), schedule=Schedule("constant"))
     >>> simulate(base_lr=0.25, horizon=4, replicates=[0, 1], seed=0, record_at=[0, 1, 4], **call).tolist()
@@ -143,7 +145,7 @@ def simulate(
 
     x = np.repeat(_column(problem, "x0", dtype), len(numbers), axis=1)
     low = np.zeros_like(x)
-    averages = Averages(iterate, tail_frac, records, x)
+    averages = Averages(iterate, tail_frac, records, x, ema_decay, average_degree)
     out = np.empty((len(records), len(numbers)), dtype)
     with np.errstate(all="ignore"):  # a diverging trajectory is no accident
         for k in range(max(records, default=0) + 1):
