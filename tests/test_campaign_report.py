@@ -15,7 +15,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from anneal_sgd import STREAM_VERSION, cli, problems, schedules, simulate, theory
+from anneal_sgd import STREAM_VERSION, cli, methods, problems, schedules, simulate, theory
 from anneal_sgd.campaigns import Campaign, ProblemGrid, _cells, _figures, _pictures, _run, robustness, write_report
 from anneal_sgd.campaigns._result import CampaignResult
 from anneal_sgd.campaigns._robustness import _Slopes, best_of, cost, grid_error, tolerated
@@ -125,6 +125,54 @@ def test_robustness_of_problems_of_ones_own(tmp_path):
         assert one.worst == pytest.approx(other.worst, rel=0.1)  # seeds are of the problem
         assert one.worst_problem == other.worst_problem
         assert one.best_rate == pytest.approx(other.best_rate, rel=0.2)
+
+
+def test_methods_and_schedules_are_ranked_together(tmp_path):
+    """Each as in a campaign of its own, but for the common ratio of learning rates."""
+    rates = np.geomspace(1e-3, 10.0, 17)
+    shapes = [schedules.Constant(), schedules.Linear()]
+    problem = problems.Quadratic([1.0, 0.1], noise="gaussian", noise_std=0.3, x0=1.0)
+    call = {"base_lr": rates, "horizon": [100, 200], "replicates": 256}
+    results = {
+        name: Campaign(problem, shapes, method=method, **call).run(tmp_path / f"{name}.db", threads=1)
+        for name, method in {"SGD": methods.SGD(), "Adam": methods.Adam()}.items()
+    }
+    rows = robustness(results)
+    alone = {name: robustness(result) for name, result in results.items()}
+    for horizon in (100, 200):
+        of_horizon = [row for row in rows if row.horizon == horizon]
+        names = [row.schedule for row in of_horizon]
+        assert sorted(names) == ["Adam, constant", "Adam, linear", "SGD, constant", "SGD, linear"]
+        costs = [row.cost.value for row in of_horizon]
+        assert costs == sorted(costs)
+        assert of_horizon[0].rank == 1
+        smallest = min(row.ratio for rows in alone.values() for row in rows if row.horizon == horizon)
+        assert {row.ratio for row in of_horizon} == {smallest}
+        for row in of_horizon:
+            name, schedule = row.schedule.split(", ")
+            (own,) = [one for one in alone[name] if (one.schedule, one.horizon) == (schedule, horizon)]
+            assert (row.worst, row.best_rate, row.tolerated) == (own.worst, own.best_rate, own.tolerated)
+    assert all(np.isnan(row.predicted).all() for row in rows if row.schedule.startswith("Adam"))
+    _, labels = rows.plot(200).get_legend_handles_labels()
+    assert {"Adam, constant", "Adam, linear", "SGD, constant", "SGD, linear"} <= set(labels)
+
+
+def test_campaigns_that_are_not_comparable_are_refused(tmp_path):
+    call = {"base_lr": [0.1, 0.2], "horizon": 10, "replicates": 5}
+    one = Campaign(noisy(slope=0.1), schedules.Linear(), **call).run(tmp_path / "a.db")
+    with pytest.raises(ValueError, match=r"^result must be a campaign's, or a dictionary of one or more, got \{\}"):
+        robustness({})
+    for changes in ({"horizon": 11}, {"base_lr": None, "rho": [1.0, 2.0]}, {"problem": noisy(slope=0.2)}):
+        other = {"problem": noisy(slope=0.1), "schedule": schedules.Linear(), **call, **changes}
+        result = Campaign(**other).run(tmp_path / f"{next(iter(changes))}.db")
+        with pytest.raises(ValueError, match=r"^result must be of campaigns with the same (horizons|lr_name|problems)"):
+            robustness({"a": one, "b": result})
+
+
+def test_the_atlas_of_another_method_has_no_bound():
+    adam = atlas.atlas_campaign(quick=True, method=methods.Adam())
+    assert (adam.shape, adam.name) == (atlas.atlas_campaign(quick=True).shape, "robustness atlas, quick, adam")
+    assert not adam.description().bound_applies
 
 
 def test_a_report_of_little(tmp_path):

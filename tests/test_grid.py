@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from anneal_sgd import cli, datasets, problems, schedules, simulate, theory
+from anneal_sgd import cli, datasets, methods, problems, schedules, simulate, theory
 from anneal_sgd.experiments import grid
 from anneal_sgd.experiments.grid import grid_robustness, recommend_grid
 
@@ -42,6 +42,19 @@ def test_problems_of_ones_own():
     ):
         with pytest.raises(ValueError, match=message):
             grid_robustness(custom, metric=metric, **linear)
+
+
+def test_methods_are_passed_on():
+    problem = problems.Quadratic([1.0, 0.1], noise="gaussian", noise_std=0.3, x0=1.0)
+    call = {"schedules": [schedules.Linear()], "horizon": 50, "replicates": 16, "base_lr_range": (0.01, 10.0)}
+    adam = grid_robustness(problem, method=methods.Adam(), **call)
+    assert adam.meta["method"] == repr(methods.Adam())
+    direct = simulate(problem, schedules.Linear(), method=methods.Adam(), base_lr=adam.rows[0].base_lr, horizon=50,
+                      replicates=16)  # fmt: skip
+    assert adam.rows[0].mean == direct.mean.tolist()
+    assert adam.rows[0].mean != grid_robustness(problem, **call).rows[0].mean
+    with pytest.raises(ValueError, match=r"^method must be of anneal_sgd.methods"):
+        grid_robustness(problem, method="adam", **call)
 
 
 def test_excess_against_brute_force():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .. import schedules, theory
 from .._peak import END, WINDOW, peak
 from .._plot import ERRORS, LABELS, QUANTILE, Line, draw
+from .._validate import shown
 from ..schedules import Schedule
 from ._curves import Curves
 
@@ -117,15 +118,20 @@ class Robustness(list[RobustnessRow]):
         return draw(lines, x_label=x_label, y_label="worst mean / best", errors=ERRORS["interval"], ax=ax)
 
 
-def robustness(result: CampaignResult) -> Robustness:
+def robustness(result: CampaignResult | Mapping[str, CampaignResult]) -> Robustness:
     """How each schedule's worst mean over the problems depends on the learning rate, the most forgiving first.
 
     Looks at the first metric at the last recorded step; of an accuracy at its complement. Where the problems differ in
     one parameter, in equal ratios, the maximum over it is that of a cubic fitted to the logarithms around it. Rows are
     in the order of the horizon and of the cost of a learning rate 100 times the best, or as far as all grids reach; a
     schedule of which fewer than two learning rates are computed has none. The bootstrap takes the errors of all means
-    as independent, which they are without common random numbers. ValueError: the campaign has fewer than two learning
-    rates.
+    as independent, which they are without common random numbers.
+
+    Several campaigns, such as one for each method, go by names: `robustness({"SGD": .., "Adam": ..})` ranks all their
+    schedules together, with one `ratio`, and calls them "SGD, linear"; bounds are those of SGD, where it is SGD.
+
+    ValueError: a campaign has fewer than two learning rates; of several one has other problems, metrics or horizons, or
+    is in rho where another is in base_lr.
 
     >>> import pathlib, tempfile
     >>> from anneal_sgd import problems
@@ -137,16 +143,39 @@ def robustness(result: CampaignResult) -> Robustness:
     >>> row.worst, round(row.best_rate, 4), round(row.tolerated[0].value, 4)
     ([0.125, 0.03125, 0.125], 0.866, 1.0358)
     """
-    if len(result.description.rates) < 2:
-        raise ValueError("the campaign must have two learning rates or more to say what one that is too large costs")
-    data = _Worst(Curves(result))
+    results = result if isinstance(result, Mapping) else {"": result}
+    _check(results)
+    measured = {name: _Worst(Curves(one)) for name, one in results.items()}
+    curves = next(iter(measured.values())).curves
     rows: list[RobustnessRow] = []
-    for h in range(len(data.curves.horizons)):
-        ratio = data.reach(h)
-        found = [data.row(s, h, ratio) for s in range(len(data.curves.schedules))]
-        own = sorted((row for row in found if row is not None), key=lambda row: _last(row.cost.value))
+    for h in range(len(curves.horizons)):
+        ratio = min(data.reach(h) for data in measured.values())
+        own = []
+        for name, data in measured.items():
+            found = [data.row(s, h, ratio) for s in range(len(data.curves.schedules))]
+            own += [replace(row, schedule=f"{name}, {row.schedule}" if name else row.schedule) for row in found if row]
+        own.sort(key=lambda row: _last(row.cost.value))
         rows += [replace(row, rank=1 + sum(other.cost.high < row.cost.low for other in own)) for row in own]
-    return Robustness(sorted(rows, key=lambda row: row.horizon), data.curves.lr_name)
+    return Robustness(sorted(rows, key=lambda row: row.horizon), curves.lr_name)
+
+
+def _check(results: Mapping[str, CampaignResult]) -> None:
+    """ValueError: they say nothing about learning rates, or not of the same."""
+    if not results:
+        raise ValueError("result must be a campaign's, or a dictionary of one or more, got {}")
+    first = next(iter(results.values())).description
+    for name, one in results.items():
+        told = one.description
+        if len(told.rates) < 2:
+            raise ValueError(
+                "the campaign must have two learning rates or more to say what one that is too large costs"
+            )
+        for what in ("problems", "varying", "metrics", "horizons", "lr_name"):
+            if getattr(told, what) != getattr(first, what):
+                raise ValueError(
+                    f"result must be of campaigns with the same {what}, got {shown(getattr(first, what))} and, of "
+                    f"{name!r}, {shown(getattr(told, what))}"
+                )
 
 
 def schedule_of(name: str) -> Schedule | None:

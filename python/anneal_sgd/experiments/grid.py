@@ -39,6 +39,8 @@ from numpy.typing import NDArray
 from .. import _validate, schedules
 from .._core import STREAM_VERSION, __version__
 from .._simulate import simulate_quietly
+from ..methods import SGD, Method
+from ..methods._base import of_kind
 from ..problems import Problem
 from ..schedules import Schedule
 from ._picks import Picks, picks
@@ -52,6 +54,7 @@ DEFAULT_SCHEDULES: tuple[Schedule, ...] = (
     schedules.Cosine(),
     schedules.Polynomial(3),
 )
+_SGD = SGD()
 BASE_LR_RANGE = (1e-4, 1e2)
 POINTS_PER_DECADE = 10
 LARGEST_RESOLUTION = 100.0
@@ -192,6 +195,7 @@ def grid_robustness(
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
+    method: Method = _SGD,
     seed: int = 0,
     threads: int | None = None,
     progress: Callable[[str, float], None] | None = None,
@@ -218,6 +222,7 @@ def grid_robustness(
         momentum: with ``nesterov`` and ``weight_decay``, as for ``simulate``.
         nesterov: see there.
         weight_decay: see there.
+        method: see there; learning rates are the method's own.
         seed: the same seed gives the same report.
         threads: worker threads; all cores by default.
         progress: called as ``progress(label, fraction_done)``.
@@ -254,6 +259,7 @@ def grid_robustness(
         momentum=momentum,
         nesterov=nesterov,
         weight_decay=weight_decay,
+        method=method,
         seed=seed,
     )
     grid = fine_grid(base_lr_range, points_per_decade, largest_resolution)
@@ -274,6 +280,7 @@ def grid_robustness(
             momentum=momentum,
             nesterov=nesterov,
             weight_decay=weight_decay,
+            method=method,
             seed=seed,
             threads=threads,
             keep_samples=True,
@@ -306,6 +313,7 @@ def run_meta(
     nesterov: bool,
     weight_decay: float,
     seed: int,
+    method: Method = _SGD,
 ) -> dict[str, Any]:
     """Check the arguments of a run and say what is needed to repeat it; ValueError as for ``grid_robustness``."""
     fine_grid(base_lr_range, points_per_decade, largest_resolution)
@@ -335,6 +343,7 @@ def run_meta(
         "momentum": _validate.real("momentum", momentum, _validate.NON_NEGATIVE),
         "nesterov": _validate.flag("nesterov", nesterov),
         "weight_decay": _validate.real("weight_decay", weight_decay, _validate.NON_NEGATIVE),
+        "method": repr(of_kind("method", method)),
         "seed": _validate.integer("seed", seed, lowest=0, highest=2**64 - 1),
         "dtype": "float32",
         "anneal_sgd": __version__,

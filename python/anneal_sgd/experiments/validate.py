@@ -389,6 +389,9 @@ def validate_rates(
 ) -> RateReport:
     r"""Measure the exponents of the worst-case suboptimality in ρ and in T for each setting and schedule.
 
+    Of SGD, which the theorem is about: tuned learning rate, range of ρ and bound are SGD's, and a verdict on another
+    method would be on nothing that it was promised. ``campaigns.robustness`` compares methods.
+
     Args:
         preset: ``"quick"`` (T = 10^5), ``"default"`` (with at least 10^6 trajectories per row), ``"full"`` (T = 10^6);
             families of several dimensions have T = 20,000 in all.
