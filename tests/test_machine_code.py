@@ -1,6 +1,7 @@
 """Programs as machine code: the interpreter's bits, when it is made, and what the core gives it."""
 
 import ctypes
+import importlib.metadata
 import threading
 import warnings
 from contextlib import contextmanager
@@ -362,10 +363,10 @@ def test_the_environment_and_the_process_choose(monkeypatch):
 def test_without_llvmlite_the_interpreter_runs(monkeypatch, found):
     def version(name):
         if found is None:
-            raise runtime.PackageNotFoundError
+            raise importlib.metadata.PackageNotFoundError
         return found
 
-    monkeypatch.setattr(runtime, "version", version)
+    monkeypatch.setattr(importlib.metadata, "version", version)
     runtime.why_no_machine_code.cache_clear()
     try:
         assert "llvmlite 0.45 or later is needed" in runtime.why_no_machine_code()
@@ -403,7 +404,7 @@ def test_the_core_tells_what_a_step_needs(monkeypatch):
 
     address = ctypes.cast(take_steps, ctypes.c_void_p).value
     code = _core.MachineCode(address=address, lanes=64, scratch=5, owner=take_steps)
-    monkeypatch.setattr("anneal_sgd._ensemble.machine_code", lambda *_, **__: code)
+    monkeypatch.setattr("anneal_sgd.programs._machine_code.machine_code", lambda *_, **__: code)
     problem = problems.Custom("x[0] ** 2", x0=1.0, projection=("ball", 3.0))
     result = simulate(
         problem, schedules.Linear(), base_lr=0.5, horizon=200, replicates=300, metric="value", threads=1,
