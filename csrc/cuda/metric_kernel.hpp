@@ -35,11 +35,14 @@ struct MetricKernel : ProgramMachine<Real> {
     // Replicates beyond the last have 0, and what is made of it goes nowhere.
     ASGD_KERNEL_MEMBER void take_points() {
         block.each([&](int thread) {
+            const std::int64_t config = this->configs.first + this->config_in_block(thread) - p.first_config;
+            const std::int64_t replicate = this->places[thread].replicate;
+            const Real* const points = static_cast<const Real*>(p.points) +
+                                       config * p.ensemble.problems.dimension * p.point_stride + replicate -
+                                       p.first_replicate;
             this->for_coordinates(thread, [&](int, std::int64_t i) {
-                for (int k = 0; k < abreast; ++k) {
-                    const bool is = this->places[thread].replicate + std::int64_t(k) < p.stop_replicate;
-                    at(thread, i, k) = is ? this->point(thread, i, k) : Real(0);
-                }
+                for (int k = 0; k < abreast; ++k)
+                    at(thread, i, k) = replicate + k < p.stop_replicate ? points[i * p.point_stride + k] : Real(0);
             });
         });
         block.team_barrier();

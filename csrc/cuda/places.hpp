@@ -172,12 +172,10 @@ struct Places {
         return p.points != nullptr && record == p.ensemble.record_count - 1;
     }
     ASGD_KERNEL_MEMBER void keep_point(int thread, std::int64_t i, int k, Real value) {
-        if (places[thread].replicate + std::int64_t(k) < p.stop_replicate) point(thread, i, k) = value;
-    }
-    ASGD_KERNEL_MEMBER Real& point(int thread, std::int64_t i, int k) {
+        const std::int64_t at = places[thread].replicate - p.first_replicate + k;
+        if (p.first_replicate + at >= p.stop_replicate) return;
         const std::int64_t config = configs.first + config_in_block(thread) - p.first_config;
-        return static_cast<Real*>(p.points)[(config * p.ensemble.problems.dimension + i) * p.point_stride +
-                                            places[thread].replicate - p.first_replicate + k];
+        static_cast<Real*>(p.points)[(config * p.ensemble.problems.dimension + i) * p.point_stride + at] = value;
     }
 
     // --- noise
