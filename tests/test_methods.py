@@ -468,11 +468,6 @@ def test_what_is_no_method_is_refused(make, message):
         ),
         (problems.AbsoluteValue(1.0), {"momentum": 0.5}, r"momentum must be 0 for AbsoluteValue: .* here method="),
         (
-            problems.LeastSquares(np.eye(3), np.ones(3)),
-            {"method": methods.Adam()},
-            r"method must be SGD for LeastSquares, got Adam",
-        ),
-        (
             problems.AbsoluteValue(1.0),
             {"method": methods.Clipped(threshold=1e39)},
             r"method must have numbers of size up to 3.403e\+38 in float32, got 1e\+39",

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "../core/network.hpp"
 #include "bindings.hpp"
 
 namespace anneal_sgd::bindings {
@@ -247,6 +248,78 @@ std::shared_ptr<Program> make_program(std::int64_t dimension, std::int64_t regis
     return p;
 }
 
+// Where the points, the single numbers and the inputs of a method on data are, and that values begin where vectors may.
+std::shared_ptr<Method> make_method(const std::shared_ptr<Program>& program,
+                                    const std::vector<std::pair<Integers, std::vector<std::int64_t>>>& points,
+                                    bool takes_values, const std::vector<std::vector<std::int64_t>>& singles,
+                                    const std::vector<std::vector<std::int64_t>>& single_starts, const Reals& constants,
+                                    std::int64_t block) {
+    const ProgramSpec& spec = program->spec;
+    const std::int64_t row = program->dimension, evaluations = std::int64_t(points.size());
+    require(evaluations >= 1 && evaluations < 256, "points: must be in 1 .. 255, got ", evaluations);
+    require(constants.ndim() == 2, "constants: shape must be (constants, coordinates)");
+    const std::int64_t inputs = evaluations + constants.shape(0);
+    require(block == 0 || (block == row && spec.state % row == 0 && spec.draw_count == inputs), "block: ", block,
+            " is not 0 or the dimension of a program without draws");
+    require(constants.shape(0) == 0 || block > 0, "constants: are of a program that takes blocks");
+    require(spec.draw_count >= inputs, "draws: must begin with ", inputs, " inputs");
+    for (std::int64_t k = 0; k < spec.draw_count; ++k)
+        require(spec.draws[k].count % row_multiple == 0 && (k >= inputs || spec.draws[k].count == row),
+                "draws: must be of multiples of 16 numbers");
+    require(singles.size() == single_starts.size(), "singles, single_starts: must be of one length");
+    require(spec.parameter_count == row_multiple * (2 + evaluations + std::int64_t(singles.size())) &&
+                !spec.takes_step && !spec.starts && !spec.projects && spec.own_count == 0,
+            "program: must have the parameters of a method on data alone");
+    auto m = std::make_shared<Method>();
+    m->program = program;
+    const auto check_places = [&](const std::vector<Instruction>& code) {
+        for (const Instruction& i : code)
+            require(i.result % row_multiple == 0 && i.result + padded_row(i.length) <= spec.registers,
+                    "program: results must begin at multiples of 16");
+    };
+    require(row % row_multiple == 0 && spec.registers % row_multiple == 0 && spec.state % row_multiple == 0 &&
+                spec.constant_count % row_multiple == 0,
+            "program: must have multiples of 16 registers");
+    check_places(program->prologue);
+    check_places(program->gradient);
+    check_places(program->state_start);
+    const auto one = [&](const std::vector<std::int64_t>& numbers, const char* name) {
+        const Operand o = result_operand(numbers, name);
+        Checked(spec, row, spec.draw_rows, name).rows(o, 1);
+        return o;
+    };
+    for (const auto& [array, result] : points) {
+        MethodPoint point{};
+        std::vector<Instruction> code = instructions(array, "points");
+        const Checked checked(spec, row, spec.draw_rows, "points");
+        for (const Instruction& i : code) checked.instruction(i);
+        check_places(code);
+        point.elsewhere = !result.empty();
+        if (point.elsewhere) {
+            point.result = result_operand(result, "points");
+            checked.rows(point.result, row);
+        }
+        m->code.push_back(std::move(code));
+        point.code = m->code.back().data();
+        point.count = std::int64_t(m->code.back().size());
+        m->points.push_back(point);
+    }
+    for (const auto& numbers : singles) m->singles.push_back(one(numbers, "singles"));
+    for (const auto& numbers : single_starts) m->single_starts.push_back(one(numbers, "single_starts"));
+    m->constants = constants;
+    m->spec = {&spec,
+               block,
+               int(evaluations),
+               m->points.data(),
+               takes_values,
+               m->singles.data(),
+               m->single_starts.data(),
+               std::int64_t(m->singles.size()),
+               constants.data(),
+               constants.shape(0)};
+    return m;
+}
+
 std::shared_ptr<MachineCodeHandle> make_machine_code(std::uintptr_t address, std::int64_t lanes, std::int64_t scratch,
                                                      py::object owner) {
     require(address != 0 && lanes >= 1 && scratch >= 0, "address, lanes, scratch: must be of a function");
@@ -293,6 +366,10 @@ void bind_program(py::module_& m) {
              py::arg("takes_step") = false, py::arg("replaces") = false,
              py::arg("state_results") = no_rows(state_columns), py::arg("state_start") = no_rows(instruction_columns),
              py::arg("state_start_results") = no_rows(state_columns));
+    py::class_<Method, std::shared_ptr<Method>>(m, "Method")
+        .def(py::init(&make_method), py::kw_only(), py::arg("program").none(false), py::arg("points"),
+             py::arg("takes_values"), py::arg("singles"), py::arg("single_starts"), py::arg("constants"),
+             py::arg("block"));
     py::class_<MachineCodeHandle, std::shared_ptr<MachineCodeHandle>>(m, "MachineCode")
         .def(py::init(&make_machine_code), py::kw_only(), py::arg("address"), py::arg("lanes"), py::arg("scratch"),
              py::arg("owner"));

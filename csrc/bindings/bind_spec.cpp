@@ -61,8 +61,9 @@ DataView data_view(const py::object& data, const NetworkLayout& layout, Precisio
     return view;
 }
 
-std::shared_ptr<Program> program_or_none(const py::object& program) {
-    return program.is_none() ? nullptr : program.cast<std::shared_ptr<Program>>();
+template <class T>
+std::shared_ptr<T> given_or_none(const py::object& given) {
+    return given.is_none() ? nullptr : given.cast<std::shared_ptr<T>>();
 }
 
 // `problems`: for each (train, test or None, l2, radius, minimum, x0 or None), train and test as
@@ -70,8 +71,10 @@ std::shared_ptr<Program> program_or_none(const py::object& program) {
 std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, Sampling sampling, bool intercept,
                                              const std::vector<std::int64_t>& sizes, std::int64_t batch_size,
                                              ProjectionKind projection, Precision precision, const py::list& problems,
-                                             const py::object& given_loss, const py::object& given_metrics) {
-    const auto own_loss = program_or_none(given_loss), own_metrics = program_or_none(given_metrics);
+                                             const py::object& given_loss, const py::object& given_metrics,
+                                             const py::object& given_method) {
+    const auto own_loss = given_or_none<Program>(given_loss), own_metrics = given_or_none<Program>(given_metrics);
+    const auto method = given_or_none<Method>(given_method);
     require(sizes.size() >= 2 && sizes.size() <= std::size_t(max_layers) + 1,
             "sizes: inputs, up to two hidden layers, outputs");
     for (const std::int64_t size : sizes)
@@ -90,7 +93,8 @@ std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, S
             "own_loss: must be a program of output and target alone");
     auto p = std::make_shared<Problems>();
     p->precision = precision;
-    p->network = {loss, activation, sampling, intercept, int(sizes.size()) - 1, {}, batch_size, nullptr, nullptr};
+    p->network = {loss, activation, sampling, intercept, int(sizes.size()) - 1,
+                  {},   batch_size, nullptr,  nullptr,   nullptr};
     if (own_loss != nullptr) p->network.own_loss = &own_loss->spec;
     if (own_metrics != nullptr) p->network.own_metrics = &own_metrics->spec;
     p->programs = {own_loss, own_metrics};
@@ -103,6 +107,13 @@ std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, S
                 (own_metrics->dimension == dimension && own_metrics->spec.parameter_count == 0 &&
                  own_metrics->spec.draw_rows == 0 && own_metrics->spec.first_constant(dimension) == dimension),
             "own_metrics: must be a program of the ", dimension, " coordinates alone");
+    if (method != nullptr) {
+        require(method->spec.block > 0 ? method->constants.shape(1) == dimension
+                                       : method->program->dimension == padded_row(dimension),
+                "method: must be of the ", dimension, " coordinates");
+        p->method = method;
+        p->network.method = &method->spec;
+    }
     for (const py::handle item : problems) {
         const auto fields = item.cast<py::tuple>();
         require(fields.size() == 6, "problems: each must be (train, test, l2, radius, minimum, x0)");
@@ -216,6 +227,9 @@ std::shared_ptr<Ensemble> make_ensemble(std::shared_ptr<Problems> problems,
     require(e.weight_decay >= 0, "weight_decay: ", e.weight_decay, " is not >= 0");
     require(e.problems.network != nullptr || (e.momentum == 0 && e.weight_decay == 0),
             "momentum, weight_decay: for problems on data only");
+    require(e.problems.network == nullptr || e.problems.network->method == nullptr ||
+                (e.momentum == 0 && e.weight_decay == 0),
+            "momentum, weight_decay: must be 0 with a method");
     require(e.problems.network == nullptr || ensemble->problems->precision == e.precision,
             "precision: must be that of the data");
     return ensemble;
@@ -242,7 +256,8 @@ void bind_spec(py::module_& m) {
              py::arg("radius"), py::arg("x0"), py::arg("minimum"))
         .def(py::init(&make_data_problems), py::kw_only(), py::arg("loss"), py::arg("activation"), py::arg("sampling"),
              py::arg("intercept"), py::arg("sizes"), py::arg("batch_size"), py::arg("projection"), py::arg("precision"),
-             py::arg("problems"), py::arg("own_loss") = py::none(), py::arg("own_metrics") = py::none())
+             py::arg("problems"), py::arg("own_loss") = py::none(), py::arg("own_metrics") = py::none(),
+             py::arg("method") = py::none())
         .def(py::init(&make_program_problems), py::kw_only(), py::arg("program").none(false), py::arg("projection"),
              py::arg("parameters"), py::arg("lower"), py::arg("upper"), py::arg("radius"), py::arg("x0"),
              py::arg("minimum"))

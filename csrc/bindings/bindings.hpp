@@ -70,6 +70,15 @@ struct Program {
     std::vector<Operand> own_results;
 };
 
+struct Method {
+    MethodSpec spec{};
+    std::shared_ptr<Program> program;
+    std::vector<std::vector<Instruction>> code;  // [evaluation]
+    std::vector<MethodPoint> points;
+    std::vector<Operand> singles, single_starts;
+    Reals constants;
+};
+
 struct Problems {
     ProblemSpec spec{};
     std::vector<Array> arrays;
@@ -79,6 +88,7 @@ struct Problems {
     Precision precision{};  // of the data
     std::shared_ptr<Program> program;
     std::vector<std::shared_ptr<Program>> programs;  // of a problem on data
+    std::shared_ptr<Method> method;                  // the same
     ProgramSpec program_spec{};                      // with the problems' parameters
 };
 

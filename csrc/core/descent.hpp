@@ -26,13 +26,14 @@ struct Rule {
     bool nesterov;
 };
 
-// Which terms a step has, so that loops are compiled for each.
-enum class Terms { rows, rows_and_decay, momentum };
+// Which terms a step has, so that loops are compiled for each; `gradient`: none is taken, and the sum goes to the place
+// of the velocity.
+enum class Terms { rows, rows_and_decay, momentum, gradient };
 
 // What the rows of a batch are added to.
 template <Terms terms, class R>
 ASGD_FN R before_rows(const Rule<R>& rule, R w, R low) {
-    if constexpr (terms == Terms::momentum) return rule.decay * w;
+    if constexpr (terms == Terms::momentum || terms == Terms::gradient) return rule.decay * w;
     if constexpr (terms == Terms::rows_and_decay) return fma(rule.decay, w, low);
     return low;
 }
@@ -40,7 +41,7 @@ ASGD_FN R before_rows(const Rule<R>& rule, R w, R low) {
 // The same for an intercept, which neither l2 nor weight decay touches.
 template <Terms terms, class R>
 ASGD_FN R before_ones(R low) {
-    return terms == Terms::momentum ? set1<R>(0) : low;
+    return terms == Terms::momentum || terms == Terms::gradient ? set1<R>(0) : low;
 }
 
 // The new weight, from what before_rows began and the rows were added to.

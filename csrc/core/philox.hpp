@@ -32,12 +32,22 @@ struct PhiloxLanes {
 };
 
 template <class Word>
-ASGD_FN PhiloxLanes<Word> philox_lanes(Word replicate, uint32_t substream, const PhiloxKeys& keys) {
+ASGD_FN PhiloxLanes<Word> philox_lanes_of(Word replicate, Word keyed_substream, const PhiloxKeys& keys) {
     Word high, low, first_low;
     mul_high_low(philox_m0, replicate, high, first_low);
-    const Word second = xor2(high, word_set1<Word>(substream ^ keys.k1[0]));
+    const Word second = xor2(high, keyed_substream);
     mul_high_low(philox_m1, second, high, low);
     return {xor2(high, word_set1<Word>(keys.k0[1])), low, first_low};
+}
+template <class Word>
+ASGD_FN PhiloxLanes<Word> philox_lanes(Word replicate, uint32_t substream, const PhiloxKeys& keys) {
+    return philox_lanes_of(replicate, word_set1<Word>(substream ^ keys.k1[0]), keys);
+}
+
+// The same where lanes run over substreams instead.
+template <class Word>
+ASGD_FN PhiloxLanes<Word> philox_substream_lanes(uint32_t replicate, Word substreams, const PhiloxKeys& keys) {
+    return philox_lanes_of(word_set1<Word>(replicate), xor2(substreams, word_set1<Word>(keys.k1[0])), keys);
 }
 
 // The share of rounds 1 and 2 that depends on (stream, call) alone.

@@ -36,6 +36,7 @@ struct DataView {
 };
 
 struct ProgramSpec;
+struct MethodSpec;
 
 inline constexpr int loss_arguments = 2;  // registers of a program that is a loss: output and target
 
@@ -50,6 +51,7 @@ struct NetworkSpec {
     std::int64_t batch_size;
     const ProgramSpec* own_loss;     // with Loss::own: its value, and its derivative by the output as the gradient
     const ProgramSpec* own_metrics;  // of a point; null: none
+    const MethodSpec* method;        // null: SGD
 };
 
 struct DataProblem {
@@ -149,6 +151,30 @@ struct ProgramSpec {
     constexpr std::int64_t first_constant(std::int64_t dimension) const {
         return dimension + state + (takes_step ? 2 : 0);
     }
+};
+
+// Where a method takes a gradient: at x, or where code leads.
+struct MethodPoint {
+    bool elsewhere;
+    const Instruction* code;
+    std::int64_t count;
+    Operand result;
+};
+
+// A method of a problem on data: a program whose registers are numbers of one trajectory. Values of several numbers
+// begin at multiples of row_multiple there, as do inputs: one from evaluation to evaluation the gradients, then the
+// constants of coordinates, then draws, all of which operands call drawn. Its parameters, row_multiple registers each,
+// are the learning rate, the number of the step, the values of all evaluations and the single numbers of a state.
+struct MethodSpec {
+    const ProgramSpec* program;
+    std::int64_t block;  // coordinates that its code takes at a time, whichever they are; 0: all of them, in order
+    int evaluations;
+    const MethodPoint* points;  // [evaluation]
+    bool takes_values;
+    const Operand *singles, *single_starts;  // [single]: after the step, and at the start
+    std::int64_t single_count;
+    const double* constants;  // [constant, coordinate]
+    std::int64_t constant_count;
 };
 
 // A strip of trajectories of a program and the steps that it is to take, for machine code; Real is the type of the

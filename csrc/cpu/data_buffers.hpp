@@ -3,6 +3,7 @@
 
 #include "../core/network.hpp"
 #include "horizon.hpp"
+#include "method_buffers.hpp"
 #include "own_loss.hpp"
 #include "own_metrics.hpp"
 #include "products.hpp"
@@ -22,6 +23,7 @@ struct DataBuffers {
     NetworkLayout layout;
     OwnLoss<R> own_loss;
     OwnMetrics<R> own_metrics;
+    MethodBuffers<R> method;
     std::int64_t configs, trajectories, members, samples;
     int tile_steps;
     bool linear;
@@ -67,9 +69,11 @@ struct DataBuffers {
         members = !linear ? 1 : layout.units[0] == 1 && to_fill < shared_members ? shared_members : to_fill;
         samples =
             padded_row(members * network.batch_size > evaluated_rows ? members * network.batch_size : evaluated_rows);
+        const std::int64_t taken = network.batch_size * evaluations(network);  // in a step
         tile_steps = segment_steps;
-        while (tile_steps > 1 && tile_steps * network.batch_size > most_samples) tile_steps /= 2;
+        while (tile_steps > 1 && tile_steps * taken > most_samples) tile_steps /= 2;
 
+        if (network.method != nullptr) method.take(*network.method, layout, task, samples, arena);
         const std::int64_t state = trajectories * layout.size;
         const auto take_weights = [&](std::int64_t n) {
             Real* const x = arena.take<Real>(n);
@@ -80,7 +84,7 @@ struct DataBuffers {
         averages.take(e, state, arena);
         averaged = arena.take<Real>(e.iterate != Iterate::last ? state : 0);
 
-        index = arena.take<uint32_t>((tile_steps * network.batch_size + 8) * index_replicates);
+        index = arena.take<uint32_t>((tile_steps * taken + 8) * index_replicates);
         row = arena.take<const Real*>(samples);
         target = arena.take<Real>(samples);
         row_weight = arena.take<Real>(samples);

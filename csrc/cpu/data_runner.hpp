@@ -14,6 +14,7 @@
 #include "column_steps.hpp"
 #include "data_evaluation.hpp"
 #include "gang_steps.hpp"
+#include "method_steps.hpp"
 #include "noise.hpp"
 #include "single_steps.hpp"
 
@@ -30,6 +31,7 @@ class DataRunner : public Stoppable {
     ColumnSteps<R> columns{state};
     SingleSteps<R> singles{state, pass};
     GangSteps<R> gangs{state, pass};
+    MethodSteps<R> method{state, pass};
     DataEvaluation<R> evaluation{state, pass};
     const EnsembleSpec& e;
     const NetworkSpec& network;
@@ -64,13 +66,15 @@ public:
     // For take_horizon.
     void advance(std::int64_t t, int n) {
         state.rates.compute(configs, t, n);
-        state.tile_sample = t * batch;
+        state.tile_sample = t * batch * evaluations(network);
         for (std::int64_t first = 0; first < replicates; first += index_replicates) {
             const std::int64_t count = replicates - first < index_replicates ? replicates - first : index_replicates;
             for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
                 end = sharing_stop(begin);
                 draw_samples(begin, first, t, n);
-                if (columns.worth(end - begin, n))
+                if (network.method != nullptr)
+                    method.advance(begin, end, first, count, t, n);
+                else if (columns.worth(end - begin, n))
                     columns.advance(begin, end, first, count, n);
                 else if (b.linear && layout.units[0] == 1 && batch == 1)
                     singles.advance(begin, end, first, count, n);
@@ -165,6 +169,7 @@ private:
                 for (std::int64_t first = 0; first < replicates && !stopped_after(0); first += width)
                     draw_start(c, first);
         }
+        if (network.method != nullptr) method.start();
     }
 
     void start_at(std::int64_t c, const double* x0) {
@@ -195,15 +200,15 @@ private:
         });
     }
 
-    // Rows that index_replicates replicates take in steps t .. t + n - 1, to b.index.
+    // Rows that index_replicates replicates take in steps t .. t + n - 1, to b.index: one evaluation after another.
     void draw_samples(std::int64_t c, std::int64_t first, std::int64_t t, int n) {
         const SampleStream stream{keys, uint32_t(state.problem(c).train.rows), configs.stream(c),
                                   uint32_t(task.first_replicate + first)};
+        const std::int64_t taken = batch * evaluations(network), begin = t * taken, stop = (t + n) * taken;
         switch (network.sampling) {
-            case Sampling::with_replacement:
-                return fill_with_replacement<W>(stream, t * batch, (t + n) * batch, b.index);
-            case Sampling::reshuffling: return fill_reshuffled<W>(stream, t * batch, (t + n) * batch, b.index);
-            case Sampling::sequential: return fill_sequential(stream.rows, t * batch, (t + n) * batch, b.index);
+            case Sampling::with_replacement: return fill_with_replacement<W>(stream, begin, stop, b.index);
+            case Sampling::reshuffling: return fill_reshuffled<W>(stream, begin, stop, b.index);
+            case Sampling::sequential: return fill_sequential(stream.rows, begin, stop, b.index);
         }
     }
 };

@@ -225,6 +225,10 @@ ASGD_FN Rule<R> in_lanes(const Rule<typename Lane<R>::Real>& rule) {
 // Takes stored weights a step on, from what before_rows began and the rows were added to; the new ones.
 template <Terms terms, class R>
 ASGD_FN R store_after_rows(const Rule<R>& rule, R sum, const Weights<typename Lane<R>::Real>& at) {
+    if constexpr (terms == Terms::gradient) {
+        store(at.velocity, sum);
+        return sum;
+    }
     R low = load<R>(at.low), velocity = terms == Terms::momentum ? load<R>(at.velocity) : set1<R>(0);
     const R w = after_rows<terms>(rule, sum, load<R>(at.x), low, velocity);
     store(at.x, w);

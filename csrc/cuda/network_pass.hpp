@@ -387,6 +387,7 @@ struct NetworkPass {
                 case Terms::rows_and_decay:
                     return first ? add(KindConstant<Terms::rows_and_decay>()) : add(KindConstant<Terms::rows>());
                 case Terms::rows: return add(KindConstant<Terms::rows>());
+                case Terms::gradient: return;  // of methods, which take their steps on the CPU alone
             }
         });
     }

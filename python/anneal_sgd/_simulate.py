@@ -191,6 +191,7 @@ class Simulator:
             threads=threads,
             isa=isa,
             on_gpu=on_gpu or device is not None or stream is not None,
+            kept=_spec.for_cpu(self._ensemble.problems[0], spec.method),
         )
         first = _validate.integer("first_replicate", first_replicate, lowest=0, highest=_REPLICATE_NUMBERS - 1)
         repeats = _validate.integer("replicates", replicates, lowest=1, highest=_REPLICATE_NUMBERS - first)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _core, _validate, problems
+from . import _core, _validate
 from ._arrays import FloatArray, IntArray, short
 from .methods import SGD, Method
 from .methods._base import of_kind
@@ -169,8 +169,8 @@ class Spec:
     method: Method = field(
         default=SGD(),  # frozen
         metadata=_about(
-            """how a step is made of the stochastic gradient, of `anneal_sgd.methods`, such as `methods.Adam()`; for
-  separable problems and `problems.Custom`. By default SGD, the step above.""",
+            """how a step is made of the stochastic gradient, of `anneal_sgd.methods`, such as `methods.Adam()`. By
+  default SGD, the step above.""",
             of_kind,
         ),
     )
@@ -345,7 +345,7 @@ def method_program(method: Method, problem: Problem) -> Program | None:
     """None where a step is that of SGD, which problems on data take with its options."""
     if method._is_plain or (isinstance(method, SGD) and problem._TAKES_MOMENTUM):
         return None
-    return method.program(problem.dimension)
+    return problem._method_program(method)
 
 
 def for_core(spec: Spec, problem: Problem) -> Spec:
@@ -354,6 +354,11 @@ def for_core(spec: Spec, problem: Problem) -> Spec:
         return spec
     of_method = {name: getattr(spec.method, name) for name in _OF_SGD}
     return replace(spec, **of_method)
+
+
+def for_cpu(problem: Problem, method: Method) -> str:
+    """What of this the CPU alone can do, in words; empty: nothing."""
+    return "method on data" if problem._TAKES_MOMENTUM and method_program(method, problem) is not None else ""
 
 
 def _metrics(metric: object, problems: tuple[Problem, ...]) -> str | tuple[str | OwnMetric, ...]:
@@ -390,20 +395,19 @@ def _named_metric(name: object, one: object, problem: Problem) -> str | OwnMetri
 
 
 def _check_method(spec: Spec, problem: Problem) -> None:
-    method, kind = spec.method, type(problem).__name__
-    if isinstance(problem, problems.DataProblem):
+    method = spec.method
+    if problem._TAKES_MOMENTUM:
         for name in _OF_SGD:
             if getattr(spec, name):
                 raise ValueError(f"{name} must be left out where there is a method, got {getattr(spec, name)!r}")
-        if not isinstance(method, SGD):
-            raise ValueError(f"method must be SGD for {kind}, got {_validate.shown(method)}")
-        _check_momentum(for_core(spec, problem), type(problem))
-        return
-    if method._unconstrained and problem._common[3] != "none":
+        if isinstance(method, SGD):
+            _check_momentum(for_core(spec, problem), type(problem))
+            return
+    if method._unconstrained and problem._is_projected:
         raise ValueError(f"method must be another where there is a projection, got {_validate.shown(method)}")
     if method._dimension not in (None, problem.dimension):
         raise ValueError(f"method must be of dimension {problem.dimension} like the problem, got {method._dimension}")
-    program, largest = method.program(problem.dimension), _RANGES[spec.dtype][1]
+    program, largest = problem._method_program(method), _RANGES[spec.dtype][1]
     if program.largest_constant > largest:
         raise ValueError(
             f"method must have numbers of size up to {largest:.4g} in {spec.dtype}, got "

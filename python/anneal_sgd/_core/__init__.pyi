@@ -156,6 +156,21 @@ class Program:
         state_start_results: NDArray[np.int64] = ...,  # of what it leaves out the state begins with zeros
     ) -> None: ...
 
+class Method:
+    """A method of problems on data: see `programs._lower_method`, which makes them."""
+
+    def __init__(
+        self,
+        *,
+        program: Program,
+        points: list[tuple[NDArray[np.int64], list[int]]],  # of every evaluation: code, and drawn, row, step; [] at x
+        takes_values: bool,
+        singles: list[list[int]],  # single numbers of the state after a step: drawn, row, step
+        single_starts: list[list[int]],
+        constants: NDArray[np.float64],  # (constants, coordinates), of a program that takes blocks
+        block: int,  # coordinates that its code takes at a time; 0: all of them
+    ) -> None: ...
+
 class MachineCode:
     """A function in memory that takes steps of a program in the interpreter's place: `StepArguments` of core/spec.hpp.
 
@@ -201,6 +216,7 @@ class Problems:
         problems: list[tuple[_Data, _Data | None, float, float, float, NDArray[np.float64] | None]],
         own_loss: Program | None = ...,  # with Loss.own: of the point (output, target)
         own_metrics: Program | None = ...,  # of a point: its own results
+        method: Method | None = ...,  # in place of SGD
     ) -> None:
         """Data that the core reads as it lies."""
     @overload

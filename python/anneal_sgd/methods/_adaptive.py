@@ -193,4 +193,4 @@ class Adam(Method):
             v = v * (1.0 / after["c2"])  # one division for all coordinates
         size = np.sqrt(v) + self.epsilon
         u = m / (after["c1"] * size if self.beta1 else size)
-        return self.weight_decay * now.x + u if self.decoupled else u, after
+        return self.weight_decay * now.decaying * now.x + u if self.decoupled else u, after

@@ -50,6 +50,10 @@ class Method(ABC):
         """
         return _program(self, _validate.integer("dimension", dimension, lowest=1, highest=2**24 - 1))
 
+    def _program_on_data(self, dimension: int, intercepts: tuple[tuple[int, int], ...]) -> Program:
+        """The same where coordinates in some ranges are intercepts, which do not decay."""
+        return _program(self, dimension, intercepts)
+
     def _state(self, d: int) -> Mapping[str, Start]:
         """The parts of the state and what they begin with."""
         return {}
@@ -91,10 +95,10 @@ class Method(ABC):
 
 
 @lru_cache(maxsize=256)
-def _program(method: Method, dimension: int) -> Program:
+def _program(method: Method, dimension: int, intercepts: tuple[tuple[int, int], ...] = ()) -> Program:
     from ._step import traced  # what it needs takes long to import
 
-    return traced(dimension, method._state(dimension), method._step)
+    return traced(dimension, method._state(dimension), method._step, intercepts)
 
 
 def of_kind(name: str, value: object) -> Method:

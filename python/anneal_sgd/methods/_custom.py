@@ -22,9 +22,10 @@ class Custom(Method):
 
     It takes what it needs by name: `x`, (d,); `g`, the stochastic gradient there; `lr`, the learning rate of the step;
     `t`, its number from 1 on; `gradient`, a function that gives the stochastic gradient at another point, each with
-    noise of its own; `value`, f(x) without noise; `draw`, as in `problems.Custom`; and the parts of the `state` by
-    their names. It returns the direction u of $x <- P(x - lr u)$, (d,) or one number; or, with `moves="next"`, the
-    point after the step, before P; with a state a pair of this and a dictionary of all its parts after the step.
+    noise, or rows, of its own; `value`, f(x) without noise, on data that of the batch; `draw`, as in `problems.Custom`;
+    and the parts of the `state` by their names. It returns the direction u of $x <- P(x - lr u)$, (d,) or one number;
+    or, with `moves="next"`, the point after the step, before P; with a state a pair of this and a dictionary of all its
+    parts after the step.
 
     `state`: names and what the parts begin with: a number, an array of any length, or a function of x0. `dimension`:
     d of the problems that it is for. Equal where the programs are. TypeError: what cannot be traced. ValueError:
@@ -95,6 +96,9 @@ class Custom(Method):
         if dimension != self.step.dimension:
             raise ValueError(f"dimension must be {self.step.dimension}, that of the method, got {dimension}")
         return self.step
+
+    def _program_on_data(self, dimension: int, intercepts: tuple[tuple[int, int], ...]) -> Program:
+        return self.program(dimension)
 
     def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:
         raise TypeError("a method of one's own is traced already, and no part of another method")

@@ -104,9 +104,9 @@ class DoG(Method):
 class PolyakMax(Method):
     """$x <- P(x - min(lr, (f(x) - minimum) / (c |g|^2)) g)$: the capped stochastic Polyak step; lr is the cap.
 
-    f(x) here is the objective itself, without noise, and g the stochastic gradient: the method of the paper takes the
-    loss of the sample that g is of, which these problems do not have. `minimum`: f*, or what is known to be below it;
-    below it f(x) counts as it. Loizou et al., AISTATS 2021, whose c is 0.5 in practice. ValueError: c not > 0.
+    On data f(x) is the mean loss of the batch that g is of, l2 included, as in the paper; elsewhere it is the objective
+    itself, without noise, and g the stochastic gradient. `minimum`: f*, or what is known to be below it, of every batch
+    on data; below it f(x) counts as it. Loizou et al., AISTATS 2021, whose c is 0.5 in practice. ValueError: c not > 0.
 
     >>> from anneal_sgd import methods, problems, schedules, simulate
     >>> problem = problems.Quadratic(curvature=4.0)
@@ -134,8 +134,8 @@ class PolyakMax(Method):
 class NGN(Method):
     """$x <- P(x - lr / (1 + lr |g|^2 / (2 (f(x) - minimum))) g)$: the non-negative Gauss-Newton step.
 
-    As with `PolyakMax` f(x) is the objective itself, without noise, where the paper has the loss of a sample; where it
-    is not above `minimum` x stays. Orvieto and Xiao, 2024 (arXiv 2407.04358). ValueError: minimum not finite.
+    f(x) is that of `PolyakMax`: on data of the batch, as in the paper. Where it is not above `minimum` x stays. Orvieto
+    and Xiao, 2024 (arXiv 2407.04358). ValueError: minimum not finite.
 
     >>> from anneal_sgd import methods, problems, schedules, simulate
     >>> problem = problems.Quadratic(curvature=2.0)

@@ -61,8 +61,8 @@ class SGD(Method):
 
 
 def decayed(now: Now, weight_decay: float) -> Any:
-    """The gradient of f(x) + weight_decay |x|^2 / 2."""
-    return weight_decay * now.x + now.g if weight_decay else now.g
+    """The gradient of f(x) + weight_decay |x|^2 / 2; on data intercepts do not decay."""
+    return weight_decay * now.decaying * now.x + now.g if weight_decay else now.g
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -35,9 +35,12 @@ class Now:
     """base_lr h(t / horizon)."""
     t: Symbol
     """The number of the step, from 1 on."""
+    decaying: Any
+    """What weight decay is multiplied by: 1, or (d,), 0 for intercepts."""
 
-    def __init__(self, builder: Builder) -> None:
+    def __init__(self, builder: Builder, decaying: Any = 1.0) -> None:
         """Of a program in the making."""
+        self.decaying = decaying
         self._builder = builder
         self._evaluated: dict[int, int] = {}  # number of the evaluation by the point it is at
         self.points: dict[str, int] = {}
@@ -80,7 +83,7 @@ class Altered(Now):
     def __init__(self, now: Now, change: Callable[[Symbol], Any]) -> None:
         """`change`: of a gradient."""
         self._now, self._change = now, change
-        self.x, self.lr, self.t, self.draw = now.x, now.lr, now.t, now.draw
+        self.x, self.lr, self.t, self.draw, self.decaying = now.x, now.lr, now.t, now.draw, now.decaying
 
     def gradient(self, point: Symbol) -> Any:
         """Changed."""
@@ -98,7 +101,7 @@ class Moved(Now):
     def __init__(self, now: Now, x: Symbol) -> None:
         """`x`: the point."""
         self._now, self.x = now, x
-        self.lr, self.t, self.draw = now.lr, now.t, now.draw
+        self.lr, self.t, self.draw, self.decaying = now.lr, now.t, now.draw, now.decaying
 
     def gradient(self, point: Symbol) -> Any:
         """As before."""
@@ -110,10 +113,21 @@ class Moved(Now):
         return self._now.value
 
 
-def traced(dimension: int, parts: Mapping[str, Start], step: Callable[..., tuple[Any, Mapping[str, Any]]]) -> Program:
-    """The program of a step, in canonical form: `Method.program` says of what. `parts`: of the state, by name."""
+def traced(
+    dimension: int,
+    parts: Mapping[str, Start],
+    step: Callable[..., tuple[Any, Mapping[str, Any]]],
+    intercepts: Sequence[tuple[int, int]] = (),
+) -> Program:
+    """The program of a step, in canonical form: `Method.program` says of what. `parts`: of the state, by name.
+
+    `intercepts`: ranges of coordinates that do not decay.
+    """
     builder = Builder(dimension, {})
-    now = Now(builder)
+    decaying: Any = np.ones(dimension) if intercepts else 1.0
+    for start, stop in intercepts:
+        decaying[start:stop] = 0.0
+    now = Now(builder, decaying)
     starts: dict[str, int] = {}
     state: dict[str, Symbol] = {}
     for k, (name, start) in enumerate(parts.items()):

@@ -16,6 +16,7 @@ from .._arrays import FloatArray
 from ._own_metric import OwnMetric
 
 if TYPE_CHECKING:
+    from ..methods import Method
     from ..programs import Program
 
 Projection: TypeAlias = tuple[str, ArrayLike, ArrayLike] | tuple[str, float] | None
@@ -98,6 +99,14 @@ class Problem(ABC):
     def _programs(self) -> tuple[Program, ...]:
         """What of it is a program."""
         return ()
+
+    @property
+    def _is_projected(self) -> bool:
+        return bool(self._common[3] != "none")
+
+    def _method_program(self, method: Method) -> Program:
+        """A step of a method on it."""
+        return method.program(self.dimension)
 
     def _run_program(self, own: Sequence[OwnMetric], method: Program | None) -> Program | None:
         """What is run where it is a program, of a method that is None where it is SGD; None: it is none."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,7 @@ from ..programs import Node, Program, canonical
 from ..programs._canonical import ordered
 from ..programs._combine import combined
 from ..programs._lower import lowered
+from ..programs._lower_method import lowered_method
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
 from ._dataset import Dataset
 from ._input import features_of, weights_of
@@ -27,6 +29,9 @@ from ._minimum import NotFoundError, remembered
 from ._model import Model
 from ._own_loss import lost_loss, lowered_loss
 from ._own_metric import OwnMetric, program_of
+
+if TYPE_CHECKING:
+    from ..methods import Method
 
 Sampling: TypeAlias = Literal["with_replacement", "reshuffling", "sequential"]
 
@@ -106,6 +111,19 @@ class DataProblem(Problem):
     @property
     def _programs(self) -> tuple[Program, ...]:
         return () if self._own_loss is None else (self._own_loss,)
+
+    @property
+    def _is_projected(self) -> bool:
+        return self.projection is not None
+
+    def _method_program(self, method: Method) -> Program:
+        return method._program_on_data(self.dimension, self._intercepts)
+
+    @cached_property
+    def _intercepts(self) -> tuple[tuple[int, int], ...]:
+        """Where they begin and end in a point, layer by layer."""
+        ends = itertools.accumulate(units * (inputs + 1) for inputs, units in itertools.pairwise(self._sizes))
+        return tuple((end - n, end) for end, n in zip(ends, self._sizes[1:], strict=True)) if self.intercept else ()
 
     @property
     def _solves_for_minimum(self) -> bool:
@@ -295,13 +313,20 @@ class DataProblem(Problem):
 
     @classmethod
     def _stack(
-        cls, problems: Sequence[DataProblem], dtype: str, *, with_minimum: bool, own: Sequence[OwnMetric] = ()
+        cls,
+        problems: Sequence[DataProblem],
+        dtype: str,
+        *,
+        with_minimum: bool,
+        own: Sequence[OwnMetric] = (),
+        method: Program | None = None,
     ) -> _core.Problems:
         first = problems[0]
         return _core.Problems(
             loss=first._loss,
             own_loss=None if first._own_loss is None else lowered_loss(first._own_loss),
             own_metrics=_lowered_metrics(own) if own else None,
+            method=None if method is None else lowered_method(method),
             activation=_core.Activation[first._activation],
             sampling=_core.Sampling[first.sampling],
             intercept=first.intercept,

@@ -52,7 +52,7 @@ def lowered(program: Program) -> _core.Program:
 
 def placed(program: Program) -> Placed:
     """What `lowered` gives, and where it put things."""
-    return _Lowering(program).result()
+    return Lowering(program).result()
 
 
 def state_rows(program: Program) -> list[int]:
@@ -61,8 +61,14 @@ def state_rows(program: Program) -> list[int]:
     return [*itertools.accumulate(sizes, initial=program.dimension)]
 
 
-class _Lowering:
+class Lowering:
+    """A program on its way to the core."""
+
+    unit = 1
+    """Registers are taken by multiples of it."""
+
     def __init__(self, program: Program) -> None:
+        """Place what no instruction computes."""
         self.program = program
         self.size = [prod(node.shape) for node in program.nodes]
         self.views: dict[int, View] = {}
@@ -72,24 +78,16 @@ class _Lowering:
         self.matrices: dict[int, int] = {}
         self.start_draws: list[tuple[int, int, int, int]] = []
         self.moving, *self.kept = step_outputs(program)
-        self.first_of_part = state_rows(program)
+        self.size_of_part = [self.size[k] for k in self.kept]
+        self.first_of_part = [*itertools.accumulate(map(self._whole, [program.dimension, *self.size_of_part]))]
         self.registers = self.first_of_part[-1]
         self.takes_step = any(node.op == "step" for node in program.nodes)
         self.step_registers = self._take(len(STEP) if self.takes_step else 0)
         self._place_leaves()
 
     def _place_leaves(self) -> None:
+        self._place_point_and_constants()
         nodes = self.program.nodes
-        for i, node in enumerate(nodes):
-            if node.op == "point":
-                self.views[i] = View(False, 0, 1)
-            elif node.op == "constant":
-                self.views[i] = View(False, self._take(self.size[i]), int(self.size[i] > 1))
-                self.constants.append(node.attribute.array)
-            elif node.op == "state":
-                self.views[i] = View(False, self.first_of_part[node.attribute], int(node.shape != ()))
-            elif node.op == "step":
-                self.views[i] = View(False, self.step_registers + STEP.index(node.attribute), 0)
         first_parameter = self.registers
         parameters = {}
         for name, shape in self.program.parameters:
@@ -111,6 +109,18 @@ class _Lowering:
         if max(drawn[0], default=-1) >= min(drawn[1], default=MOST_PLACES):
             raise ValueError(f"draws must be of at most {MOST_PLACES} places, of noise and start together")
 
+    def _place_point_and_constants(self) -> None:
+        for i, node in enumerate(self.program.nodes):
+            if node.op == "point":
+                self.views[i] = View(False, 0, 1)
+            elif node.op == "constant":
+                self.views[i] = View(False, self._take(self.size[i]), int(self.size[i] > 1))
+                self.constants.append(np.pad(node.attribute.array, (0, self._whole(self.size[i]) - self.size[i])))
+            elif node.op == "state":
+                self.views[i] = View(False, self.first_of_part[node.attribute], int(node.shape != ()))
+            elif node.op == "step":
+                self.views[i] = View(False, self.step_registers + STEP.index(node.attribute), 0)
+
     def _needed(self, outputs: Sequence[int], but: Container[int] = ()) -> set[int]:
         """What outputs need, and what that needs; but nothing that these alone need."""
         needed = set(outputs)
@@ -119,24 +129,18 @@ class _Lowering:
                 needed.update(self.program.nodes[i].operands)
         return needed
 
+    def _whole(self, count: int) -> int:
+        """That many registers, as multiples of the unit."""
+        return -(-count // self.unit) * self.unit
+
     def _take(self, count: int) -> int:
         first = self.registers
-        self.registers += count
+        self.registers += self._whole(count)
         return first
 
     def result(self) -> Placed:
-        nodes, outputs = self.program.nodes, dict(self.program.outputs)
-        fixed = [node.op in ("constant", "parameter") for node in nodes]
-        for i, node in enumerate(nodes):
-            if node.operands:
-                fixed[i] = all(fixed[k] for k in node.operands)
-        prologue = []
-        for i, node in enumerate(nodes):
-            if fixed[i] and node.operands and node.op not in _VIEWS:
-                self.views[i] = View(False, self._take(self.size[i]), int(node.shape != ()))
-                prologue.append(self._instruction(i))
-            elif fixed[i] and node.op in _VIEWS:
-                self.views[i] = self._view(i)
+        outputs = dict(self.program.outputs)
+        prologue = self._prologue()
         shared = self.registers, dict(self.views)
         for name in ("gradient", "next", *map(state_part, range(len(self.kept)))):
             outputs.pop(name, None)
@@ -146,15 +150,15 @@ class _Lowering:
         points: dict[str, Any] = {}
         if self.kept:
             self.registers, self.views = shared[0], dict(shared[1])
-            points["state_start"] = _array(self._code(*(k for _, k in begun)))
-            points["state_start_results"] = _state_array([self._state_row(k, self.views[i]) for k, i in begun])
-            points |= {"state": self.first_of_part[-1] - self.program.dimension, "state_results": state_results}
+            points["state_start"] = code_array(self._code(*(k for _, k in begun)))
+            points["state_start_results"] = state_array([self._state_row(k, self.views[i]) for k, i in begun])
+            points |= {"state": self.first_of_part[-1] - self.first_of_part[0], "state_results": state_results}
             most = max(most, self.registers)
         for name in ("start", "projection"):
             if name in outputs:
                 self.registers, self.views = shared[0], dict(shared[1])
                 code, result = self._point(outputs.pop(name))
-                points |= {name: _array(code), f"{name}_result": result}
+                points |= {name: code_array(code), f"{name}_result": result}
                 most = max(most, self.registers)
         self.registers, self.views = shared[0], dict(shared[1])
         recorded = [outputs.pop("value"), *outputs.values()]
@@ -168,9 +172,9 @@ class _Lowering:
             numbers=np.concatenate([*self.numbers, []]),
             draws=np.array(self.draws, np.int64).reshape(-1, 4),
             start_draws=np.array(self.start_draws, np.int64).reshape(-1, 4),
-            prologue=_array(prologue),
-            gradient=_array(stepping),
-            value=_array(recording),
+            prologue=code_array(prologue),
+            gradient=code_array(stepping),
+            value=code_array(recording),
             gradient_result=stepped,
             value_result=value,
             own_results=own,
@@ -179,6 +183,22 @@ class _Lowering:
             **points,
         )
         return Placed(program, shared[1], self.matrices)
+
+    def _prologue(self) -> list[list[int]]:
+        """What follows from constants and parameters alone."""
+        nodes = self.program.nodes
+        fixed = [node.op in ("constant", "parameter") and not self.views[i].drawn for i, node in enumerate(nodes)]
+        for i, node in enumerate(nodes):
+            if node.operands:
+                fixed[i] = all(fixed[k] for k in node.operands)
+        prologue = []
+        for i, node in enumerate(nodes):
+            if fixed[i] and node.operands and node.op not in _VIEWS:
+                self.views[i] = View(False, self._take(self.size[i]), int(node.shape != ()))
+                prologue.append(self._instruction(i))
+            elif fixed[i] and node.op in _VIEWS:
+                self.views[i] = self._view(i)
+        return prologue
 
     def _point(self, output: int) -> tuple[list[list[int]], list[int]]:
         """Code for a vector as long as the point, which one step or the point itself takes, and where it is then."""
@@ -193,9 +213,9 @@ class _Lowering:
             view = self._copied(view, dimension, code)
         return [int(part) for part in view]
 
-    def _step(self) -> tuple[list[list[int]], list[int], IntArray]:
+    def _step(self, *besides: int) -> tuple[list[list[int]], list[int], IntArray]:
         """Code of a step; where the move is taken from, and the parts of the state that change."""
-        code = self._code(self.moving, *self.kept)
+        code = self._code(self.moving, *self.kept, *besides)
         results = []
         for k, i in enumerate(self.kept):
             view, size = self.views[i], self.size[i]
@@ -204,14 +224,14 @@ class _Lowering:
                     continue
                 view = self._copied(view, size, code)
             results.append(self._state_row(k, view))
-        return code, self._for_point(self.views[self.moving], code), _state_array(results)
+        return code, self._for_point(self.views[self.moving], code), state_array(results)
 
     def _is_of_state(self, view: View) -> bool:
-        return not view.drawn and self.program.dimension <= view.row < self.first_of_part[-1]
+        return not view.drawn and self.first_of_part[0] <= view.row < self.first_of_part[-1]
 
     def _state_row(self, k: int, view: View) -> list[int]:
-        first, stop = self.first_of_part[k : k + 2]
-        return [*(int(part) for part in view), first - self.program.dimension, stop - first]
+        first = self.first_of_part[k] - self.first_of_part[0]
+        return [*(int(part) for part in view), first, self.size_of_part[k]]
 
     def _copied(self, view: View, count: int, code: list[list[int]]) -> View:
         """Registers of their own for numbers, filled by a further instruction."""
@@ -241,8 +261,9 @@ class _Lowering:
             if nodes[i].op in _VIEWS:
                 self.views[i] = self._view(i)
                 continue
-            first = free.take(self.size[i])
-            own[i] = (first, self.size[i])
+            taken = self._whole(self.size[i])
+            first = free.take(taken)
+            own[i] = (first, taken)
             self.views[i] = View(False, first, int(nodes[i].shape != ()))
             code.append(self._instruction(i))
             for k in {owner[k] for k in nodes[i].operands}:
@@ -287,7 +308,7 @@ class _Lowering:
 class _Free:
     """Registers that no value needs any more: runs of them, by first."""
 
-    def __init__(self, lowering: _Lowering) -> None:
+    def __init__(self, lowering: Lowering) -> None:
         self.lowering = lowering
         self.runs: dict[int, int] = {}
 
@@ -310,9 +331,11 @@ class _Free:
         self.runs[first] = count
 
 
-def _array(code: list[list[int]]) -> IntArray:
+def code_array(code: list[list[int]]) -> IntArray:
+    """As the core takes it."""
     return np.array(code, np.int64).reshape(-1, 15)
 
 
-def _state_array(parts: list[list[int]]) -> IntArray:
+def state_array(parts: list[list[int]]) -> IntArray:
+    """As the core takes them."""
     return np.array(parts, np.int64).reshape(-1, 5)

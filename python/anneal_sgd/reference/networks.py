@@ -15,7 +15,7 @@ from .arithmetic import FloatArray, fma, fold, greater, moved
 from .averages import Averages
 from .draws import draws
 from .elementary import activated, exp, log, through
-from .programs import Program, evaluated
+from .programs import Drawn, Program, evaluated, state_after, state_at_start
 from .samples import rows
 from .schedules import Schedule, learning_rates
 
@@ -238,10 +238,13 @@ def simulate(
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
+    method: Program | None = None,
     dtype: DTypeLike = np.float32,
     own: Mapping[str, Program] | None = None,
 ) -> dict[str, FloatArray]:
     """The metrics of `metrics` as arrays `(records, replicates)`, after `record_at[k]` steps (default: the horizon).
+
+    `method`: the program of a step, in canonical form, in place of SGD.
 
     >>> network = Network("squared", X=np.array([[1.0], [1.0]]), y=[1.0, 1.0], x0=[0.0])
     >>> call = dict(network=network, schedule=Schedule("constant"), base_lr=0.5, horizon=2, seed=0, record_at=[0, 1, 2])
@@ -256,12 +259,13 @@ def simulate(
     X, y, B = np.asarray(network.X, dtype), np.asarray(network.y, dtype), network.batch_size
     weights = _row_weights(network, dtype)
     decay, mu, share = F(network.l2 + weight_decay), F(momentum), F(1) / F(B)
+    evaluations = 1 if method is None else _evaluations(method)
     indices = rows(
         len(X),
         seed=seed,
         replicates=numbers,
         first=0,
-        count=B * max(records),
+        count=B * evaluations * max(records),
         stream=stream,
         sampling=network.sampling,
     )
@@ -269,10 +273,36 @@ def simulate(
     x = _start(network, numbers, seed, stream, dtype)
     low, velocity = np.zeros_like(x), np.zeros_like(x)
     averages = Averages(iterate, tail_frac, records, x, ema_decay, average_degree)
+    if method is not None:
+        places = evaluations - 1  # before those of the method
+        drawn = Drawn(method, seed=seed, replicates=numbers, stream=stream, dtype=x.dtype, before=places)
+        state = state_at_start(method, x.T, {})
     out: dict[str, list[FloatArray]] = {}
     with np.errstate(all="ignore"):
         for k in range(max(records) + 1):
-            if k > 0:
+            if k > 0 and method is not None:
+                given: dict[str, ArrayLike] = {}
+                step = {"lr": lr[k - 1], "t": k}
+                for i in range(evaluations):
+                    batch = indices[:, ((k - 1) * evaluations + i) * B :][:, :B]
+                    point = x
+                    if f"point {i}" in dict(method.outputs):
+                        name = f"point {i}"
+                        y_i = evaluated(method, name, x.T, given, drawn(name, k - 1), state, step)
+                        point = np.broadcast_to(y_i, x.T.shape).T
+                    value, gradient = _sampled(network, point, (X[batch], y[batch], weights[batch]))
+                    given |= {f"gradient {i}": gradient.T, f"value {i}": value[None]}
+                name = "next" if "next" in dict(method.outputs) else "direction"
+                u = np.broadcast_to(evaluated(method, name, x.T, given, drawn(name, k - 1), state, step), x.T.shape).T
+                state = state_after(method, x.T, given, drawn, k - 1, state, step)
+                if name == "next":
+                    x = u
+                else:
+                    x, low = moved(x, fma(np.broadcast_to(-lr[k - 1], x.shape), u, low))
+                if network.radius < math.inf:
+                    x = _project(network, x)
+                averages.add(k, x)
+            elif k > 0:
                 batch = indices[:, (k - 1) * B : k * B]
                 rule = (decay, mu, share, nesterov)
                 x, low, velocity = _step(
@@ -283,6 +313,33 @@ def simulate(
                 for name, values in metrics(network, averages.at(k, x), own).items():
                     out.setdefault(name, []).append(values)
     return {name: np.stack(values) for name, values in out.items()}
+
+
+def _evaluations(method: Program) -> int:
+    """How many points a step of a method takes gradients or values at: one at least."""
+    names = (node.attribute for node in method.nodes if node.op == "parameter")
+    return max((1 + int(name.split()[1]) for name in names), default=1)
+
+
+def _sampled(
+    network: Network, x: FloatArray, data: tuple[FloatArray, FloatArray, FloatArray]
+) -> tuple[FloatArray, FloatArray]:
+    """What a batch has for f(x), (replicates,), and its gradient, (replicates, d)."""
+    F, (batch, y, row_weights) = x.dtype.type, data
+    _, z = _forward(network, x, batch)
+    losses, _ = _loss(network.loss, z, y)
+    value = np.zeros(len(x), x.dtype)
+    for b in range(batch.shape[1]):
+        value = np.where(row_weights[:, b] > 0, fma(row_weights[:, b], losses[:, b], value), value)
+    value = F(1) / F(batch.shape[1]) * value
+    if network.l2 > 0:
+        acc = np.zeros((len(x), WIDTH), x.dtype)
+        for layer, _ in _layers(network, x):
+            for row in np.moveaxis(layer, 1, 0):
+                for i in range(row.shape[1]):
+                    acc[:, i % WIDTH] = fma(row[:, i], row[:, i], acc[:, i % WIDTH])
+        value = fma(np.full(len(x), 0.5 * network.l2).astype(x.dtype), fold(acc, axis=1), value)
+    return value, _rows_added(network, x, None, data, F(1) / F(batch.shape[1]), F(network.l2))
 
 
 def _step(
@@ -296,43 +353,57 @@ def _step(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """One step on rows, targets and row weights: a new point, what it could not take, a new velocity."""
     decay, mu, share, nesterov = rule
+    if mu:
+        gradient = _rows_added(network, x, None, data, share, decay)
+        velocity = fma(np.broadcast_to(mu, x.shape), velocity, gradient)
+        direction = fma(np.broadcast_to(mu, x.shape), velocity, gradient) if nesterov else velocity
+        total = fma(np.broadcast_to(minus_lr, x.shape), direction, low)
+    else:
+        total = _rows_added(network, x, low, data, minus_lr * share, minus_lr * decay if decay > 0 else None)
+    x, low = moved(x, total)
+    if network.radius < math.inf:
+        x = _project(network, x)
+    return x, low, velocity
+
+
+def _rows_added(
+    network: Network,
+    x: FloatArray,
+    low: FloatArray | None,
+    data: tuple[FloatArray, FloatArray, FloatArray],
+    scale: Any,
+    decay: Any,
+) -> FloatArray:
+    """Rows, times scaled derivatives of their losses, added to `low` and `decay` x; intercepts do not decay."""
     batch, y, row_weights = data
     inputs, z = _forward(network, x, batch)
     layers = _layers(network, x)
     slopes = _derivative(network.loss, z, y)  # (replicates, samples, units)
     counting = row_weights[..., None] > 0
     slopes = np.where(counting, row_weights[..., None] * slopes, x.dtype.type(0))
-    c = (share if mu else minus_lr * share) * slopes
-    factors = [c]
+    factors = [scale * slopes]
     for k in range(len(layers) - 1, 0, -1):
         delta = np.zeros_like(inputs[k])
         for unit in range(factors[0].shape[2]):
             weight = np.broadcast_to(layers[k][0][:, None, unit, :], delta.shape)
             delta = fma(np.broadcast_to(factors[0][:, :, unit, None], delta.shape), weight, delta)
         factors.insert(0, through(network.activation, inputs[k], delta))
-    total = np.empty_like(x)  # the gradient with momentum, else the increment
-    rests = _layers(network, low)
+    total = np.empty_like(x)
+    rests = [(None, None)] * len(layers) if low is None else _layers(network, low)
     for k, (weights, _) in enumerate(layers):
         into, into_intercept = _layers(network, total)[k]
         rest, rest_intercept = rests[k]
-        if mu:
+        if rest is None:
             s = decay * weights
         else:
-            s = fma(np.broadcast_to(minus_lr * decay, weights.shape), weights, rest) if decay > 0 else rest
+            s = rest if decay is None else fma(np.broadcast_to(decay, weights.shape), weights, rest)
         for b in range(batch.shape[1]):
             factor = np.broadcast_to(factors[k][:, b, :, None], s.shape)
             s = fma(factor, np.broadcast_to(inputs[k][:, b, None, :], s.shape), s)
         into[:] = s
-        if rest_intercept is not None and into_intercept is not None:
-            s = np.zeros_like(rest_intercept) if mu else rest_intercept
+        if into_intercept is not None:
+            s = np.zeros_like(into_intercept) if rest_intercept is None else rest_intercept
             for b in range(batch.shape[1]):
                 s = s + factors[k][:, b, :]
             into_intercept[:] = s
-    if mu:
-        velocity = fma(np.broadcast_to(mu, x.shape), velocity, total)
-        direction = fma(np.broadcast_to(mu, x.shape), velocity, total) if nesterov else velocity
-        total = fma(np.broadcast_to(minus_lr, x.shape), direction, low)
-    x, low = moved(x, total)
-    if network.radius < math.inf:
-        x = _project(network, x)
-    return x, low, velocity
+    return total

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import functions
 from .arithmetic import FloatArray, fma, fold, greater, lesser, moved
@@ -140,7 +140,8 @@ def evaluated(
 ) -> FloatArray:
     """An output at x of shape `(d, replicates)`, in the dtype of x; `draws` by node: `(numbers, replicates)`.
 
-    `state`: its parts, `(numbers, replicates)`; `step`: "lr" and "t".
+    `state`: its parts, `(numbers, replicates)`; `step`: "lr" and "t". Parameters of two dimensions are of the same
+    shape, in the dtype of x.
 
     >>> from anneal_sgd.programs import canonical, trace
     >>> square = canonical(trace(lambda x: x[0] * x[0], dimension=1))
@@ -160,13 +161,70 @@ def evaluated(
         elif node.op == "step":
             value = np.full((1, lanes), (step or {})[node.attribute], dtype)
         elif node.op in ("constant", "parameter"):
-            numbers = node.attribute if node.op == "constant" else parameters[node.attribute]
-            column = np.asarray(numbers, np.float64).reshape(-1, 1).astype(dtype)
-            value = np.repeat(column, lanes, axis=1)
+            numbers = np.asarray(node.attribute if node.op == "constant" else parameters[node.attribute])
+            if numbers.ndim < 2:
+                numbers = np.repeat(numbers.astype(np.float64).reshape(-1, 1).astype(dtype), lanes, axis=1)
+            value = numbers
         else:
             value = _value(node, [values[k] for k in node.operands], dtype)
         values[i] = value
     return values[program.output(output)]
+
+
+class Drawn:
+    """The draws of a program's steps, by output and node."""
+
+    def __init__(
+        self, program: Program, *, seed: int, replicates: NDArray[np.int64], stream: int, dtype: Any, before: int = 0
+    ) -> None:
+        """`before`: places of others than the program's."""
+        self.program, self.counter, self.seed = program, (replicates, stream), seed
+        self.dtype, self.before = dtype, before
+        self.drawn: dict[tuple[int, int], FloatArray] = {}
+
+    def __call__(self, output: str, t: int) -> dict[int, FloatArray]:
+        """Of the places that an output takes, by node: (numbers, replicates)."""
+        now = {}
+        for i in _needed(self.program, output):
+            node = self.program.nodes[i]
+            if node.op != "draw":
+                continue
+            (place, kind), count = node.attribute, node.shape[0] if node.shape else 1
+            purpose = 0 if place < 0 else 4 + self.before + place
+            counter = *self.counter, np.arange(count)[:, None] + (purpose << 24)
+            call, number = divmod(t, draws_per_call("uniform" if kind == "unit" else kind, self.dtype))
+            if (i, call) not in self.drawn:
+                of = units_of(call, self.seed, counter, self.dtype) if kind == "unit" else None
+                drawn = draws_of(kind, call, self.seed, counter, self.dtype) if of is None else of
+                self.drawn = {key: kept for key, kept in self.drawn.items() if key[0] != i} | {(i, call): drawn}
+            now[i] = self.drawn[i, call][number]
+        return now
+
+
+def state_at_start(program: Program, x: FloatArray, parameters: Mapping[str, ArrayLike]) -> list[FloatArray]:
+    """What parts of a method's state begin with at x, (d, replicates): (numbers, replicates) each."""
+    outputs, state = dict(program.outputs), list[FloatArray]()
+    while f"state {len(state)}" in outputs:
+        shape = ((program.nodes[outputs[f"state {len(state)}"]].shape or (1,))[0], x.shape[1])
+        begin = f"begin {len(state)}"
+        first = evaluated(program, begin, x, parameters, {}) if begin in outputs else np.zeros(shape, x.dtype)
+        state.append(np.array(np.broadcast_to(first, shape)))
+    return state
+
+
+def state_after(
+    program: Program,
+    x: FloatArray,
+    parameters: Mapping[str, ArrayLike],
+    draws: Drawn,
+    t: int,
+    state: Sequence[FloatArray],
+    step: Mapping[str, float],
+) -> list[FloatArray]:
+    """What they are after step t, of x and of the state before it."""
+    names = [f"state {i}" for i in range(len(state))]
+    after = [evaluated(program, name, x, parameters, draws(name, t), state, step) for name in names]
+    return [np.array(np.broadcast_to(a, s.shape)) for a, s in zip(after, state, strict=True)]
 
 
 def simulate(
@@ -223,22 +281,7 @@ def simulate(
         np.broadcast_to(np.asarray(end, np.float64).reshape(-1, 1), start.shape).astype(dtype) for end in (lower, upper)
     ]
 
-    def draws(output: str, t: int) -> dict[int, FloatArray]:
-        """Of the places that an output takes, by node."""
-        now = {}
-        for i in _needed(program, output):
-            node = program.nodes[i]
-            if node.op != "draw":
-                continue
-            (place, kind), count = node.attribute, node.shape[0] if node.shape else 1
-            counter = numbers, stream, np.arange(count)[:, None] + ((0 if place < 0 else 4 + place) << 24)
-            per_call = draws_per_call("uniform" if kind == "unit" else kind, dtype)
-            if t % per_call == 0:
-                call = t // per_call
-                of = units_of(call, seed, counter, dtype) if kind == "unit" else None
-                drawn[i] = draws_of(kind, call, seed, counter, dtype) if of is None else of
-            now[i] = drawn[i][t % per_call]
-        return now
+    draws = Drawn(program, seed=seed, replicates=numbers, stream=stream, dtype=dtype)
 
     def projected(y: FloatArray) -> FloatArray:
         if projection == "box":
@@ -251,18 +294,11 @@ def simulate(
             return np.broadcast_to(evaluated(program, "projection", y, given, {}), y.shape)
         return y
 
-    drawn: dict[int, FloatArray] = {}
     out = np.empty((len(records), len(numbers)), dtype)
     with np.errstate(all="ignore"):  # a diverging trajectory is no accident
         if x0 is None:
             x = projected(np.broadcast_to(evaluated(program, "start", x, given, draws("start", 0)), x.shape))
-        kept = dict(program.outputs)
-        state: list[FloatArray] = []
-        while f"state {len(state)}" in kept:
-            shape = ((program.nodes[kept[f"state {len(state)}"]].shape or (1,))[0], len(numbers))
-            begin = f"begin {len(state)}"
-            first = evaluated(program, begin, x, given, {}) if begin in kept else np.zeros(shape, dtype)
-            state.append(np.array(np.broadcast_to(first, shape)))
+        kept, state = dict(program.outputs), state_at_start(program, x, given)
         averages = Averages(iterate, tail_frac, records, x, ema_decay, average_degree)
         for k in range(max(records, default=0) + 1):
             if k > 0:
@@ -274,9 +310,7 @@ def simulate(
                     g = evaluated(program, "gradient", x, given, draws("gradient", t), state, step)
                     move = fma(np.broadcast_to(-lr[t], x.shape).astype(dtype), np.broadcast_to(g, x.shape), low)
                     y, low = moved(x, move)
-                names = [f"state {i}" for i in range(len(state))]
-                after = [evaluated(program, name, x, given, draws(name, t), state, step) for name in names]
-                state = [np.array(np.broadcast_to(a, s.shape)) for a, s in zip(after, state, strict=True)]
+                state = state_after(program, x, given, draws, t, state, step)
                 x = projected(y)
                 averages.add(k, x)
             if k in records:

@@ -1,0 +1,95 @@
+// The memory of a method on data, and the runs of its code. Included by data_buffers.hpp.
+#pragma once
+
+#include "../core/network.hpp"
+#include "horizon.hpp"
+#include "vector_machine.hpp"
+
+ASGD_ISA_NAMESPACE_BEGIN
+
+// Of a step.
+ASGD_FN std::int64_t evaluations(const NetworkSpec& network) {
+    return network.method != nullptr ? network.method->evaluations : 1;
+}
+
+inline constexpr std::int64_t most_grouped = 16;           // replicates of a group
+inline constexpr std::int64_t grouped_coordinates = 4096;  // that a group is to have
+
+template <class R>
+struct MethodBuffers {
+    using Real = typename Lane<R>::Real;
+
+    std::int64_t group = 1;       // replicates whose steps are taken together, a power of two
+    std::int64_t inputs = 0;      // the first rows of draws: gradients and constants of coordinates
+    std::int64_t row = 0;         // elements of one
+    std::int64_t parameters = 0;  // the register of the first one
+    std::int64_t longest = 0;     // value
+    bool reads_point = false, has_points = false;
+    Real *registers, *draws, *numbers, *scratch, *spread;
+    Real* states;     // of a block's code: [part, trajectory, padded point]; else [trajectory, number]
+    Real* singles;    // [trajectory, single]; of a group's first one in place of all, with a block's code
+    Real* gradients;  // [evaluation, config, replicate of the group, padded point]
+    Real* points;     // [config, replicate of the group, padded point]: where they are elsewhere than at x
+    Real* values;     // [evaluation, config, replicate of the group]
+    Real* losses;     // [sample]
+    Real* constants;  // [constant, replicate of the group, padded point]
+
+    void take(const MethodSpec& method, const NetworkLayout& layout, const Task& task, std::int64_t samples,
+              Arena& arena) {
+        const ProgramSpec& program = *method.program;
+        const std::int64_t replicates = task.stop_replicate - task.first_replicate;
+        const std::int64_t configs = task.stop_config - task.first_config, trajectories = configs * replicates;
+        while (group < most_grouped && 2 * group * layout.size <= grouped_coordinates) group *= 2;
+        inputs = method.evaluations + method.constant_count;
+        row = program.draws[0].count;
+        parameters = program.first_constant(row) + program.constant_count;
+        const auto note = [&](std::int64_t n) { longest = longest < n ? n : longest; };
+        const auto note_operand = [&](const Operand& o) { reads_point = reads_point || (!o.drawn && o.row < row); };
+        const auto note_all = [&](const Instruction* code, std::int64_t count) {
+            for (std::int64_t k = 0; k < count; ++k) {
+                note(code[k].length);
+                note(code[k].count);
+                note_operand(code[k].a);
+                note_operand(code[k].b);
+                note_operand(code[k].c);
+            }
+        };
+        note(row);
+        for (std::int64_t k = 0; k < program.state_result_count; ++k) {
+            note(program.state_results[k].count);
+            note_operand(program.state_results[k].from);
+        }
+        for (std::int64_t k = 0; k < program.state_start_result_count; ++k)
+            note_operand(program.state_start_results[k].from);
+        note_operand(program.gradient_result);
+        note_all(program.prologue, program.prologue_count);
+        note_all(program.gradient, program.gradient_count);
+        note_all(program.state_start, program.state_start_count);
+        for (int k = 0; k < method.evaluations; ++k)
+            if (method.points[k].elsewhere) {
+                note_all(method.points[k].code, method.points[k].count);
+                note_operand(method.points[k].result);
+                has_points = true;
+            }
+        longest = padded_row(longest);
+
+        registers = arena.take<Real>(program.registers);
+        draws = arena.take<Real>(program.draw_rows);
+        numbers = arena.take<Real>(program.number_count);
+        scratch = arena.take<Real>(VectorMachine<R>::most_operands * longest);
+        spread = arena.take<Real>(row_multiple);
+        states =
+            arena.take<Real>(trajectories * (method.block > 0 ? program.state / row * layout.size : program.state));
+        singles = arena.take<Real>(trajectories * method.single_count);
+        const std::int64_t grouped = configs * group;
+        gradients = arena.take<Real>(method.evaluations * grouped * layout.size);
+        points = arena.take<Real>(has_points ? grouped * layout.size : 0);
+        values = arena.take<Real>(method.takes_values ? method.evaluations * grouped : 0);
+        losses = arena.take<Real>(method.takes_values ? samples : 0);
+        constants = arena.take<Real>(method.constant_count * group * layout.size);
+    }
+
+    VectorMachine<R> machine() const { return {registers, draws, numbers, scratch, longest}; }
+};
+
+ASGD_ISA_NAMESPACE_END

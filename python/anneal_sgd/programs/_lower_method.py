@@ -1,0 +1,202 @@
+"""Methods on data: a step along a trajectory's weights, as the compiled core takes it.
+
+Here registers are numbers of one trajectory, and vectors run along them. Where all that a step does is done number by
+number, its code is of BLOCK coordinates at a time, wherever they lie; else it is of all of them, in order. What is one
+number for all of them, such as the learning rate, is computed once per step, in the prologue.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from .. import _core
+from .._arrays import FloatArray
+from ._ir import ELEMENTWISE, FIRST_PURPOSE, MOST_PLACES, Node, Program, Shape, state_part, state_start
+from ._lower import Lowering, View, code_array, state_array
+from ._numbers import Numbers
+
+BLOCK = 512
+"""Coordinates of a run of code: its registers stay in the first-level cache."""
+
+_UNIT = 16  # csrc/core/spec.hpp: row_multiple
+_LEAVES = ("point", "parameter", "constant", "state", "step")
+
+
+@lru_cache(maxsize=64)
+def lowered_method(program: Program) -> _core.Method:
+    """Of a method's program, as `Method.program` gives it."""
+    block = BLOCK if _is_coordinatewise(program) else 0
+    return _OfMethod(*_rewritten(program, block), block).method()
+
+
+def _is_coordinatewise(program: Program) -> bool:
+    """Whether coordinates know nothing of each other, and numbers for all of them nothing of the trajectory."""
+    d = program.dimension
+    starts = {i for name, i in program.outputs for _ in _numbered(name, "begin")}
+    operands = {k for node in program.nodes for k in node.operands}
+    if any(
+        program.nodes[i].op != "point" and not (_is_uniform(program.nodes[i]) and i not in operands) for i in starts
+    ):
+        return False
+    return all(
+        (node.op in ELEMENTWISE or node.op in _LEAVES)
+        and node.shape in ((), (d,))
+        and not (node.op == "parameter" and node.attribute.startswith("value"))
+        for node in program.nodes
+    )
+
+
+def _is_uniform(node: Node) -> bool:
+    return node.op == "constant" and bool(np.all(node.attribute.array == node.attribute.array[0]))
+
+
+def _rewritten(program: Program, block: int) -> tuple[Program, int, FloatArray]:
+    """Its numbers of a step and those of its state as parameters; how many evaluations; constants of coordinates.
+
+    Of a block, constants of d numbers become parameters "constant k", which the core has beside the gradients.
+    """
+    d = program.dimension
+    names = [name.split() for name, _ in program.parameters]
+    evaluations = max((1 + int(k) for _, k in names), default=1)
+    shapes: dict[str, Shape] = {f"gradient {k}": (block or d,) for k in range(evaluations)}
+    constants: list[FloatArray] = []
+    parts = {k: program.nodes[i].shape for name, i in program.outputs for k in _numbered(name, "state")}
+    vectors = [k for k, shape in parts.items() if shape]
+    singles = [k for k, shape in parts.items() if not shape]
+    nodes: list[Node] = []
+
+    def parameter(name: str, shape: Shape) -> Node:
+        shapes[name] = shape
+        return Node("parameter", (), name, shape)
+
+    starts = {i for name, i in program.outputs for _ in _numbered(name, "begin")}
+    starts -= {k for node in program.nodes for k in node.operands}
+    for i, node in enumerate(program.nodes):
+        shape = (block or d,) if node.shape == (d,) else node.shape
+        if node.op == "step":
+            nodes.append(parameter(node.attribute, ()))
+        elif node.op == "state" and not shape:
+            nodes.append(parameter(f"single {singles.index(node.attribute)}", ()))
+        elif node.op == "state":
+            nodes.append(Node("state", (), vectors.index(node.attribute), shape))
+        elif node.op == "parameter":
+            nodes.append(parameter(node.attribute, shape))
+        elif node.op == "constant" and shape and block and i in starts:  # where all are equal
+            nodes.append(Node("constant", (), Numbers(node.attribute.array[:1]), ()))
+        elif node.op == "constant" and shape and block:
+            constants.append(node.attribute.array)
+            nodes.append(parameter(f"constant {len(constants) - 1}", shape))
+        else:
+            nodes.append(Node(node.op, node.operands, node.attribute, shape))
+    ends = dict(program.outputs)
+    outputs = {"next" if "next" in ends else "gradient": ends.get("next", ends.get("direction", -1))}
+    outputs |= {name: i for name, i in ends.items() if name.startswith("point ")}
+    for j, k in enumerate(vectors):
+        outputs[state_part(j)] = ends[state_part(k)]
+        if state_start(k) in ends:
+            outputs[state_start(j)] = ends[state_start(k)]
+    for j, k in enumerate(singles):
+        outputs[f"single {j}"] = ends[state_part(k)]
+        if state_start(k) not in ends:
+            nodes.append(Node("constant", (), Numbers([0.0]), ()))
+        outputs[f"single start {j}"] = ends.get(state_start(k), len(nodes) - 1)
+    rewritten = Program(block or d, tuple(shapes.items()), tuple(nodes), tuple(outputs.items()))
+    return rewritten, evaluations, np.array(constants).reshape(-1, d)
+
+
+def _numbered(name: str, kind: str) -> list[int]:
+    first, _, number = name.partition(" ")
+    return [int(number)] if first == kind else []
+
+
+class _OfMethod(Lowering):
+    """Inputs, gradients and constants of coordinates, are read as draws are, and come before these."""
+
+    unit = _UNIT
+
+    def __init__(self, program: Program, evaluations: int, constants: FloatArray, block: int) -> None:
+        self.evaluations, self.given, self.block = evaluations, constants, block
+        self.singles = sum(name.startswith("single start") for name, _ in program.outputs)
+        super().__init__(program)
+
+    def _place_leaves(self) -> None:
+        self._place_point_and_constants()
+        first_parameter = self.registers
+        values = [f"value {k}" for k in range(self.evaluations)]
+        numbers = {name: self._take(1) for name in ("lr", "t", *values, *self._named("single"))}
+        self.parameter_count = self.registers - first_parameter
+        inputs = [f"gradient {k}" for k in range(self.evaluations)]
+        inputs += [f"constant {k}" for k in range(len(self.given))]
+        row = self._whole(self.program.dimension)
+        self.draws = [(0, 0, k * row, row) for k in range(len(inputs))]
+        for i, node in enumerate(self.program.nodes):
+            if node.op == "parameter" and node.attribute in numbers:
+                self.views[i] = View(False, numbers[node.attribute], 0)
+            elif node.op == "parameter":
+                self.views[i] = View(True, inputs.index(node.attribute) * row, 1)
+            elif node.op == "draw":
+                place, kind = node.attribute
+                if (place := place + self.evaluations - 1) >= MOST_PLACES:
+                    raise ValueError(f"draws must be of at most {MOST_PLACES} places")
+                first = self.draws[-1][2] + self.draws[-1][3]
+                purpose = FIRST_PURPOSE + place
+                self.draws.append((_core.DrawKind[kind].value, purpose << 24, first, self._whole(self.size[i])))
+                self.views[i] = View(True, first, int(node.shape != ()))
+
+    def _for_point(self, view: View, code: list[list[int]]) -> list[int]:
+        if view.row % self.unit or view.step not in (0, 1):
+            view = self._copied(view, self.program.dimension, code)
+        return super()._for_point(view, code)
+
+    def _named(self, kind: str) -> list[str]:
+        return [f"{kind} {k}" for k in range(self.singles)]
+
+    def method(self) -> _core.Method:
+        """All of it."""
+        outputs = dict(self.program.outputs)
+        prologue = self._prologue()
+        shared = self.registers, dict(self.views)
+        singles = [outputs[name] for name in self._named("single")]
+        step, moved, parts = self._step(*singles)
+        after, most = [[*map(int, self.views[k])] for k in singles], self.registers
+        self.registers, self.views = shared[0], dict(shared[1])
+        begun = [(k, outputs[state_start(k)]) for k in range(len(self.kept)) if state_start(k) in outputs]
+        starts = [outputs[name] for name in self._named("single start")]
+        start = self._code(*(i for _, i in begun), *starts)
+        begun_parts = [self._state_row(k, self.views[i]) for k, i in begun]
+        before = [[*map(int, self.views[k])] for k in starts]
+        points = []
+        for k in range(self.evaluations):
+            most = max(most, self.registers)
+            self.registers, self.views = shared[0], dict(shared[1])
+            code, result = self._point(outputs[f"point {k}"]) if f"point {k}" in outputs else ([], [])
+            points.append((code_array(code), result))
+        program = _core.Program(
+            dimension=self.first_of_part[0],
+            registers=max(most, self.registers),
+            constants=np.concatenate([*self.constants, []]),
+            parameter_count=self.parameter_count,
+            numbers=np.concatenate([*self.numbers, []]),
+            draws=np.array(self.draws, np.int64).reshape(-1, 4),
+            prologue=code_array(prologue),
+            gradient=code_array(step),
+            value=code_array([]),
+            gradient_result=moved,
+            value_result=[0, 0, 0],
+            replaces=self.program.has("next"),
+            state=self.first_of_part[-1] - self.first_of_part[0],
+            state_results=parts,
+            state_start=code_array(start),
+            state_start_results=state_array(begun_parts),
+        )
+        return _core.Method(
+            program=program,
+            points=points,
+            takes_values=any(name.startswith("value") for name, _ in self.program.parameters),
+            singles=after,
+            single_starts=before,
+            constants=self.given,
+            block=self.block,
+        )
