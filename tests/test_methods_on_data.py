@@ -8,7 +8,7 @@ import pytest
 import method_cases
 from anneal_sgd import _core, methods, problems, reference, schedules, simulate
 from anneal_sgd.campaigns import Campaign, read_spec
-from anneal_sgd.programs._lower_method import _is_coordinatewise
+from anneal_sgd.programs._lower_method import _is_coordinatewise, numbers_of_adam
 from anneal_sgd.reference import Network
 from method_cases import BASE_LR, CASES, HARD, HORIZON, SCHEDULE
 
@@ -283,6 +283,12 @@ def test_methods_that_know_no_other_coordinate_take_blocks():
         assert known[name]
     for name in ("normalized", "clipped by norm", "dog", "ngn"):
         assert not known[name]
+
+
+def test_adam_is_taken_in_one_pass():
+    """With numbers of all kinds, and no method that computes anything else."""
+    found = {name for name, (method, _) in CASES.items() if numbers_of_adam(method.program(40))}
+    assert found == {"adam", "adam, numbers"}
 
 
 # --- what is known of them ------------------------------------------------------------------------------------------

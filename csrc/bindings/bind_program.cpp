@@ -253,7 +253,7 @@ std::shared_ptr<Method> make_method(const std::shared_ptr<Program>& program,
                                     const std::vector<std::pair<Integers, std::vector<std::int64_t>>>& points,
                                     bool takes_values, const std::vector<std::vector<std::int64_t>>& singles,
                                     const std::vector<std::vector<std::int64_t>>& single_starts, const Reals& constants,
-                                    std::int64_t block) {
+                                    std::int64_t block, const std::vector<std::vector<std::int64_t>>& adam) {
     const ProgramSpec& spec = program->spec;
     const std::int64_t row = program->dimension, evaluations = std::int64_t(points.size());
     require(evaluations >= 1 && evaluations < 256, "points: must be in 1 .. 255, got ", evaluations);
@@ -306,6 +306,10 @@ std::shared_ptr<Method> make_method(const std::shared_ptr<Program>& program,
     }
     for (const auto& numbers : singles) m->singles.push_back(one(numbers, "singles"));
     for (const auto& numbers : single_starts) m->single_starts.push_back(one(numbers, "single_starts"));
+    for (const auto& numbers : adam) m->adam.push_back(one(numbers, "adam"));
+    require(adam.empty() || (adam.size() == std::size_t(adam_numbers) && block > 0 && !spec.replaces &&
+                             spec.state == 2 * row && !m->points[0].elsewhere),
+            "adam: must be the numbers of a step that is Adam's");
     m->constants = constants;
     m->spec = {&spec,
                block,
@@ -316,7 +320,8 @@ std::shared_ptr<Method> make_method(const std::shared_ptr<Program>& program,
                m->single_starts.data(),
                std::int64_t(m->singles.size()),
                constants.data(),
-               constants.shape(0)};
+               constants.shape(0),
+               adam.empty() ? nullptr : m->adam.data()};
     return m;
 }
 
@@ -369,7 +374,7 @@ void bind_program(py::module_& m) {
     py::class_<Method, std::shared_ptr<Method>>(m, "Method")
         .def(py::init(&make_method), py::kw_only(), py::arg("program").none(false), py::arg("points"),
              py::arg("takes_values"), py::arg("singles"), py::arg("single_starts"), py::arg("constants"),
-             py::arg("block"));
+             py::arg("block"), py::arg("adam"));
     py::class_<MachineCodeHandle, std::shared_ptr<MachineCodeHandle>>(m, "MachineCode")
         .def(py::init(&make_machine_code), py::kw_only(), py::arg("address"), py::arg("lanes"), py::arg("scratch"),
              py::arg("owner"));

@@ -75,7 +75,7 @@ struct Method {
     std::shared_ptr<Program> program;
     std::vector<std::vector<Instruction>> code;  // [evaluation]
     std::vector<MethodPoint> points;
-    std::vector<Operand> singles, single_starts;
+    std::vector<Operand> singles, single_starts, adam;
     Reals constants;
 };
 

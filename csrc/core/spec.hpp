@@ -175,7 +175,12 @@ struct MethodSpec {
     std::int64_t single_count;
     const double* constants;  // [constant, coordinate]
     std::int64_t constant_count;
+    const Operand* adam;  // [AdamNumber]: where its code is that of Adam, and takes blocks; else null
 };
+
+// The single numbers of Adam's step: beta and 1 - beta of both means, epsilon, and what the means are corrected by, the
+// first to be divided by it, the second to be multiplied.
+enum AdamNumber { adam_beta1, adam_rest1, adam_beta2, adam_rest2, adam_epsilon, adam_first, adam_second, adam_numbers };
 
 // A strip of trajectories of a program and the steps that it is to take, for machine code; Real is the type of the
 // precision. Rows are `row` elements long, as many as trajectories.

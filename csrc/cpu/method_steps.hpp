@@ -250,12 +250,15 @@ private:
         const std::int64_t at = state.at(c, group_first);
         if (method->block > 0) {
             begin_step(c, 0, lr, Real(t + j + 1));
-            in_blocks(count, [&](std::int64_t first, std::int64_t n) {
-                take_block(c, first, n, method->evaluations);
-                m.machine().run(program.gradient, program.gradient_count, n);
-                store_parts(program.state_results, program.state_result_count, c, first, n);
-                move(run_of(program.gradient_result), n, lr, at + first);
-            });
+            if (method->adam != nullptr)
+                step_as_adam(c, count * layout.size, lr, at);
+            else
+                in_blocks(count, [&](std::int64_t first, std::int64_t n) {
+                    take_block(c, first, n, method->evaluations);
+                    m.machine().run(program.gradient, program.gradient_count, n);
+                    store_parts(program.state_results, program.state_result_count, c, first, n);
+                    move(run_of(program.gradient_result), n, lr, at + first);
+                });
             end_step(c, 0);
             for (std::int64_t r = 0; r < count; ++r) clear_padding(b.weights.x + at + r * layout.size);
             return;
@@ -337,6 +340,28 @@ private:
             R rest = load<R>(low + i);
             store(x + i, moved(load<R>(x + i), fma(minus_lr, u(i), rest), rest));
             store(low + i, rest);
+        }
+    }
+
+    // What Adam's code computes, in one pass over the n coordinates of a group.
+    void step_as_adam(std::int64_t c, std::int64_t n, Real lr, std::int64_t at) const {
+        R number[adam_numbers];
+        for (int k = 0; k < adam_numbers; ++k) number[k] = set1<R>(*m.machine().at(method->adam[k]));
+        const Real* const gradients = gradient(0, c, 0);
+        Real *const means = part(0, c, 0), *const squares = part(1, c, 0);
+        Real *const x = b.weights.x + at, *const low = b.weights.low + at;
+        const R minus_lr = set1<R>(-lr);
+        for (std::int64_t i = 0; i < n; i += width) {
+            const R g = load<R>(gradients + i);
+            const R mean = fma(number[adam_beta1], load<R>(means + i), number[adam_rest1] * g);
+            const R square = fma(number[adam_beta2], load<R>(squares + i), (number[adam_rest2] * g) * g);
+            const R size = anneal_sgd::ASGD_ISA::sqrt(square * number[adam_second]) + number[adam_epsilon];
+            const R u = mean / (number[adam_first] * size);
+            R rest = load<R>(low + i);
+            store(x + i, moved(load<R>(x + i), fma(minus_lr, u, rest), rest));
+            store(low + i, rest);
+            store(means + i, mean);
+            store(squares + i, square);
         }
     }
 

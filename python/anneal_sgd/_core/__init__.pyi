@@ -169,6 +169,7 @@ class Method:
         single_starts: list[list[int]],
         constants: NDArray[np.float64],  # (constants, coordinates), of a program that takes blocks
         block: int,  # coordinates that its code takes at a time; 0: all of them
+        adam: list[list[int]],  # numbers of Adam's step, where that is what the program is; else empty
     ) -> None: ...
 
 class MachineCode:

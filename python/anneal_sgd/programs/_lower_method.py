@@ -8,6 +8,7 @@ number for all of them, such as the learning rate, is computed once per step, in
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,12 @@ BLOCK = 512
 """Coordinates of a run of code: its registers stay in the first-level cache."""
 
 _UNIT = 16  # csrc/core/spec.hpp: row_multiple
+_MEAN = ("fma", "beta1", "state 0", ("multiply", "1 - beta1", "gradient 0"))
+_SQUARE = ("fma", "beta2", "state 2", ("multiply", ("multiply", "1 - beta2", "gradient 0"), "gradient 0"))
+_SIZE = ("add", ("sqrt", ("multiply", _SQUARE, "second")), "epsilon")
+_ADAM = ("divide", _MEAN, ("multiply", "first", _SIZE))
+_ADAM_NUMBERS = ("beta1", "1 - beta1", "beta2", "1 - beta2", "epsilon", "first", "second")
+"""csrc/core/spec.hpp: AdamNumber."""
 _LEAVES = ("point", "parameter", "constant", "state", "step")
 
 
@@ -28,7 +35,7 @@ _LEAVES = ("point", "parameter", "constant", "state", "step")
 def lowered_method(program: Program) -> _core.Method:
     """Of a method's program, as `Method.program` gives it."""
     block = BLOCK if _is_coordinatewise(program) else 0
-    return _OfMethod(*_rewritten(program, block), block).method()
+    return _OfMethod(*_rewritten(program, block), block, numbers_of_adam(program)).method()
 
 
 def _is_coordinatewise(program: Program) -> bool:
@@ -111,13 +118,37 @@ def _numbered(name: str, kind: str) -> list[int]:
     return [int(number)] if first == kind else []
 
 
+def numbers_of_adam(program: Program) -> list[int]:
+    """The nodes of a program that is Adam's, which the core takes in one pass; of another none."""
+    numbers: dict[str, int] = {}
+    outputs = dict(program.outputs)
+    forms = {"direction": _ADAM, "state 0": _MEAN, "state 2": _SQUARE}
+    fits = _is_coordinatewise(program) and "state 4" not in outputs and "point 0" not in outputs
+    if not fits or not all(
+        name in outputs and _fits(program, outputs[name], form, numbers) for name, form in forms.items()
+    ):
+        return []
+    return [numbers[name] for name in _ADAM_NUMBERS]
+
+
+def _fits(program: Program, i: int, form: Any, numbers: dict[str, int]) -> bool:
+    """Whether a value is what a form says, of operations on forms, vectors by name and numbers, which it names."""
+    node = program.nodes[i]
+    if not isinstance(form, str):
+        fits = node.op == form[0] and len(node.operands) == len(form) - 1
+        return fits and all(_fits(program, k, f, numbers) for k, f in zip(node.operands, form[1:], strict=True))
+    if node.shape == ():
+        return numbers.setdefault(form, i) == i
+    return form == (f"state {node.attribute}" if node.op == "state" else node.attribute)
+
+
 class _OfMethod(Lowering):
     """Inputs, gradients and constants of coordinates, are read as draws are, and come before these."""
 
     unit = _UNIT
 
-    def __init__(self, program: Program, evaluations: int, constants: FloatArray, block: int) -> None:
-        self.evaluations, self.given, self.block = evaluations, constants, block
+    def __init__(self, program: Program, evaluations: int, constants: FloatArray, block: int, adam: list[int]) -> None:
+        self.evaluations, self.given, self.block, self.adam = evaluations, constants, block, adam
         self.singles = sum(name.startswith("single start") for name, _ in program.outputs)
         super().__init__(program)
 
@@ -199,4 +230,5 @@ class _OfMethod(Lowering):
             single_starts=before,
             constants=self.given,
             block=self.block,
+            adam=[[*map(int, shared[1][k])] for k in self.adam],
         )
