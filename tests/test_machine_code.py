@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib.metadata
+import re
 import threading
 import warnings
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ def own_ball(x):
     return x / np.maximum(1.0, np.linalg.norm(x) / 2.0)
 
 
+NARROW = {"avx2": 16, "avx512": 32, "neon": 8}  # trajectories, float32, of a narrow strip
 SETS = (None, ("box", -1.5, 1.0), ("ball", 2.0), own_ball)
 ITERATES = ("last", "average", "tail_average", "ema", "polynomial_average")
 NOISES = {
@@ -393,17 +395,17 @@ class Arguments(ctypes.Structure):
 
 
 def test_the_core_tells_what_a_step_needs(monkeypatch):
-    seen = []
+    seen, lanes = [], NARROW[ISAS[-1]]
 
     @ctypes.CFUNCTYPE(None, ctypes.POINTER(Arguments))
     def take_steps(told):
         a = told.contents
         rates = [a.minus_lr[k] for k in range(a.steps)]
         row_of_draws = (a.draws - a.signs) / (4 * a.row)  # four steps' draws are made together
-        seen.append((rates, a.radius[0], a.radius[1], a.row % 64, a.draws_apart % a.row, a.first_sign, row_of_draws))
+        seen.append((rates, a.radius[0], a.radius[1], a.row % lanes, a.draws_apart % a.row, a.first_sign, row_of_draws))
 
     address = ctypes.cast(take_steps, ctypes.c_void_p).value
-    code = _core.MachineCode(address=address, lanes=64, scratch=5, owner=take_steps)
+    code = _core.MachineCode(address=address, lanes=lanes, scratch=5, owner=take_steps)
     monkeypatch.setattr("anneal_sgd.programs._machine_code.machine_code", lambda *_, **__: code)
     problem = problems.Custom("x[0] ** 2", x0=1.0, projection=("ball", 3.0))
     result = simulate(
@@ -431,7 +433,32 @@ def test_what_loops_is_for_strips_of_every_width(isa):
     """Of which the narrowest have two vectors: others would silently be the interpreter's."""
     program = problems.Custom(lambda x: np.sum(x * x), x0=np.ones(70)).program
     code = _step_code.step_code(program, "float32", isa, "none", False)
-    assert {"avx2": 16, "avx512": 32}[isa] % code.lanes == 0
+    assert NARROW[isa] % code.lanes == 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("isa", _machine_code._FEATURES)
+def test_code_for_every_processor_is_its_own_instructions(isa, dtype):
+    """Of processors that are not this one too: vectors are multiplied and added at once, and nothing is called."""
+    llvm = pytest.importorskip("llvmlite.binding")
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    triple, fused = (
+        ("aarch64-linux-gnu", r"\tfmla\tv") if isa == "neon" else ("x86_64-linux-gnu", r"\tvfn?m(add|sub)\d+p")
+    )
+    machine = llvm.Target.from_triple(triple).create_target_machine(features=_machine_code._FEATURES[isa], opt=2)
+    for form, x0 in (("unrolled", np.zeros(3)), ("looped", np.zeros(70))):
+        problem = problems.Custom(
+            "sum(abs(x) ** 1.3 + sin(x) * tanh(x)) + max(x) * log(2 + exp(x[0])) + sum(sign(x))", x0=x0,
+            projection="minimum(x, mean(x))", noise=lambda x, draw: draw.student_t(3.0) + draw.rademacher(),
+        )  # fmt: skip
+        code = _step_code.step_code(problem.program, dtype, isa, "own", True)
+        assert (code.scratch > 0) == (form == "looped")
+        module = llvm.parse_assembly(code.text)
+        module.triple = triple
+        text = machine.emit_assembly(module)
+        assert re.search(fused, text)
+        assert not re.search(r"\t(bl|blr|callq?)\t", text)
 
 
 def test_threads_share_what_is_made():

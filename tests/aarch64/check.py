@@ -21,7 +21,7 @@ BUILD = ROOT / "build" / "aarch64"
 SYSTEM, SITE, CORE = BUILD / "system", BUILD / "site", BUILD / "core"
 COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
 PACKAGES = ("python3-minimal", "libpython3-stdlib", "libpython3-dev", "libstdc++6")
-WHEELS = ("numpy", "pytest", "hypothesis")
+WHEELS = ("numpy", "pytest", "hypothesis", "llvmlite")
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
 SHORT = ("test_bits.py", "test_functions.py", "test_draws.py")
 LONG = (
@@ -29,6 +29,7 @@ LONG = (
     "test_conformance.py",
     "test_network_conformance.py",
     "test_custom.py",
+    "test_machine_code.py",
     "test_metamorphic.py",
     "test_cuda.py",
     "test_schedules.py",

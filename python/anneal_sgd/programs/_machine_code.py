@@ -18,6 +18,7 @@ _PAYS = 1e9  # operations on numbers: the interpreter takes some 0.1 to 0.2 s lo
 _FEATURES = {
     "avx2": "+avx2,+fma",
     "avx512": "+avx2,+fma,+avx512f,+avx512dq,+avx512bw,+avx512vl",
+    "neon": "+neon",
 }  # without a fused multiply-add of the processor, as on the scalar instruction set, every one would be a call
 
 

@@ -14,8 +14,8 @@ from ._steps import OF_SEVERAL
 from ._unrolled import Unrolled
 from ._vectors import REGISTERS, Code
 
-_STRIP = {"avx2": 4, "avx512": 8}  # vectors of a wide strip of the core's
-_TOGETHER = {"avx2": 1, "avx512": 2}  # vectors of code that loops
+_STRIP = {"avx2": 4, "avx512": 8, "neon": 4}  # vectors of a wide strip of the core's
+_TOGETHER = {"avx2": 1, "avx512": 2, "neon": 2}  # vectors of code that loops
 _MOST_OPERATIONS = 4000  # which LLVM takes a fifth of a second for
 _WEIGHTS = {"exp": 20, "log": 30, "sin": 30, "cos": 30, "tanh": 30, "power": 75, "maximum": 4, "minimum": 4, "sign": 3}
 

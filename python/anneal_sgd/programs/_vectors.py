@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-REGISTERS = {"avx2": 16, "avx512": 32}
-_WIDTH = {"avx2": 32, "avx512": 64}  # bytes of a vector
+REGISTERS = {"avx2": 16, "avx512": 32, "neon": 32}
+_WIDTH = {"avx2": 32, "avx512": 64, "neon": 16}  # bytes of a vector
 
 
 class Code:
