@@ -61,7 +61,10 @@ GROUPS = (
     ),
     Group(("ptx/host_calls.py", "ptx/failing_calls.py"), "", "", DEVICES),
     Group(("test_gpu_arrays.py", "test_simulate_api.py", "test_bad_input.py"), ""),
-    Group(("test_exceedance.py", "test_iterates.py", "test_own_metrics.py"), ""),
+    Group(
+        ("test_exceedance.py", "test_iterates.py", "test_own_metrics.py"),
+        "counts or any_number or keeps or (take_turns and not least_squares) or (ones_own and LogisticRegression)",
+    ),
 )
 # The stages of gpu-check and several processes on a device, in slow runs.
 SLOW_GROUP = Group(("test_gpu_check.py::test_all_stages_run_to_their_end", "test_gpu_sharing.py"), "")
