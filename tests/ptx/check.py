@@ -63,7 +63,8 @@ GROUPS = (
     Group(("test_gpu_arrays.py", "test_simulate_api.py", "test_bad_input.py"), ""),
     Group(
         ("test_exceedance.py", "test_iterates.py", "test_own_metrics.py"),
-        "counts or any_number or keeps or (take_turns and not least_squares) or (ones_own and LogisticRegression)",
+        "counts or any_number or (keeps and not network) or (take_turns and not least_squares) or "
+        "(ones_own and (LogisticRegression or MLP-float32))",
     ),
 )
 # The stages of gpu-check and several processes on a device, in slow runs.
