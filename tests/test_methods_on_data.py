@@ -8,8 +8,9 @@ import pytest
 import method_cases
 from anneal_sgd import _core, methods, problems, reference, schedules, simulate
 from anneal_sgd.campaigns import Campaign, read_spec
-from anneal_sgd.programs._lower_method import _is_coordinatewise, numbers_of_adam
+from anneal_sgd.programs._lower_method import _is_coordinatewise, lowered_method, numbers_of_adam
 from anneal_sgd.reference import Network
+from core_cases import COSINE, run
 from method_cases import BASE_LR, CASES, HARD, HORIZON, SCHEDULE
 
 ISAS = _core.supported_isas()
@@ -342,6 +343,35 @@ def test_what_needs_the_whole_space_is_refused_in_a_ball():
             LINE.replace(projection=("ball", 1.0)), schedules.Linear(), method=methods.ExtraGradient(), base_lr=0.1,
             horizon=3, replicates=1,
         )  # fmt: skip
+
+
+def test_the_core_refuses_a_method_on_a_device():
+    adam = LINE._method_program(methods.Adam())
+    stacked = LINE._stack([LINE], "float32", with_minimum=False, method=adam)
+    with pytest.raises(ValueError, match="method: must be left out where a device runs"):
+        run(stacked, [COSINE], device=_core.testing.emulated_device(), metrics=("loss",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"points": []}, r"points: must be in 1 .. 255, got 0"),
+        ({"block": 16}, r"block: 16 is not 0 or the dimension"),
+        ({"constants": np.ones(2)}, r"constants: shape must be"),
+        ({"constants": np.ones((1, 2))}, r"block: 512 is not|draws: must begin with 2 inputs"),
+        ({"singles": []}, r"singles, single_starts: must be of one length"),
+        ({"singles": [[0, -1, 0]] * 2}, r"singles: operand row -1"),
+        ({"adam": [[0, 0, 0]]}, r"adam: must be the numbers of a step that is Adam's"),
+    ],
+)
+def test_the_core_refuses_what_is_no_method(monkeypatch, changes, message):
+    given = {}
+    monkeypatch.setattr(_core, "Method", lambda **fields: given.update(fields))
+    lowered_method.__wrapped__(methods.Adam().program(2))
+    monkeypatch.undo()
+    assert isinstance(_core.Method(**given), _core.Method)
+    with pytest.raises(ValueError, match=message):
+        _core.Method(**given | changes)
 
 
 def test_campaigns_take_methods_on_data(tmp_path):
