@@ -20,7 +20,7 @@ struct Machine {
     const Real* at(const Operand& o) const {
         return o.drawn ? draws + o.row * draw_rows_apart * row : registers + std::int64_t(o.row) * row;
     }
-    std::int64_t stride(const Operand& o) const { return o.drawn ? o.step * draw_rows_apart * row : o.step * row; }
+    std::int64_t stride(const Operand& o) const { return std::int64_t(o.step) * (o.drawn ? draw_rows_apart : 1) * row; }
 
     void run(const Instruction* code, std::int64_t count) const {
         for (std::int64_t k = 0; k < count; ++k)

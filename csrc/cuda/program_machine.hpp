@@ -54,7 +54,8 @@ struct ProgramMachine : Places<Real, cuda::ProgramLaunch> {
     };
     ASGD_KERNEL_MEMBER Source source(int thread, const Operand& o) const {
         const int first = o.drawn ? int(p.rows.draws) + o.row * draws + step_of_call : o.row;
-        return {row(thread, first), (o.drawn ? o.step * draws : o.step) * apart(), replicates_apart()};
+        const unsigned step = unsigned(o.step) * unsigned(o.drawn ? draws : 1);  // of a single number it may be any
+        return {row(thread, first), int(step * unsigned(apart())), replicates_apart()};
     }
     ASGD_KERNEL_MEMBER void put(Real* out, int r, const Four& values) const {
         ASGD_UNROLL
