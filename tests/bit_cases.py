@@ -32,6 +32,7 @@ METHOD_CASES = 130
 SEPARABLE_METHOD_CASES = 30
 OWN_DATA_CASES = 60
 WEIGHING_CASES = 49
+DATA_METHOD_CASES = 48
 EMULATED_STRIDE = 7  # every seventh case runs on the emulated device too
 
 NOISES = ("none", "rademacher", "gaussian", "uniform")
@@ -170,7 +171,7 @@ class Case:
 
     key: str
     run: Callable[..., Result]
-    on_devices: bool = True
+    on_devices: bool = True  # methods on data are for the CPU alone
 
 
 def cases() -> Iterator[Case]:
@@ -199,6 +200,10 @@ def cases() -> Iterator[Case]:
             yield _separable(case, HORIZONS, REPLICATES)
         else:
             yield _on_data(case, SAMPLINGS) if number % 3 == 1 else _program(case)
+    for number in range(DATA_METHOD_CASES):
+        yield _on_data(
+            f"data method {number:03}", SAMPLINGS, weighted=number % 3 == 0, own=number % 2 == 0, method=True
+        )
 
 
 def hash_of(result: Result) -> str:
@@ -327,8 +332,10 @@ def _separable(case: str, horizons: Sequence[int], replicates: Sequence[int], *,
     return Case(key, partial(simulate_quietly, made, arguments.pop("schedule"), **arguments))
 
 
-def _on_data(case: str, samplings: Sequence[str], *, weighted: bool = False, own: bool = False) -> Case:
-    """`own`: with metrics of one's own, most with a loss of one's own too."""
+def _on_data(
+    case: str, samplings: Sequence[str], *, weighted: bool = False, own: bool = False, method: bool = False
+) -> Case:
+    """`own`: with metrics of one's own, most with a loss of one's own too; `method`: with one, on the CPU alone."""
     loss = _pick(case, "loss", (*LOSSES, None)) if own else None
     models = MODELS if loss is None else OWN_LOSS_MODELS
     model, n, d = _pick(case, "model", list(models)), _pick(case, "rows", ROWS), _pick(case, "columns", COLUMNS)
@@ -373,20 +380,25 @@ def _on_data(case: str, samplings: Sequence[str], *, weighted: bool = False, own
             problem._take_minimum(0.125)  # a solver's would be bits of a library
         return problem
 
+    if method:
+        method_name, takes_sets = _method(case, made(0).dimension, arguments)
+        ball, step = ball if takes_sets else None, method_name
+    else:
+        arguments |= {"momentum": 0.0 if momentum == "none" else 0.8, "nesterov": momentum == "nesterov"}
+        arguments["weight_decay"] = decay
+        step = f"momentum {momentum}, decay {decay}"
     first = made(0)
     alike = first.replace(l2=0.3)
     if "suboptimality" in first._METRICS:
         alike._take_minimum(0.125)
     several = {"one": [first], "shared rows": [first, alike], "other rows": [first, made(1)]}[sharing]
     arguments["metric"] = {**{name: name for name in first._METRICS}, **OWN_METRICS} if own else first._METRICS
-    arguments |= {"momentum": 0.0 if momentum == "none" else 0.8, "nesterov": momentum == "nesterov"}
-    arguments["weight_decay"] = decay
     shape = f"{n} x {d}, batch {batch} {sampling}, {'with' if intercept else 'no'} intercept, l2 {l2}"
-    step = f"{'ball' if ball else 'no'} set, {start} start, momentum {momentum}, decay {decay}, problems: {sharing}"
+    step = f"{'ball' if ball else 'no'} set, {start} start, {step}, problems: {sharing}"
     return Case(
         f"{case}: {model} {shape}, {step}, {words}" + (f", loss {loss}" if own else ""),
         partial(simulate_quietly, several, arguments.pop("schedule"), **arguments),
-        on_devices=not own,
+        on_devices=not method,
     )
 
 
