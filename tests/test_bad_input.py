@@ -65,7 +65,11 @@ def test_the_call_itself_is_fine():
         ),
         ("base_lr", [[0.1, -0.1], [math.nan], [0.1, math.inf]], "must be finite and >= 0, got .* at index"),
         ("base_lr", [[], [[0.1]], "0.1", None, True, [True], ["a"], [0.1, [0.2]], 1j], "must be "),
-        ("iterate", ["first", "", None, 1, ["best"]], "must be one of 'last', 'average', 'tail_average', got"),
+        (
+            "iterate",
+            ["first", "", None, 1, ["best"]],
+            "must be one of 'last', 'average', 'tail_average', 'ema', 'polynomial_average', got",
+        ),
         ("iterate", [[], ["last", "last"], {"last"}], "must be one "),
         ("tail_frac", [0.25], "must go with iterate 'tail_average', got 0.25 with 'last'"),
         ("tail_frac", [0.0, -0.5, 1.5, math.nan, "0.5", None, True], r"must be one number, in \(0, 1\], got"),
