@@ -31,7 +31,7 @@ def test_iterates_are_the_recorded_points(isa, dtype):
 
 RNG = np.random.default_rng(0)
 LEAST_SQUARES = problems.LeastSquares(RNG.standard_normal((9, 19)), np.arange(9.0), intercept=True, batch_size=2)
-NETWORK = problems.MLP(RNG.standard_normal((9, 5)), np.arange(9) % 3, hidden=(18, 3), intercept=True)
+NETWORK = problems.MLP(RNG.standard_normal((9, 5)), np.arange(9) % 3, hidden=(18, 3), intercept=True, batch_size=2)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
