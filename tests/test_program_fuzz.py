@@ -74,6 +74,11 @@ def damaged(rng, arguments):
     return arguments
 
 
+def damaging(make, rng):
+    """`make` on arguments that have been damaged."""
+    return lambda **arguments: make(**damaged(rng, arguments))
+
+
 def ran(problem, options):
     """Whether it did, or was refused."""
     memory = patch("anneal_sgd._ensemble.available_memory", lambda: MOST_BYTES)
@@ -96,7 +101,7 @@ def test_damaged_instructions_are_refused_or_run(examples):
         problem, options = (of_a_loss if seed % 4 == 0 else of_a_function)(rng)
         options["isa"] = isas[seed % len(isas)]
         options["dtype"] = ("float32", "float64")[rng.choice(2)]
-        with patch.object(_core, "Program", lambda **arguments: good(**damaged(rng, arguments))):  # noqa: B023
+        with patch.object(_core, "Program", damaging(good, rng)):
             found.append(ran(problem, options))
             if seed % 4 and rng.choice(2):
                 with on(_core.testing.emulated_device(memory=MOST_BYTES)):

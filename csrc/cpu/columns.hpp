@@ -3,7 +3,7 @@
 //
 // The bits are those of products.hpp: element i of a product goes to accumulator i mod row_multiple. Accumulators are
 // visited in the order of the tree that folds them, so that no more than a few are alive at a time. Pointers go along
-// with the loops: addresses computed from indices cost a sixth of their time (bench/NOTES.md).
+// with the loops: addresses computed from indices took up to a seventh of the time (bench/NOTES.md).
 #pragma once
 
 #include "products.hpp"
