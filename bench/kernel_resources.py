@@ -87,9 +87,12 @@ def parse(text: str) -> list[Resources]:
             kernel = f"{problem}, {noise}" + (", ball" if kinds[3] == "1" else "")
         else:
             kernel = next(
-                word for word in ("moments", "program", "metric", "step", "record", "point") if f"{word}_kernel" in name
+                word
+                for word in ("moments", "program", "metric", "method_step", "step", "record", "point")
+                if f"{word}_kernel" in name
             )
-            kernel = f"data, {kernel}" if kernel in ("step", "record", "point") else kernel
+            of_data = kernel in ("method_step", "step", "record", "point")
+            kernel = "data, " + kernel.replace("_", "'s ") if of_data else kernel
         spills = numbers["stores"] + numbers["loads"]
         found.append(Resources(dtype, kernel, numbers["registers"], numbers["stack"], spills, numbers["shared"]))
     return found

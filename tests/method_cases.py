@@ -268,3 +268,37 @@ def replacing(d):
 
 HARD = (entangled, delayed, replacing)
 """Of d coordinates: methods that no order of writing suits by chance."""
+
+
+def shifted(d):
+    """What moves zeros, of which rows are padded with some."""
+    return methods.Custom(lambda x, g: g + 1.0, dimension=d)
+
+
+def drawing(d):
+    """Draws of all kinds, one for all coordinates among them."""
+    return methods.Custom(
+        lambda g, draw, m: (
+            g + draw.gaussian() * draw.rademacher() + draw.laplace() + draw.uniform(size=()),
+            {"m": 0.5 * m + draw.rademacher()},
+        ),
+        state={"m": np.zeros(d)},
+        dimension=d,
+    )
+
+
+def reducing(d):
+    """Every operation that takes several numbers, and slices of them."""
+    matrix = np.random.default_rng(d).standard_normal((3, d)) / d
+    return methods.Custom(
+        lambda x, g, a, value: (
+            np.where(g == np.max(g), 2.0, 1.0) * g + np.sum(matrix @ x) * a[::-1] + np.min(x) + value * x[0],
+            {"a": (x + g)[::-1], "b": np.dot(x[::2], x[::2]) - g[1:4]},
+        ),
+        state={"a": np.linspace(-1.0, 1.0, d), "b": lambda x: 2.0 * x[:3]},
+        dimension=d,
+    )
+
+
+HARD_ON_DATA = (shifted, drawing, reducing)
+"""The same on data, of four coordinates at least."""

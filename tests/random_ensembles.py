@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from anneal_sgd import Result, problems, reference, schedules, simulate
+from anneal_sgd import Result, methods, problems, reference, schedules, simulate
+from method_cases import HARD
 
 hypothesis = pytest.importorskip("hypothesis")
 st = hypothesis.strategies
@@ -36,6 +37,24 @@ SCHEDULES: dict[schedules.Schedule, reference.Schedule] = {
     schedules.WarmupStableDecay(0.4, "cosine"): reference.Schedule("warmup_stable_decay", 0.4, "cosine"),
     schedules.Tabulated([0.5, 1.0, 0.0]): reference.Schedule("tabulated", table=[0.5, 1.0, 0.0]),
 }
+METHODS: tuple[methods.Method | Callable[[int], methods.Method], ...] = (
+    methods.Adam(),
+    methods.Adam(beta2=0.9, weight_decay=0.2, decoupled=True, amsgrad=True),
+    methods.RMSProp(0.8, 0.2, 0.5, True, 0.1),
+    methods.AdaGradNorm(0.3),
+    methods.SignSGD(momentum=0.6),
+    methods.NormalizedSGD(momentum=0.6),
+    methods.Clipped(methods.Adam(), 0.8),
+    methods.Clipped(methods.SGD(0.7, True, 0.2), 0.5, "value"),
+    methods.ScheduleFree(methods.SGD(weight_decay=0.1), 0.7, 1.5, 1.0),
+    methods.DoG(),
+    methods.PolyakMax(2.0, 1.5),
+    methods.NGN(),
+    methods.Langevin(0.3),
+    methods.ExtraGradient(),
+    methods.DescentAscent(1, alternating=True),
+    *HARD,
+)
 MINIMUM = 0.125  # of problems on data, instead of a solver's, and of programs
 LARGEST_RATE = {"float32": 1e38, "float64": 1e300}
 
@@ -100,6 +119,8 @@ def ensembles(draw: st.DrawFn, family: str, most_steps: int = 150) -> Ensemble:
         momentum = draw(st.sampled_from([0.0, 0.5, 0.9]))
         decay = draw(st.sampled_from([0.0, 0.0, 0.1, 10.0]))
         call |= {"momentum": momentum, "nesterov": momentum > 0 and draw(st.booleans()), "weight_decay": decay}
+        if draw(st.booleans()):
+            call |= {"method": draw(_methods(several[0])), "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
     if family != "separable":
         call["metric"] = several[0]._METRICS
     return Ensemble(
@@ -108,6 +129,14 @@ def ensembles(draw: st.DrawFn, family: str, most_steps: int = 150) -> Ensemble:
         base_lr=(draw(_ordinary), *draw(st.lists(_rates(LARGEST_RATE[dtype]), min_size=1, max_size=4))),
         call=call,
     )
+
+
+@st.composite
+def _methods(draw: st.DrawFn, problem: Any) -> methods.Method:
+    """That a problem on data can take."""
+    method = draw(st.sampled_from(METHODS))
+    method = method(problem.dimension) if callable(method) else method
+    return methods.Adam() if method._unconstrained and problem.projection else method
 
 
 def _rates(largest: float) -> st.SearchStrategy[float]:

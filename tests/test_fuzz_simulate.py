@@ -77,6 +77,8 @@ def simulated(ensemble: Ensemble, config: tuple[int, int, int], number: int, kep
         found = [reference_programs.simulate(metric=name, **arguments) for name in call["metric"]]
         return np.stack(found, axis=1)
     arguments |= {key: call[key] for key in ("momentum", "nesterov", "weight_decay")}
+    if "method" in call:
+        arguments["method"] = problem._method_program(call["method"])
     found = reference.networks.simulate(network=network(problem), **arguments)
     return np.stack([found[name] for name in call["metric"]], axis=1)
 

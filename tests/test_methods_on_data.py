@@ -10,8 +10,7 @@ from anneal_sgd import _core, methods, problems, reference, schedules, simulate
 from anneal_sgd.campaigns import Campaign, read_spec
 from anneal_sgd.programs._lower_method import _is_coordinatewise, lowered_method, numbers_of_adam
 from anneal_sgd.reference import Network
-from core_cases import COSINE, run
-from method_cases import BASE_LR, CASES, HARD, HORIZON, SCHEDULE
+from method_cases import BASE_LR, CASES, HARD, HARD_ON_DATA, HORIZON, SCHEDULE
 
 ISAS = _core.supported_isas()
 ITERATES = ("last", "average", "tail_average")
@@ -209,38 +208,8 @@ def test_bits_are_the_references(name):
         assert_bits(kind, CASES[name][0], dtype, batch_size, iterate=ITERATES[(k + shift) % 3])
 
 
-def shifted(d):
-    """What moves zeros, of which rows are padded with some."""
-    return methods.Custom(lambda x, g: g + 1.0, dimension=d)
-
-
-def drawing(d):
-    """Draws of all kinds, one for all coordinates among them."""
-    return methods.Custom(
-        lambda g, draw, m: (
-            g + draw.gaussian() * draw.rademacher() + draw.laplace() + draw.uniform(size=()),
-            {"m": 0.5 * m + draw.rademacher()},
-        ),
-        state={"m": np.zeros(d)},
-        dimension=d,
-    )
-
-
-def reducing(d):
-    """Every operation that takes several numbers, and slices of them."""
-    matrix = np.random.default_rng(d).standard_normal((3, d)) / d
-    return methods.Custom(
-        lambda x, g, a, value: (
-            np.where(g == np.max(g), 2.0, 1.0) * g + np.sum(matrix @ x) * a[::-1] + np.min(x) + value * x[0],
-            {"a": (x + g)[::-1], "b": np.dot(x[::2], x[::2]) - g[1:4]},
-        ),
-        state={"a": np.linspace(-1.0, 1.0, d), "b": lambda x: 2.0 * x[:3]},
-        dimension=d,
-    )
-
-
 @pytest.mark.filterwarnings("ignore:trajectories diverged:RuntimeWarning")
-@pytest.mark.parametrize("make", [*HARD, shifted, drawing, reducing])
+@pytest.mark.parametrize("make", [*HARD, *HARD_ON_DATA])
 def test_methods_of_ones_own_have_the_bits_of_the_reference(make):
     for kind, dtype in (("linear", "float64"), ("network", "float32"), ("own loss", "float32")):
         assert_bits(kind, make, dtype, 3, iterate="average")
@@ -329,7 +298,6 @@ LINE = problems.LeastSquares(X, X[:, 0], batch_size=2)
         ({"method": methods.Custom(lambda g: g)}, r"method must be of dimension 2 like the problem, got 1"),
         ({"method": methods.Clipped(threshold=1e39)}, r"method must have numbers of size up to 3.403e\+38 in float32"),
         ({"method": methods.DescentAscent(2)}, r"ascent must be coordinates in 0 .. 1, got \(2,\)"),
-        ({"method": methods.Adam(), "backend": "cuda"}, r"method on data must be left out where backend is 'cuda'"),
     ],
 )
 def test_calls_that_cannot_be_are_refused(options, message):
@@ -343,13 +311,6 @@ def test_what_needs_the_whole_space_is_refused_in_a_ball():
             LINE.replace(projection=("ball", 1.0)), schedules.Linear(), method=methods.ExtraGradient(), base_lr=0.1,
             horizon=3, replicates=1,
         )  # fmt: skip
-
-
-def test_the_core_refuses_a_method_on_a_device():
-    adam = LINE._method_program(methods.Adam())
-    stacked = LINE._stack([LINE], "float32", with_minimum=False, method=adam)
-    with pytest.raises(ValueError, match="method: must be left out where a device runs"):
-        run(stacked, [COSINE], device=_core.testing.emulated_device(), metrics=("loss",))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,12 @@ void emulate_data(const DataLaunch& launch) {
         switch (launch.work) {
             case DataWork::steps: {
                 const auto shared = std::make_unique<emulated::StepShared<Real>>();
-                emulated::StepKernel<Real>{launch, block, *shared, dynamic.data()}.run();
+                emulated::StepKernel<Real, false>{launch, block, *shared, dynamic.data()}.run();
+                break;
+            }
+            case DataWork::method_steps: {
+                const auto shared = std::make_unique<emulated::StepShared<Real>>();
+                emulated::StepKernel<Real, true>{launch, block, *shared, dynamic.data()}.run();
                 break;
             }
             case DataWork::rows: emulated::RecordKernel<Real>{launch, block, dynamic.data()}.run(); break;

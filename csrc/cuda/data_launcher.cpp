@@ -94,6 +94,7 @@ public:
         steps_.net = net_;
         steps_.own_loss = upload_->own_loss.spec;
         steps_.own_numbers = upload_->own_loss.numbers;
+        set_method();
         const std::int64_t replicates = chunk.replicates();
         const DataLayout layout = make_layout(e_, net_, replicates);
         const auto group = [&](std::int64_t config) {
@@ -134,6 +135,18 @@ public:
     }
 
 private:
+    void set_method() {
+        if (network_.method == nullptr) return;
+        const ProgramSpec& program = *network_.method->program;
+        MethodArrays& m = steps_.method;
+        m.spec = upload_->method;
+        m.program = upload_->method_program.spec;
+        m.numbers = upload_->method_program.numbers;
+        m.row = program.draws[0].count;
+        m.parameters = program.first_constant(m.row) + program.constant_count;
+        m.inputs = m.spec.evaluations + m.spec.constant_count;
+    }
+
     // What a record takes, one after another, where it is wanted.
     enum Part { training_rows, test_rows, points, parts };
 
@@ -161,10 +174,23 @@ private:
         return sample_overhead + (loss != nullptr ? numbers_computed(loss->gradient, loss->gradient_count) : 0);
     }
     double row_work() const { return double(net_.size) + sample_work(); }
+    std::int64_t samples_of_step() const {
+        return network_.batch_size * (network_.method != nullptr ? network_.method->evaluations : 1);
+    }
     double step_work() const {
         const double passes = net_.layers > 1 ? 3 : 2;  // forward, back through the upper layers, sums
-        return double(network_.batch_size) * (passes * double(net_.size) + sample_work()) + double(net_.size) +
-               step_overhead;
+        return double(samples_of_step()) * (passes * double(net_.size) + sample_work()) + double(net_.size) +
+               method_work() + step_overhead;
+    }
+    double method_work() const {
+        if (network_.method == nullptr) return 0;
+        const MethodSpec& m = *network_.method;
+        const ProgramSpec& program = *m.program;
+        double numbers = numbers_computed(program.gradient, program.gradient_count);
+        for (int k = 0; k < m.evaluations; ++k) numbers += numbers_computed(m.points[k].code, m.points[k].count);
+        if (m.block > 0) numbers *= double(net_.size) / double(m.block);
+        return numbers + double(m.evaluations + 1) * numbers_computed(program.prologue, program.prologue_count) +
+               double(program.draw_rows);
     }
     double trajectory_work() const {
         double rows = 0;
@@ -181,9 +207,9 @@ private:
 
     // From the step at hand to the next record at most; a part of a step where that is long enough.
     Launched launch_steps(const Pace& pace) {
-        const double work = step_work(), units = pace.units(LaunchKind::steps, network_.batch_size,
-                                                            trajectories_ * work, work / row_multiple);
-        const std::int64_t batch = network_.batch_size;
+        const std::int64_t batch = samples_of_step();
+        const double work = step_work(),
+                     units = pace.units(LaunchKind::steps, batch, trajectories_ * work, work / row_multiple);
         const std::int64_t next = e_.record_at[progress_.record];
         steps_.start = !started_;
         steps_.first_step = progress_.step;
@@ -256,6 +282,7 @@ private:
         const double blocks =
             double(steps.config_groups) * double(ceil_div(replicates, std::int64_t(1) << layout.log2_replicates));
         steps.blocks = records.blocks = std::int64_t(std::min(blocks, 9e18));
+        steps.work = network_.method != nullptr ? DataWork::method_steps : DataWork::steps;
         records.work = DataWork::rows;
 
         const bool momentum = e_.momentum > 0, averaging = e_.iterate != Iterate::last;
@@ -276,7 +303,7 @@ private:
             for (int k = 0; k < net_.layers - 1; ++k) {
                 const std::int64_t elements = layout.round * (padded_row(net_.units[k]) / row_multiple);
                 claim(used, l.hidden[k], elements, limit / 2);
-                if (l.work == DataWork::steps) claim(used, l.delta[k], elements, limit / 2);
+                if (l.work != DataWork::rows) claim(used, l.delta[k], elements, limit / 2);
             }
         };
         std::int64_t used = 0, used_by_records = 0;
@@ -285,6 +312,23 @@ private:
         claim(used, steps.velocity, momentum ? layout.spans : 0, limit / 2);
         of_samples(used, steps);
         claim(used, steps.sum, in_place ? 0 : layout.spans, limit / 2);
+        MethodArrays& method = steps.method;
+        if (network_.method != nullptr) {
+            const auto all = [](std::int64_t numbers) { return ceil_div(numbers, row_multiple); };
+            const MethodSpec& m = *network_.method;
+            const ProgramSpec& program = *m.program;
+            claim(used, method.registers, all(program.registers), limit / 2);
+            claim(used, method.drawn, all(program.draw_rows), limit / 2);
+            claim(used, method.losses, m.takes_values ? all(layout.round) : 0, limit / 2);
+            // What steps leave to each other is in memory, where a launch that ends between them need not save it.
+            const bool elsewhere = std::any_of(m.points, m.points + m.evaluations, [](auto& p) { return p.elsewhere; });
+            const auto keep = [](TeamArray& a, std::int64_t elements) { a = {nullptr, elements, -1}; };
+            keep(method.states, m.block > 0 ? program.state / m.block * layout.spans : all(program.state));
+            keep(method.singles, all(m.single_count));
+            keep(method.gradients, m.evaluations * layout.spans);
+            keep(method.point, elsewhere ? layout.spans : 0);
+            keep(method.values, m.takes_values ? m.evaluations : 0);
+        }
         claim(used_by_records, records.point, layout.spans, limit);
         of_samples(used_by_records, records);
         steps.shared_bytes = used * real;
@@ -303,6 +347,9 @@ private:
         steps.sum.memory = array(steps.sum, batch > layout.round);
         steps.output.memory = array(steps.output, false);
         records.output.memory = array(records.output, false);
+        for (TeamArray* const a : {&method.registers, &method.drawn, &method.losses, &method.states, &method.singles,
+                                   &method.gradients, &method.point, &method.values})
+            a->memory = array(*a, false);
         steps.own_registers.memory = array(steps.own_registers, false);
         records.own_registers.memory = array(records.own_registers, false);
         for (int k = 0; k < net_.layers - 1; ++k) {

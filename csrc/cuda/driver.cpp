@@ -42,6 +42,12 @@ std::unique_ptr<Launcher> make_launcher(Device& device, const EnsembleSpec& e) {
 }
 
 void check_numbers(const EnsembleSpec& e) {
+    const NetworkSpec* const network = e.problems.network;
+    if (network != nullptr && network->method != nullptr &&
+        network->batch_size > std::numeric_limits<std::int32_t>::max() / network->method->evaluations)
+        throw std::invalid_argument("backend 'cuda' takes at most 2**31 - 1 samples in a step, got batch_size " +
+                                    std::to_string(network->batch_size) + " for each of " +
+                                    std::to_string(network->method->evaluations) + " gradients");
     if (config_count(e) > std::numeric_limits<std::int32_t>::max())
         throw std::invalid_argument("backend 'cuda' takes at most 2**31 - 1 configs in one call, got " +
                                     std::to_string(config_count(e)));

@@ -116,8 +116,26 @@ struct TeamArray {
 };
 constexpr std::int64_t shared_elements(std::int64_t elements) { return elements | 1; }
 
-// What a launch does: takes steps, evaluates rows for a record, or tells the points of one.
-enum class DataWork { steps, rows, points };
+// A method in SGD's place: its code, and memory for it. Numbers of a trajectory, in the order that the code knows, are
+// those of a team's array from the first on: number n is element n / 16 of thread n mod 16.
+struct MethodArrays {
+    MethodSpec spec;          // all pointers but the program's point into device memory
+    ProgramSpec program;      // all pointers do
+    const void* numbers;      // as those of a ProgramLaunch
+    std::int64_t row;         // numbers of a point, or of a part of the state, in code that takes blocks
+    std::int64_t parameters;  // the register of the first
+    std::int64_t inputs;      // rows of what is called drawn that are no draws
+    TeamArray registers, drawn;
+    TeamArray states;     // of code that takes blocks: [part, element]; else numbers
+    TeamArray singles;    // numbers
+    TeamArray gradients;  // [evaluation, element]
+    TeamArray point;      // where a gradient is taken, if that is elsewhere than at x
+    TeamArray values;     // [evaluation], in every thread; without elements where none are taken
+    TeamArray losses;     // of a round's samples
+};
+
+// What a launch does: takes steps, of SGD or of a method, evaluates rows for a record, or tells the points of one.
+enum class DataWork { steps, method_steps, rows, points };
 
 struct DataLaunch : Launch {
     DataWork work;
@@ -136,7 +154,10 @@ struct DataLaunch : Launch {
     const void* own_numbers;
     TeamArray own_registers;
 
-    // Steps. The first begins with sample first_sample of the batch, the last ends before stop_sample.
+    MethodArrays method;
+
+    // Steps. The first begins with sample first_sample of its batches, one for each evaluation, the last ends before
+    // stop_sample.
     bool start;  // at step 0
     int first_sample, stop_sample;
     TeamArray low;       // what x could not take of its last increment; without momentum a step's rows are added to it

@@ -44,8 +44,17 @@ ASGD_KERNEL_FN void for_patches(int samples, int units, F f) {
     }
 }
 
-// Rows: int64 operator()(int thread, int s), the number of the row of sample s of the round.
+// A thread's own elements of an array, team_threads apart; `dynamic` is the block's shared memory.
 template <class Real>
+ASGD_KERNEL_FN Real* own_elements(const cuda::TeamArray& a, const Block& block, Real* dynamic, int thread) {
+    const int team = thread / team_threads, rank = thread % team_threads;
+    if (a.shared >= 0) return dynamic + (a.shared + team * cuda::shared_elements(a.elements) * team_threads + rank);
+    return static_cast<Real*>(a.memory) + (block.index() * teams_of_block + team) * a.elements * team_threads + rank;
+}
+
+// Rows: int64 operator()(int thread, int s), the number of the row of sample s of the round. `of_method`: the pass may
+// be at another point than x, and gradients go to memory of their own.
+template <class Real, bool of_method = false>
 struct NetworkPass {
     const cuda::DataLaunch& p;
     Block& block;
@@ -54,6 +63,8 @@ struct NetworkPass {
     // The round at work.
     const DataView* data = nullptr;
     int count = 0;  // samples
+    int evaluation = 0;
+    bool elsewhere = false;  // than at x
 
     template <class T>
     using PerThread = typename Block::template PerThread<T>;
@@ -64,14 +75,21 @@ struct NetworkPass {
 
     ASGD_KERNEL_MEMBER static int rank(int thread) { return thread % team_threads; }
     ASGD_KERNEL_MEMBER Real* own(const cuda::TeamArray& a, int thread) const {
-        const int team = thread / team_threads;
-        if (a.shared >= 0)
-            return dynamic + (a.shared + team * cuda::shared_elements(a.elements) * team_threads + rank(thread));
-        return static_cast<Real*>(a.memory) + (block.index() * teams_of_block + team) * a.elements * team_threads +
-               rank(thread);
+        return own_elements(a, block, dynamic, thread);
     }
+    // Weights and intercepts that rows go through.
+    ASGD_KERNEL_MEMBER Real* point(int thread) const {
+        if constexpr (of_method)
+            if (elsewhere) return own(p.method.point, thread);
+        return own(p.point, thread);
+    }
+    ASGD_KERNEL_MEMBER Real& point_at(int thread, int m) const { return point(thread)[std::int64_t(m) * team_threads]; }
     ASGD_KERNEL_MEMBER Real& at(const cuda::TeamArray& a, int thread, int m) const {
         return own(a, thread)[std::int64_t(m) * team_threads];
+    }
+    // Of the evaluation at work, where a method takes it.
+    ASGD_KERNEL_MEMBER Real* gradient(int thread) const {
+        return own(p.method.gradients, thread) + std::int64_t(evaluation) * p.layout.spans * team_threads;
     }
     ASGD_KERNEL_MEMBER int layers() const { return p.net.layers; }
     ASGD_KERNEL_MEMBER bool is_last(int layer) const { return layer == layers() - 1; }
@@ -116,7 +134,7 @@ struct NetworkPass {
             for (int i = 0; i < T::samples; ++i) in[i] = input(thread, layer, s + i, rows);
             const Real* w[T::units];
             ASGD_UNROLL
-            for (int k = 0; k < T::units; ++k) w[k] = &at(p.point, thread, weight(layer, u + k));
+            for (int k = 0; k < T::units; ++k) w[k] = &point_at(thread, weight(layer, u + k));
             Values<Real, T::products>& sum = products[thread];
             ASGD_UNROLL
             for (int i = 0; i < T::products; ++i) sum[i] = Real(0);
@@ -186,7 +204,7 @@ struct NetworkPass {
         block.each([&](int thread) {
             for (int c = 0; c < spans; ++c) {
                 const bool is_unit = c * team_threads + rank(thread) < units(layer);
-                const Real b = p.net.has_intercept ? at(p.point, thread, intercept(layer, c)) : Real(0);
+                const Real b = p.net.has_intercept ? point_at(thread, intercept(layer, c)) : Real(0);
                 for (int s = 0; s < count; ++s) {
                     Real& a = at(p.hidden[layer], thread, s * spans + c);
                     if (!is_unit) {
@@ -207,8 +225,7 @@ struct NetworkPass {
             Reals<patch_edge> b;
             block.each([&](int thread) {
                 ASGD_UNROLL
-                for (int k = 0; k < patch_edge; ++k)
-                    b[thread][k] = at(p.point, thread, intercept(last, u / team_threads));
+                for (int k = 0; k < patch_edge; ++k) b[thread][k] = point_at(thread, intercept(last, u / team_threads));
             });
             block.shuffle(b, [&](int, int k) { return (u + k) % team_threads; });
             block.each([&](int thread) {
@@ -323,7 +340,7 @@ struct NetworkPass {
         block.each([&](int thread) {
             const Real* w[T::units];
             ASGD_UNROLL
-            for (int k = 0; k < T::units; ++k) w[k] = &at(p.point, thread, weight(layer, u + k));
+            for (int k = 0; k < T::units; ++k) w[k] = &point_at(thread, weight(layer, u + k));
             Real* delta[T::samples];
             ASGD_UNROLL
             for (int i = 0; i < T::samples; ++i) delta[i] = &at(p.delta[layer - 1], thread, (s + i) * row_spans(layer));
@@ -345,7 +362,8 @@ struct NetworkPass {
 
     // --- the step
 
-    // Adds the round's rows to all parameters: `first` and `last`, whether it is the first and the last of a step.
+    // Adds the round's rows to all parameters, or to the gradient: `first` and `last`, whether it is the first and the
+    // last of a batch.
     // rule_of(thread) is a Rule.
     template <class Rows, class RuleOf>
     ASGD_KERNEL_MEMBER void update(Rows rows, RuleOf rule_of, Terms terms, bool first, bool last) {
@@ -367,17 +385,18 @@ struct NetworkPass {
             ASGD_UNROLL
             for (int i = 0; i < T::samples; ++i) in[i] = input(thread, layer, s + i, rows);
             Sums sums;
-            sums.w = own(p.point, thread);
+            sums.w = point(thread);
             sums.low = sums.sum = own(p.low, thread);
             sums.velocity = sums.w;
             const auto add = [&](auto terms_of_step) {
                 constexpr Terms t = terms_of_step.value;
                 // A loop for each way to end: inside it, what only some rounds do would cost all.
-                if (last)
+                if (last && t != Terms::gradient)
                     add_rows_to<T, t, true>(sums, layer, u, in, c[thread], rule, first);
                 else
                     add_rows_to<T, t, false>(sums, layer, u, in, c[thread], rule, first);
-                if (p.net.has_intercept) add_ones<T, t>(sums, layer, u, rank(thread), c[thread], rule, first, last);
+                if (p.net.has_intercept)
+                    add_ones<T, t>(sums, layer, u, rank(thread), c[thread], rule, first, last && t != Terms::gradient);
             };
             switch (terms) {
                 case Terms::momentum:
@@ -387,7 +406,12 @@ struct NetworkPass {
                 case Terms::rows_and_decay:
                     return first ? add(KindConstant<Terms::rows_and_decay>()) : add(KindConstant<Terms::rows>());
                 case Terms::rows: return add(KindConstant<Terms::rows>());
-                case Terms::gradient: return;  // of methods, which take their steps on the CPU alone
+                case Terms::gradient:
+                    if constexpr (of_method) {
+                        sums.sum = gradient(thread);
+                        add(KindConstant<Terms::gradient>());
+                    }
+                    return;
             }
         });
     }
@@ -422,7 +446,7 @@ struct NetworkPass {
     ASGD_KERNEL_MEMBER static void add_spans(const Sums& sums, int begin, int length, int m,
                                              const Real* const in[T::samples], const Values<Real, T::products>& c,
                                              const Rule<Real>& rule, bool first) {
-        constexpr bool momentum = terms == Terms::momentum;
+        constexpr bool momentum = terms == Terms::momentum, apart = momentum || terms == Terms::gradient;
         const auto element = [&](int k, int q) { return begin + k * length + m + q * team_threads; };
         Real a[T::samples][spans], sum[T::units][spans], w[T::units][spans], low[T::units][spans];
         Real velocity[T::units][spans];
@@ -436,7 +460,7 @@ struct NetworkPass {
                 w[k][q] = sums.w[e];
                 low[k][q] = sums.low[e];
                 velocity[k][q] = momentum && ending ? sums.velocity[e] : Real(0);
-                sum[k][q] = momentum && !first ? sums.sum[e] : before_rows<terms>(rule, w[k][q], low[k][q]);
+                sum[k][q] = apart && !first ? sums.sum[e] : before_rows<terms>(rule, w[k][q], low[k][q]);
             }
         }
         ASGD_UNROLL

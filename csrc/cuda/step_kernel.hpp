@@ -5,6 +5,7 @@
 // where they lie, by configs that share them at the same time, so that they come from the L1 cache.
 #pragma once
 
+#include "method_step.hpp"
 #include "network_pass.hpp"
 #include "row_numbers.hpp"
 
@@ -16,7 +17,8 @@ struct StepShared {
     RowNumbers rows;
 };
 
-template <class Real>
+// Steps of SGD, or of a method.
+template <class Real, bool of_method>
 struct StepKernel {
     const cuda::DataLaunch& p;
     Block& block;
@@ -24,10 +26,12 @@ struct StepKernel {
     Real* dynamic;
     Teams teams{p, block};
     SampleSequences samples{p, block, shared.rows};
-    NetworkPass<Real> pass{p, block, dynamic};
+    NetworkPass<Real, of_method> pass{p, block, dynamic};
 
     ASGD_KERNEL_MEMBER bool averaging() const { return teams.averaging(); }
     ASGD_KERNEL_MEMBER int batch() const { return int(p.network.batch_size); }
+    // Samples of a step: of a batch for each evaluation.
+    ASGD_KERNEL_MEMBER int taken() const { return of_method ? batch() * p.method.spec.evaluations : batch(); }
 
     ASGD_KERNEL_MEMBER void run() {
         teams.find();
@@ -46,13 +50,16 @@ struct StepKernel {
             shared.rates.compute(block, p.ensemble, teams.configs(), p.layout.tile_steps, t, n);
             for (int j = 0; j < n; ++j, ++t) {
                 const int first = t == p.first_step ? p.first_sample : 0;
-                const int last = t == p.stop_step - 1 ? p.stop_sample : batch();
-                take_samples(t, j, first, last);
-                if (last == batch()) finish_step();
+                const int last = t == p.stop_step - 1 ? p.stop_sample : taken();
+                if constexpr (of_method)
+                    take_evaluations(t, j, first, last);
+                else
+                    take_samples(t, j, first, last);
+                if (last == taken()) finish_step();
             }
-            if (averaging() && t % segment_length(p.ensemble) == 0 && (t < p.stop_step || p.stop_sample == batch()))
+            if (averaging() && t % segment_length(p.ensemble) == 0 && (t < p.stop_step || p.stop_sample == taken()))
                 close_segments(t);
-            if (t == p.stop_step && p.stop_sample < batch()) break;
+            if (t == p.stop_step && p.stop_sample < taken()) break;
         }
         end();
     }
@@ -90,6 +97,10 @@ struct StepKernel {
             // Also its padding, which no sample adds to and a launch that ends within a batch saves.
             if (p.sum.shared >= 0) pass.at(p.sum, thread, m) = p.first_sample > 0 ? stored(p.sum, thread, m) : Real(0);
         });
+        if constexpr (of_method) {
+            method().take_constants();
+            if (p.start) take_method_step<Real>(p, block, dynamic, MethodPart::start, 0, 0);
+        }
     }
 
     ASGD_KERNEL_MEMBER void end() {
@@ -98,7 +109,7 @@ struct StepKernel {
             if (p.point.shared >= 0) stored(p.point, thread, m) = x(thread, m);
             if (p.low.shared >= 0) stored(p.low, thread, m) = pass.at(p.low, thread, m);
             if (momentum && p.velocity.shared >= 0) stored(p.velocity, thread, m) = pass.at(p.velocity, thread, m);
-            if (p.stop_sample < batch() && p.sum.shared >= 0) stored(p.sum, thread, m) = pass.at(p.sum, thread, m);
+            if (p.stop_sample < taken() && p.sum.shared >= 0) stored(p.sum, thread, m) = pass.at(p.sum, thread, m);
         });
     }
 
@@ -129,17 +140,17 @@ struct StepKernel {
 
     // --- steps
 
+    ASGD_KERNEL_MEMBER Real minus_lr(int thread, int j) {
+        return shared.rates.minus_lr.get(thread, teams.config_of_team(thread / team_threads) * p.layout.tile_steps + j);
+    }
+
     // Samples first .. last - 1 of the batch of step t, the j-th of the tile.
     ASGD_KERNEL_MEMBER void take_samples(std::int64_t t, int j, int first, int last) {
         const Real share = Real(1) / Real(batch());
         const Real lambda = Real(teams.problem->l2 + p.ensemble.weight_decay);
         const bool momentum = p.ensemble.momentum > 0;
-        const auto minus_lr = [&](int thread) {
-            return shared.rates.minus_lr.get(thread,
-                                             teams.config_of_team(thread / team_threads) * p.layout.tile_steps + j);
-        };
         const auto rule = [&](int thread) {
-            const Real lr = minus_lr(thread);
+            const Real lr = minus_lr(thread, j);
             return Rule<Real>{momentum ? lambda : lr * lambda, lr, Real(p.ensemble.momentum), p.ensemble.nesterov};
         };
         const Terms terms = momentum ? Terms::momentum : lambda > 0 ? Terms::rows_and_decay : Terms::rows;
@@ -149,10 +160,94 @@ struct StepKernel {
             const int offset = int(t * batch() + s - samples.first);
             const auto rows = [&](int thread, int i) { return std::int64_t(samples.row(thread, offset + i)); };
             pass.forward(rows);
-            pass.differentiate(rows, [&](int thread) { return momentum ? share : minus_lr(thread) * share; });
+            pass.differentiate(rows, [&](int thread) { return momentum ? share : minus_lr(thread, j) * share; });
             pass.backward();
             pass.update(rows, rule, terms, s == 0, s + pass.count == batch());
         }
+    }
+
+    // --- steps of a method
+
+    ASGD_KERNEL_MEMBER MethodStep<Real> method() { return {{p, block, dynamic}}; }
+
+    // Samples first .. last - 1 of the batches of step t, the j-th of the tile; after the last, the step.
+    ASGD_KERNEL_MEMBER void take_evaluations(std::int64_t t, int j, int first, int last) {
+        block.each([&](int thread) {
+            if (pass.rank(thread) != 0) return;
+            method().parameter(thread, 0) = -minus_lr(thread, j);
+            method().parameter(thread, 1) = Real(t + 1);
+        });
+        block.team_barrier();
+        for (int s = first; s < last; s += pass.count) {
+            const int k = s / batch(), of_batch = s - k * batch();
+            pass.evaluation = k;
+            pass.elsewhere = p.method.spec.points[k].elsewhere;
+            pass.count = lesser(lesser(p.layout.round, batch() - of_batch), last - s);
+            if (pass.elsewhere && of_batch == 0) take_method_step<Real>(p, block, dynamic, MethodPart::point, k, t);
+            samples.have(teams, t * taken() + s, pass.count, p.stop_step * taken());
+            take_gradient(int(t * taken() + s - samples.first), of_batch == 0, of_batch + pass.count == batch());
+        }
+        if (last == taken()) take_method_step<Real>(p, block, dynamic, MethodPart::step, 0, t);
+    }
+
+    // A round's, `offset` samples after those that are worked out: `begins` and `ends` say whether the batch does.
+    ASGD_KERNEL_MEMBER void take_gradient(int offset, bool begins, bool ends) {
+        const Real share = Real(1) / Real(batch()), lambda = Real(teams.problem->l2);
+        const auto rows = [&](int thread, int i) { return std::int64_t(samples.row(thread, offset + i)); };
+        pass.forward(rows);
+        if (p.method.spec.takes_values) add_losses(rows, begins, ends);
+        pass.differentiate(rows, [&](int) { return share; });
+        pass.backward();
+        pass.update(
+            rows, [&](int) { return Rule<Real>{lambda, Real(0), Real(0), false}; }, Terms::gradient, begins, ends);
+    }
+
+    // To the value of the evaluation: losses in their order, at the end the share of l2.
+    template <class Rows>
+    ASGD_KERNEL_MEMBER void add_losses(Rows rows, bool begins, bool ends) {
+        pass.losses(rows, [&](int thread, int s, Real loss, Real) {
+            pass.at(p.method.losses, thread, s / team_threads) = loss;
+        });
+        typename Block::template PerThread<Values<Real, 1>> sum, loss;
+        block.each(
+            [&](int thread) { sum[thread][0] = begins ? Real(0) : pass.at(p.method.values, thread, pass.evaluation); });
+        for (int s = 0; s < pass.count; ++s) {
+            block.each([&](int thread) {
+                const bool has_sample = s / team_threads * team_threads + pass.rank(thread) < pass.count;
+                loss[thread][0] = has_sample ? pass.at(p.method.losses, thread, s / team_threads) : Real(0);
+            });
+            block.shuffle(loss, [&](int, int) { return s % team_threads; });
+            block.each([&](int thread) {
+                Real& all = sum[thread][0];
+                const Real weight = pass.row_weight(rows(thread, s));
+                if (pass.data->row_weights == nullptr)
+                    all = all + loss[thread][0];
+                else if (weight > 0)
+                    all = fma(weight, loss[thread][0], all);
+            });
+        }
+        if (ends) finish_value(sum);
+        block.each([&](int thread) { pass.at(p.method.values, thread, pass.evaluation) = sum[thread][0]; });
+    }
+
+    ASGD_KERNEL_MEMBER void finish_value(typename Block::template PerThread<Values<Real, 1>>& sum) {
+        const double l2 = teams.problem->l2;
+        typename Block::template PerThread<Values<Real, 1>> squares;
+        block.each([&](int thread) {
+            Real all = 0;
+            for (int k = 0; k < p.net.layers; ++k)
+                for (int m = pass.weight(k, 0); m < pass.intercept(k, 0); ++m) {
+                    const Real w = pass.point_at(thread, m);
+                    all = fma(w, w, all);
+                }
+            squares[thread][0] = all;
+        });
+        block.fold_products(squares);
+        block.each([&](int thread) {
+            Real& value = sum[thread][0];
+            value = Real(1) / Real(batch()) * value;
+            if (l2 > 0) value = fma(Real(0.5 * l2), squares[thread][0], value);
+        });
     }
 
     ASGD_KERNEL_MEMBER void finish_step() {

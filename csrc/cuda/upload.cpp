@@ -29,6 +29,16 @@ void for_each_array(const EnsembleSpec& e, F f) {
     }
 }
 
+std::vector<double> padded_constants(const MethodSpec& method, const NetworkSpec& network, std::int64_t dimension) {
+    const NetworkLayout net = network_layout(network);
+    std::vector<double> padded(std::size_t(method.constant_count * net.size));
+    for (std::int64_t k = 0; k < method.constant_count; ++k)
+        for_each_coordinate(net, [&](std::int64_t i, std::int64_t offset, int, bool) {
+            padded[std::size_t(k * net.size + offset)] = method.constants[k * dimension + i];
+        });
+    return padded;
+}
+
 }  // namespace
 
 double Upload::data_bytes(const EnsembleSpec& e) {
@@ -63,6 +73,21 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
     }
     if (on_data && p.network->own_loss != nullptr) own_loss = packed(*p.network->own_loss, e);
     if (on_data && p.network->own_metrics != nullptr) own_metrics = packed(*p.network->own_metrics, e);
+    std::vector<MethodPoint> points;  // of the method
+    std::size_t points_at = 0;
+    if (on_data && p.network->method != nullptr) {
+        method = *p.network->method;
+        points.assign(method.points, method.points + method.evaluations);
+        ProgramSpec code = *method.program;
+        code.parameter_count = 0;  // they are of a step, not of a problem
+        method_program = packed(code, e, &points);
+        points_at = offset_of(points.data(), points.size() * sizeof(MethodPoint));
+        method.program = nullptr;
+        method.singles = pack(method.singles, method.single_count);
+        method.single_starts = pack(method.single_starts, method.single_count);
+        const std::vector<double> padded = padded_constants(method, *p.network, p.dimension);
+        method.constants = pack(padded.data(), std::int64_t(padded.size()));
+    }
     for (MatrixView* m : matrices) pack(*m, p.count, p.dimension);
     for (VectorView* v : vectors) pack(*v, p.count);
 
@@ -129,7 +154,12 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
     p.data = on_data ? put(problems_at, problems) : nullptr;
     p.network = nullptr;  // launches have it, and the program
     p.program = nullptr;
-    for (Program* const each : {&program, &own_loss, &own_metrics}) {
+    for (MethodPoint& point : points) move(point.code);
+    method.points = put(points_at, points);
+    move(method.singles);
+    move(method.single_starts);
+    move(method.constants);
+    for (Program* const each : {&program, &own_loss, &own_metrics, &method_program}) {
         ProgramSpec& code = each->spec;
         move(code.constants);
         move(code.parameters.data);
@@ -162,7 +192,8 @@ const T* Upload::pack(const T* data, std::int64_t n) {
     return reinterpret_cast<const T*>(offset_of(data, std::size_t(n) * sizeof(T)));
 }
 
-Upload::Program Upload::packed(ProgramSpec p, const EnsembleSpec& e) {
+// The codes of the points have its numbers too.
+Upload::Program Upload::packed(ProgramSpec p, const EnsembleSpec& e, std::vector<MethodPoint>* points) {
     pack(p.parameters, e.problems.count, p.parameter_count);
     p.constants = pack(p.constants, p.constant_count);
     p.draws = pack(p.draws, p.draw_count);
@@ -192,6 +223,8 @@ Upload::Program Upload::packed(ProgramSpec p, const EnsembleSpec& e) {
     p.start = code(p.start, p.start_count);
     p.projection = code(p.projection, p.projection_count);
     p.state_start = code(p.state_start, p.state_start_count);
+    for (std::size_t k = 0; points != nullptr && k < points->size(); ++k)
+        (*points)[k].code = code((*points)[k].code, (*points)[k].count);
     p.state_results = pack(p.state_results, p.state_result_count);
     p.state_start_results = pack(p.state_start_results, p.state_start_result_count);
     p.own_results = pack(p.own_results, p.own_count);

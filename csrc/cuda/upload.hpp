@@ -20,6 +20,8 @@ public:
     };
     Program program{};                  // of problems that are one
     Program own_loss{}, own_metrics{};  // of problems on data
+    Program method_program{};
+    MethodSpec method{};  // constants at [constant, element of the padded point]
 
     // What the rows of problems on data take.
     static double data_bytes(const EnsembleSpec& ensemble);
@@ -28,7 +30,7 @@ private:
     std::size_t offset_of(const void* data, std::size_t n);
     template <class T>
     const T* pack(const T* data, std::int64_t n);
-    Program packed(ProgramSpec program, const EnsembleSpec& ensemble);
+    Program packed(ProgramSpec program, const EnsembleSpec& ensemble, std::vector<MethodPoint>* points = nullptr);
     void pack(MatrixView& m, std::int64_t rows, std::int64_t columns);
     void pack(VectorView& v, std::int64_t n);
 

@@ -255,9 +255,6 @@ double memory_needed(const EnsembleSpec& e, const RunOptions& o) {
 }
 
 MomentTree simulate(const EnsembleSpec& ensemble, const RunOptions& options) {
-    const NetworkSpec* const network = ensemble.problems.network;
-    if (!options.devices.empty() && network != nullptr && network->method != nullptr)
-        throw std::invalid_argument("method: must be left out where a device runs an ensemble on data");
     if (!options.devices.empty()) return simulate_on_devices(ensemble, options);
     const Kernels& kernels = cpu::kernels(options.isa);
     Collector collector(ensemble, options, kernels, choose_shape(ensemble, options, kernels));

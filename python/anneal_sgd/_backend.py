@@ -19,14 +19,13 @@ _BACKENDS = ("auto", "cpu", "cuda")
 _REPLICATES = 40  # of the small run that shows whether a GPU has the bits of the CPU
 
 
-def choose_backend(backend: object, *, threads: object, isa: str | None, on_gpu: bool, kept: str = "") -> str:
+def choose_backend(backend: object, *, threads: object, isa: str | None, on_gpu: bool) -> str:
     """ "cpu" or "cuda". An argument that only one of them knows chooses it, and contradicts the other.
 
-    `on_gpu`: whether there is an argument for GPUs; `kept`: the name of what is for the CPU. ValueError: a
-    contradiction. RuntimeError: "cuda" is not available.
+    `on_gpu`: whether there is an argument for GPUs. ValueError: a contradiction. RuntimeError: "cuda" is not available.
     """
     name = _validate.choice("backend", backend, _BACKENDS)
-    of_cpu = "threads" if threads is not None else "isa" if isa is not None else kept
+    of_cpu = "threads" if threads is not None else "isa" if isa is not None else ""
     if on_gpu and (name == "cpu" or of_cpu):
         given = "backend is 'cpu'" if name == "cpu" else f"{of_cpu} is given"
         raise ValueError(f"device, stream, device_output and an out on a GPU must be left out where {given}")

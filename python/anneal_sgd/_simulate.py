@@ -187,11 +187,7 @@ class Simulator:
         spec, rates = prepared.spec(base_lr, seed)
         on_gpu = _validate.flag("device_output", device_output) or is_device_array(out)
         used_backend = choose_backend(
-            backend,
-            threads=threads,
-            isa=isa,
-            on_gpu=on_gpu or device is not None or stream is not None,
-            kept=_spec.for_cpu(self._ensemble.problems[0], spec.method),
+            backend, threads=threads, isa=isa, on_gpu=on_gpu or device is not None or stream is not None
         )
         first = _validate.integer("first_replicate", first_replicate, lowest=0, highest=_REPLICATE_NUMBERS - 1)
         repeats = _validate.integer("replicates", replicates, lowest=1, highest=_REPLICATE_NUMBERS - first)

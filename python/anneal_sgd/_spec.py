@@ -356,11 +356,6 @@ def for_core(spec: Spec, problem: Problem) -> Spec:
     return replace(spec, **of_method)
 
 
-def for_cpu(problem: Problem, method: Method) -> str:
-    """What of this the CPU alone can do, in words; empty: nothing."""
-    return "method on data" if problem._TAKES_MOMENTUM and method_program(method, problem) is not None else ""
-
-
 def _metrics(metric: object, problems: tuple[Problem, ...]) -> str | tuple[str | OwnMetric, ...]:
     kind = type(problems[0])
     if metric is None:

@@ -59,6 +59,13 @@ GROUPS = (
         "33-reshuffling] or (where_launches and everything-3-16]) or 17-9-True] or many_steps or many_outputs or "
         "sizes or starts or rounds",
     ),
+    Group(
+        ("test_cuda_methods.py",),
+        "(every_method and (clipped or sqrt or dog or ngn or extragradient or alternating or entangled or replacing or "
+        "shifted or drawing or reducing or langevin or (adam and not clipped) or free)) or (edges_of_rows and (33 or "
+        "700)) or (where_launches and (ngn or extragradient) and 3-16]) or (every_number and 17-adam) or "
+        "(of_a_step and reshuffling) or (many_steps and ema) or (first_of_equal and 17) or little_memory",
+    ),
     Group(("ptx/host_calls.py", "ptx/failing_calls.py"), "", "", DEVICES),
     Group(("test_gpu_arrays.py", "test_simulate_api.py", "test_bad_input.py"), ""),
     Group(

@@ -23,7 +23,6 @@ from .. import _validate, runtime
 from .._backend import choose_backend
 from .._core import __version__
 from .._simulate import Device, simulate_quietly
-from .._spec import for_cpu
 from .._target import device_numbers
 from ..problems import Problem
 from ..schedules import Schedule
@@ -173,8 +172,7 @@ def run(
         threads = 1
     used = backend
     if executor is None:
-        kept = for_cpu(plan.problems[0], plan.options["method"])
-        used = choose_backend(backend, threads=threads, isa=None, on_gpu=device is not None, kept=kept)
+        used = choose_backend(backend, threads=threads, isa=None, on_gpu=device is not None)
         if device is not None:
             device_numbers(device)  # before there is a store
     else:

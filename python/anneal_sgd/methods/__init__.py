@@ -1,7 +1,7 @@
 """Methods: how a step is made of the stochastic gradient, as `simulate(.., method=methods.Adam())`.
 
 Each is a frozen dataclass, equal and hashable by content, and a program (`method.program(d)`) that every back end runs
-with the bits of docs/stream.md; on data the CPU alone, but for SGD. Weight decay leaves intercepts alone there.
+with the bits of docs/stream.md. On data weight decay leaves intercepts alone.
 """
 
 from __future__ import annotations
