@@ -37,6 +37,7 @@ minibatch,
   minibatch the next one goes on.
 - `test`: (X, y) held out, for the metrics "test_loss" and "test_accuracy".
 - `problem.replace(l2=0.1)` is a problem with other parameters on the same data, which is not copied again.
+- `random_classification` and `random_regression` make one on random data with noise in the labels.
 
 **Any other function** is a `Custom`: what NumPy operations express is traced and runs in the same engine. It takes
 metrics of one's own, which results keep as `OwnMetric`.
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from ._max_of_linear import hard_max_of_linear, linf_regression
     from ._network import MLP
     from ._own_metric import OwnMetric
+    from ._random_data import random_classification, random_regression
     from ._separable import AbsoluteValue, Huber, Noise, Quadratic
     from ._softmax import SoftmaxRegression
     from ._streaming import phase_retrieval, streaming_least_squares, teacher_student
@@ -80,6 +82,7 @@ else:
             "_max_of_linear": "hard_max_of_linear linf_regression",
             "_network": "MLP",
             "_own_metric": "OwnMetric",
+            "_random_data": "random_classification random_regression",
             "_separable": "AbsoluteValue Huber Noise Quadratic",
             "_softmax": "SoftmaxRegression",
             "_streaming": "phase_retrieval streaming_least_squares teacher_student",
@@ -108,6 +111,8 @@ __all__ = [
     "linf_regression",
     "phase_retrieval",
     "quadratic_form",
+    "random_classification",
+    "random_regression",
     "rastrigin",
     "rosenbrock",
     "streaming_least_squares",
