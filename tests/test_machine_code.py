@@ -369,7 +369,7 @@ def test_without_llvmlite_the_interpreter_runs(monkeypatch, found):
         return found
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    runtime.why_no_machine_code.cache_clear()
+    runtime._why_no_llvmlite.cache_clear()
     try:
         assert "llvmlite 0.45 or later is needed" in runtime.why_no_machine_code()
         with pytest.raises(ImportError, match=r"anneal_sgd\[jit\]"):
@@ -379,7 +379,7 @@ def test_without_llvmlite_the_interpreter_runs(monkeypatch, found):
         assert _machine_code.machine_code(problem.program, **of) is None
     finally:
         monkeypatch.undo()
-        runtime.why_no_machine_code.cache_clear()
+        runtime._why_no_llvmlite.cache_clear()
 
 
 # --- the border -------------------------------------------------------------------------------------------------------

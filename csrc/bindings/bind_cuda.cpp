@@ -1,5 +1,6 @@
 // GPUs: which there are, and handles to them.
 #include "../cuda/backend_cuda.hpp"
+#include "../cuda/launcher.hpp"
 #include "bindings.hpp"
 
 namespace anneal_sgd::bindings {
@@ -25,11 +26,32 @@ py::list devices() {
     return list;
 }
 
+int log2_team(const Ensemble& ensemble) {
+    const ProblemSpec& problems = ensemble.spec.problems;
+    require(problems.program != nullptr, "ensemble: must be of a program");
+    return cuda::log2_team_of_program(*problems.program, problems.dimension);
+}
+
+std::shared_ptr<StepsCodeHandle> make_steps_code(std::string ptx, int log2_team, std::uintptr_t emulated,
+                                                 py::object owner) {
+    auto made = std::make_shared<StepsCodeHandle>();
+    made->code.ptx = std::move(ptx);
+    made->code.emulated = reinterpret_cast<decltype(made->code.emulated)>(emulated);
+    made->code.log2_team = log2_team;
+    made->owner = std::move(owner);
+    return made;
+}
+
 }  // namespace
 
 void bind_cuda(py::module_& m) {
     m.def("cuda_why_unavailable", &cuda::why_unavailable, py::call_guard<py::gil_scoped_release>());
     m.def("cuda_devices", &devices);
+    m.def("cuda_why_no_steps_code", &cuda::why_no_steps_code);
+    m.def("log2_team", &log2_team, py::arg("ensemble").none(false));
+    py::class_<StepsCodeHandle, std::shared_ptr<StepsCodeHandle>>(m, "StepsCode")
+        .def(py::init(&make_steps_code), py::kw_only(), py::arg("ptx"), py::arg("log2_team"), py::arg("emulated") = 0,
+             py::arg("owner") = py::none());
     m.def("open_cuda_device", &open, py::arg("number"), py::arg("stream"), py::arg("most_memory") = 0);
     m.def(
         "cuda_device_of", [](std::uintptr_t address) { return cuda::device_of(reinterpret_cast<void*>(address)); },

@@ -1,4 +1,5 @@
 // Moments and the one call that computes.
+#include "../cuda/launcher.hpp"
 #include "../engine/simulate.hpp"
 #include "bindings.hpp"
 
@@ -138,7 +139,8 @@ std::shared_ptr<Moments> simulate_ensemble(
     const std::optional<py::array>& samples, const std::optional<py::function>& poll,
     const std::vector<std::shared_ptr<DeviceHandle>>& devices, std::uintptr_t device_samples,
     std::int64_t steps_per_launch, std::int64_t rows_per_launch, const std::optional<py::array>& iterates,
-    const std::optional<py::array>& exceedance, const std::optional<std::shared_ptr<MachineCodeHandle>>& machine_code) {
+    const std::optional<py::array>& exceedance, const std::optional<std::shared_ptr<MachineCodeHandle>>& machine_code,
+    const std::optional<std::shared_ptr<StepsCodeHandle>>& steps_code) {
     check_run(first_replicate, replicates, threads);
     require(base_lr.ndim() == 1 && base_lr.size() > 0, "base_lr: must be one-dimensional, and at least one is needed");
     EnsembleSpec spec = ensemble.spec;
@@ -151,6 +153,12 @@ std::shared_ptr<Moments> simulate_ensemble(
     if (machine_code) {
         require(spec.problems.program != nullptr, "machine_code: is for programs");
         spec.machine_code = (*machine_code)->code;
+    }
+    if (steps_code) {
+        require(spec.problems.program != nullptr, "steps_code: is for programs");
+        const int log2_team = cuda::log2_team_of_program(*spec.problems.program, spec.problems.dimension);
+        require((*steps_code)->code.log2_team == log2_team, "steps_code: log2_team must be ", log2_team);
+        spec.steps_code = &(*steps_code)->code;
     }
     std::vector<cuda::Device*> on_devices;
     for (const auto& device : devices) {
@@ -212,7 +220,7 @@ void bind_simulate(py::module_& m) {
           py::arg("check_memory") = py::none(), py::kw_only(), py::arg("samples") = py::none(),
           py::arg("poll") = py::none(), py::arg("devices") = py::tuple(), py::arg("device_samples") = 0,
           py::arg("steps_per_launch") = 0, py::arg("rows_per_launch") = 0, py::arg("iterates") = py::none(),
-          py::arg("exceedance") = py::none(), py::arg("machine_code") = py::none());
+          py::arg("exceedance") = py::none(), py::arg("machine_code") = py::none(), py::arg("steps_code") = py::none());
     m.attr("EXCEEDANCE_BINS") = exceedance_bins;
 }
 

@@ -129,6 +129,12 @@ struct MachineCodeHandle {
     py::object owner;
 };
 
+// The same for devices.
+struct StepsCodeHandle {
+    cuda::StepsCode code;
+    py::object owner;
+};
+
 void bind_program(py::module_& m);
 void bind_spec(py::module_& m);
 void bind_schedule(py::module_& m);

@@ -209,6 +209,10 @@ struct MachineCode {
     std::int64_t lanes, scratch;
 };
 
+namespace cuda {
+struct StepsCode;
+}
+
 struct ProblemSpec {
     const NetworkSpec* network;  // null: a separable problem, which `kind` and the arrays below describe, or a program
     const DataProblem* data;     // [problem], with a network
@@ -267,8 +271,9 @@ struct EnsembleSpec {
     bool nesterov;
     const Metric* metrics;  // what is recorded at every step of record_at
     std::int64_t metric_count;
-    MachineCode machine_code;  // of a program
-    bool keep_iterates;        // the points of the last record are told as well
+    MachineCode machine_code;     // of a program, on the CPU
+    cuda::StepsCode* steps_code;  // the same on devices, or null
+    bool keep_iterates;           // the points of the last record are told as well
 };
 
 // Configs first_config .. stop_config - 1 of an ensemble on replicates first_replicate .. stop_replicate - 1.

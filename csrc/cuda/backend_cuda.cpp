@@ -2,6 +2,7 @@
 #include "backend_cuda.hpp"
 
 #include <cuda_runtime.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -9,6 +10,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <thread>
+#include <type_traits>
 
 namespace anneal_sgd::cuda {
 
@@ -40,23 +42,26 @@ void check(cudaError_t error, const std::string& what) {
     if (error != cudaSuccess) fail(error, what);
 }
 
+// A function of the driver's, whose results have the numbers of cudaError_t; null where it has none.
+template <class Signature>
+Signature* driver_function(const char* name) {
+    void* found = nullptr;
+    cudaDriverEntryPointQueryResult status{};
+#if CUDART_VERSION >= 12050
+    const cudaError_t error = cudaGetDriverEntryPointByVersion(name, &found, 11000, cudaEnableDefault, &status);
+#else
+    const cudaError_t error = cudaGetDriverEntryPoint(name, &found, cudaEnableDefault, &status);
+#endif
+    if (error != cudaSuccess) cudaGetLastError();
+    return error == cudaSuccess && status == cudaDriverEntryPointSuccess ? reinterpret_cast<Signature*>(found)
+                                                                         : nullptr;
+}
+
 // Whether anything of this process has used the device: making it current would set it up otherwise, at the cost of
 // hundreds of megabytes on a GPU that nobody asked for.
 bool in_use(int device) {
-    using State = int (*)(int device, unsigned* flags, int* active);  // cuDevicePrimaryCtxGetState
-    static const State state = [] {
-        void* found = nullptr;
-        cudaDriverEntryPointQueryResult status{};
-#if CUDART_VERSION >= 12050
-        const cudaError_t error =
-            cudaGetDriverEntryPointByVersion("cuDevicePrimaryCtxGetState", &found, 11000, cudaEnableDefault, &status);
-#else
-        const cudaError_t error =
-            cudaGetDriverEntryPoint("cuDevicePrimaryCtxGetState", &found, cudaEnableDefault, &status);
-#endif
-        if (error != cudaSuccess) cudaGetLastError();
-        return error == cudaSuccess && status == cudaDriverEntryPointSuccess ? reinterpret_cast<State>(found) : nullptr;
-    }();
+    static const auto state =
+        driver_function<int(int device, unsigned* flags, int* active)>("cuDevicePrimaryCtxGetState");
     unsigned flags = 0;
     int active = 0;
     return state == nullptr || state(device, &flags, &active) != 0 || active != 0;
@@ -105,6 +110,51 @@ cudaMemPool_t pool_of(int device) {
         check(error, "setting up a memory pool");
     }
     return pools[device] = pool;
+}
+
+// The driver's side of machine code.
+struct Driver {
+    int (*load)(void** module, const void* image);
+    int (*function)(void** function, void* module, const char* name);
+    int (*launch)(void* function, unsigned blocks, unsigned, unsigned, unsigned threads, unsigned, unsigned,
+                  unsigned shared_bytes, cudaStream_t stream, void** arguments, void** extra);
+    int (*unload)(void* module);
+
+    static const Driver* get() {  // null: it has not all of it
+        static const Driver driver{driver_function<int(void**, const void*)>("cuModuleLoadData"),
+                                   driver_function<int(void**, void*, const char*)>("cuModuleGetFunction"),
+                                   driver_function<std::remove_pointer_t<decltype(Driver::launch)>>("cuLaunchKernel"),
+                                   driver_function<int(void*)>("cuModuleUnload")};
+        const bool whole = driver.load && driver.function && driver.launch && driver.unload;
+        return whole ? &driver : nullptr;
+    }
+};
+
+// A module of machine code, of this process's: one that was forked off has no device.
+struct LoadedSteps {
+    int device;
+    void* module;
+    void* function = nullptr;
+    const pid_t process = getpid();
+
+    LoadedSteps(int number, void* loaded) : device(number), module(loaded) {}
+    LoadedSteps(const LoadedSteps&) = delete;
+    LoadedSteps& operator=(const LoadedSteps&) = delete;
+    ~LoadedSteps() {
+        if (process != getpid()) return;
+        try {
+            const CurrentDevice current(device);
+            Driver::get()->unload(module);
+        } catch (const std::runtime_error&) {  // the device is lost, and its modules with it
+        }
+    }
+};
+
+std::mutex failure_mutex;
+std::string steps_failure;
+void set_steps_failure(std::string why) {
+    const std::lock_guard<std::mutex> lock(failure_mutex);
+    steps_failure = std::move(why);
 }
 
 class CudaDevice final : public Device {
@@ -189,6 +239,20 @@ public:
         start(kernel, launch, launch.cells * launch.replicate_blocks,
               launch.counts != nullptr ? exceedance_bins * std::int64_t(sizeof(std::uint32_t)) : 0);
     }
+    std::shared_ptr<void> load(StepsCode& code) override {
+        static std::mutex loading;
+        const std::lock_guard<std::mutex> lock(loading);
+        const auto found = code.loaded.find(number_);
+        return found != code.loaded.end() ? found->second : code.loaded[number_] = module_of(code);
+    }
+    void launch(void* loaded, const StepsLaunch& launch, std::int64_t blocks) override {
+        void* const function = static_cast<LoadedSteps*>(loaded)->function;
+        const CurrentDevice current(number_);
+        void* arguments[] = {const_cast<StepsLaunch*>(&launch)};
+        check(cudaError_t(Driver::get()->launch(function, unsigned(blocks), 1, 1, steps_threads, 1, 1, 0, stream_,
+                                                arguments, nullptr)),
+              "launching machine code of " + std::to_string(blocks) + " blocks");
+    }
     bool idle() override {
         const CurrentDevice current(number_);
         const cudaError_t state = cudaStreamQuery(stream_);
@@ -236,6 +300,31 @@ public:
     }
 
 private:
+    // Null, and a word of why, where the driver cannot take it: the interpreter's kernel is there.
+    std::shared_ptr<void> module_of(const StepsCode& code) {
+        const CurrentDevice current(number_);
+        const Driver* const driver = Driver::get();
+        if (driver == nullptr) {
+            set_steps_failure("the NVIDIA driver has no functions that load machine code");
+            return nullptr;
+        }
+        cudaFree(nullptr);  // so that the thread has the device's context
+        void* module = nullptr;
+        int error = driver->load(&module, code.ptx.c_str());
+        std::shared_ptr<LoadedSteps> made;
+        if (error == 0) {
+            made = std::make_shared<LoadedSteps>(number_, module);
+            error = driver->function(&made->function, module, "steps");
+        }
+        if (error == 0) {
+            set_steps_failure("");
+            return made;
+        }
+        set_steps_failure("device " + std::to_string(number_) + " does not load it: " +
+                          cudaGetErrorString(cudaError_t(error)) + " (" + cudaGetErrorName(cudaError_t(error)) + ")");
+        return nullptr;
+    }
+
     template <class Launch>
     void start(const void* kernel, const Launch& launch, std::int64_t blocks, std::int64_t shared_bytes) {
         if (shared_bytes > 0)
@@ -308,6 +397,11 @@ std::unique_ptr<Device> open_device(int number, std::uintptr_t stream, std::int6
         throw std::invalid_argument("device must be in 0 .. " + std::to_string(count - 1) + ", got " +
                                     std::to_string(number));
     return std::make_unique<CudaDevice>(number, reinterpret_cast<cudaStream_t>(stream), most_memory);
+}
+
+std::string why_no_steps_code() {
+    const std::lock_guard<std::mutex> lock(failure_mutex);
+    return steps_failure;
 }
 
 int device_of(const void* address) {

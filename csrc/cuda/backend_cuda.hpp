@@ -28,6 +28,9 @@ std::vector<DeviceInfo> devices();
 // may count on. Throws std::invalid_argument if there is none of that number, and what opening it reports.
 std::unique_ptr<Device> open_device(int number, std::uintptr_t stream, std::int64_t most_memory);
 
+// Why a device could not take machine code when that was last tried; empty where all could.
+std::string why_no_steps_code();
+
 // The device in whose memory an address lies; -1 where in none.
 int device_of(const void* address);
 

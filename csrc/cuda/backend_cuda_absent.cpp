@@ -11,6 +11,8 @@ std::vector<DeviceInfo> devices() { return {}; }
 
 std::unique_ptr<Device> open_device(int, std::uintptr_t, std::int64_t) { throw std::runtime_error(why_unavailable()); }
 
+std::string why_no_steps_code() { return ""; }
+
 int device_of(const void*) { return -1; }
 
 }  // namespace anneal_sgd::cuda

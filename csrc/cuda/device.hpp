@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <new>
 #include <string>
@@ -18,6 +19,16 @@ struct OutOfDeviceMemory : std::bad_alloc {
     std::string text;
 };
 
+// Machine code for the steps of a program, of its precision, kind of projection and layout, with or without sums.
+struct StepsCode {
+    std::string ptx;  // of a kernel `steps`, whose parameter is a StepsLaunch
+    // The same for the emulation, a thread of a block of 256 in a call; or null.
+    void (*emulated)(const StepsLaunch*, std::int32_t block, std::int32_t thread);
+    int log2_team;                                // of the layout
+    std::map<int, std::shared_ptr<void>> loaded;  // by device; null: it could not be
+};
+inline constexpr int steps_threads = 256;
+
 // Work is enqueued in order; what the device reports as an error is thrown as std::runtime_error with its text.
 class Device {
 public:
@@ -32,6 +43,9 @@ public:
     virtual void launch(Precision precision, const ProgramLaunch& launch) = 0;
     virtual void launch(Precision precision, const DataLaunch& launch) = 0;
     virtual void launch(Precision precision, const MomentsLaunch& launch) = 0;
+    // What launches of the code need, for as long as it does; null: the device cannot run it.
+    virtual std::shared_ptr<void> load(StepsCode& code) = 0;
+    virtual void launch(void* loaded, const StepsLaunch& launch, std::int64_t blocks) = 0;
     virtual bool idle() = 0;                         // all work enqueued is done
     virtual void drain() noexcept = 0;               // waits until it is, or has failed
     virtual void follow(std::uintptr_t stream) = 0;  // what is enqueued from now on waits for that stream's work

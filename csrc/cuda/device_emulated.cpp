@@ -56,6 +56,16 @@ public:
         count_launch();
         with_real(precision, [&](auto real) { emulate_moments<decltype(real)>(launch); });
     }
+    std::shared_ptr<void> load(StepsCode& code) override {
+        if (code.emulated == nullptr) return nullptr;
+        return {std::shared_ptr<void>(), &code};
+    }
+    void launch(void* loaded, const StepsLaunch& launch, std::int64_t blocks) override {
+        count_launch();
+        for (std::int64_t b = 0; b < blocks; ++b)
+            for (std::int32_t thread = 0; thread < steps_threads; ++thread)
+                static_cast<StepsCode*>(loaded)->emulated(&launch, std::int32_t(b), thread);
+    }
     bool idle() override { return busy_ == 0 || --busy_ == 0; }
     void drain() noexcept override { busy_ = 0; }
     void follow(std::uintptr_t) override {}

@@ -88,8 +88,29 @@ struct ProgramLaunch : Launch {
     ProgramSpec program;  // all pointers point into device memory
     const void* numbers;  // Real: in place of the program's, matrices column by column
     ProgramRows rows;
+    // Machine code takes the steps: a launch records what is due at first_step, and leaves what the steps to stop_step
+    // need in `drawn` and `rates`. With only_draws nothing is due, and the state stays where it is.
+    bool steps_elsewhere, only_draws;
+    void* drawn;  // Real: [8 threads' trajectories, step of the draws' calls, draw, replicate of a thread, thread]
+    std::int64_t draw_block, draw_step;  // Reals between 32 trajectories and the next, and between steps
+    void* rates;                         // Real: -lr, [block, config of the block, step]
+    std::int64_t rates_row;              // Reals between configs
     void *x, *low;  // Real: between launches, as in EnsembleLaunch; x also while averages are recorded
     void* states;   // Real: between launches, [block, number of the state, trajectory of the block]
+};
+
+// What machine code takes steps of: python/anneal_sgd/programs/_kernel_code.py, which reads every field as 8 bytes. All
+// arrays are those of a ProgramLaunch. A thread has one trajectory, in the order of the draws: 8 threads have the first
+// replicates of 8 teams there, the next 8 their second ones.
+struct StepsLaunch {
+    void *x, *low, *sum, *states;
+    const void *drawn, *rates;  // from the first step on
+    const double *parameters, *lower, *upper, *radius;
+    std::int64_t parameter_row, parameter_column, lower_row, lower_column, upper_row, upper_column, radius_row;
+    std::int64_t first_config, stop_config, first_replicate, stop_replicate;
+    std::int64_t config_groups, configs_per_problem, log2_replicates, configs, blocks;
+    std::int64_t steps, first_step;
+    std::int64_t draw_block, draw_step, rates_row;
 };
 
 // --- problems on data

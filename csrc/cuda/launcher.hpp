@@ -59,6 +59,9 @@ std::unique_ptr<Launcher> ensemble_launcher(Device& device, const EnsembleSpec& 
 std::unique_ptr<Launcher> program_launcher(Device& device, const EnsembleSpec& ensemble);
 std::unique_ptr<Launcher> data_launcher(Device& device, const EnsembleSpec& ensemble);
 
+// Of the layout of a program's kernel, which machine code for it must know.
+int log2_team_of_program(const ProgramSpec& program, std::int64_t dimension);
+
 // --- for the launchers
 
 inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }

@@ -95,10 +95,10 @@ protected:
     PlacedLauncher(Device& device, const EnsembleSpec& e, std::int64_t width, double step_numbers, bool apart)
         : device_(device),
           e_(e),
+          last_step_(e.record_at[e.record_count - 1]),
           width_(width),
           step_numbers_(step_numbers),
-          full_blocks_(apart ? device.full_blocks() : std::numeric_limits<std::int64_t>::max()),
-          last_step_(e.record_at[e.record_count - 1]) {}
+          full_blocks_(apart ? device.full_blocks() : std::numeric_limits<std::int64_t>::max()) {}
 
     // The arrays that a kernel has besides sums of iterates, each for `elements` coordinates of trajectories.
     virtual void place(PlacedLaunch& launch, double blocks, double elements, StateMemory& memory) const = 0;
@@ -106,9 +106,16 @@ protected:
     virtual void prepare(PlacedLaunch& launch) = 0;
     virtual void start(const PlacedLaunch& launch) = 0;
 
+    double thread_step_work(const Layout& l) const { return std::ceil(step_numbers_ / double(1 << l.log2_team)); }
+
     Device& device_;
     const EnsembleSpec& e_;
     std::unique_ptr<Upload> upload_;
+    const std::int64_t last_step_;
+    PlacedLaunch launch_{};
+    double step_work_ = 0;
+    Progress progress_;
+    bool started_ = false;
 
 private:
     // The largest team; or a smaller one that idles less, where the device is full all the same.
@@ -129,8 +136,6 @@ private:
     double step_work(std::int64_t configs, std::int64_t replicates) const {
         return double(configs) * double(replicates) * step_numbers_;
     }
-    double thread_step_work(const Layout& l) const { return std::ceil(step_numbers_ / double(1 << l.log2_team)); }
-
     void place_all(PlacedLaunch& launch, const Layout& l, double blocks, StateMemory& memory) const {
         launch.layout = l;
         const double n = blocks * l.coordinates_per_thread * block_places;
@@ -144,11 +149,6 @@ private:
     const std::int64_t width_;
     const double step_numbers_;
     const std::int64_t full_blocks_;
-    const std::int64_t last_step_;
-    PlacedLaunch launch_{};
-    double step_work_ = 0;
-    Progress progress_;
-    bool started_ = false;
 };
 
 }  // namespace anneal_sgd::cuda

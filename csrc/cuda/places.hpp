@@ -2,6 +2,8 @@
 // Included by the kernels of separable problems and of programs.
 #pragma once
 
+#include <type_traits>
+
 #include "block.hpp"
 #include "launch.hpp"
 //
@@ -82,15 +84,24 @@ struct Places {
         return Real(view.data[places[thread].problem * view.stride]);
     }
 
+    ASGD_KERNEL_MEMBER bool steps_elsewhere() const {
+        if constexpr (std::is_same<Launch, cuda::ProgramLaunch>::value)
+            return p.steps_elsewhere;
+        else
+            return false;
+    }
     // All of a launch, tile by tile: kernel.advance(t, n) takes n steps.
     template <class Rates, class Kernel>
     ASGD_KERNEL_MEMBER void take_tiles(Rates& rates, Kernel& kernel) {
         std::int64_t t = p.first_step, record = p.first_record, window = p.first_window;
+        if (steps_elsewhere() && ends_segment(t)) close_segments(t, kernel);
         for (;;) {
-            for (; window < p.ensemble.record_count && window_start(p.ensemble, window) <= t; ++window)
-                save_window_start(window, kernel);
-            for (; record < p.ensemble.record_count && p.ensemble.record_at[record] == t; ++record)
-                kernel.report(record, t);
+            if (!steps_elsewhere() || t == p.first_step) {
+                for (; window < p.ensemble.record_count && window_start(p.ensemble, window) <= t; ++window)
+                    save_window_start(window, kernel);
+                for (; record < p.ensemble.record_count && p.ensemble.record_at[record] == t; ++record)
+                    kernel.report(record, t);
+            }
             if (t == p.stop_step || record == p.ensemble.record_count) break;
             const std::int64_t together = smaller(p.layout.tile_steps, segment_length(p.ensemble));
             std::int64_t stop = smaller(t - t % together + together, p.stop_step);
@@ -99,8 +110,12 @@ struct Places {
             rates.compute(block, p.ensemble, configs, p.layout.tile_steps, t, int(stop - t));
             kernel.advance(t, int(stop - t));
             t = stop;
-            if (averaging() && t % segment_length(p.ensemble) == 0) close_segments(t, kernel);
+            if (!steps_elsewhere() && ends_segment(t)) close_segments(t, kernel);
         }
+    }
+
+    ASGD_KERNEL_MEMBER bool ends_segment(std::int64_t t) const {
+        return averaging() && t > 0 && t % segment_length(p.ensemble) == 0;
     }
 
     // --- averages; kernel.segment(thread, m, k) is the sum of iterates in the open segment

@@ -16,6 +16,7 @@ struct ProgramKernel : ProgramMachine<Real> {
     using Base::at;
     using Base::averaging;
     using Base::block;
+    using Base::configs;
     using Base::draws;
     using Base::element;
     using Base::for_coordinates;
@@ -64,10 +65,12 @@ struct ProgramKernel : ProgramMachine<Real> {
 
     ASGD_KERNEL_MEMBER void run() {
         this->find_places();
-        take_problem();
-        begin();
+        if (!p.only_draws) {
+            take_problem();
+            begin();
+        }
         this->take_tiles(shared, *this);
-        end();
+        if (!p.only_draws) end();
     }
 
     // What follows from constants and parameters alone; at step 0 the start, later what the last launch left.
@@ -95,7 +98,7 @@ struct ProgramKernel : ProgramMachine<Real> {
         const bool starting = p.first_step == 0 && program.starts;
         if (starting) {
             step_of_call = 0;
-            draw(program.start_draws, program.start_draw_count, 0);
+            draw(program.start_draws, program.start_draw_count, 0, false);
         }
         // One loop, for the interpreter to be here once.
         ASGD_NO_UNROLL
@@ -137,9 +140,12 @@ struct ProgramKernel : ProgramMachine<Real> {
     // --- steps
 
     ASGD_KERNEL_MEMBER void advance(std::int64_t t, int n) {
+        if (p.steps_elsewhere) leave_rates(t, n);
         for (int j = 0; j < n; ++j) {
             step_of_call = int((t + j) % draws);
-            if (step_of_call == 0 || j == 0) draw(p.program.draws, p.program.draw_count, t + j - step_of_call);
+            if (step_of_call == 0 || j == 0)
+                draw(p.program.draws, p.program.draw_count, t + j - step_of_call, p.steps_elsewhere);
+            if (p.steps_elsewhere) continue;
             if (p.program.takes_step) fill_step(j, t + j + 1);
             const int parts = p.program.projects ? 2 : 1;
             ASGD_NO_UNROLL
@@ -154,6 +160,18 @@ struct ProgramKernel : ProgramMachine<Real> {
                 }
             }
         }
+    }
+
+    // For the machine code that takes the steps.
+    ASGD_KERNEL_MEMBER void leave_rates(std::int64_t t, int n) {
+        block.each([&](int thread) {
+            for (int item = thread; item < configs.count * n; item += block_threads) {
+                const int c = item / n, j = item % n;
+                const std::int64_t row = (block.index() * p.layout.configs + c) * p.rates_row;
+                static_cast<Real*>(p.rates)[row + t - p.first_step + j] =
+                    shared.minus_lr.get(thread, c * p.layout.tile_steps + j);
+            }
+        });
     }
 
     // The learning rate of step j of the tile, and how many steps it makes.
@@ -186,15 +204,31 @@ struct ProgramKernel : ProgramMachine<Real> {
         block.team_barrier();
     }
 
-    // Of the steps from t on, a multiple of `draws`.
-    ASGD_KERNEL_MEMBER void draw(const DrawSpec* specs, std::int64_t count, std::int64_t t) {
+    // Where a draw of a thread's replicates goes, of a call's first step.
+    struct Drawn {
+        Real* first;
+        int apart, replicates_apart;  // between steps, and between replicates
+        ASGD_KERNEL_MEMBER Real& at(int step, int k) const { return first[step * apart + k * replicates_apart]; }
+    };
+    ASGD_KERNEL_MEMBER Drawn drawn(int thread, int number, std::int64_t t, bool elsewhere) const {
+        if (!elsewhere) return {row(thread, p.rows.draws + number * draws), apart(), replicates_apart()};
+        const std::int64_t quadruple =
+            ((block.index() * block_threads) >> p.layout.log2_team) + (thread >> p.layout.log2_team);
+        const std::int64_t step = t - (p.first_step - p.first_step % draws);
+        return {static_cast<Real*>(p.drawn) + (quadruple >> 3) * p.draw_block + step * p.draw_step + number * 32 +
+                    (quadruple & 7),
+                int(p.draw_step), 8};
+    }
+
+    // Of the steps from t on, a multiple of `draws`; for the program here, or for machine code.
+    ASGD_KERNEL_MEMBER void draw(const DrawSpec* specs, std::int64_t count, std::int64_t t, bool elsewhere) {
         for (std::int64_t d = 0; d < count; ++d) {
             const DrawSpec spec = specs[d];
             with_kind(spec.kind, [&](auto kind) {
                 block.each([&](int thread) {
                     for_numbers(thread, spec.count, [&](std::int64_t i) {
                         draw_number<kind.value>(thread, spec.substream + std::uint32_t(i), t,
-                                                row(thread, p.rows.draws + (spec.row + i) * draws));
+                                                drawn(thread, spec.row + int(i), t, elsewhere));
                     });
                 });
             });
@@ -203,19 +237,17 @@ struct ProgramKernel : ProgramMachine<Real> {
     }
 
     template <DrawKind kind>
-    ASGD_KERNEL_MEMBER void draw_number(int thread, std::uint32_t substream, std::int64_t t, Real* out) {
+    ASGD_KERNEL_MEMBER void draw_number(int thread, std::uint32_t substream, std::int64_t t, const Drawn& to) {
         const auto lanes = philox_of(thread, substream);
         if constexpr (kind == DrawKind::rademacher) {
             const auto call = words(lanes, stream(thread), t / rademacher_draws_per_call);
             const int bit = int(t % rademacher_draws_per_call);
             ASGD_UNROLL
             for (int s = 0; s < draws; ++s) {
-                Four sign;
                 ASGD_UNROLL
                 for (int k = 0; k < abreast; ++k)
-                    sign[k] =
+                    to.at(s, k) =
                         signed_by_top_bit(top_aligned(word(call[k], bit / 32), Real()) << (bit % 32 + s), Real(1));
-                put(out, s, sign);
             }
         } else {
             const PhiloxCall call = philox_call(stream(thread), std::uint32_t(t / draws), keys());
@@ -235,7 +267,7 @@ struct ProgramKernel : ProgramMachine<Real> {
                     static_assert(known<kind>, "draw_number: no formula for this kind of draw");
                 }
                 ASGD_UNROLL
-                for (int s = 0; s < draws; ++s) out[s * apart() + k * replicates_apart()] = z[s];
+                for (int s = 0; s < draws; ++s) to.at(s, k) = z[s];
             }
         }
     }

@@ -145,6 +145,8 @@ class Prepared:
             if target is not None:
                 more["devices"] = target.handles
                 more["device_samples"] = device_samples and device_samples + i * _bytes_of_pass(spec, replicates)
+                if self._program is not None:
+                    more["steps_code"] = self._steps_code(self._program, spec, i, replicates)
             elif self._program is not None:
                 more["machine_code"] = self._machine_code(self._program, spec, i, isa, replicates / threads)
             # By place, which the core takes 1.5 us less to read.
@@ -183,6 +185,19 @@ class Prepared:
             isa=isa,
             projection=self._ensemble.problems[0]._common[3],
             summing=_iterates(spec)[number] != "last",
+            steps=float(prod(spec.config_shape)) * replicates * spec.horizon,
+        )
+
+    def _steps_code(self, program: Program, spec: Spec, number: int, replicates: int) -> _core.StepsCode | None:
+        """The same on GPUs."""
+        from .programs._machine_code import steps_code  # programs take long to import
+
+        return steps_code(
+            program,
+            dtype=spec.dtype,
+            projection=self._ensemble.problems[0]._common[3],
+            summing=_iterates(spec)[number] != "last",
+            log2_team=_core.log2_team(self._passes[number]),
             steps=float(prod(spec.config_shape)) * replicates * spec.horizon,
         )
 

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from . import _core, _validate
+from ._extras import need
 from ._machine import usable_processors
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
 _BACKENDS = ("cpu", "cuda")
 _MACHINE_CODE = ("auto", "on", "off")
 _LLVMLITE = (0, 45)  # of LLVM 20
+_GPU = "nvptx64-nvidia-cuda"
 _chosen_isa: str | None = None
 _chosen_machine_code: str | None = None
 
@@ -95,8 +97,9 @@ def force_isa(name: str) -> Iterator[None]:
 def machine_code() -> str:
     """When programs of one's own become machine code: `set_machine_code`'s, else the environment's, else "auto".
 
-    "auto": where llvmlite is installed and it pays, which is from about 10^9 operations on numbers for each thread, or
-    where the machine code is there already; "on": wherever it can; "off": never. No bit of any result depends on it.
+    "auto": where llvmlite is installed and it pays, which is from about 10^9 operations on numbers for each thread of a
+    CPU, or 10^11 of all trajectories on GPUs, or where the machine code is there already; "on": wherever it can; "off":
+    never. No bit of any result depends on it.
 
     ValueError: `ANNEAL_SGD_MACHINE_CODE` is none of these.
 
@@ -123,13 +126,41 @@ def set_machine_code(mode: str | None) -> None:
     _chosen_machine_code = chosen
 
 
-@cache
-def why_no_machine_code() -> str:
-    """Why there is no machine code for programs here, in words; empty where there is.
+def why_no_machine_code(backend: str = "cpu") -> str:
+    """Why there is no machine code for programs here, in words; empty where there is. ValueError: another backend.
+
+    For "cuda" it may be that a GPU's driver did not load what it was given, the last time that one did not: the
+    interpreter's kernel ran then.
 
     >>> why_no_machine_code() == "" or "llvmlite" in why_no_machine_code()
     True
     """
+    name = _validate.choice("backend", backend, _BACKENDS)
+    if name == "cpu" or _why_no_llvmlite():
+        return _why_no_llvmlite()
+    return why_unavailable("cuda") or _why_no_ptx() or _core.cuda_why_no_steps_code()
+
+
+@cache
+def _why_no_ptx() -> str:
+    """Where llvmlite is; empty where its LLVM writes it."""
+    try:
+        _llvm_of_gpus().Target.from_triple(_GPU)
+    except RuntimeError as error:
+        return f"llvmlite's LLVM does not write PTX: {error}"
+    return ""
+
+
+@cache
+def _llvm_of_gpus() -> Any:
+    llvm = need("jit", "llvmlite.binding")
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    return llvm
+
+
+@cache
+def _why_no_llvmlite() -> str:
     from importlib.metadata import PackageNotFoundError, version  # takes long to import
 
     wanted = f"llvmlite {_LLVMLITE[0]}.{_LLVMLITE[1]} or later is needed: pip install 'anneal_sgd[jit]'"
@@ -187,7 +218,7 @@ def info() -> dict[str, Any]:
     """What a bug report needs: versions, instruction sets, threads, backends and why one is missing.
 
     >>> info()["backends"]["cpu"], len(info())
-    ('available', 9)
+    ('available', 10)
     """
     return {
         "version": _core.__version__,
@@ -196,6 +227,7 @@ def info() -> dict[str, Any]:
         "isas_supported": supported_isas(),
         "isas_built": tuple(_core.built_isas()),
         "machine_code": why_no_machine_code() or machine_code(),
+        "machine_code_cuda": why_no_machine_code("cuda") or machine_code(),
         "threads": cpu_count(),
         "backends": {name: why_unavailable(name) or "available" for name in _BACKENDS},
         "cuda_devices": tuple(

@@ -117,4 +117,5 @@ def environment(site: Path, library: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join([str(site), str(HERE.parent)]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PTXRUN_KERNELS": str(library),
+        "PTXRUN_PYTHON": sys.executable,
     }

@@ -66,6 +66,11 @@ GROUPS = (
         "700)) or (where_launches and (ngn or extragradient) and 3-16]) or (every_number and 17-adam) or "
         "(of_a_step and reshuffling) or (many_steps and ema) or (first_of_equal and 17) or little_memory",
     ),
+    Group(
+        ("test_kernel_code.py",),
+        "random_functions or layouts or starts or (every_noise and (student_t or rademacher)) or (methods and adamw)",
+        "not emulated and not interrupted",
+    ),
     Group(("ptx/host_calls.py", "ptx/failing_calls.py"), "", "", DEVICES),
     Group(("test_gpu_arrays.py", "test_simulate_api.py", "test_bad_input.py"), ""),
     Group(

@@ -6,7 +6,7 @@
 //
 // From the environment: PTXRUN_KERNELS, the library of translated kernels; PTXRUN_ORDER, PTXRUN_SEED and PTXRUN_RSQRT,
 // see Config; PTXRUN_DEVICES, how many devices there are, 1 by default; PTXRUN_NO_POOLS, from which number on they have
-// no memory pools; PTXRUN_COVERAGE, a folder for what was executed.
+// no memory pools; PTXRUN_COVERAGE, a folder for what was executed; PTXRUN_PYTHON, which runs ptx.load for modules.
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 #include <sys/file.h>
@@ -74,7 +74,7 @@ thread_local int current = 0;
 thread_local cudaError_t last = cudaSuccess;
 const KernelLibrary* library;
 int capability;
-u64 events = 0, pools = 0;
+u64 events = 0, pools = 0, modules = 0, module_launches = 0;
 
 [[noreturn]] void give_up(const std::string& why) {
     std::fprintf(stderr, "ptxrun: %s\n", why.c_str());
@@ -310,6 +310,9 @@ EXPORTED const char* ptxrun_failed() { return failed.c_str(); }
 // That there are and that nobody has let go of.
 EXPORTED u64 ptxrun_events() { return events; }
 EXPORTED u64 ptxrun_pools() { return pools; }
+EXPORTED u64 ptxrun_modules() { return modules; }
+// How many kernels of modules were launched.
+EXPORTED u64 ptxrun_module_launches() { return module_launches; }
 // Copies to the host that have not been done.
 EXPORTED u64 ptxrun_pending_downloads() {
     const Lock lock(mutex);
@@ -398,11 +401,104 @@ API cudaDriverGetVersion(int* version) {
     *version = CUDART_VERSION;
     return cudaSuccess;
 }
+
+// --- modules, of the driver's interface
+
+struct LoadedModule {
+    int device;
+    void* handle;
+    const KernelLibrary* kernels;
+};
+
+// Files of this process, gone with it.
+struct Temporary {
+    std::string folder = "/tmp/ptxrun_XXXXXX";
+    pid_t process = getpid();
+    std::map<std::string, std::string> libraries;  // of PTX, built once
+    Temporary() {
+        if (mkdtemp(folder.data()) == nullptr) give_up("no temporary folder");
+    }
+    ~Temporary() {
+        if (process == getpid() && std::system(("rm -r " + folder).c_str()) != 0) give_up("files are left over");
+    }
+};
+
+// Empty: it cannot be translated or compiled, which is shown.
+std::string library_of(const std::string& ptx) {
+    static Temporary temporary;
+    const auto found = temporary.libraries.find(ptx);
+    if (found != temporary.libraries.end()) return found->second;
+    const std::string base = temporary.folder + "/" + std::to_string(temporary.libraries.size());
+    const char* const python = std::getenv("PTXRUN_PYTHON");
+    if (python == nullptr) give_up("PTXRUN_PYTHON names no interpreter");
+    FILE* const file = std::fopen((base + ".ptx").c_str(), "w");
+    if (file == nullptr) give_up("a temporary folder cannot be written to");
+    std::fputs(ptx.c_str(), file);
+    std::fclose(file);
+    const std::string load = std::string(python) + " -m ptx.load " + base + ".ptx " + base;
+    return temporary.libraries[ptx] = std::system(load.c_str()) == 0 ? base + "/kernels.so" : "/nowhere";
+}
+
+API load_module(void** module, const void* image) {
+    BEGIN_WORK;
+    if (state() != cudaSuccess) return state();
+    void* const handle = dlopen(library_of(static_cast<const char*>(image)).c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (handle == nullptr) return result(cudaErrorInvalidKernelImage);
+    ++modules;
+    auto* const loaded =
+        new LoadedModule{current, handle, static_cast<const KernelLibrary*>(dlsym(handle, "ptx_library"))};
+    join(loaded->kernels->env);
+    *module = loaded;
+    return cudaSuccess;
+}
+API function_of_module(void** function, void* module, const char* name) {
+    BEGIN_CALL;
+    const auto& loaded = *static_cast<LoadedModule*>(module);
+    for (u32 k = 0; k < loaded.kernels->count; ++k)
+        if (std::strcmp(loaded.kernels->kernels[k].name, name) == 0) {
+            *function = const_cast<KernelEntry*>(loaded.kernels->kernels + k);
+            return cudaSuccess;
+        }
+    return result(cudaErrorSymbolNotFound);
+}
+API launch_function(void* function, unsigned blocks, unsigned, unsigned, unsigned threads, unsigned, unsigned,
+                    unsigned shared, cudaStream_t stream, void** arguments, void**) {
+    BEGIN_WORK;
+    const int device = streams[stream_key(stream)].device;
+    if (device != current) return result(cudaErrorInvalidResourceHandle);
+    const KernelEntry& kernel = *static_cast<KernelEntry*>(function);
+    if (blocks == 0 || threads == 0 || threads > kernel.most_threads) return result(cudaErrorInvalidConfiguration);
+    const u8* const from = static_cast<const u8*>(arguments[0]);
+    const std::vector<u8> parameters(from, from + kernel.parameter_bytes);
+    ++module_launches;
+    return enqueue(stream, [=, &kernel] {
+        const std::string wrong = launch(kernel, blocks, threads, shared, parameters.data(), u32(device));
+        if (!wrong.empty()) lose_device(wrong);
+    });
+}
+API unload_module(void* module) {
+    const Lock lock(mutex);
+    run_all();
+    auto* const loaded = static_cast<LoadedModule*>(module);
+    if (loaded->device != current) give_up("a module is unloaded while another device is current");
+    dlclose(loaded->handle);
+    delete loaded;
+    --modules;
+    return cudaSuccess;
+}
+
 API cudaGetDriverEntryPointByVersion(const char* name, void** found, unsigned, unsigned long long,
                                      cudaDriverEntryPointQueryResult* status) {
-    const bool here = std::strcmp(name, "cuDevicePrimaryCtxGetState") == 0;
-    *found = here ? reinterpret_cast<void*>(&context_state) : nullptr;
-    *status = here ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
+    static const std::map<std::string, void*> there = {
+        {"cuDevicePrimaryCtxGetState", reinterpret_cast<void*>(&context_state)},
+        {"cuModuleLoadData", reinterpret_cast<void*>(&load_module)},
+        {"cuModuleGetFunction", reinterpret_cast<void*>(&function_of_module)},
+        {"cuLaunchKernel", reinterpret_cast<void*>(&launch_function)},
+        {"cuModuleUnload", reinterpret_cast<void*>(&unload_module)},
+    };
+    const auto one = there.find(name);
+    *found = one != there.end() ? one->second : nullptr;
+    *status = *found != nullptr ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
     return cudaSuccess;
 }
 API cudaGetLastError() {

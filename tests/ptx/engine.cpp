@@ -423,6 +423,8 @@ void start(const Config& how, Env** env_of_library) {
     *env_of_library = &env;
 }
 
+void join(Env** env_of_library) { *env_of_library = &env; }
+
 void* allocate(u64 bytes, u32 device) {
     // First fit, with gaps, so that what runs past an end is seen.
     const u64 need = (bytes + alignment - 1) / alignment * alignment;

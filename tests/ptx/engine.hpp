@@ -20,6 +20,9 @@ struct Config {
 // Once, before all else.
 void start(const Config& config, Env** env_of_library);
 
+// Another library, whose kernels are launched as well.
+void join(Env** env_of_library);
+
 void* allocate(u64 bytes, u32 device = 0);  // null: not enough
 bool release(void* memory);
 u64 memory_size();

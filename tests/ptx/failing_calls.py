@@ -7,20 +7,21 @@ device stays taken, and the next call has the right bits.
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from anneal_sgd import _core
+from anneal_sgd import _core, problems, runtime, schedules, simulate
+from anneal_sgd.programs import _machine_code
 from core_cases import COSINE, problem_pair, run
 from test_cuda_data import core, make
 
 RUNTIME = ctypes.CDLL(_core.__file__)
 RUNTIME.ptxrun_fail_at.argtypes = [ctypes.c_uint64, ctypes.c_int, ctypes.c_int]
 RUNTIME.ptxrun_failed.restype = ctypes.c_char_p
-for name in ("calls", "events", "pools", "pending_downloads", "allocated"):
+for name in ("calls", "events", "pools", "modules", "pending_downloads", "allocated"):
     getattr(RUNTIME, f"ptxrun_{name}").restype = ctypes.c_uint64
 LAUNCH_FAILURE, OUT_OF_MEMORY = 719, 2
 ERRORS = {LAUNCH_FAILURE: "unspecified launch failure", OUT_OF_MEMORY: "out of memory"}
@@ -135,3 +136,45 @@ def test_every_call_of_one_of_several_devices_may_fail(error: int) -> None:
             if RUNTIME.ptxrun_failed() == b"cudaGetDevice":
                 taken = RUNTIME.ptxrun_allocated()
             assert RUNTIME.ptxrun_allocated() == taken, f"call {n}, {RUNTIME.ptxrun_failed()}"
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_every_call_with_machine_code_may_fail(error: int) -> None:
+    """A module that is not loaded leaves the steps to the interpreter, and `runtime` says so."""
+    problem = problems.Custom("sum(abs(x))", x0=[1.0, 0.5], noise="gaussian", noise_std=0.5)
+    size: dict[str, Any] = {"base_lr": [0.1, 0.2], "horizon": 70, "replicates": 9, "metric": "value"}
+
+    def call(backend: Literal["cpu", "cuda"] = "cuda") -> NDArray[Any]:
+        _machine_code._known_on_gpus.clear()  # loaded again
+        return np.asarray(simulate(problem, schedules.Cosine(), backend=backend, **size).mean)
+
+    expected = call("cpu")
+    runtime.set_machine_code("on")
+    try:
+        call()
+        left, failed = (RUNTIME.ptxrun_allocated(), RUNTIME.ptxrun_modules()), set()
+        RUNTIME.ptxrun_fail_at(0, 0, ANY_DEVICE)
+        np.testing.assert_array_equal(call(), expected)
+        uses = RUNTIME.ptxrun_calls()
+        for n in range(1, uses + 1):
+            RUNTIME.ptxrun_fail_at(n, error, ANY_DEVICE)
+            text = ERRORS[error]
+            try:
+                np.testing.assert_array_equal(call(), expected)
+            except (RuntimeError, MemoryError) as raised:
+                text = str(raised)
+            assert ERRORS[error] in text, f"call {n}, {RUNTIME.ptxrun_failed()}: {text}"
+            failed.add(RUNTIME.ptxrun_failed())
+            why = runtime.why_no_machine_code("cuda")
+            assert (ERRORS[error] in why) == (RUNTIME.ptxrun_failed() in (b"load_module", b"function_of_module")), why
+            assert RUNTIME.ptxrun_pending_downloads() == 0, f"call {n}, {RUNTIME.ptxrun_failed()}"
+            RUNTIME.ptxrun_fail_at(0, 0, ANY_DEVICE)
+            np.testing.assert_array_equal(call(), expected)
+            assert runtime.why_no_machine_code("cuda") == ""
+            if RUNTIME.ptxrun_failed() == b"cudaGetDevice":  # as above, of modules too
+                left = RUNTIME.ptxrun_allocated(), RUNTIME.ptxrun_modules()
+            found = RUNTIME.ptxrun_allocated(), RUNTIME.ptxrun_modules()
+            assert found == left, f"call {n}, {RUNTIME.ptxrun_failed()}"
+        assert {b"load_module", b"function_of_module", b"launch_function"} <= failed
+    finally:
+        runtime.set_machine_code(None)

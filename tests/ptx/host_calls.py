@@ -237,3 +237,37 @@ def test_what_progress_raises_stops_the_run(expected: NDArray[np.float32]) -> No
         with pytest.raises(Stop):
             call(horizon=4000, progress=stop, device=device, replicates=2100)
     np.testing.assert_array_equal(call(keep_samples=True).samples, expected)
+
+
+def test_every_device_loads_machine_code_of_its_own() -> None:
+    """Threads share it; what nobody wants any more is unloaded."""
+    from anneal_sgd import runtime
+    from anneal_sgd.programs import _machine_code
+
+    RUNTIME.ptxrun_modules.restype = RUNTIME.ptxrun_module_launches.restype = ctypes.c_uint64
+    problem = problems.Custom("sum(abs(x))", x0=[1.0, 0.5], noise="gaussian", noise_std=0.5)
+    size: dict[str, Any] = {"base_lr": [0.1, 0.2], "horizon": 70, "replicates": 3100, "metric": "value"}
+    expected = simulate(problem, schedules.Linear(), backend="cpu", **size).mean
+    runtime.set_machine_code("on")
+    found: list[NDArray[Any]] = []
+
+    def work() -> None:
+        found.append(simulate(problem, schedules.Linear(), backend="cuda", device=DEVICES, **size).mean)
+
+    try:
+        _machine_code._known_on_gpus.clear()
+        before, launched = RUNTIME.ptxrun_modules(), RUNTIME.ptxrun_module_launches()
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert RUNTIME.ptxrun_modules() == before + len(DEVICES)
+        assert RUNTIME.ptxrun_module_launches() > launched
+        _machine_code._known_on_gpus.clear()
+        assert RUNTIME.ptxrun_modules() == before
+    finally:
+        runtime.set_machine_code(None)
+    assert len(found) == 3
+    for one in found:
+        np.testing.assert_array_equal(one, expected)

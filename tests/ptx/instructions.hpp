@@ -122,6 +122,15 @@ static inline u32 mul_hi_u32(u32 a, u32 b) { return u32(u64(a) * b >> 32); }
 static inline u32 mul_hi_s32(u32 a, u32 b) { return u32(u64(s64(s32(a)) * s32(b)) >> 32); }
 static inline u64 mul_hi_u64(u64 a, u64 b) { return u64((unsigned __int128)a * b >> 64); }
 static inline u64 mul_hi_s64(u64 a, u64 b) { return u64((unsigned __int128)((__int128)s64(a) * s64(b)) >> 64); }
+template <class U>
+static inline U bit_field(U a, u32 first, u32 count) {
+    constexpr u32 width = 8 * sizeof(U);
+    first &= 255, count &= 255;
+    const U above = first >= width ? U(0) : U(a >> first);
+    return count >= width ? above : U(above & ((U(1) << count) - 1));
+}
+static inline u32 bfe_u32(u32 a, u32 first, u32 count) { return bit_field(a, first, count); }
+static inline u64 bfe_u64(u64 a, u32 first, u32 count) { return bit_field(a, first, count); }
 static inline u32 popc_b32(u32 a) { return u32(__builtin_popcount(a)); }
 static inline u32 popc_b64(u64 a) { return u32(__builtin_popcountll(a)); }
 static inline u32 clz_b32(u32 a) { return a ? u32(__builtin_clz(a)) : 32; }

@@ -181,6 +181,16 @@ class MachineCode:
 
     def __init__(self, *, address: int, lanes: int, scratch: int, owner: object) -> None: ...
 
+class StepsCode:
+    """The same for devices: PTX of a kernel `steps`, whose parameter is `StepsLaunch` of cuda/launch.hpp.
+
+    It is of the program, precision, kind of projection and layout, `log2_team`, of a call, and of its iterate.
+    `emulated`: the address of a function that does the same for a thread of the emulated device, which `owner` keeps.
+    A device that cannot load it runs the interpreter: `cuda_why_no_steps_code`.
+    """
+
+    def __init__(self, *, ptx: str, log2_team: int, emulated: int = 0, owner: object = None) -> None: ...
+
 class Problems:
     """Separable problems of one kind and dimension, networks on data, or problems that are a program."""
 
@@ -356,6 +366,7 @@ def simulate(
     iterates: NDArray[Any] | None = None,
     exceedance: NDArray[np.int64] | None = None,
     machine_code: MachineCode | None = None,
+    steps_code: StepsCode | None = None,
 ) -> Moments:
     """Run the ensemble on `isa` ("scalar", "avx2", "avx512"), or on devices: problems x schedules x base_lr in C order.
 
@@ -381,6 +392,12 @@ def cuda_devices() -> list[dict[str, Any]]:
 
 def open_cuda_device(number: int, stream: int, most_memory: int = 0) -> Device:
     """A GPU whose work goes to `stream`, a cudaStream_t as a number; `most_memory` > 0: at most so many bytes of it."""
+
+def cuda_why_no_steps_code() -> str:
+    """Why a device did not take machine code, the last time that one did not; empty where all did."""
+
+def log2_team(ensemble: Ensemble) -> int:
+    """Of the layout of an ensemble of a program on a device: its trajectories are of 2**log2_team threads."""
 
 def cuda_device_of(address: int) -> int:
     """The number of the GPU in whose memory the address lies; -1 where in none."""

@@ -1,13 +1,17 @@
-"""Machine code for the steps of a program, made by LLVM where llvmlite is installed, and kept for the process."""
+"""Machine code for the steps of a program, made by LLVM where llvmlite is installed, and kept for the process.
+
+For GPUs it is PTX, the assembler text that their driver compiles: it needs neither CUDA's tools nor CuPy.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from math import prod
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from .. import _core, runtime
 from .._extras import need
@@ -15,25 +19,31 @@ from ._ir import Program, in_turn, step_outputs
 
 _KEPT = 256  # programs of which something is known
 _PAYS = 1e9  # operations on numbers: the interpreter takes some 0.1 to 0.2 s longer for them, to compile about as long
+_PAYS_ON_GPU = 1e11  # of all trajectories: what a large GPU's interpreter is counted to take about as long for
 _FEATURES = {
     "avx2": "+avx2,+fma",
     "avx512": "+avx2,+fma,+avx512f,+avx512dq,+avx512bw,+avx512vl",
     "neon": "+neon",
 }  # without a fused multiply-add of the processor, as on the scalar instruction set, every one would be a call
+_OLDEST_GPU = "sm_75"  # its PTX is for all later ones
+
+_Code = TypeVar("_Code")
 
 
 @dataclass
-class _Known:
+class _Known(Generic[_Code]):
     """Of a program, in one dtype and so on."""
 
     done: float = 0.0
-    """Operations on numbers in this process so far, on each thread."""
+    """Operations on numbers in this process so far, on each thread of a CPU."""
     tried: bool = False
-    code: _core.MachineCode | None = None
+    code: _Code | None = None
     """None before, and of a program that only the interpreter runs."""
 
 
-_known: OrderedDict[tuple[Program, str, str, str, bool], _Known] = OrderedDict()
+_known: OrderedDict[tuple[Program, str, str, str, bool], _Known[_core.MachineCode]] = OrderedDict()
+_known_on_gpus: OrderedDict[tuple[Program, str, str, bool, int], _Known[_core.StepsCode]] = OrderedDict()
+_Key = TypeVar("_Key", bound=tuple[Any, ...])
 _lock = threading.Lock()
 
 
@@ -48,18 +58,39 @@ def machine_code(
     mode = runtime.machine_code()
     if mode == "off" or isa not in _FEATURES or (mode == "auto" and runtime.why_no_machine_code()):
         return None
-    key = (program, dtype, isa, projection, summing)
+    return _looked_up(_known, (program, dtype, isa, projection, summing), mode, steps, _PAYS, _compiled)
+
+
+def steps_code(
+    program: Program, *, dtype: str, projection: str, summing: bool, log2_team: int, steps: float
+) -> _core.StepsCode | None:
+    """The same for GPUs; `steps`: of all trajectories of the call; `log2_team`: what `_core.log2_team` says."""
+    mode = runtime.machine_code()
+    if mode == "off" or (mode == "auto" and runtime.why_no_machine_code()):
+        return None
+    key = (program, dtype, projection, summing, log2_team)
+    return _looked_up(_known_on_gpus, key, mode, steps, _PAYS_ON_GPU, _compiled_for_gpus)
+
+
+def _looked_up(
+    table: OrderedDict[_Key, _Known[_Code]],
+    key: _Key,
+    mode: str,
+    steps: float,
+    pays: float,
+    compiled: Callable[..., _Code | None],
+) -> _Code | None:
     with _lock:
-        if key not in _known:
-            _known[key] = _Known()
-            if len(_known) > _KEPT:
-                _known.popitem(last=False)
-        _known.move_to_end(key)
-        known = _known[key]
+        if key not in table:
+            table[key] = _Known()
+            if len(table) > _KEPT:
+                table.popitem(last=False)
+        table.move_to_end(key)
+        known = table[key]
         if not known.tried:
-            known.done += sum(map(operations, in_turn(program))) * steps
-            if mode == "on" or known.done >= _PAYS:
-                known.tried, known.code = True, _compiled(*key)
+            known.done += sum(map(operations, in_turn(key[0]))) * steps
+            if mode == "on" or known.done >= pays:
+                known.tried, known.code = True, compiled(*key)
         return known.code
 
 
@@ -89,6 +120,24 @@ def _compiled(program: Program, dtype: str, isa: str, projection: str, summing: 
     return _core.MachineCode(
         address=engine.get_function_address("steps"), lanes=code.lanes, scratch=code.scratch, owner=engine
     )
+
+
+def _compiled_for_gpus(
+    program: Program, dtype: str, projection: str, summing: bool, log2_team: int
+) -> _core.StepsCode | None:
+    from ._kernel_code import kernel_code
+
+    text = None if runtime._why_no_ptx() else kernel_code(program, dtype, projection, summing, log2_team)
+    return None if text is None else _core.StepsCode(ptx=ptx(text), log2_team=log2_team)
+
+
+def ptx(text: str) -> str:
+    """Of a module in LLVM's language."""
+    llvm = runtime._llvm_of_gpus()
+    module = llvm.parse_assembly(text)
+    module.triple = runtime._GPU
+    machine = llvm.Target.from_triple(runtime._GPU).create_target_machine(cpu=_OLDEST_GPU, opt=2)
+    return str(machine.emit_assembly(module))
 
 
 @cache

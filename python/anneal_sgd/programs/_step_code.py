@@ -40,7 +40,7 @@ def step_code(program: Program, dtype: str, isa: str, projection: str, summing: 
     while 2 * together * state <= REGISTERS[isa] // 2 and 2 * together <= _STRIP[isa]:
         together *= 2
     kind: type[Unrolled | Looped] = Unrolled
-    if state > REGISTERS[isa] or together * sum(map(_unrolled, in_turn(program))) > _MOST_OPERATIONS:
+    if state > REGISTERS[isa] or together * sum(map(unrolled_operations, in_turn(program))) > _MOST_OPERATIONS:
         kind, together = Looped, _TOGETHER[isa]
         if together * sum(_WEIGHTS.get(node.op, 5) for node in program.nodes) > _MOST_OPERATIONS:
             return None
@@ -49,7 +49,7 @@ def step_code(program: Program, dtype: str, isa: str, projection: str, summing: 
     return StepCode(steps.code.text, steps.lanes, steps.code.rows * steps.lanes)
 
 
-def _unrolled(program: Program) -> int:
+def unrolled_operations(program: Program) -> int:
     """Operations of a vector, the numbers one after another."""
     total, needed = 4 * program.dimension, set(step_outputs(program))
     for i in range(len(program.nodes) - 1, -1, -1):

@@ -24,7 +24,7 @@ class Code:
         self.isa, self.together = isa, together
         self.dtype = dtype
         self.size = 4 if dtype == "float32" else 8
-        self.width = _WIDTH[isa] // self.size
+        self.width = _WIDTH[isa] // self.size if isa in _WIDTH else 1
         self.real = "float" if dtype == "float32" else "double"
         self.reals, self.integers = f"<{self.width} x {self.real}>", f"<{self.width} x i{8 * self.size}>"
         self.suffix = f"v{self.width}f{8 * self.size}"
