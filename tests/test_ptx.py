@@ -74,6 +74,12 @@ GOOD: dict[str, tuple[str, Callable[[int], float]]] = {
         "add.s64 %rd4, %rd1, %rd4; mov.u64 %rd5, 4294967295; atom.global.add.u64 %rd6, [%rd4], %rd5;",
         lambda t: t + 4 * (t % 2),  # 2^32 (t + 3) + t + 2 in the words of an even t, and twice 2^32 - 1
     ),
+    "bits_of_a_field": ("bfe.u32 %r4, %r1, 2, 3; st.global.u32 [%rd2], %r4;", lambda t: t >> 2 & 7),
+    "bits_past_the_top": (
+        "mov.u64 %rd4, -1; bfe.u64 %rd5, %rd4, 60, 9; cvt.u32.u64 %r4, %rd5; bfe.u32 %r5, %r1, 32, 4;"
+        "add.s32 %r4, %r4, %r5; st.global.u32 [%rd2], %r4;",
+        lambda t: 15,
+    ),
     "shift_by_more": ("mov.u32 %r4, 40; shl.b32 %r5, %r1, %r4; st.global.u32 [%rd2], %r5;", lambda t: 0),
     "predicated": (
         "setp.lt.s32 %p1, %r1, 3; selp.b32 %r4, 7, 9, %p1; st.global.u32 [%rd2], %r4;",
