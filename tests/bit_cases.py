@@ -144,6 +144,17 @@ METHODS: dict[str, methods.Method | Callable[[int], methods.Method]] = {
     "descent-ascent": methods.DescentAscent(0),
     "alternating": methods.DescentAscent(0, alternating=True),
     "own": own_method,
+    "cycled momentum": methods.SGD(
+        methods.Following(schedules.one_cycle(0.3, start=0.0, final=0.0), zero=0.95, one=0.85), True
+    ),
+    "adamw that follows": methods.Adam(
+        methods.Following(schedules.Linear(), zero=0.5, one=0.9),
+        methods.Following(schedules.Cosine(), zero=0.99, one=0.9),
+        weight_decay=methods.Following(
+            schedules.Joined([schedules.Linear(), schedules.Repeated(schedules.Cosine(), 2)], at=[0.4]), one=0.2
+        ),
+        decoupled=True,
+    ),
 }
 SAMPLINGS = ("with_replacement", "reshuffling", "sequential")
 LOSSES = (

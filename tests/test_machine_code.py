@@ -389,8 +389,8 @@ class Arguments(ctypes.Structure):
     _fields_ = [(name, ctypes.c_void_p) for name in ("x", "low", "sum", "draws", "signs", "registers", "numbers")] + [
         ("lower", ctypes.POINTER(ctypes.c_float)), ("upper", ctypes.POINTER(ctypes.c_float)),
         ("radius", ctypes.POINTER(ctypes.c_float)), ("minus_lr", ctypes.POINTER(ctypes.c_float)),
-        ("scratch", ctypes.c_void_p), ("steps", ctypes.c_int64), ("row", ctypes.c_int64),
-        ("draws_apart", ctypes.c_int64), ("first_sign", ctypes.c_int64),
+        ("step_numbers", ctypes.c_void_p), ("scratch", ctypes.c_void_p), ("steps", ctypes.c_int64),
+        ("row", ctypes.c_int64), ("draws_apart", ctypes.c_int64), ("first_sign", ctypes.c_int64),
     ]  # fmt: skip
 
 

@@ -318,7 +318,9 @@ INT32 = st.integers(-5, 40) | st.sampled_from([-(2**31), 2**31 - 1, 2**20])
     registers=st.integers(0, 60),
     draws=st.lists(st.lists(st.integers(-1, 6), min_size=4, max_size=4), max_size=2),
     more=st.sampled_from([[], ["start"], ["projection"], ["start", "projection"]]),
-    method=st.fixed_dictionaries({"state": st.integers(-1, 6), "takes_step": st.booleans(), "replaces": st.booleans()}),
+    method=st.fixed_dictionaries(
+        {"state": st.integers(-1, 6), "step_numbers": st.integers(-1, 5), "replaces": st.booleans()}
+    ),
     parts=st.lists(st.lists(st.integers(-1, 9), min_size=5, max_size=5), max_size=2),
 )
 def test_the_core_runs_no_code_that_leaves_its_registers(code, result, registers, draws, more, method, parts):

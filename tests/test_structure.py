@@ -173,6 +173,7 @@ def test_a_call_loads_what_it_needs():
     of_kinds = {name for name in bare if re.match(r"anneal_sgd\.(methods|problems|schedules)\.", name)}
     assert of_kinds == {
         "anneal_sgd.methods._base",
+        "anneal_sgd.methods._following",
         "anneal_sgd.methods._sgd",
         "anneal_sgd.problems._base",
         "anneal_sgd.problems._own_metric",

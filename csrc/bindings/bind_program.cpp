@@ -172,8 +172,9 @@ std::shared_ptr<Program> make_program(std::int64_t dimension, std::int64_t regis
                                       const std::vector<std::vector<std::int64_t>>& own_results, const Integers& start,
                                       const Integers& start_draws, const std::vector<std::int64_t>& start_result,
                                       const Integers& projection, const std::vector<std::int64_t>& projection_result,
-                                      std::int64_t state, bool takes_step, bool replaces, const Integers& state_results,
-                                      const Integers& state_start, const Integers& state_start_results) {
+                                      std::int64_t state, std::int64_t step_numbers, bool replaces,
+                                      const Integers& state_results, const Integers& state_start,
+                                      const Integers& state_start_results) {
     require(dimension >= 1 && dimension < most_numbers, "dimension: ", dimension, " is not in 1 .. 2**24 - 1");
     require(constants.ndim() == 1 && numbers.ndim() == 1, "constants, numbers: must be one-dimensional");
     auto p = std::make_shared<Program>();
@@ -184,7 +185,9 @@ std::shared_ptr<Program> make_program(std::int64_t dimension, std::int64_t regis
     spec.registers = registers;
     require(state >= 0 && state <= most_registers, "state: ", state, " is not in 0 .. 2**30");
     spec.state = state;
-    spec.takes_step = takes_step;
+    require(step_numbers == 0 || (step_numbers >= 2 && step_numbers <= 2 + 2 * most_step_numbers),
+            "step_numbers: ", step_numbers, " is not 0 or in 2 .. ", 2 + 2 * most_step_numbers);
+    spec.step_numbers = step_numbers;
     spec.replaces = replaces;
     const std::int64_t before_constants = spec.first_constant(dimension);
     spec.constants = p->constants.data();
@@ -267,8 +270,10 @@ std::shared_ptr<Method> make_method(const std::shared_ptr<Program>& program,
         require(spec.draws[k].count % row_multiple == 0 && (k >= inputs || spec.draws[k].count == row),
                 "draws: must be of multiples of 16 numbers");
     require(singles.size() == single_starts.size(), "singles, single_starts: must be of one length");
-    require(spec.parameter_count == row_multiple * (2 + evaluations + std::int64_t(singles.size())) &&
-                !spec.takes_step && !spec.starts && !spec.projects && spec.own_count == 0,
+    const std::int64_t step_numbers =
+        spec.parameter_count / row_multiple - 2 - evaluations - std::int64_t(singles.size());
+    require(spec.parameter_count % row_multiple == 0 && step_numbers >= 0 && step_numbers <= 2 * most_step_numbers &&
+                spec.step_numbers == 0 && !spec.starts && !spec.projects && spec.own_count == 0,
             "program: must have the parameters of a method on data alone");
     auto m = std::make_shared<Method>();
     m->program = program;
@@ -319,6 +324,7 @@ std::shared_ptr<Method> make_method(const std::shared_ptr<Program>& program,
                m->singles.data(),
                m->single_starts.data(),
                std::int64_t(m->singles.size()),
+               step_numbers,
                constants.data(),
                constants.shape(0),
                adam.empty() ? nullptr : m->adam.data()};
@@ -368,7 +374,7 @@ void bind_program(py::module_& m) {
              py::arg("start_result") = std::vector<std::int64_t>(),
              py::arg("projection") = no_rows(instruction_columns),
              py::arg("projection_result") = std::vector<std::int64_t>(), py::arg("state") = 0,
-             py::arg("takes_step") = false, py::arg("replaces") = false,
+             py::arg("step_numbers") = 0, py::arg("replaces") = false,
              py::arg("state_results") = no_rows(state_columns), py::arg("state_start") = no_rows(instruction_columns),
              py::arg("state_start_results") = no_rows(state_columns));
     py::class_<Method, std::shared_ptr<Method>>(m, "Method")

@@ -172,6 +172,12 @@ void check_metrics(const EnsembleSpec& e) {
             "metrics: test_accuracy is for losses of labels, not for own");
 }
 
+// How many registers its method has for numbers that follow schedules, and for 1 minus each.
+std::int64_t step_numbers_of(const ProblemSpec& p) {
+    if (p.network != nullptr) return p.network->method != nullptr ? p.network->method->step_numbers : 0;
+    return p.program != nullptr && p.program->step_numbers > 0 ? p.program->step_numbers - 2 : 0;
+}
+
 // The options that are one number: attributes of Python's `Spec` by the same names.
 void take_options(EnsembleSpec& e, const py::object& spec) {
     const auto take = [&](const char* name, auto& value) {
@@ -190,13 +196,16 @@ void take_options(EnsembleSpec& e, const py::object& spec) {
 std::shared_ptr<Ensemble> make_ensemble(std::shared_ptr<Problems> problems,
                                         std::vector<std::shared_ptr<Schedule>> schedules, const Integers& record_at,
                                         std::vector<Metric> metrics, Iterate iterate, Precision precision,
-                                        const py::object& options) {
+                                        const py::object& options, const Reals& number_ends) {
     auto ensemble = std::make_shared<Ensemble>();
     EnsembleSpec& e = ensemble->spec;
     take_options(e, options);
     e.iterate = iterate;
     e.precision = precision;
-    require(!schedules.empty(), "schedules: at least one is needed");
+    require(number_ends.ndim() == 2 && number_ends.shape(1) == 2, "number_ends: shape must be (numbers, 2)");
+    e.number_count = number_ends.shape(0);
+    require(std::int64_t(schedules.size()) > e.number_count, "schedules: at least one is needed, besides ",
+            e.number_count, " of numbers");
     require(e.horizon >= 1 && e.horizon < (std::int64_t(1) << 32), "horizon: ", e.horizon, " is not in 1 .. 2**32 - 1");
     require(record_at.ndim() == 1 && record_at.size() > 0, "record_at: must be one-dimensional, and not empty");
     ensemble->problems = std::move(problems);
@@ -209,7 +218,12 @@ std::shared_ptr<Ensemble> make_ensemble(std::shared_ptr<Problems> problems,
     ensemble->metrics = std::move(metrics);
     e.problems = ensemble->problems->spec;
     e.schedules = ensemble->schedules.data();
-    e.schedule_count = std::int64_t(ensemble->schedules.size());
+    e.schedule_count = std::int64_t(ensemble->schedules.size()) - e.number_count;
+    ensemble->number_ends.assign(number_ends.data(), number_ends.data() + number_ends.size());
+    e.number_ends = ensemble->number_ends.data();
+    require(step_numbers_of(e.problems) <= 2 * e.number_count && e.number_count <= most_step_numbers,
+            "number_ends: ", e.number_count, " numbers are not those that the method takes, at most ",
+            most_step_numbers);
     e.record_at = ensemble->record_at.data();
     e.record_count = std::int64_t(ensemble->record_at.size());
     e.metrics = ensemble->metrics.data();
@@ -265,7 +279,8 @@ void bind_spec(py::module_& m) {
         .def_property_readonly("dimension", [](const Problems& p) { return p.spec.dimension; });
     py::class_<Ensemble, std::shared_ptr<Ensemble>>(m, "Ensemble")
         .def(py::init(&make_ensemble), py::kw_only(), py::arg("problems").none(false), py::arg("schedules"),
-             py::arg("record_at"), py::arg("metrics"), py::arg("iterate"), py::arg("precision"), py::arg("options"));
+             py::arg("record_at"), py::arg("metrics"), py::arg("iterate"), py::arg("precision"), py::arg("options"),
+             py::arg("number_ends") = Reals(std::vector<py::ssize_t>{0, 2}));
 }
 
 }  // namespace anneal_sgd::bindings

@@ -110,6 +110,7 @@ struct Ensemble {
     std::vector<std::shared_ptr<Schedule>> owners;
     std::vector<ScheduleSpec> schedules;
     std::vector<std::int64_t> record_at;
+    std::vector<double> number_ends;
     std::vector<Metric> metrics;
 };
 

@@ -215,6 +215,9 @@ ASGD_FN R schedule_at_fraction(const ScheduleSpec& s, double horizon, R u) {
     return schedule_value(s, horizon, load<R>(step), u, set1<R>(1.0) - u);
 }
 
+// A number of a method where its schedule is h: exactly its ends where h is 0 and where it is 1.
+ASGD_FN double number_between(const double* ends, double h) { return h * ends[1] + (1 - h) * ends[0]; }
+
 // h at steps first .. first + n - 1 of the horizon; writes n rounded up to the lane width.
 template <class R>
 ASGD_FN void schedule_tile(const ScheduleSpec& s, std::int64_t horizon, std::int64_t first, int n, double* h) {

@@ -38,6 +38,8 @@ struct DataView {
 struct ProgramSpec;
 struct MethodSpec;
 
+inline constexpr std::int64_t most_step_numbers = 64;  // of a method that follow schedules
+
 inline constexpr int loss_arguments = 2;  // registers of a program that is a loss: output and target
 
 // A feed-forward network on data; one layer is a linear model. Problems of one call share it.
@@ -117,8 +119,10 @@ struct StatePart {
 // before it comes here.
 struct ProgramSpec {
     std::int64_t registers;
-    std::int64_t state;       // numbers of a state
-    bool takes_step;          // the two registers after it are filled in every step: with lr, and its number from 1 on
+    std::int64_t state;  // numbers of a state
+    // So many registers after it are filled in every step: with lr, the step's number from 1 on, and every number of
+    // the ensemble's that follows a schedule, each before 1 minus it. 0, or at least 2.
+    std::int64_t step_numbers;
     const double* constants;  // the registers after those
     std::int64_t constant_count;
     MatrixView parameters;  // [problem, parameter]: the registers after those
@@ -148,9 +152,7 @@ struct ProgramSpec {
     std::int64_t own_count;
 
     // The register of the first constant.
-    constexpr std::int64_t first_constant(std::int64_t dimension) const {
-        return dimension + state + (takes_step ? 2 : 0);
-    }
+    constexpr std::int64_t first_constant(std::int64_t dimension) const { return dimension + state + step_numbers; }
 };
 
 // Where a method takes a gradient: at x, or where code leads.
@@ -164,7 +166,8 @@ struct MethodPoint {
 // A method of a problem on data: a program whose registers are numbers of one trajectory. Values of several numbers
 // begin at multiples of row_multiple there, as do inputs: one from evaluation to evaluation the gradients, then the
 // constants of coordinates, then draws, all of which operands call drawn. Its parameters, row_multiple registers each,
-// are the learning rate, the number of the step, the values of all evaluations and the single numbers of a state.
+// are the learning rate, the number of the step, the values of all evaluations, the single numbers of a state, and
+// those that follow schedules, each before 1 minus it.
 struct MethodSpec {
     const ProgramSpec* program;
     std::int64_t block;  // coordinates that its code takes at a time, whichever they are; 0: all of them, in order
@@ -173,7 +176,8 @@ struct MethodSpec {
     bool takes_values;
     const Operand *singles, *single_starts;  // [single]: after the step, and at the start
     std::int64_t single_count;
-    const double* constants;  // [constant, coordinate]
+    std::int64_t step_numbers;  // how many of the last parameters there are
+    const double* constants;    // [constant, coordinate]
     std::int64_t constant_count;
     const Operand* adam;  // [AdamNumber]: where its code is that of Adam, and takes blocks; else null
 };
@@ -194,6 +198,7 @@ struct StepArguments {
     const void *lower, *upper;  // Real: [coordinate], of the box
     const void* radius;         // Real: that of the ball, and its square
     const void* minus_lr;       // Real: [step]
+    const void* step_numbers;   // Real: [number, step], those of a number segment_steps apart: as in a ProgramSpec
     void* scratch;              // Real: [MachineCode::scratch]
     std::int64_t steps, row;
     std::int64_t draws_apart;  // elements between draws, or those that are signs
@@ -257,7 +262,7 @@ struct SchedulePiece {
 
 struct EnsembleSpec {
     ProblemSpec problems;
-    const ScheduleSpec* schedules;
+    const ScheduleSpec* schedules;  // [schedule], then [number]: those that a method's numbers follow
     const double* base_lr;
     const std::int64_t* record_at;  // strictly increasing, in 0..horizon
     std::int64_t schedule_count, base_lr_count, record_count;
@@ -274,6 +279,8 @@ struct EnsembleSpec {
     MachineCode machine_code;     // of a program, on the CPU
     cuda::StepsCode* steps_code;  // the same on devices, or null
     bool keep_iterates;           // the points of the last record are told as well
+    const double* number_ends;    // [number, end]: what a method's numbers are where their schedules are 0, and are 1
+    std::int64_t number_count;
 };
 
 // Configs first_config .. stop_config - 1 of an ensemble on replicates first_replicate .. stop_replicate - 1.

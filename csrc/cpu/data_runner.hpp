@@ -66,6 +66,7 @@ public:
     // For take_horizon.
     void advance(std::int64_t t, int n) {
         state.rates.compute(configs, t, n);
+        state.numbers.compute(e, t, n);
         state.tile_sample = t * batch * evaluations(network);
         for (std::int64_t first = 0; first < replicates; first += index_replicates) {
             const std::int64_t count = replicates - first < index_replicates ? replicates - first : index_replicates;
@@ -218,6 +219,7 @@ ASGD_FN std::int64_t data_scratch_bytes(const EnsembleSpec& e, const Task& task)
     Arena arena{nullptr};
     const DataBuffers<R> buffers(e, task, arena);
     const LearningRates<R> rates(buffers.configs, arena);
+    const StepNumbers<R> numbers(e, arena);
     return arena.used;
 }
 

@@ -17,6 +17,7 @@ struct DataState {
     Stoppable& stoppable;
     DataBuffers<R> b;
     LearningRates<R> rates;
+    StepNumbers<R> numbers;
     const Configs configs;
     const NetworkLayout& layout;
     const std::int64_t batch, replicates;
@@ -35,6 +36,7 @@ struct DataState {
           stoppable(whole),
           b(ensemble, r, arena),
           rates(b.configs, arena),
+          numbers(ensemble, arena),
           configs(ensemble, r),
           layout(b.layout),
           batch(network.batch_size),

@@ -80,6 +80,30 @@ struct LearningRates {
     }
 };
 
+// Numbers of a method that follow schedules, of a tile of steps: row 2 k is number k, row 2 k + 1 is 1 minus it.
+template <class R>
+struct StepNumbers {
+    using Real = typename Lane<R>::Real;
+    double* h;     // [step]
+    Real* values;  // [row, step]
+
+    StepNumbers(const EnsembleSpec& e, Arena& arena)
+        : h(arena.take<double>(e.number_count > 0 ? segment_steps : 0)),
+          values(arena.take<Real>(2 * e.number_count * segment_steps)) {}
+
+    void compute(const EnsembleSpec& e, std::int64_t first, int n) {
+        for (std::int64_t k = 0; k < e.number_count; ++k) {
+            schedule_tile<typename Lane<R>::Schedule>(e.schedules[e.schedule_count + k], e.horizon, first, n, h);
+            Real* const out = values + 2 * k * segment_steps;
+            for (int j = 0; j < n; ++j) {
+                const double value = number_between(e.number_ends + 2 * k, h[j]);
+                out[j] = Real(value);
+                out[segment_steps + j] = Real(1 - value);
+            }
+        }
+    }
+};
+
 // Running sums of the iterates of a state of `size` elements; empty where the last iterate is what is recorded.
 template <class R>
 struct Averages {

@@ -203,7 +203,7 @@ private:
             for (std::int64_t k = 0; k < method->single_count; ++k)
                 singles(c, replicate + r)[k] = *m.machine().at(method->single_starts[k]);
         };
-        begin_step(c, 0, Real(0), Real(0));
+        begin_step(c, 0, {});
         if (method->block > 0) {
             in_blocks(count, [&](std::int64_t first, std::int64_t n) {
                 take_block(c, first, n, 0);
@@ -223,7 +223,7 @@ private:
     void find_points(std::int64_t c, std::int64_t count, std::int64_t t, int j, int k) {
         const MethodPoint& point = method->points[k];
         if (method->block > 0) {
-            begin_step(c, 0, -state.rates.minus_lr[c * segment_steps + j], Real(t + j + 1));
+            begin_step(c, 0, step(c, t, j));
             Real* const out = m.points + grouped(c, 0) * layout.size;
             in_blocks(count, [&](std::int64_t first, std::int64_t n) {
                 take_block(c, first, n, k);
@@ -249,7 +249,7 @@ private:
         const Real lr = -state.rates.minus_lr[c * segment_steps + j];
         const std::int64_t at = state.at(c, group_first);
         if (method->block > 0) {
-            begin_step(c, 0, lr, Real(t + j + 1));
+            begin_step(c, 0, step(c, t, j));
             if (method->adam != nullptr)
                 step_as_adam(c, count * layout.size, lr, at);
             else
@@ -276,14 +276,26 @@ private:
         }
     }
 
+    // The numbers of one: all 0 before the first.
+    struct Step {
+        Real lr, t;
+        const Real* numbers;  // segment_steps apart
+    };
+    Step step(std::int64_t c, std::int64_t t, int j) const {
+        return {-state.rates.minus_lr[c * segment_steps + j], Real(t + j + 1), state.numbers.values + j};
+    }
+
     // Registers of what is one number in a step.
-    void begin_step(std::int64_t c, std::int64_t r, Real lr, Real t) const {
-        *parameter(0) = lr;
-        *parameter(1) = t;
+    void begin_step(std::int64_t c, std::int64_t r, const Step& now) const {
+        *parameter(0) = now.lr;
+        *parameter(1) = now.t;
         for (int k = 0; method->takes_values && k < method->evaluations; ++k)
             *parameter(2 + k) = m.values[k * b.configs * m.group + grouped(c, r)];
         for (std::int64_t k = 0; k < method->single_count; ++k)
             *parameter(2 + method->evaluations + k) = singles(c, group_first + r)[k];
+        for (std::int64_t k = 0; k < method->step_numbers; ++k)
+            *parameter(2 + method->evaluations + method->single_count + k) =
+                now.numbers != nullptr ? now.numbers[k * segment_steps] : Real(0);
         m.machine().run(method->program->prologue, method->program->prologue_count, m.longest);
     }
 
@@ -415,7 +427,7 @@ private:
                                           m.draws + draw.row);
             });
         }
-        begin_step(c, r, -state.rates.minus_lr[c * segment_steps + j], Real(t + j + 1));
+        begin_step(c, r, step(c, t, j));
     }
 
     void store_state(const StatePart* parts, std::int64_t count, std::int64_t c, std::int64_t r) const {

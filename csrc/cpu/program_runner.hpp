@@ -95,6 +95,7 @@ class ProgramRunner : public Stoppable {
     const Task& task;
     ProgramBuffers<R> b;
     LearningRates<R> rates;
+    StepNumbers<R> numbers;
     const Configs configs;
     PhiloxKeys keys;
     bool averaging;
@@ -107,6 +108,7 @@ public:
           task(t),
           b(ensemble, t, arena),
           rates(b.configs, arena),
+          numbers(ensemble, arena),
           configs(ensemble, t),
           keys(philox_keys(ensemble.seed)),
           averaging(ensemble.iterate != Iterate::last) {}
@@ -121,6 +123,7 @@ public:
     // For take_horizon.
     void advance(std::int64_t t, int n) {
         rates.compute(configs, t, n);
+        numbers.compute(e, t, n);
         for (std::int64_t first = 0; first < b.replicates && !stopped; first += b.row) {
             if (b.wide)
                 advance_strip<Lane<R>::strip>(t, n, first);
@@ -317,10 +320,10 @@ private:
                 continue;
             }
             const Real minus_lr = rates.minus_lr[c * segment_steps + j + s];
-            if (program.takes_step) {
-                fill_register(b.dimension + b.kept, -minus_lr);
-                fill_register(b.dimension + b.kept + 1, Real(t + j + s + 1));
-            }
+            for (std::int64_t k = 0; k < program.step_numbers; ++k)
+                fill_register(b.dimension + b.kept + k, k == 0   ? -minus_lr
+                                                        : k == 1 ? Real(t + j + s + 1)
+                                                                 : numbers.values[(k - 2) * segment_steps + j + s]);
             const auto now = machine<V>(b.draws + std::int64_t(first_row + s) * b.row);
             now.run(program.gradient, program.gradient_count);
             take_state<V>(now, program.state_results, program.state_result_count);
@@ -346,6 +349,7 @@ private:
                                       b.upper,
                                       ball,
                                       rates.minus_lr + c * segment_steps + j,
+                                      numbers.values + j,
                                       b.scratch,
                                       steps,
                                       b.row,
@@ -468,6 +472,7 @@ ASGD_FN std::int64_t program_scratch_bytes(const EnsembleSpec& e, const Task& ta
     Arena arena{nullptr};
     const ProgramBuffers<R> buffers(e, task, arena);
     const LearningRates<R> rates(buffers.configs, arena);
+    const StepNumbers<R> numbers(e, arena);
     return arena.used;
 }
 

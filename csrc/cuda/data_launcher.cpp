@@ -45,7 +45,7 @@ DataLayout make_layout(const EnsembleSpec& e, const NetworkLayout& net, std::int
     l.log2_replicates = log2_teams - log2_configs;
     l.groups_per_problem = ceil_div(configs, l.configs);
     l.tile_steps = segment_steps;
-    while (l.configs * l.tile_steps > most_data_learning_rates) l.tile_steps /= 2;
+    while ((l.configs + e.number_count) * l.tile_steps > most_data_learning_rates) l.tile_steps /= 2;
     l.spans = int(net.size / row_multiple);
     l.round = int(std::min(most_round, padded_row(e.problems.network->batch_size)));
     std::int64_t units = 0;

@@ -52,7 +52,8 @@ ASGD_KERNEL_FN double schedule_at_step(const ScheduleSpec& s, double horizon, do
                         : scaled_value(p->shape, p->scale, p->length, at.t, at.u, at.v);
 }
 
-// Of a tile of steps, in shared memory: each schedule once, then each config. `most`: configs x tile_steps, at most.
+// Of a tile of steps, in shared memory: each schedule once, then each config. `most`: at most so many configs and
+// numbers of a method that follow schedules x tile_steps. h begins with those numbers.
 template <class Real, int most>
 struct LearningRates {
     typename Block::template Shared<double, most> h;
@@ -60,13 +61,17 @@ struct LearningRates {
 
     ASGD_KERNEL_MEMBER void compute(Block& block, const EnsembleSpec& e, const BlockConfigs& configs, int tile_steps,
                                     std::int64_t t, int n) {
-        const int pairs = configs.pair(configs.count - 1) + 1;
+        const int numbers = int(e.number_count), pairs = configs.pair(configs.count - 1) + 1;
         const double horizon = double(e.horizon);
+        if (numbers > 0) block.barrier();  // steps of the tile before have read theirs
         block.each([&](int thread) {
-            for (int item = thread; item < pairs * n; item += block_threads) {
-                const int pair = item / n, j = item % n;
-                const std::int64_t schedule = (configs.first_pair + pair) % e.schedule_count;
-                h.set(thread, pair * tile_steps + j, schedule_at_step(e.schedules[schedule], horizon, double(t + j)));
+            for (int item = thread; item < (numbers + pairs) * n; item += block_threads) {
+                const int row = item / n, j = item % n;
+                const bool of_number = row < numbers;
+                const std::int64_t schedule =
+                    of_number ? e.schedule_count + row : (configs.first_pair + row - numbers) % e.schedule_count;
+                const double value = schedule_at_step(e.schedules[schedule], horizon, double(t + j));
+                h.set(thread, row * tile_steps + j, of_number ? number_between(e.number_ends + 2 * row, value) : value);
             }
         });
         block.barrier();
@@ -74,7 +79,8 @@ struct LearningRates {
             for (int item = thread; item < configs.count * n; item += block_threads) {
                 const int c = item / n, j = item % n, pair = configs.pair(c);
                 const double base_lr = e.base_lr[configs.first_base_lr + c - pair * configs.base_lr_count];
-                minus_lr.set(thread, c * tile_steps + j, -Real(base_lr * h.get(thread, pair * tile_steps + j)));
+                minus_lr.set(thread, c * tile_steps + j,
+                             -Real(base_lr * h.get(thread, (numbers + pair) * tile_steps + j)));
             }
         });
         block.barrier();

@@ -48,6 +48,10 @@ struct MethodStep : VectorMachine<Real> {
     ASGD_KERNEL_MEMBER Real& parameter(int thread, std::int64_t k) const {
         return registers(thread)[p.method.parameters + k * row_multiple];
     }
+    // Of those that follow schedules, each before 1 minus it.
+    ASGD_KERNEL_MEMBER Real& step_number(int thread, std::int64_t k) const {
+        return parameter(thread, 2 + spec().evaluations + spec().single_count + k);
+    }
     ASGD_KERNEL_MEMBER void run(const Instruction* code, std::int64_t count, std::int64_t most = whole_values) {
         if (count > 0) run_method<Real>(p, block, dynamic, code, count, most);
     }
@@ -73,7 +77,9 @@ struct MethodStep : VectorMachine<Real> {
             clear(p.method.gradients);
             clear(p.method.point);
             clear(p.method.values);
-            if (rank(thread) == 0) parameter(thread, 0) = parameter(thread, 1) = Real(0);
+            if (rank(thread) != 0) return;
+            parameter(thread, 0) = parameter(thread, 1) = Real(0);
+            for (std::int64_t k = 0; k < spec().step_numbers; ++k) step_number(thread, k) = Real(0);
         });
         block.team_barrier();
         begin_step();
@@ -147,7 +153,8 @@ struct MethodStep : VectorMachine<Real> {
     }
 
 private:
-    // Registers of what is one number in a step; the learning rate and the number of the step are there.
+    // Registers of what is one number in a step; the learning rate, the number of the step and those that follow
+    // schedules are there.
     ASGD_KERNEL_MEMBER void begin_step() {
         block.each([&](int thread) {
             if (rank(thread) != 0) return;

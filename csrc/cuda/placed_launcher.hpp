@@ -16,8 +16,9 @@ namespace anneal_sgd::cuda {
 
 inline constexpr int block_places = 1024;
 
-// Of teams of 2^log2_team threads.
-inline Layout layout_of_team(int log2_team, std::int64_t dimension, std::int64_t configs, std::int64_t replicates) {
+// Of teams of 2^log2_team threads; `numbers`: of a method that follow schedules.
+inline Layout layout_of_team(int log2_team, std::int64_t dimension, std::int64_t numbers, std::int64_t configs,
+                             std::int64_t replicates) {
     Layout l{};
     l.log2_team = log2_team;
     l.coordinates_per_thread = int(ceil_div(dimension, std::int64_t(1) << l.log2_team));
@@ -26,7 +27,7 @@ inline Layout layout_of_team(int log2_team, std::int64_t dimension, std::int64_t
     l.log2_replicates = std::clamp(log2_ceil(replicates), 2, log2_trajectories);
     l.configs = 1 << std::min(log2_trajectories - l.log2_replicates, log2_ceil(configs));
     l.tile_steps = segment_steps;
-    while (l.configs * l.tile_steps > most_learning_rates) l.tile_steps /= 2;
+    while ((l.configs + numbers) * l.tile_steps > most_learning_rates) l.tile_steps /= 2;
     return l;
 }
 // The largest that shares out a vector of that width.
@@ -122,7 +123,7 @@ private:
     Layout make_layout(std::int64_t configs, std::int64_t replicates) const {
         const auto blocks = [&](const Layout& l) { return block_count(l, configs, replicates); };
         const auto of_team = [&](int log2_team) {
-            return layout_of_team(log2_team, e_.problems.dimension, configs, replicates);
+            return layout_of_team(log2_team, e_.problems.dimension, e_.number_count, configs, replicates);
         };
         Layout best = of_team(log2_team_of(width_));
         const int least = std::max(0, best.log2_team - log2_accumulators);

@@ -146,7 +146,7 @@ struct ProgramKernel : ProgramMachine<Real> {
             if (step_of_call == 0 || j == 0)
                 draw(p.program.draws, p.program.draw_count, t + j - step_of_call, p.steps_elsewhere);
             if (p.steps_elsewhere) continue;
-            if (p.program.takes_step) fill_step(j, t + j + 1);
+            if (p.program.step_numbers > 0) fill_step(j, t + j + 1);
             const int parts = p.program.projects ? 2 : 1;
             ASGD_NO_UNROLL
             for (int part = 0; part < parts; ++part) {
@@ -174,17 +174,22 @@ struct ProgramKernel : ProgramMachine<Real> {
         });
     }
 
-    // The learning rate of step j of the tile, and how many steps it makes.
+    // The learning rate of step j of the tile, how many steps it makes, and numbers that follow schedules.
     ASGD_KERNEL_MEMBER void fill_step(int j, std::int64_t number) {
         const std::int64_t first = p.ensemble.problems.dimension + p.program.state;
         block.each([&](int thread) {
-            for_numbers(thread, 1, [&](int) {
-                const Real lr = -shared.minus_lr.get(thread, learning_rate_row(thread) + j);
-                ASGD_UNROLL
-                for (int k = 0; k < abreast; ++k) {
-                    at(thread, first, k) = lr;
-                    at(thread, first + 1, k) = Real(number);
+            for_numbers(thread, p.program.step_numbers, [&](int r) {
+                Real value;
+                if (r == 0) {
+                    value = -shared.minus_lr.get(thread, learning_rate_row(thread) + j);
+                } else if (r == 1) {
+                    value = Real(number);
+                } else {
+                    const double of_method = shared.h.get(thread, (r / 2 - 1) * p.layout.tile_steps + j);
+                    value = Real(r % 2 == 0 ? of_method : 1 - of_method);
                 }
+                ASGD_UNROLL
+                for (int k = 0; k < abreast; ++k) at(thread, first + r, k) = value;
             });
         });
         block.team_barrier();

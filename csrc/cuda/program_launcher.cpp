@@ -213,7 +213,7 @@ void lay_out_metrics(ProgramLaunch& launch, const EnsembleSpec& e, std::int64_t 
                      std::int64_t shared_limit, StateMemory& memory) {
     const ProgramSpec& program = *e.problems.network->own_metrics;
     const std::int64_t dimension = e.problems.dimension, real = real_bytes(e);
-    launch.layout = layout_of_team(log2_team_of(longest_vector(program, dimension)), dimension, configs, replicates);
+    launch.layout = layout_of_team(log2_team_of(longest_vector(program, dimension)), dimension, 0, configs, replicates);
     const double blocks = block_count(launch.layout, configs, replicates);
     launch.config_groups = ceil_div(configs, launch.layout.configs);
     launch.blocks = std::int64_t(std::min(blocks, 9e18));

@@ -176,6 +176,10 @@ struct StepKernel {
             if (pass.rank(thread) != 0) return;
             method().parameter(thread, 0) = -minus_lr(thread, j);
             method().parameter(thread, 1) = Real(t + 1);
+            for (int k = 0; k < int(p.method.spec.step_numbers); ++k) {
+                const double number = shared.rates.h.get(thread, k / 2 * p.layout.tile_steps + j);
+                method().step_number(thread, k) = Real(k % 2 == 0 ? number : 1 - number);
+            }
         });
         block.team_barrier();
         for (int s = first; s < last; s += pass.count) {

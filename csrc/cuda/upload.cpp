@@ -113,7 +113,7 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
         }
     }
 
-    std::vector<ScheduleSpec> schedules(e.schedules, e.schedules + e.schedule_count);
+    std::vector<ScheduleSpec> schedules(e.schedules, e.schedules + e.schedule_count + e.number_count);
     std::vector<std::vector<SchedulePiece>> pieces;  // [schedule]
     std::vector<std::size_t> pieces_at;
     for (ScheduleSpec& s : schedules) {
@@ -125,6 +125,7 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
     spec.base_lr = pack(e.base_lr, e.base_lr_count);
     spec.record_at = pack(e.record_at, e.record_count);
     spec.metrics = pack(e.metrics, e.metric_count);
+    spec.number_ends = pack(e.number_ends, 2 * e.number_count);
     const std::size_t schedules_at = offset_of(schedules.data(), schedules.size() * sizeof(ScheduleSpec));
     const std::size_t problems_at = offset_of(problems.data(), problems.size() * sizeof(DataProblem));
     memory_ = std::make_unique<DeviceMemory>(device, std::int64_t(bytes_.size()));
@@ -139,6 +140,7 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
     move(spec.base_lr);
     move(spec.record_at);
     move(spec.metrics);
+    move(spec.number_ends);
     for (std::size_t i = 0; i < problems.size(); ++i)
         if (given[i]) move(problems[i].x0);
     const auto put = [&](std::size_t at, const auto& list) {

@@ -160,15 +160,17 @@ class Prepared:
         metrics = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
         own, method = _spec.own_metrics(metrics), _spec.method_program(spec.method, problem)
         self._program = problem._run_program(own, method)
+        followed = spec.method._followed
         return [
             _core.Ensemble(
                 problems=self._ensemble.stacked(spec.dtype, metrics, spec.method),
-                schedules=[s._core(spec.horizon) for s in schedules],
+                schedules=[s._core(spec.horizon) for s in (*schedules, *(one.schedule for one in followed))],
                 record_at=self._records,
                 metrics=[_METRICS[m if isinstance(m, str) else "own"] for m in metrics],
                 iterate=_ITERATES[iterate],
                 precision=_PRECISIONS[spec.dtype],
                 options=_spec.for_core(spec, problem),
+                number_ends=np.array([[one.zero, one.one] for one in followed]).reshape(-1, 2),
             )
             for iterate in _iterates(spec)
         ]

@@ -343,14 +343,19 @@ def own_metrics(metric: str | tuple[str | OwnMetric, ...]) -> tuple[OwnMetric, .
 
 def method_program(method: Method, problem: Problem) -> Program | None:
     """None where a step is that of SGD, which problems on data take with its options."""
-    if method._is_plain or (isinstance(method, SGD) and problem._TAKES_MOMENTUM):
+    if method._is_plain or _is_options(method, problem):
         return None
     return problem._method_program(method)
 
 
+def _is_options(method: Method, problem: Problem) -> bool:
+    """Whether it is SGD with numbers that the core takes as options."""
+    return isinstance(method, SGD) and problem._TAKES_MOMENTUM and not method._scheduled
+
+
 def for_core(spec: Spec, problem: Problem) -> Spec:
     """What the core takes its options from: those of SGD on data, where they are of the method, stand in the spec."""
-    if spec.method == DEFAULTS["method"] or not (problem._TAKES_MOMENTUM and isinstance(spec.method, SGD)):
+    if spec.method == DEFAULTS["method"] or not _is_options(spec.method, problem):
         return spec
     of_method = {name: getattr(spec.method, name) for name in _OF_SGD}
     return replace(spec, **of_method)
@@ -395,19 +400,19 @@ def _check_method(spec: Spec, problem: Problem) -> None:
         for name in _OF_SGD:
             if getattr(spec, name):
                 raise ValueError(f"{name} must be left out where there is a method, got {getattr(spec, name)!r}")
-        if isinstance(method, SGD):
+        if _is_options(method, problem):
             _check_momentum(for_core(spec, problem), type(problem))
             return
+    method._check_scheduled(spec.horizon)
     if method._unconstrained and problem._is_projected:
         raise ValueError(f"method must be another where there is a projection, got {_validate.shown(method)}")
     if method._dimension not in (None, problem.dimension):
         raise ValueError(f"method must be of dimension {problem.dimension} like the problem, got {method._dimension}")
-    program, largest = problem._method_program(method), _RANGES[spec.dtype][1]
-    if program.largest_constant > largest:
-        raise ValueError(
-            f"method must have numbers of size up to {largest:.4g} in {spec.dtype}, got "
-            f"{short(program.largest_constant)}"
-        )
+    constant, largest = problem._method_program(method).largest_constant, _RANGES[spec.dtype][1]
+    for one in method._followed:
+        constant = max(constant, abs(one.zero), abs(one.one))
+    if constant > largest:
+        raise ValueError(f"method must have numbers of size up to {largest:.4g} in {spec.dtype}, got {short(constant)}")
 
 
 def _check_momentum(spec: Spec, kind: type[Problem]) -> None:

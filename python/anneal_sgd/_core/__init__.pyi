@@ -149,7 +149,7 @@ class Program:
         projection: NDArray[np.int64] = ...,
         projection_result: list[int] = ...,  # empty: there is none
         state: int = ...,  # numbers that a method keeps of a trajectory, in the registers after the point
-        takes_step: bool = ...,  # two registers after those are filled: lr, and the number of the step from 1 on
+        step_numbers: int = ...,  # registers after those that every step fills: as `programs._ir.STEP` names them
         replaces: bool = ...,  # `gradient_result` is the point after the step, not what lr multiplies
         state_results: NDArray[np.int64] = ...,  # (parts, 5): drawn, row, step, first of the state, how many
         state_start: NDArray[np.int64] = ...,
@@ -298,12 +298,13 @@ class Ensemble:
         self,
         *,
         problems: Problems,
-        schedules: list[Schedule],
+        schedules: list[Schedule],  # and then those of `number_ends`
         record_at: NDArray[np.int64],  # 1-D, strictly increasing, in 0..horizon
         metrics: list[Metric],  # recorded at every step of record_at
         iterate: Iterate,
         precision: Precision,
         options: object,  # a `Spec`, or what has its numbers as attributes
+        number_ends: NDArray[np.float64] = ...,  # (numbers, 2): of a method, where their schedules are 0, and are 1
     ) -> None: ...
 
 class Device:

@@ -26,6 +26,8 @@ class Model:
         problem, adam = case.problem(), case.method
         assert isinstance(problem, problems.AbsoluteValue)
         assert isinstance(adam, methods.Adam)
+        assert isinstance(adam.beta1, float)
+        assert isinstance(adam.beta2, float)
         self.lrs, self.trajectories = case.learning_rates(steps), case.trajectories
         self.slope, self.std = float(problem.slope.item()), float(problem.noise_std.item())
         self.beta1, self.beta2, self.epsilon = adam.beta1, adam.beta2, adam.epsilon

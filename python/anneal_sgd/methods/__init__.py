@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._base import Method
     from ._clipped import Clipped
     from ._custom import Custom
+    from ._following import Following
     from ._names import by_name, names
     from ._others import DescentAscent, ExtraGradient, Langevin
     from ._parameter_free import NGN, DoG, PolyakMax, ScheduleFree
@@ -27,6 +28,7 @@ else:
             "_base": "Method",
             "_clipped": "Clipped",
             "_custom": "Custom",
+            "_following": "Following",
             "_names": "by_name names",
             "_others": "DescentAscent ExtraGradient Langevin",
             "_parameter_free": "NGN DoG PolyakMax ScheduleFree",
@@ -45,6 +47,7 @@ __all__ = [
     "DescentAscent",
     "DoG",
     "ExtraGradient",
+    "Following",
     "Langevin",
     "Method",
     "NormalizedSGD",

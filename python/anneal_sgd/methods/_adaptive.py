@@ -11,7 +11,8 @@ import numpy as np
 from .. import _validate
 from .._validate import NON_NEGATIVE, POSITIVE
 from ..programs import Symbol
-from ._base import BELOW_ONE, Method
+from ._base import Method
+from ._following import Number
 from ._sgd import decayed
 from ._step import Now
 
@@ -34,12 +35,13 @@ class AdaGrad(Method):
 
     epsilon: float = 1e-10
     initial: float = 0.0
-    weight_decay: float = 0.0
+    weight_decay: Number = 0.0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name in ("epsilon", "initial", "weight_decay"):
+        for name in ("epsilon", "initial"):
             self._number(name, NON_NEGATIVE)
+        self._number("weight_decay")
         if not self.epsilon and not self.initial:
             raise ValueError("epsilon must be above 0 where initial is 0, got 0")
 
@@ -100,18 +102,17 @@ class RMSProp(Method):
     1.5
     """
 
-    alpha: float = 0.99
+    alpha: Number = 0.99
     epsilon: float = 1e-8
-    momentum: float = 0.0
+    momentum: Number = 0.0
     centered: bool = False
-    weight_decay: float = 0.0
+    weight_decay: Number = 0.0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name in ("alpha", "momentum"):
-            self._number(name, BELOW_ONE)
+        for name in ("alpha", "momentum", "weight_decay"):
+            self._number(name)
         self._number("epsilon", POSITIVE)
-        self._number("weight_decay", NON_NEGATIVE)
         _validate.flag("centered", self.centered)
 
     def _state(self, d: int) -> Mapping[str, Any]:
@@ -120,14 +121,15 @@ class RMSProp(Method):
 
     def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:
         g = decayed(now, self.weight_decay)
-        s = self.alpha * state["s"] + ((1.0 - self.alpha) * g) * g
+        alpha, rest = now.number(self.alpha), now.rest(self.alpha)
+        s = alpha * state["s"] + (rest * g) * g
         after = {"s": s}
         if self.centered:
-            a = after["a"] = self.alpha * state["a"] + (1.0 - self.alpha) * g
+            a = after["a"] = alpha * state["a"] + rest * g
             s = np.maximum(s - a * a, 0.0)
         u = g / (np.sqrt(s) + self.epsilon)
         if self.momentum:
-            u = after["b"] = self.momentum * state["b"] + u
+            u = after["b"] = now.number(self.momentum) * state["b"] + u
         return u, after
 
 
@@ -138,9 +140,10 @@ class Adam(Method):
     Coordinate by coordinate, $m' = m / (1 - beta1^t)$, $v' = v / (1 - beta2^t)$ in step t = 1, 2, ..; all begins at 0.
     g is the stochastic gradient at x plus weight_decay x; with `decoupled` g is the stochastic gradient alone, and
     $weight_decay x$ is added to what lr multiplies, which is AdamW. `amsgrad`: the largest v so far in place of v.
-    $1 - beta^t$ is summed as m is, $c <- beta c + (1 - beta)$. Kingma and Ba, ICLR 2015; Reddi et al., ICLR 2018;
-    Loshchilov and Hutter, ICLR 2019; as PyTorch's Adam and AdamW. ValueError: beta1 or beta2 outside [0, 1), epsilon
-    not > 0, weight_decay < 0, decoupled without weight_decay.
+    $1 - beta^t$ is summed as m is, $c <- beta c + (1 - beta)$: where a beta follows a schedule, m' and v' so stay means
+    with weights that add up to 1, while PyTorch and optax take $1 - beta_t^t$ of the beta at hand. Kingma and Ba, ICLR
+    2015; Reddi et al., ICLR 2018; Loshchilov and Hutter, ICLR 2019; as PyTorch's Adam and AdamW. ValueError: beta1 or
+    beta2 outside [0, 1), epsilon not > 0, weight_decay < 0, decoupled without weight_decay.
 
     >>> from anneal_sgd import methods, problems, schedules, simulate
     >>> problem = problems.AbsoluteValue(slope=3.0)
@@ -152,19 +155,18 @@ class Adam(Method):
     1.5
     """
 
-    beta1: float = 0.9
-    beta2: float = 0.999
+    beta1: Number = 0.9
+    beta2: Number = 0.999
     epsilon: float = 1e-8
     amsgrad: bool = False
-    weight_decay: float = 0.0
+    weight_decay: Number = 0.0
     decoupled: bool = False
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name in ("beta1", "beta2"):
-            self._number(name, BELOW_ONE)
+        for name in ("beta1", "beta2", "weight_decay"):
+            self._number(name)
         self._number("epsilon", POSITIVE)
-        self._number("weight_decay", NON_NEGATIVE)
         _validate.flag("amsgrad", self.amsgrad)
         if _validate.flag("decoupled", self.decoupled) and not self.weight_decay:
             raise ValueError("decoupled must go with weight_decay > 0, got weight_decay 0")
@@ -182,15 +184,17 @@ class Adam(Method):
         after: dict[str, Any] = {}
         m, v = g, g * g
         if self.beta1:
-            m = after["m"] = self.beta1 * state["m"] + (1.0 - self.beta1) * g
-            after["c1"] = self.beta1 * state["c1"] + (1.0 - self.beta1)
+            beta, rest = now.number(self.beta1), now.rest(self.beta1)
+            m = after["m"] = beta * state["m"] + rest * g
+            after["c1"] = beta * state["c1"] + rest
         if self.beta2:
-            v = after["v"] = self.beta2 * state["v"] + ((1.0 - self.beta2) * g) * g
-            after["c2"] = self.beta2 * state["c2"] + (1.0 - self.beta2)
+            beta, rest = now.number(self.beta2), now.rest(self.beta2)
+            v = after["v"] = beta * state["v"] + (rest * g) * g
+            after["c2"] = beta * state["c2"] + rest
         if self.amsgrad:
             v = after["largest"] = np.maximum(state["largest"], v)
         if self.beta2:
             v = v * (1.0 / after["c2"])  # one division for all coordinates
         size = np.sqrt(v) + self.epsilon
         u = m / (after["c1"] * size if self.beta1 else size)
-        return self.weight_decay * now.decaying * now.x + u if self.decoupled else u, after
+        return now.number(self.weight_decay) * now.decaying * now.x + u if self.decoupled else u, after

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _validate
 from .._validate import Interval, shown
+from ..schedules import Schedule
+from ._following import SCHEDULABLE, Following
 
 if TYPE_CHECKING:
     from ..programs import Program, Symbol
     from ._step import Now, Start
-
-BELOW_ONE = Interval(low=0.0, high=1.0, open_high=True)
 
 
 class Method(ABC):
@@ -85,20 +85,51 @@ class Method(ABC):
     @property
     def _identity(self) -> Any:
         """What campaigns know it by, as JSON takes it."""
-        of_class: Any = type(self)  # a dataclass, as every method's is
-        values = {f.name: getattr(self, f.name) for f in fields(of_class)}
-        return [self.name, {name: v._identity if isinstance(v, Method) else v for name, v in values.items()}]
+        values = self._fields
+        known = {name: v._identity if isinstance(v, Method | Following) else v for name, v in values.items()}
+        return [self.name, known]
 
-    def _number(self, name: str, interval: Interval) -> None:
-        """Check a field, and keep it as a float."""
-        object.__setattr__(self, name, _validate.real(name, getattr(self, name), interval))
+    @property
+    def _fields(self) -> dict[str, Any]:
+        of_class: Any = type(self)  # a dataclass, as every method's is
+        return {f.name: getattr(self, f.name) for f in fields(of_class)}
+
+    @property
+    def _scheduled(self) -> tuple[tuple[str, Following], ...]:
+        """The numbers that follow schedules, by name, with those of a method in it."""
+        found: list[tuple[str, Following]] = []
+        for name, value in self._fields.items():
+            if isinstance(value, Following):
+                found.append((name, value))
+            elif isinstance(value, Method):
+                found += value._scheduled
+        return tuple(found)
+
+    @property
+    def _followed(self) -> tuple[Following, ...]:
+        """Each once: number k of a step is the k-th of them."""
+        return tuple(dict.fromkeys(one for _, one in self._scheduled))
+
+    def _number(self, name: str, interval: Interval | None = None) -> None:
+        """Check a field, and keep it as a float; one of `SCHEDULABLE` may follow a schedule, and has its interval."""
+        given = getattr(self, name)
+        if interval is None and isinstance(given, Schedule):
+            given = Following(given)
+        if not (interval is None and isinstance(given, Following)):
+            given = _validate.real(name, given, interval or SCHEDULABLE[name])
+        object.__setattr__(self, name, given)
+
+    def _check_scheduled(self, horizon: int) -> None:
+        """ValueError: a number that leaves its interval on the way."""
+        for name, one in self._scheduled:
+            one.check(name, SCHEDULABLE[name], horizon)
 
 
 @lru_cache(maxsize=256)
 def _program(method: Method, dimension: int, intercepts: tuple[tuple[int, int], ...] = ()) -> Program:
     from ._step import traced  # what it needs takes long to import
 
-    return traced(dimension, method._state(dimension), method._step, intercepts)
+    return traced(dimension, method._state(dimension), method._step, intercepts, method._followed)
 
 
 def of_kind(name: str, value: object) -> Method:

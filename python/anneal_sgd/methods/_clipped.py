@@ -9,9 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import _validate
-from .._validate import POSITIVE, shown
+from .._validate import shown
 from ..programs import Symbol
 from ._base import Method, of_kind
+from ._following import Number
 from ._sgd import SGD
 from ._step import Altered, Now
 
@@ -36,14 +37,14 @@ class Clipped(Method):
     """
 
     method: Method = field(default_factory=SGD)
-    threshold: float = 1.0
+    threshold: Number = 1.0
     by: Literal["norm", "value"] = "norm"
 
     def __post_init__(self) -> None:
         """Check everything."""
         if of_kind("method", self.method)._dimension is not None:
             raise ValueError(f"method must be one that is not traced already, got {shown(self.method)}")
-        self._number("threshold", POSITIVE)
+        self._number("threshold")
         _validate.choice("by", self.by, ("norm", "value"))
 
     @property
@@ -54,10 +55,12 @@ class Clipped(Method):
         return self.method._state(d)
 
     def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:
-        return self.method._step(Altered(now, self._clipped), **state)
+        threshold = now.number(self.threshold)
 
-    def _clipped(self, g: Any) -> Any:
-        if self.by == "value":
-            return np.minimum(self.threshold, np.maximum(-self.threshold, g))
-        norm = np.linalg.norm(g)
-        return np.where(norm > self.threshold, self.threshold / norm, 1.0) * g
+        def clipped(g: Any) -> Any:
+            if self.by == "value":
+                return np.minimum(threshold, np.maximum(-threshold, g))
+            norm = np.linalg.norm(g)
+            return np.where(norm > threshold, threshold / norm, 1.0) * g
+
+        return self.method._step(Altered(now, clipped), **state)

@@ -10,7 +10,10 @@ from typing import Any
 from .. import _validate
 from .._validate import shown
 from ..programs import Program, Symbol
+from ..programs._ir import MOST_STEP_NUMBERS
+from ..schedules import Schedule
 from ._base import Method
+from ._following import Following
 from ._step import Next, Now, traced
 
 _GIVEN = ("x", "g", "lr", "t", "gradient", "value", "draw")
@@ -27,10 +30,11 @@ class Custom(Method):
     or, with `moves="next"`, the point after the step, before P; with a state a pair of this and a dictionary of all its
     parts after the step.
 
-    `state`: names and what the parts begin with: a number, an array of any length, or a function of x0. `dimension`:
-    d of the problems that it is for. Equal where the programs are. TypeError: what cannot be traced. ValueError:
-    an argument of `update` that there is not, a part that changes its shape or is missing, another program at the
-    second call.
+    `state`: names and what the parts begin with: a number, an array of any length, or a function of x0. `numbers`:
+    names and what these follow, a schedule or `Following`; the number of the step goes to `update` by the name.
+    `dimension`: d of the problems that it is for. Equal where the programs and the numbers are. TypeError: what cannot
+    be traced. ValueError: an argument of `update` that there is not, a part that changes its shape or is missing,
+    another program at the second call.
 
     >>> import numpy as np
     >>> from anneal_sgd import methods, problems, schedules, simulate
@@ -45,12 +49,14 @@ class Custom(Method):
     """
 
     step: Program
+    numbers: tuple[tuple[str, Following], ...]
 
     def __init__(
         self,
         update: Callable[..., Any],
         *,
         state: Mapping[str, Any] | None = None,
+        numbers: Mapping[str, Schedule | Following] | None = None,
         dimension: int = 1,
         moves: str = "direction",
     ) -> None:
@@ -64,20 +70,25 @@ class Custom(Method):
             raise ValueError(f"state must be a dictionary of names and what they begin with, got {shown(state)}")
         if taken := [name for name in parts if name in _GIVEN]:
             raise ValueError(f"state must not have {taken[0]!r}, which is an argument of update already")
-        wanted = _arguments(update, (*_GIVEN, *parts))
+        following = _followed(numbers or {}, (*_GIVEN, *parts))
+        wanted = _arguments(update, (*_GIVEN, *parts, *following))
 
         def step(now: Now, **known: Symbol) -> tuple[Any, Mapping[str, Any]]:
-            given = {name: known[name] if name in known else getattr(now, name) for name in wanted}
+            given = {name: known[name] for name in wanted if name in known}
+            given |= {name: now.number(following[name]) for name in wanted if name in following}
+            given |= {name: getattr(now, name) for name in wanted if name not in given}
             found = update(**given)
             move, after = found if parts and isinstance(found, tuple) and len(found) == 2 else (found, {})
             if not isinstance(after, Mapping):
                 raise ValueError(f"update must return a move and a dictionary of the state, got {shown(after)}")
             return Next(move) if moves == "next" else move, after
 
-        program = traced(d, parts, step)
-        if traced(d, parts, step) != program:
+        followed = tuple(dict.fromkeys(following.values()))
+        program = traced(d, parts, step, followed=followed)
+        if traced(d, parts, step, followed=followed) != program:
             raise ValueError("update must do the same at every call, got two programs: random numbers come from draw")
         object.__setattr__(self, "step", program)
+        object.__setattr__(self, "numbers", tuple(following.items()))
 
     @property
     def _dimension(self) -> int:
@@ -89,7 +100,15 @@ class Custom(Method):
 
     @property
     def _identity(self) -> Any:
-        return [self.name, self.step.digest]
+        numbers = [[name, one._identity] for name, one in self.numbers]
+        return [self.name, self.step.digest, *numbers]
+
+    @property
+    def _scheduled(self) -> tuple[tuple[str, Following], ...]:
+        return self.numbers
+
+    def _check_scheduled(self, horizon: int) -> None:
+        pass  # any finite number may be one
 
     def program(self, dimension: int) -> Program:
         """The step, which is for one dimension. ValueError: it is not this one."""
@@ -104,8 +123,22 @@ class Custom(Method):
         raise TypeError("a method of one's own is traced already, and no part of another method")
 
     def __repr__(self) -> str:
-        """The program's digest."""
-        return f"Custom(<program {self.step.digest[:8]}>, dimension={self.step.dimension})"
+        """The program's digest, and what follows schedules."""
+        numbers = f", numbers={dict(self.numbers)}" if self.numbers else ""
+        return f"Custom(<program {self.step.digest[:8]}>, dimension={self.step.dimension}{numbers})"
+
+
+def _followed(numbers: object, taken: tuple[str, ...]) -> dict[str, Following]:
+    if not isinstance(numbers, Mapping) or not all(isinstance(n, str) and n.isidentifier() for n in numbers):
+        raise ValueError(f"numbers must be a dictionary of names and schedules, got {shown(numbers)}")
+    if len(numbers) > MOST_STEP_NUMBERS:
+        raise ValueError(f"numbers must be at most {MOST_STEP_NUMBERS}, got {len(numbers)}")
+    for name, one in numbers.items():
+        if name in taken:
+            raise ValueError(f"numbers must not have {name!r}, which is an argument of update already")
+        if not isinstance(one, Schedule | Following):
+            raise ValueError(f"numbers must be schedules or methods.Following, got {name!r}: {shown(one)}")
+    return {name: one if isinstance(one, Following) else Following(one) for name, one in numbers.items()}
 
 
 def _arguments(update: Callable[..., Any], known: tuple[str, ...]) -> list[str]:

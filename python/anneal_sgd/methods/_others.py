@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from .. import _validate
-from .._validate import NON_NEGATIVE, shown
+from .._validate import shown
 from ..programs import Symbol
 from ._base import Method
+from ._following import Number
 from ._step import Now
 
 
@@ -32,16 +33,16 @@ class Langevin(Method):
     True
     """
 
-    temperature: float = 1.0
+    temperature: Number = 1.0
 
     def __post_init__(self) -> None:
         """Check the number."""
-        self._number("temperature", NON_NEGATIVE)
+        self._number("temperature")
 
     def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:
         if not self.temperature:
             return now.g, {}
-        scale = np.where(now.lr > 0.0, np.sqrt(2.0 * self.temperature / now.lr), 0.0)
+        scale = np.where(now.lr > 0.0, np.sqrt(2.0 * now.number(self.temperature) / now.lr), 0.0)
         return now.g - scale * now.draw.gaussian(), {}
 
 

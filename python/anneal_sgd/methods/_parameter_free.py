@@ -11,7 +11,8 @@ import numpy as np
 from .._validate import FINITE, NON_NEGATIVE, POSITIVE, shown
 from ..programs import Symbol
 from ._adaptive import Adam
-from ._base import BELOW_ONE, Method, of_kind
+from ._base import Method, of_kind
+from ._following import Number
 from ._sgd import SGD, unless_zero
 from ._step import Moved, Next, Now
 
@@ -35,7 +36,7 @@ class ScheduleFree(Method):
     """
 
     method: Method = field(default_factory=SGD)
-    momentum: float = 0.9
+    momentum: Number = 0.9
     degree: float = 0.0
     lr_power: float = 2.0
 
@@ -48,7 +49,7 @@ class ScheduleFree(Method):
         inner = of_kind("method", self.method)
         if not ((isinstance(inner, SGD) and not inner.momentum) or (isinstance(inner, Adam) and not inner.beta1)):
             raise ValueError(f"method must be SGD without momentum or Adam with beta1=0, got {shown(inner)}")
-        self._number("momentum", BELOW_ONE)
+        self._number("momentum")
         for name in ("degree", "lr_power"):
             self._number(name, NON_NEGATIVE)
 
@@ -58,7 +59,7 @@ class ScheduleFree(Method):
     def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:
         inner = dict(state)
         z, total, lr_max = (inner.pop(name) for name in ("z", "total", "lr_max"))
-        y = (1.0 - self.momentum) * z + self.momentum * now.x
+        y = now.rest(self.momentum) * z + now.number(self.momentum) * now.x
         u, after = self.method._step(Moved(now, y), **inner)
         top = np.maximum(lr_max, now.lr)
         weight = top**self.lr_power * now.t**self.degree if self.degree else top**self.lr_power

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _validate
-from .._validate import NON_NEGATIVE
-from ._base import BELOW_ONE, Method
+from ._base import Method
+from ._following import Number
 
 if TYPE_CHECKING:
     from ..programs import Symbol
@@ -34,14 +34,14 @@ class SGD(Method):
     [0.5, 0.28125, 0.095703125, 0.0147705078125]
     """
 
-    momentum: float = 0.0
+    momentum: Number = 0.0
     nesterov: bool = False
-    weight_decay: float = 0.0
+    weight_decay: Number = 0.0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        self._number("momentum", BELOW_ONE)
-        self._number("weight_decay", NON_NEGATIVE)
+        self._number("momentum")
+        self._number("weight_decay")
         if _validate.flag("nesterov", self.nesterov) and not self.momentum:
             raise ValueError("nesterov must go with momentum > 0, got momentum 0")
 
@@ -56,24 +56,25 @@ class SGD(Method):
         g = decayed(now, self.weight_decay)
         if not self.momentum:
             return g, {}
-        v = self.momentum * state["v"] + g
-        return self.momentum * v + g if self.nesterov else v, {"v": v}
+        momentum = now.number(self.momentum)
+        v = momentum * state["v"] + g
+        return momentum * v + g if self.nesterov else v, {"v": v}
 
 
-def decayed(now: Now, weight_decay: float) -> Any:
+def decayed(now: Now, weight_decay: Number) -> Any:
     """The gradient of f(x) + weight_decay |x|^2 / 2; on data intercepts do not decay."""
-    return weight_decay * now.decaying * now.x + now.g if weight_decay else now.g
+    return now.number(weight_decay) * now.decaying * now.x + now.g if weight_decay else now.g
 
 
 @dataclass(frozen=True)
 class OfMeanGradient(Method):
     """What moves along $m <- momentum m + (1 - momentum) g$, m = 0 at first; along g where momentum is 0."""
 
-    momentum: float = 0.0
+    momentum: Number = 0.0
 
     def __post_init__(self) -> None:
         """Check the number."""
-        self._number("momentum", BELOW_ONE)
+        self._number("momentum")
 
     def _state(self, d: int) -> Mapping[str, Any]:
         return {"m": np.zeros(d)} if self.momentum else {}
@@ -81,7 +82,7 @@ class OfMeanGradient(Method):
     def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:
         if not self.momentum:
             return self._along(now.g), {}
-        m = self.momentum * state["m"] + (1.0 - self.momentum) * now.g
+        m = now.number(self.momentum) * state["m"] + now.rest(self.momentum) * now.g
         return self._along(m), {"m": m}
 
     @abstractmethod

@@ -13,6 +13,7 @@ from ..programs._build import Builder
 from ..programs._draws import Draws
 from ..programs._ir import state_part, state_start
 from ..programs._symbol import lifted
+from ._following import Following
 
 Start: TypeAlias = Any
 """Of a part of the state: a number, an array or a function of x0, which gives one of these."""
@@ -38,10 +39,10 @@ class Now:
     decaying: Any
     """What weight decay is multiplied by: 1, or (d,), 0 for intercepts."""
 
-    def __init__(self, builder: Builder, decaying: Any = 1.0) -> None:
-        """Of a program in the making."""
+    def __init__(self, builder: Builder, decaying: Any = 1.0, followed: Sequence[Following] = ()) -> None:
+        """Of a program in the making; `followed`: numbers that follow schedules, in their order."""
         self.decaying = decaying
-        self._builder = builder
+        self._builder, self._followed = builder, followed
         self._evaluated: dict[int, int] = {}  # number of the evaluation by the point it is at
         self.points: dict[str, int] = {}
         self.x = Symbol(builder, builder.node("point"))
@@ -56,6 +57,18 @@ class Now:
     def gradient(self, point: Symbol) -> Symbol:
         """The stochastic gradient at a point, (d,): at each with noise of its own."""
         return self._of_problem("gradient", point, (self._builder.dimension,))
+
+    def number(self, given: Any) -> Any:
+        """A number of the method: itself, or that of the step where it follows a schedule."""
+        return self._of_step("number", given) if isinstance(given, Following) else given
+
+    def rest(self, given: Any) -> Any:
+        """1 minus it, which is rounded once too."""
+        return self._of_step("rest", given) if isinstance(given, Following) else 1.0 - given
+
+    def _of_step(self, part: str, given: Following) -> Symbol:
+        name = f"{part} {self._followed.index(given)}"
+        return Symbol(self._builder, self._builder.node("step", attribute=name))
 
     @property
     def value(self) -> Symbol:
@@ -84,6 +97,7 @@ class Altered(Now):
         """`change`: of a gradient."""
         self._now, self._change = now, change
         self.x, self.lr, self.t, self.draw, self.decaying = now.x, now.lr, now.t, now.draw, now.decaying
+        self._builder, self._followed = now._builder, now._followed
 
     def gradient(self, point: Symbol) -> Any:
         """Changed."""
@@ -102,6 +116,7 @@ class Moved(Now):
         """`x`: the point."""
         self._now, self.x = now, x
         self.lr, self.t, self.draw, self.decaying = now.lr, now.t, now.draw, now.decaying
+        self._builder, self._followed = now._builder, now._followed
 
     def gradient(self, point: Symbol) -> Any:
         """As before."""
@@ -118,16 +133,17 @@ def traced(
     parts: Mapping[str, Start],
     step: Callable[..., tuple[Any, Mapping[str, Any]]],
     intercepts: Sequence[tuple[int, int]] = (),
+    followed: Sequence[Following] = (),
 ) -> Program:
     """The program of a step, in canonical form: `Method.program` says of what. `parts`: of the state, by name.
 
-    `intercepts`: ranges of coordinates that do not decay.
+    `intercepts`: ranges of coordinates that do not decay; `followed`: the numbers that follow schedules.
     """
     builder = Builder(dimension, {})
     decaying: Any = np.ones(dimension) if intercepts else 1.0
     for start, stop in intercepts:
         decaying[start:stop] = 0.0
-    now = Now(builder, decaying)
+    now = Now(builder, decaying, followed)
     starts: dict[str, int] = {}
     state: dict[str, Symbol] = {}
     for k, (name, start) in enumerate(parts.items()):

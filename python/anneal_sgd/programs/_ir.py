@@ -30,8 +30,10 @@ ELEMENTWISE = {
 
 REDUCTIONS = {"sum": 1, "sum_product": 2, "max": 1, "min": 1}
 LEAVES = ("point", "parameter", "constant", "draw", "state", "step")
-STEP = ("lr", "t")
-"""Numbers of the step at hand: its learning rate, and how many it makes."""
+MOST_STEP_NUMBERS = 64  # csrc/core/spec.hpp: most_step_numbers
+STEP = ("lr", "t", *(f"{part} {k}" for k in range(MOST_STEP_NUMBERS) for part in ("number", "rest")))
+"""Numbers of the step at hand: its learning rate, how many it makes, and of a method those that follow schedules, each
+before 1 minus it, which is rounded once too."""
 DRAWS = ("gaussian", "rademacher", "uniform", "unit")
 OPERATIONS = (*LEAVES, *ELEMENTWISE, *REDUCTIONS, "first_max", "first_min", "matvec", "slice", "element", "embed")
 LARGEST = 2**24 - 1  # numbers of a value
@@ -69,6 +71,12 @@ def step_outputs(program: Program) -> tuple[int, ...]:
 def projecting(program: Program) -> Program:
     """Its own projection as what a step does to the point, of the same nodes."""
     return replace(program, outputs=(("next", program.output("projection")),))
+
+
+def step_numbers(program: Program) -> int:
+    """How many of `STEP` it has places for: 0 if it takes none."""
+    taken = [STEP.index(node.attribute) for node in program.nodes if node.op == "step"]
+    return max(2, 1 + max(taken)) if taken else 0
 
 
 def in_turn(program: Program) -> tuple[Program, ...]:
@@ -239,7 +247,7 @@ def shape_of(
     if op == "step":
         _count(op, operands, 0)
         if attribute not in STEP:
-            raise ValueError(f"step must be one of {', '.join(STEP)}, got {shown(attribute)}")
+            raise ValueError(f"step must be lr, t, number k or rest k, k < {MOST_STEP_NUMBERS}, got {shown(attribute)}")
         return ()
     _count(op, operands, 2 if op == "sum_product" else 1)
     if op == "embed" and operands[0] == ():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from math import prod
 
-from ._ir import Program, in_turn
+from ._ir import STEP, Program, in_turn, step_numbers
 from ._lower import placed, state_rows
 from ._step_code import unrolled_operations
 from ._unrolled import Unrolled
@@ -68,7 +68,12 @@ class KernelCode(Code):
 def kernel_code(
     program: Program, dtype: str, projection: str, summing: bool, log2_team: int, *, device: bool = True
 ) -> str | None:
-    """Of a canonical program with an output "gradient" or "next"; None: it would be too long for a thread."""
+    """Of a canonical program with an output "gradient" or "next".
+
+    None: it would be too long for a thread, or takes numbers that follow schedules, which nothing leaves for it.
+    """
+    if step_numbers(program) > STEP.index("t") + 1:
+        return None
     size = 1 if dtype == "float32" else 2
     numbers = (3 if summing else 2) * program.dimension + state_rows(program)[-1] - program.dimension
     if size * numbers > _MOST_STATE or sum(map(unrolled_operations, in_turn(program))) > _MOST_OPERATIONS:
@@ -201,6 +206,7 @@ class Kernel(Unrolled):
         self.minus_lr = code.spread(self.element(a["minus_lr"], step))
         if any(node.op == "step" for node in self.program.nodes):
             self.t = code.whole(code.number("add", code.number("add", a["first_step"], step), 1))
+            self.following = []
 
     def draw(self, i: int, row: str) -> Real:
         """Of the step at hand."""

@@ -17,7 +17,17 @@ import numpy as np
 
 from .. import _core
 from .._arrays import FloatArray, IntArray
-from ._ir import FIRST_PURPOSE, MOST_PLACES, NOISE_PLACE, STEP, Program, state_part, state_start, step_outputs
+from ._ir import (
+    FIRST_PURPOSE,
+    MOST_PLACES,
+    NOISE_PLACE,
+    STEP,
+    Program,
+    state_part,
+    state_start,
+    step_numbers,
+    step_outputs,
+)
 
 _VIEWS = ("slice", "element")
 
@@ -81,8 +91,8 @@ class Lowering:
         self.size_of_part = [self.size[k] for k in self.kept]
         self.first_of_part = [*itertools.accumulate(map(self._whole, [program.dimension, *self.size_of_part]))]
         self.registers = self.first_of_part[-1]
-        self.takes_step = any(node.op == "step" for node in program.nodes)
-        self.step_registers = self._take(len(STEP) if self.takes_step else 0)
+        self.step_numbers = step_numbers(program)
+        self.step_registers = self._take(self.step_numbers)
         self._place_leaves()
 
     def _place_leaves(self) -> None:
@@ -178,7 +188,7 @@ class Lowering:
             gradient_result=stepped,
             value_result=value,
             own_results=own,
-            takes_step=self.takes_step,
+            step_numbers=self.step_numbers,
             replaces=self.program.has("next"),
             **points,
         )

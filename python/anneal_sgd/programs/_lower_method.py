@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import _core
 from .._arrays import FloatArray
-from ._ir import ELEMENTWISE, FIRST_PURPOSE, MOST_PLACES, Node, Program, Shape, state_part, state_start
+from ._ir import ELEMENTWISE, FIRST_PURPOSE, MOST_PLACES, STEP, Node, Program, Shape, state_part, state_start
 from ._lower import Lowering, View, code_array, state_array
 from ._numbers import Numbers
 
@@ -150,13 +150,15 @@ class _OfMethod(Lowering):
     def __init__(self, program: Program, evaluations: int, constants: FloatArray, block: int, adam: list[int]) -> None:
         self.evaluations, self.given, self.block, self.adam = evaluations, constants, block, adam
         self.singles = sum(name.startswith("single start") for name, _ in program.outputs)
+        self.following = max((1 + STEP.index(name) for name, _ in program.parameters if name in STEP), default=0)
         super().__init__(program)
 
     def _place_leaves(self) -> None:
         self._place_point_and_constants()
         first_parameter = self.registers
         values = [f"value {k}" for k in range(self.evaluations)]
-        numbers = {name: self._take(1) for name in ("lr", "t", *values, *self._named("single"))}
+        following = STEP[2 : self.following]
+        numbers = {name: self._take(1) for name in ("lr", "t", *values, *self._named("single"), *following)}
         self.parameter_count = self.registers - first_parameter
         inputs = [f"gradient {k}" for k in range(self.evaluations)]
         inputs += [f"constant {k}" for k in range(len(self.given))]

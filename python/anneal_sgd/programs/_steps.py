@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from . import _vector_functions as functions
-from ._ir import Node, Program, projecting, step_outputs
+from ._ir import STEP, Node, Program, projecting, step_numbers, step_outputs
 from ._lower import Placed, state_rows
 from ._vectors import Code, Real, absolute, fma, max_keep_nan, maximum, min_keep_nan, minimum, root, select_less, sign
 
 ACCUMULATORS = 32  # of a sum: csrc/core/trajectory.hpp
+_SEGMENT_STEPS = 128  # csrc/core/spec.hpp: segment_steps
 OF_SEVERAL = ("sum", "sum_product", "max", "min", "first_max", "first_min", "matvec")
 """Operations that take all numbers of a value for one of theirs."""
 
@@ -26,6 +27,7 @@ _POINTERS = (
     "upper",
     "radius",
     "minus_lr",
+    "step_numbers",
     "scratch",
 )
 _COUNTS = ("steps", "row", "apart", "first_sign", "first_step")
@@ -64,6 +66,7 @@ class Steps(ABC):
 
     minus_lr: Real  # of the step at hand
     t: Real  # its number, from 1 on
+    following: list[Real]  # those of the step that follow schedules
     then: Steps | None  # what takes the point to a set of one's own
 
     def __init__(self, code: Code, program: Program, placed: Placed, projection: str, summing: bool) -> None:
@@ -164,13 +167,16 @@ class Steps(ABC):
         self.signs = self.row(self.after(self.arguments["signs"], self.offset), word)
         self.sign_in_word = code.named(f"and i64 {sign}, 31")
         self.minus_lr = code.spread(self.element(self.arguments["minus_lr"], step))
-        if any(node.op == "step" for node in self.program.nodes):
+        if (count := step_numbers(self.program)) > 0:
             before = code.named(f"add i64 {self.arguments['first_step']}, {step}")
             self.t = code.whole(code.named(f"add i64 {before}, 1"))
+            first = self.element(self.arguments["step_numbers"], step)
+            rows = [self.element(first, str(k * _SEGMENT_STEPS)) for k in range(count - 2)]
+            self.following = [code.spread(row) for row in rows]
 
     def number_of_step(self, i: int) -> Real:
-        """Its learning rate, or how many it makes."""
-        return -self.minus_lr if self.program.nodes[i].attribute == "lr" else self.t
+        """Its learning rate, how many it makes, or one that follows a schedule."""
+        return [-self.minus_lr, self.t, *self.following][STEP.index(self.program.nodes[i].attribute)]
 
     def draw(self, i: int, row: str) -> Real:
         """Of the step at hand: that of a row of the core's draws, of node i."""

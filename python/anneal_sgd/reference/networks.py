@@ -17,7 +17,7 @@ from .draws import draws
 from .elementary import activated, exp, log, through
 from .programs import Drawn, Program, evaluated, state_after, state_at_start
 from .samples import rows
-from .schedules import Schedule, learning_rates
+from .schedules import Schedule, learning_rates, numbers_of_steps
 
 WIDTH = 16  # accumulators of a product
 START = 3 << 24  # purpose, as the last word of a counter
@@ -239,12 +239,14 @@ def simulate(
     nesterov: bool = False,
     weight_decay: float = 0.0,
     method: Program | None = None,
+    step_numbers: Sequence[tuple[Schedule, float, float]] = (),
     dtype: DTypeLike = np.float32,
     own: Mapping[str, Program] | None = None,
 ) -> dict[str, FloatArray]:
     """The metrics of `metrics` as arrays `(records, replicates)`, after `record_at[k]` steps (default: the horizon).
 
-    `method`: the program of a step, in canonical form, in place of SGD.
+    `method`: the program of a step, in canonical form, in place of SGD; `step_numbers`: those of its numbers that
+    follow schedules, as for `schedules.numbers_of_steps`.
 
     >>> network = Network("squared", X=np.array([[1.0], [1.0]]), y=[1.0, 1.0], x0=[0.0])
     >>> call = dict(network=network, schedule=Schedule("constant"), base_lr=0.5, horizon=2, seed=0, record_at=[0, 1, 2])
@@ -256,6 +258,7 @@ def simulate(
     numbers = np.asarray(replicates, np.int64)
     records = (horizon,) if record_at is None else tuple(record_at)
     lr = learning_rates(schedule, base_lr, horizon, dtype)
+    following = numbers_of_steps(step_numbers, horizon, dtype)
     X, y, B = np.asarray(network.X, dtype), np.asarray(network.y, dtype), network.batch_size
     weights = _row_weights(network, dtype)
     decay, mu, share = F(network.l2 + weight_decay), F(momentum), F(1) / F(B)
@@ -282,7 +285,7 @@ def simulate(
         for k in range(max(records) + 1):
             if k > 0 and method is not None:
                 given: dict[str, ArrayLike] = {}
-                step = {"lr": lr[k - 1], "t": k}
+                step = {"lr": lr[k - 1], "t": k} | {name: of[k - 1] for name, of in following.items()}
                 for i in range(evaluations):
                     batch = indices[:, ((k - 1) * evaluations + i) * B :][:, :B]
                     point = x

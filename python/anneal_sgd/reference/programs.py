@@ -13,7 +13,7 @@ from . import functions
 from .arithmetic import FloatArray, fma, fold, greater, lesser, moved
 from .averages import Averages
 from .draws import draws_of, draws_per_call, units_of
-from .schedules import Schedule, learning_rates
+from .schedules import Schedule, learning_rates, numbers_of_steps
 
 ACCUMULATORS = 32
 
@@ -140,8 +140,8 @@ def evaluated(
 ) -> FloatArray:
     """An output at x of shape `(d, replicates)`, in the dtype of x; `draws` by node: `(numbers, replicates)`.
 
-    `state`: its parts, `(numbers, replicates)`; `step`: "lr" and "t". Parameters of two dimensions are of the same
-    shape, in the dtype of x.
+    `state`: its parts, `(numbers, replicates)`; `step`: "lr", "t", "number k", "rest k". Parameters of two dimensions
+    are of the same shape, in the dtype of x.
 
     >>> from anneal_sgd.programs import canonical, trace
     >>> square = canonical(trace(lambda x: x[0] * x[0], dimension=1))
@@ -250,6 +250,7 @@ def simulate(
     tail_frac: float = 0.5,
     ema_decay: float = 0.999,
     average_degree: float = 3.0,
+    step_numbers: Sequence[tuple[Schedule, float, float]] = (),
     dtype: DTypeLike = np.float32,
 ) -> FloatArray:
     """Projected SGD with the outputs "gradient" and "value" of a canonical program; as `reference.simulate` else.
@@ -259,6 +260,8 @@ def simulate(
 
     Without `x0` the program's "start" says where trajectories begin, in so many dimensions. `projection`: "none",
     "box", "ball", or "own", the program's.
+
+    `step_numbers`: those of a method that follow schedules, as for `schedules.numbers_of_steps`.
 
     `metric`: "suboptimality", "value", or the program of a metric of one's own, whose "value" is recorded.
 
@@ -274,6 +277,7 @@ def simulate(
     numbers = np.asarray(replicates, np.int64)
     records = (horizon,) if record_at is None else tuple(record_at)
     lr = learning_rates(schedule, base_lr, horizon, dtype)
+    following = numbers_of_steps(step_numbers, horizon, dtype)
     start = np.zeros((dimension or 1, 1)) if x0 is None else np.asarray(x0, np.float64).reshape(-1, 1)
     x = np.repeat(start.astype(dtype), len(numbers), axis=1)
     low = np.zeros_like(x)
@@ -303,7 +307,7 @@ def simulate(
         for k in range(max(records, default=0) + 1):
             if k > 0:
                 t = k - 1
-                step = {"lr": lr[t], "t": k}
+                step = {"lr": lr[t], "t": k} | {name: of[t] for name, of in following.items()}
                 if "next" in kept:
                     y = np.broadcast_to(evaluated(program, "next", x, given, draws("next", t), state, step), x.shape)
                 else:

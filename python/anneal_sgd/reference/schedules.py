@@ -153,6 +153,25 @@ def schedule_value(kind: str, u: ArrayLike, v: ArrayLike, horizon: float, **para
         return np.where(warm, u / s.warmup_frac, h)
 
 
+def numbers_of_steps(
+    numbers: Sequence[tuple[Schedule, float, float]], horizon: int, dtype: DTypeLike
+) -> dict[str, FloatArray]:
+    """Numbers of a method that follow schedules, given with what they are where these are 0 and 1: of every step.
+
+    "number k" is number k, `F(h one + (1 - h) zero)`, "rest k" is F of 1 minus the same.
+
+    >>> found = numbers_of_steps([(Schedule("linear"), 0.5, 0.75)], 2, "float32")
+    >>> found["number 0"].tolist(), found["rest 0"].tolist()
+    ([0.75, 0.625], [0.25, 0.375])
+    """
+    found: dict[str, FloatArray] = {}
+    for k, (schedule, zero, one) in enumerate(numbers):
+        h = learning_rates(schedule, 1.0, horizon, np.float64)
+        value = h * one + (1.0 - h) * zero
+        found |= {f"number {k}": value.astype(dtype), f"rest {k}": (1.0 - value).astype(dtype)}
+    return found
+
+
 def learning_rates(schedule: Schedule, base_lr: float, horizon: int, dtype: DTypeLike) -> FloatArray:
     """`F(base_lr h(u, v))` of every step.
 
