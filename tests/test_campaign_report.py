@@ -175,6 +175,24 @@ def test_the_atlas_of_another_method_has_no_bound():
     assert not adam.description().bound_applies
 
 
+def test_the_atlas_command_takes_a_method_and_shows_no_bound(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(atlas, "SCHEDULES", ("constant", "linear"))
+    for name, value in {"QUICK_HORIZON": 40, "REPLICATES": 16, "LARGEST_RHO": 4.0}.items():
+        monkeypatch.setattr(atlas, name, value)
+    monkeypatch.setattr("anneal_sgd.campaigns.write_report", lambda result, output: output)
+    assert cli.main(["atlas", "--quick", "--method", "adam:beta1=0.5", "-o", str(tmp_path / "adam")]) == 0
+    printed = capsys.readouterr().out
+    assert "What too large a learning rate costs at worst, T = 40" in printed
+    assert "the bound's" not in printed
+    assert "(nan)" not in printed
+    stored = Campaign.load(tmp_path / "adam" / "atlas.db")
+    expected = atlas.atlas_campaign(quick=True, method=methods.Adam(beta1=0.5)).run(tmp_path / "again.db")
+    assert np.array_equal(stored.mean, expected.mean)
+    assert cli.main(["atlas", "--quick", "--method", "adm", "-o", str(tmp_path / "none")]) == 2
+    assert "name must be one of 'sgd', " in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_report_of_little(tmp_path):
     one = Campaign(noisy(slope=0.1), schedules.Linear(), base_lr=0.1, horizon=10, replicates=5).run(tmp_path / "a.db")
     assert "Which schedule" not in write_report(one, tmp_path / "one").read_text()

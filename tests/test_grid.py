@@ -664,6 +664,38 @@ def test_command_with_runs_per_point(tmp_path, capsys):
     assert "runs_per_point must be at most half of replicates, 2, got 3" in capsys.readouterr().err
 
 
+def test_command_with_a_method(tmp_path, capsys):
+    arguments = [
+        "grid",
+        "--data",
+        "breast_cancer",
+        *CHEAP,
+        "--schedule",
+        "cosine",
+        "--test-frac",
+        "0",
+        "--json",
+        str(tmp_path / "g.json"),
+    ]
+    assert cli.main([*arguments, "--method", "clipped(adam:0.8, threshold=2)"]) == 0
+    clipped = methods.Clipped(methods.Adam(beta1=0.8), threshold=2.0)
+    assert f"batch_size=16>, {clipped!r}, T = 100" in " ".join(capsys.readouterr().out.split())
+    saved = json.loads((tmp_path / "g.json").read_text())
+    problem = datasets.make_problem(datasets.load("breast_cancer"), batch_size=16)
+    report = grid_robustness(
+        problem,
+        schedules=[schedules.Cosine()],
+        base_lr_range=(1e-4, 1e2),
+        points_per_decade=2,
+        horizon=100,
+        replicates=4,
+        method=clipped,
+    )
+    assert saved["meta"]["method"] == repr(clipped)
+    assert saved["rows"][0]["best_base_lr"] == report.rows[0].best_base_lr
+    assert saved["rows"][0]["best"] == pytest.approx(report.rows[0].best, rel=1e-7)
+
+
 def test_command_on_a_file(tmp_path, capsys):
     path = tmp_path / "mine.csv"
     rng = np.random.default_rng(1)
@@ -680,6 +712,8 @@ def test_command_on_a_file(tmp_path, capsys):
     [
         (["--data", "mnist"], "data must be one of"),
         (["--schedule", "cosin"], "name must be one of"),
+        (["--method", "adm"], "name must be one of 'sgd', "),
+        (["--method", "adam", "--momentum", "0.9"], "momentum"),
         (["--batch-size", "0"], "batch_size must be an integer"),
         (["--l2", "-1"], "l2 must be one number"),
         (["--lr-min", "1", "--lr-max", "2"], "base_lr_range must span"),

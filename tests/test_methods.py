@@ -443,6 +443,16 @@ def test_grids_of_built_in_problems_keep_their_numbers():
         (lambda: core_program({"state": 2, "gradient_result": [0, 2, 0]}), r"gradient_result: .*, or of the state"),
         (lambda: core_program({"state": 9}), r"registers: 8 have no room for the point, the state"),
         (lambda: methods.by_name("adm"), r"name must be one of"),
+        (lambda: methods.by_name("adam:beta=0.5"), r"beta must be a parameter of adam, which are beta1, beta2"),
+        (lambda: methods.by_name("adam:x"), r"beta1 must be a number, got 'x'"),
+        (lambda: methods.by_name("adam:0.5:beta1=0.5"), r"beta1 must be given once"),
+        (lambda: methods.by_name("adam:0.5", beta1=0.5), r"beta1 must be given once, got 0.5 and 0.5"),
+        (lambda: methods.by_name("sgd:nesterov=1"), r"nesterov must be true or false, got '1'"),
+        (lambda: methods.by_name("ngn:0:1"), r"name must give ngn at most 1 parameters"),
+        (lambda: methods.by_name("adam(0.5"), r"name must end with its closing parenthesis"),
+        (lambda: methods.by_name("descent_ascent:ascent=a"), r"ascent must be whole numbers with / between"),
+        (lambda: methods.by_name("clipped(adm)"), r"method 'adm': name must be one of"),
+        (lambda: methods.by_name(3), r"name must be a text like"),
         (lambda: methods.by_name("adam", beta=0.5), r"beta must be a parameter of adam, which are beta1, beta2"),
         (lambda: methods.by_name("clipped", method=3), r"method must be a name, one of sgd, "),
     ],
@@ -541,6 +551,11 @@ def test_every_method_has_a_name():
     for name in methods.names():
         assert methods.by_name(name).name == name
     assert methods.by_name("adam", beta1=0.5) == methods.Adam(beta1=0.5)
+    assert methods.by_name("sgd:0.9:true") == methods.SGD(momentum=0.9, nesterov=True)
+    assert methods.by_name("descent_ascent(ascent=1/3)") == methods.DescentAscent(ascent=(1, 3))
+    assert methods.by_name("clipped(schedule_free(adam:beta1=0:amsgrad=false), 2, value)") == methods.Clipped(
+        methods.ScheduleFree(methods.Adam(beta1=0.0)), threshold=2.0, by="value"
+    )
 
 
 def test_results_know_their_method():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 import shlex
 import sys
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from .. import methods
 from .._extras import need
 from . import _signals
 from ._shared import print_table, progress_bar
@@ -160,11 +162,19 @@ def report(store: Path, output: Path, campaign: str | None) -> int:
 @click.option("--quick", is_flag=True, help="T = 10^4: under 3 minutes on two cores.")
 @click.option("-o", "--output", type=_FOLDER, default="atlas", show_default=True, help="A folder: store and report.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same report.")
+@click.option(
+    "--method",
+    "method_name",
+    default="sgd",
+    show_default=True,
+    help="A method, such as adam or 'clipped(sgd(momentum=0.9), threshold=2)'; other than sgd, the bound is left out.",
+)
 @_running_options
 def atlas(
     quick: bool,
     output: Path,
     seed: int,
+    method_name: str,
     store: Path | None,
     backend: str | None,
     **running: Any,
@@ -179,7 +189,7 @@ def atlas(
     from ..experiments.atlas import atlas_campaign
 
     need("campaigns", *MODULES)  # not after a quarter of an hour
-    campaign = atlas_campaign(quick=quick, seed=seed)
+    campaign = atlas_campaign(quick=quick, seed=seed, method=methods.by_name(method_name))
     output.mkdir(parents=True, exist_ok=True)
     result = _run(campaign, store or output / "atlas.db", backend=backend or "auto", **running)
     if not running["log_json"]:
@@ -193,7 +203,8 @@ def atlas(
 def _print_ranking(rows: list[RobustnessRow], console: Console) -> None:
     print_table(
         console,
-        f"What too large a learning rate costs at worst, T = {rows[0].horizon:,} (in parentheses the bound's)",
+        f"What too large a learning rate costs at worst, T = {rows[0].horizon:,}"
+        + ("" if math.isnan(rows[0].asymptotic_exponent) else " (in parentheses the bound's)"),
         (
             "rank",
             "schedule",
@@ -210,9 +221,9 @@ def _print_ranking(rows: list[RobustnessRow], console: Console) -> None:
                 row.schedule,
                 f"{row.cost.value:.3g} ({row.cost.low:.3g}–{row.cost.high:.3g})",
                 f"{row.exponent.value:.3f} ± {(row.exponent.high - row.exponent.low) / 2:.3f}",
-                f"{row.asymptotic_exponent:.3f}",
+                "–" if math.isnan(row.asymptotic_exponent) else f"{row.asymptotic_exponent:.3f}",
                 *(
-                    f"{_factor(found.value)} ({_factor(bound)})"
+                    _factor(found.value) + ("" if math.isnan(bound) else f" ({_factor(bound)})")
                     for found, bound in zip(row.tolerated, row.predicted, strict=True)
                 ),
             )

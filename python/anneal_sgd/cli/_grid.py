@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 from rich.console import Console
 
-from .. import schedules
+from .. import methods, schedules
 from . import _signals
 from ._shared import check_files, print_lines, print_table, progress_bar, write
 
@@ -68,6 +68,13 @@ if TYPE_CHECKING:
 )
 @click.option("--l2", type=float, help="Regularisation. Default: 1 / rows.")
 @click.option("--intercept", is_flag=True, help="Fit one.")
+@click.option(
+    "--method",
+    "method_name",
+    default="sgd",
+    show_default=True,
+    help="A method, such as adam, adam:beta1=0.8, 'clipped(sgd(momentum=0.9), threshold=2)'.",
+)
 @click.option("--momentum", default=0.0, show_default=True, help="Heavy ball.")
 @click.option("--nesterov", is_flag=True, help="Nesterov's form of it.")
 @click.option("--weight-decay", default=0.0, show_default=True, help="Added to the gradient, not to the loss.")
@@ -113,6 +120,7 @@ def grid(
     test_frac: float,
     l2: float | None,
     intercept: bool,
+    method_name: str,
     momentum: float,
     nesterov: bool,
     weight_decay: float,
@@ -134,6 +142,7 @@ def grid(
     from ..experiments.grid import DEFAULT_SCHEDULES, GridReport, grid_robustness, run_meta
 
     chosen = [schedules.by_name(name) for name in schedule_names] or list(DEFAULT_SCHEDULES)
+    method = methods.by_name(method_name)
     check_files(json_file, output)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -164,6 +173,7 @@ def grid(
         "momentum": momentum,
         "nesterov": nesterov,
         "weight_decay": weight_decay,
+        "method": method,
         "seed": seed,
     }
     of_data = {"data": source, "target": target, "sample_weight": sample_weight, "encode": encode, "model": model}
@@ -199,7 +209,9 @@ def _plot(report: GridReport, output: Path) -> None:
 
 def _print_grid(report: GridReport, console: Console) -> None:
     meta = report.meta
-    print_lines(console, f"{meta['problem']}, T = {meta['horizon']:,}, {meta['replicates']} replicates")
+    print_lines(
+        console, f"{meta['problem']}, {meta['method']}, T = {meta['horizon']:,}, {meta['replicates']} replicates"
+    )
     print_table(
         console,
         f"Excess of {report.rows[0].minimised()} of the pick on grids of ratio r, % (95 % intervals)",

@@ -1,12 +1,15 @@
-"""Methods by their names, as campaigns in TOML files have them."""
+"""Methods as texts, as campaigns in TOML files and the command line have them."""
 
 from __future__ import annotations
 
 import inspect
+import re
+from dataclasses import fields
 from typing import Any
 
 from .. import _validate
 from .._validate import shown
+from ..schedules._names import split
 from ._adaptive import AdaGrad, AdaGradNorm, Adam, RMSProp
 from ._base import Method
 from ._clipped import Clipped
@@ -45,32 +48,71 @@ def names() -> tuple[str, ...]:
 
 
 def by_name(name: str, **parameters: Any) -> Method:
-    """A method from its name and its parameters; "method" of "clipped" may be a name, or a dictionary with one.
+    """A method from a text: a name, then its parameters in order or as key=value, `:` between them.
 
-    A number that may follow a schedule may be the name of one, or a dictionary with "schedule", such a name, "zero" and
-    "one", as `Following` has them.
+    The form with parentheses and commas is read as well, as for schedules, and is what "clipped" and "schedule_free"
+    need for a method with parameters of its own; flags are "true" and "false", and a list is written with `/`.
+    `parameters` are further ones; "method" may be a text, or a dictionary with a name, and a number that may follow a
+    schedule the name of one, or a dictionary with "schedule", such a name, "zero" and "one", as `Following` has them.
 
-    ValueError: an unknown name (the message lists those there are), an unknown parameter, or one out of its range.
+    ValueError: an unknown name (the message lists those there are), an unknown, repeated or superfluous parameter, or
+    one out of its range.
 
-    >>> by_name("adam", beta1=0.8)
-    Adam(beta1=0.8, beta2=0.999, epsilon=1e-08, amsgrad=False, weight_decay=0.0, decoupled=False)
-    >>> by_name("clipped", method={"name": "sgd", "momentum": 0.9}, threshold=2.0)
+    >>> by_name("adam:beta1=0.8") == by_name("adam(0.8)") == by_name("adam", beta1=0.8)
+    True
+    >>> by_name("clipped(sgd(momentum=0.9), threshold=2)")
     Clipped(method=SGD(momentum=0.9, nesterov=False, weight_decay=0.0), threshold=2.0, by='norm')
+    >>> by_name("clipped", method={"name": "sgd", "momentum": 0.9}, threshold=2.0).threshold
+    2.0
     >>> by_name("sign_sgd", momentum={"schedule": "linear", "zero": 0.5, "one": 0.9}).momentum.values(2).tolist()
     [0.9, 0.7]
     """
-    kind = _METHODS[_validate.choice("name", name, names())]
+    if not isinstance(name, str):
+        raise ValueError(f"name must be a text like 'adam:beta1=0.8', got {shown(name)}")
+    head, texts = split(name)
+    kind = _METHODS[_validate.choice("name", head, names())]
     known = tuple(inspect.signature(kind).parameters)
-    for key in parameters:
-        if key not in known:
-            raise ValueError(f"{key} must be a parameter of {name}, which are {', '.join(known) or 'none'}")
-    given = {key: following(key, value) if key in SCHEDULABLE else value for key, value in parameters.items()}
+    given: dict[str, Any] = {}
+    for place, text in enumerate(texts):
+        keyed = re.fullmatch(r"(\w*)\s*=(.*)", text, re.DOTALL)
+        if not keyed and place >= len(known):
+            raise ValueError(f"name must give {head} at most {len(known)} parameters, got {shown(name)}")
+        key, value = (keyed[1], keyed[2].strip()) if keyed else (known[place], text)
+        _add(given, key, value, head, known)
+        given[key] = _parsed(kind, key, value)
+    for key, value in parameters.items():
+        _add(given, key, following(key, value) if key in SCHEDULABLE else value, head, known)
     if not isinstance(given.get("method", SGD()), Method):
         try:
             given["method"] = from_data(given["method"])
         except ValueError as error:
             raise ValueError(f"method {error}") from None
     return kind(**given)
+
+
+def _add(found: dict[str, Any], key: str, value: object, head: str, known: tuple[str, ...]) -> None:
+    if key not in known:
+        raise ValueError(f"{key or 'name'} must be a parameter of {head}, which are {', '.join(known) or 'none'}")
+    if key in found:
+        raise ValueError(f"{key} must be given once, got {shown(found[key])} and {shown(value)}")
+    found[key] = value
+
+
+def _parsed(kind: type[Method], key: str, text: str) -> Any:
+    """The value of a parameter: of the sort that its default has."""
+    default = next(field.default for field in fields(kind) if field.name == key)  # type: ignore[arg-type]
+    if isinstance(default, bool):
+        if text not in ("true", "false"):
+            raise ValueError(f"{key} must be true or false, got {shown(text)}")
+        return text == "true"
+    if not isinstance(default, float | tuple):
+        return text  # a word, or another method
+    whole = isinstance(default, tuple)
+    try:
+        return tuple(map(int, text.split("/"))) if whole else float(text)
+    except ValueError:
+        wanted = "whole numbers with / between" if whole else "a number"
+        raise ValueError(f"{key} must be {wanted}, got {shown(text)}") from None
 
 
 def from_data(given: Any) -> Method:

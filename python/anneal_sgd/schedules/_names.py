@@ -81,7 +81,7 @@ def by_name(name: str, **parameters: Any) -> Schedule:
         raise ValueError(f"name must be a text like 'cosine:floor=0.1', got {shown(name)}")
     if name.startswith("file:"):
         return from_file(name.removeprefix("file:"), **parameters)
-    head, texts = _split(name)
+    head, texts = split(name)
     if head not in _MAKERS:
         raise ValueError(f"name must be one of {', '.join(_MAKERS)}, or file:, got {shown(head)}")
     accepted = inspect.signature(_MAKERS[head]).parameters
@@ -106,7 +106,8 @@ def by_name(name: str, **parameters: Any) -> Schedule:
     return _MAKERS[head](**found)
 
 
-def _split(text: str) -> tuple[str, list[str]]:
+def split(text: str) -> tuple[str, list[str]]:
+    """The name and the parameters of a text in either form."""
     head, parenthesis, rest = text.strip().partition("(")
     if not parenthesis:
         head, *parts = text.split(":")
