@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 # Folders of Python files too: an editable install knows the files that were there.
 SOURCES := $(shell find csrc -type f) $(shell find python -type d ! -name __pycache__) CMakeLists.txt pyproject.toml
 
-.PHONY: help validate grid atlas examples test lint format docs sanitize ptx-check aarch64-check gpu-check bench-history clean
+.PHONY: help validate grid atlas examples test lint format docs sanitize ptx-check aarch64-check gpu-check cuda-wheel \
+    bench-history clean
 help:
 	@echo "make validate   measure the theorem: table, JSON and pictures in out/"
 	@echo "make grid       how coarse a tuning grid may be: table, JSON and pictures in out/"
@@ -19,6 +20,7 @@ help:
 	@echo "make gpu-check  on a machine with an NVIDIA GPU: all that it can say, in stages; page in out/gpu/"
 	@echo "make ptx-check  where nvcc is: the CUDA kernels' PTX executed on this machine's CPU, every bit compared; no GPU"
 	@echo "make aarch64-check  the package compiled for 64-bit ARM, its bits compared under QEMU; Debian's cross compiler"
+	@echo "make cuda-wheel where nvcc is: a wheel with the CUDA backend, under a name of its own, in out/wheels"
 	@echo "make bench-history  every committed run of the benchmark, by commit, and what has become slower"
 	@echo "make clean      remove .venv, build/ and out/"
 
@@ -100,6 +102,17 @@ aarch64-check: $(VENV)/.installed-dev
 # STAGE=1, or STAGE="headline profile": those stages alone (bench/gpu_check.py).
 gpu-check:
 	$(PYTHON) bench/gpu_check.py --output out/gpu $(STAGE)
+
+# The wheel with CUDA, named by nvcc's version. It holds the same package as the one without: install one of the two.
+CUDA_NAME = anneal_sgd_cuda$(shell nvcc --version | sed -n 's/.*release \([0-9]*\).*/\1/p')
+CUDA_WHEEL := build/cuda-wheel
+cuda-wheel:
+	rm -rf $(CUDA_WHEEL) && mkdir -p $(CUDA_WHEEL)
+	cp -r CMakeLists.txt pyproject.toml README.md LICENSE NOTICE csrc python $(CUDA_WHEEL)
+	rm -f $(CUDA_WHEEL)/python/anneal_sgd/_core*.so
+	sed -i 's/^name = "anneal_sgd"/name = "$(CUDA_NAME)"/; s/"anneal_sgd\[/"$(CUDA_NAME)[/' $(CUDA_WHEEL)/pyproject.toml
+	$(PYTHON) $(subst install,wheel,$(PIP_INSTALL)) --no-deps --wheel-dir out/wheels \
+	    --config-settings=cmake.define.ANNEAL_SGD_CUDA=ON $(CUDA_WHEEL)
 
 # BENCH=FILE, of anneal-sgd bench --peers --json FILE: that run beside them.
 bench-history: $(VENV)/.installed

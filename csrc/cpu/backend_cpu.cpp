@@ -12,6 +12,9 @@
 
 #include "../core/network.hpp"
 #include "floating_point.hpp"
+#if ASGD_X86
+#include "processor.hpp"
+#endif
 
 namespace anneal_sgd::cpu {
 namespace {
@@ -27,11 +30,9 @@ struct Isa {
 const std::vector<Isa>& isas() {
 #if ASGD_X86
     static const std::vector<Isa> list = [] {
-        __builtin_cpu_init();
-        const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-        const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-                            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-        return std::vector<Isa>{{&scalar_kernels, true}, {&avx2_kernels, avx2}, {&avx512_kernels, avx512}};
+        const Offers offers = processor_offers();
+        return std::vector<Isa>{
+            {&scalar_kernels, true}, {&avx2_kernels, offers.avx2}, {&avx512_kernels, offers.avx512}};
     }();
 #elif ASGD_ARM64
     static const std::vector<Isa> list{{&scalar_kernels, true}, {&neon_kernels, true}};
