@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -79,5 +80,6 @@ def _measured(isa: str, dtype: str, threads: int, first: str, second: str, size:
         works = testing.CoreWork[first], testing.CoreWork[second]
         return testing.core_rate(isa, *works, _core.Precision[dtype], bytes=size)
 
-    with ThreadPoolExecutor(threads) as pool:
-        return sum(pool.map(rate, range(threads)))
+    together = min(threads, os.cpu_count() or 1)  # more are no faster
+    with ThreadPoolExecutor(together) as pool:
+        return sum(pool.map(rate, range(together)))

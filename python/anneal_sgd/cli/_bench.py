@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--rounds", type=click.IntRange(1, 1000), default=7, show_default=True, help="Interleaved rounds; medians count."
 )
-@click.option("--threads", type=click.IntRange(1), help="Of ours. Default: all cores. Peers use all.")
+@click.option("--threads", type=click.IntRange(1, 2**31 - 1), help="Of ours. Default: all cores. Peers use all.")
 @click.option("--tiny", is_flag=True, help="A small part of the work: only to see that all runs.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="A file for the figures.")
 def bench(
