@@ -99,4 +99,19 @@ ASGD_FN void draw_values(const typename Lane<R>::Bits bits[philox_bits_per_call<
     }
 }
 
+// The same of a place in a program whose draws are values, not signs.
+template <class R, DrawKind kind>
+ASGD_FN void draw_values(const typename Lane<R>::Bits bits[philox_bits_per_call<R>], R z[philox_bits_per_call<R>]) {
+    if constexpr (kind == DrawKind::gaussian) {
+        draw_values<R, NoiseKind::gaussian>(bits, z);
+    } else if constexpr (kind == DrawKind::uniform) {
+        draw_values<R, NoiseKind::uniform>(bits, z);
+    } else if constexpr (kind == DrawKind::unit) {
+        ASGD_UNROLL
+        for (int i = 0; i < philox_bits_per_call<R>; ++i) z[i] = unit_variate<R>(bits[i]);
+    } else {
+        static_assert(known<kind>, "draw_values: no formula for this kind of draw");
+    }
+}
+
 ASGD_ISA_NAMESPACE_END

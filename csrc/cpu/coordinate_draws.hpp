@@ -29,7 +29,7 @@ ASGD_FN void draw_along(const PhiloxKeys& shared_keys, uint32_t stream, uint32_t
             store(out + i, unit_variate<R>(bits[j]));
         } else {
             R z[n];
-            draw_values<R, kind == DrawKind::gaussian ? NoiseKind::gaussian : NoiseKind::uniform>(bits, z);
+            draw_values<R, kind>(bits, z);
             store(out + i, z[j]);
         }
     }

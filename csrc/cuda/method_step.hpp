@@ -325,16 +325,7 @@ private:
             typename Lane<Real>::Bits bits[draws];
             philox_bits<Real>(lanes, philox_call(stream, std::uint32_t(t / draws), keys), keys, bits);
             Real z[draws];
-            if constexpr (kind == DrawKind::gaussian) {
-                draw_values<Real, NoiseKind::gaussian>(bits, z);
-            } else if constexpr (kind == DrawKind::uniform) {
-                draw_values<Real, NoiseKind::uniform>(bits, z);
-            } else if constexpr (kind == DrawKind::unit) {
-                ASGD_UNROLL
-                for (int k = 0; k < draws; ++k) z[k] = unit_variate<Real>(bits[k]);
-            } else {
-                static_assert(known<kind>, "drawn_number: no formula for this kind of draw");
-            }
+            draw_values<Real, kind>(bits, z);
             Real value = z[0];
             ASGD_UNROLL
             for (int k = 1; k < draws; ++k) value = t % draws == k ? z[k] : value;

@@ -261,16 +261,7 @@ struct ProgramKernel : ProgramMachine<Real> {
                 typename Lane<Real>::Bits bits[draws];
                 philox_bits<Real>(lanes[k], call, keys(), bits);
                 Real z[draws];
-                if constexpr (kind == DrawKind::gaussian) {
-                    draw_values<Real, NoiseKind::gaussian>(bits, z);
-                } else if constexpr (kind == DrawKind::uniform) {
-                    draw_values<Real, NoiseKind::uniform>(bits, z);
-                } else if constexpr (kind == DrawKind::unit) {
-                    ASGD_UNROLL
-                    for (int s = 0; s < draws; ++s) z[s] = unit_variate<Real>(bits[s]);
-                } else {
-                    static_assert(known<kind>, "draw_number: no formula for this kind of draw");
-                }
+                draw_values<Real, kind>(bits, z);
                 ASGD_UNROLL
                 for (int s = 0; s < draws; ++s) to.at(s, k) = z[s];
             }
