@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import fields
 from typing import Any
 
 from .. import _validate
@@ -71,7 +70,8 @@ def by_name(name: str, **parameters: Any) -> Method:
         raise ValueError(f"name must be a text like 'adam:beta1=0.8', got {shown(name)}")
     head, texts = split(name)
     kind = _METHODS[_validate.choice("name", head, names())]
-    known = tuple(inspect.signature(kind).parameters)
+    defaults = {key: one.default for key, one in inspect.signature(kind).parameters.items()}
+    known = tuple(defaults)
     given: dict[str, Any] = {}
     for place, text in enumerate(texts):
         keyed = re.fullmatch(r"(\w*)\s*=(.*)", text, re.DOTALL)
@@ -79,7 +79,7 @@ def by_name(name: str, **parameters: Any) -> Method:
             raise ValueError(f"name must give {head} at most {len(known)} parameters, got {shown(name)}")
         key, value = (keyed[1], keyed[2].strip()) if keyed else (known[place], text)
         _add(given, key, value, head, known)
-        given[key] = _parsed(kind, key, value)
+        given[key] = _parsed(defaults[key], key, value)
     for key, value in parameters.items():
         _add(given, key, following(key, value) if key in SCHEDULABLE else value, head, known)
     if not isinstance(given.get("method", SGD()), Method):
@@ -98,9 +98,8 @@ def _add(found: dict[str, Any], key: str, value: object, head: str, known: tuple
     found[key] = value
 
 
-def _parsed(kind: type[Method], key: str, text: str) -> Any:
+def _parsed(default: object, key: str, text: str) -> Any:
     """The value of a parameter: of the sort that its default has."""
-    default = next(field.default for field in fields(kind) if field.name == key)  # type: ignore[arg-type]
     if isinstance(default, bool):
         if text not in ("true", "false"):
             raise ValueError(f"{key} must be true or false, got {shown(text)}")
