@@ -38,7 +38,7 @@ def made_here(how, log2_team):
     if text is None:
         return None
     ptx = _machine_code.ptx(kernel_code(**how, log2_team=log2_team))
-    llvm = _machine_code._llvm()
+    llvm = runtime._llvm()
     machine = llvm.Target.from_default_triple().create_target_machine(features="+avx2,+fma", opt=2, jit=True)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(text), machine)
     engine.finalize_object()
@@ -276,7 +276,7 @@ def test_without_ptx_the_interpreter_runs(monkeypatch):
     def from_triple(triple):
         raise RuntimeError(f"No available targets are compatible with triple {triple}")
 
-    monkeypatch.setattr(runtime._llvm_of_gpus().Target, "from_triple", from_triple)
+    monkeypatch.setattr(runtime._llvm().Target, "from_triple", from_triple)
     runtime._why_no_ptx.cache_clear()
     try:
         assert looked_up("abs(x[0]) + 0.67 * x[0]") is None

@@ -145,14 +145,15 @@ def why_no_machine_code(backend: str = "cpu") -> str:
 def _why_no_ptx() -> str:
     """Where llvmlite is; empty where its LLVM writes it."""
     try:
-        _llvm_of_gpus().Target.from_triple(_GPU)
+        _llvm().Target.from_triple(_GPU)
     except RuntimeError as error:
         return f"llvmlite's LLVM does not write PTX: {error}"
     return ""
 
 
 @cache
-def _llvm_of_gpus() -> Any:
+def _llvm() -> Any:
+    """Of llvmlite, for processors and GPUs."""
     llvm = need("jit", "llvmlite.binding")
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()

@@ -9,12 +9,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from math import prod
 from typing import Any, Generic, TypeVar
 
 from .. import _core, runtime
-from .._extras import need
 from ._ir import Program, in_turn, step_outputs
 
 _KEPT = 256  # programs of which something is known
@@ -112,7 +110,7 @@ def _compiled(program: Program, dtype: str, isa: str, projection: str, summing: 
     code = step_code(program, dtype, isa, projection, summing)
     if code is None:
         return None
-    llvm = _llvm()
+    llvm = runtime._llvm()
     target = llvm.Target.from_default_triple()
     machine = target.create_target_machine(features=_FEATURES[isa], opt=2, jit=True)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(code.text), machine)
@@ -133,16 +131,8 @@ def _compiled_for_gpus(
 
 def ptx(text: str) -> str:
     """Of a module in LLVM's language."""
-    llvm = runtime._llvm_of_gpus()
+    llvm = runtime._llvm()
     module = llvm.parse_assembly(text)
     module.triple = runtime._GPU
     machine = llvm.Target.from_triple(runtime._GPU).create_target_machine(cpu=_OLDEST_GPU, opt=2)
     return str(machine.emit_assembly(module))
-
-
-@cache
-def _llvm() -> Any:
-    llvm = need("jit", "llvmlite.binding")
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    return llvm
