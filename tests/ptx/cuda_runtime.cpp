@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -412,14 +413,14 @@ struct LoadedModule {
 
 // Files of this process, gone with it.
 struct Temporary {
-    std::string folder = "/tmp/ptxrun_XXXXXX";
+    std::string folder = std::filesystem::temp_directory_path() / "ptxrun_XXXXXX";
     pid_t process = getpid();
     std::map<std::string, std::string> libraries;  // of PTX, built once
     Temporary() {
         if (mkdtemp(folder.data()) == nullptr) give_up("no temporary folder");
     }
     ~Temporary() {
-        if (process == getpid() && std::system(("rm -r " + folder).c_str()) != 0) give_up("files are left over");
+        if (process == getpid()) std::filesystem::remove_all(folder);
     }
 };
 
@@ -435,7 +436,7 @@ std::string library_of(const std::string& ptx) {
     if (file == nullptr) give_up("a temporary folder cannot be written to");
     std::fputs(ptx.c_str(), file);
     std::fclose(file);
-    const std::string load = std::string(python) + " -m ptx.load " + base + ".ptx " + base;
+    const std::string load = std::string(python) + " -m ptx.load '" + base + ".ptx' '" + base + "'";
     return temporary.libraries[ptx] = std::system(load.c_str()) == 0 ? base + "/kernels.so" : "/nowhere";
 }
 
