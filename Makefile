@@ -54,8 +54,9 @@ examples: $(VENV)/.installed $(addprefix run-,$(filter-out gallery,$(basename $(
 run-%: examples/%.py $(VENV)/.installed
 	$(BIN)/python $< $(EXAMPLES_ARGS)
 
+# A process for each processor, since most tests keep one busy; up to four, since each holds its own modules in memory.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
