@@ -30,6 +30,20 @@ def draw(isa, dtype, noise, *, steps, replicates, first_step=0, first_replicate=
     )
 
 
+@pytest.mark.parametrize("calls", [1, 16, 32])
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("dtype", PRECISIONS)
+def test_both_pipelines_make_the_draws(isa, dtype, apart, calls):
+    values = testing.pipelined_draws(isa, PRECISIONS[dtype], apart=apart, seed=3, calls=calls)
+    if isa not in ("avx2", "avx512"):
+        assert values is None
+        return
+    steps, replicates = values.shape
+    assert steps == calls * (4 if dtype == "float32" else 2)
+    expected = draw("scalar", dtype, "gaussian", steps=steps, replicates=replicates, seed=3)
+    np.testing.assert_array_equal(values, expected)
+
+
 def known_answers():
     for line in (VECTORS / "philox4x32_10.txt").read_text().splitlines():
         if line.strip() and not line.startswith("#"):

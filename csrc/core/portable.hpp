@@ -36,6 +36,13 @@
 #define ASGD_PREFETCH(p) void(p)
 #endif
 
+// A clock of the processor's, where it has one that a program may read.
+#if defined(__x86_64__)
+#define ASGD_TICKS() __builtin_ia32_rdtsc()
+#else
+#define ASGD_TICKS() std::uint64_t(0)
+#endif
+
 // Kernel code: for the GPU where a CUDA compiler compiles, for the emulation elsewhere.
 #if defined(__CUDACC__)
 #define ASGD_KERNEL_FN static __device__ __forceinline__

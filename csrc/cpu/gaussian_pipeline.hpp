@@ -1,10 +1,15 @@
 // Gaussian draws for vectors of replicates, in a pipeline of three stages: while the words of one vector are made, the
 // radii of the vector before it are, and the angles of the one before that. Each is a chain of instructions that wait
 // for each other; a beat has a piece of each, so that a processor finds enough that need not wait (it would have to
-// look ahead farther than it can to find them by itself). Included by noise.hpp, which has the plain form.
+// look ahead farther than it can to find them by itself). noise.hpp has the plain form.
+//
+// It is compiled twice, and which of the two is faster depends on the processor: in the file of the instruction set,
+// and in gaussian_apart_*.cpp for compilers' options of its own, which keep more values in registers (CMakeLists.txt).
+// The draws are the same.
 #pragma once
 
 #include "../core/draw.hpp"
+#include "lanes_twice.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
 
@@ -66,13 +71,31 @@ ASGD_FN void pipeline_beat(AngleStage<R>* angles, typename Lane<R>::Real* out, s
 inline constexpr std::int64_t most_calls_in_pipeline = 32;
 inline constexpr std::int64_t least_pipelined = 48;  // vectors x calls: turns of the loop; to fill it takes two more
 
-// Draws of `calls` calls, at most most_calls_in_pipeline, from first_call on for the first `vectors` of V vectors of
-// replicates, T of them at a time: of float32 one, whose calls have two pairs, of float64 two. Row j of `out` is the
-// j-th draw of them.
-template <class R, class T, int V>
-ASGD_CALL void fill_gaussian(const PhiloxKeys& shared_keys, uint32_t stream, uint32_t substream,
-                             uint32_t first_replicate, int vectors, std::int64_t first_call, std::int64_t calls,
-                             typename Lane<R>::Real* out) {
+// What is to be drawn: `calls` calls from first_call on, at most most_calls_in_pipeline, for the first `vectors` of a
+// strip of vectors of replicates.
+struct PipelinedDraws {
+    const PhiloxKeys& keys;
+    uint32_t stream, substream, first_replicate;
+    int vectors;
+    std::int64_t first_call, calls;
+};
+
+// What goes through the pipeline together: two pairs, of float32 one vector, whose calls have two, of float64 two. With
+// registers for them, `apart` twice as many in float32.
+template <class R, bool apart>
+ASGD_FN auto pipeline_lanes() {
+    if constexpr (pairs_of_call<R> == 1 || (apart && Lane<R>::registers >= 32))
+        return Twice<R>();
+    else
+        return R();
+}
+
+// Row j of `out` is the j-th draw of a strip.
+template <class R, bool apart>
+ASGD_CALL void fill_gaussian(const PipelinedDraws& draws, typename Lane<R>::Real* out) {
+    using T = decltype(pipeline_lanes<R, apart>());
+    constexpr int V = Lane<R>::strip;
+    const auto [shared_keys, stream, substream, first_replicate, vectors, first_call, calls] = draws;
     using Real = typename Lane<R>::Real;
     constexpr int n = philox_bits_per_call<R>, width = Lane<T>::width, pairs = pairs_of_call<R>;
     constexpr int together = width / Lane<R>::width, most = V / together;
@@ -123,6 +146,39 @@ ASGD_CALL void fill_gaussian(const PhiloxKeys& shared_keys, uint32_t stream, uin
         v &= -std::int64_t(v != groups);
         q += v == 0;
     }
+}
+
+// fill_gaussian<R, true>, where it is compiled apart.
+void fill_gaussian_apart(const PipelinedDraws& draws, float* out);
+void fill_gaussian_apart(const PipelinedDraws& draws, double* out);
+
+// Whether that one is faster on this processor: a strip's tile by each, the faster of a few turns.
+template <class R>
+ASGD_CALL bool apart_is_faster() {
+    constexpr std::int64_t calls = 16;
+    alignas(64) typename Lane<R>::Real out[calls * philox_bits_per_call<R> * Lane<R>::strip * Lane<R>::width];
+    const PhiloxKeys keys = philox_keys(0);
+    const PipelinedDraws draws{keys, 0, 0, 0, Lane<R>::strip, 0, calls};
+    std::uint64_t least = ~std::uint64_t(0), least_apart = least;
+    for (int turn = 0; turn < 4; ++turn) {
+        const std::uint64_t begin = ASGD_TICKS();
+        fill_gaussian<R, false>(draws, out);
+        const std::uint64_t middle = ASGD_TICKS();
+        fill_gaussian_apart(draws, out);
+        const std::uint64_t end = ASGD_TICKS();
+        if (middle - begin < least) least = middle - begin;
+        if (end - middle < least_apart) least_apart = end - middle;
+    }
+    return least_apart < least;
+}
+
+template <class R>
+ASGD_CALL void fill_gaussian_faster(const PipelinedDraws& draws, typename Lane<R>::Real* out) {
+    static const bool apart = apart_is_faster<R>();
+    if (apart)
+        fill_gaussian_apart(draws, out);
+    else
+        fill_gaussian<R, false>(draws, out);
 }
 
 ASGD_ISA_NAMESPACE_END

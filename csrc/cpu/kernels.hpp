@@ -56,6 +56,9 @@ struct Kernels {
     void (*draws)(Precision, NoiseKind, std::uint64_t seed, std::uint32_t stream, std::uint32_t substream,
                   std::int64_t first_replicate, std::int64_t replicates, std::int64_t first_step, std::int64_t steps,
                   void* out);  // out[step, replicate]
+    // Gaussian draws of the first `calls` <= 32 calls of Philox, by one of the two pipelines of gaussian_pipeline.hpp:
+    // out[draw, replicate], with room for 128 replicates. Returns how many there are; 0 where there is no pipeline.
+    std::int64_t (*pipelined_draws)(Precision, bool apart, std::uint64_t seed, std::int64_t calls, void* out);
     void (*minus_two_log)(Precision, const void* u, std::int64_t n, void* out);
     void (*sincos_octant)(Precision, const void* t, std::int64_t n, void* sine, void* cosine);
     void (*log2)(const double* x, std::int64_t n, double* out);

@@ -21,18 +21,6 @@ ASGD_FN void for_each_vector_drawn(int vectors, F f) {
     for (; v < vectors; ++v) f(R(), v);
 }
 
-// What goes through the pipeline together: two pairs.
-template <class R, int pairs = pairs_of_call<R>>
-struct PipelineLanesOf {
-    using Type = R;
-};
-template <class R>
-struct PipelineLanesOf<R, 1> {
-    using Type = Twice<R>;
-};
-template <class R>
-using PipelineLanes = typename PipelineLanesOf<R>::Type;
-
 // Draws for steps [first, stop) of the first `vectors` of V vectors of replicates; row j of `out` is step
 // first - first % draws_per_call + j.
 template <class R, NoiseKind kind, int V>
@@ -41,10 +29,10 @@ ASGD_CALL void fill_values(const PhiloxKeys& shared_keys, uint32_t stream, uint3
     constexpr int n = philox_bits_per_call<R>, width = Lane<R>::width;
     const PhiloxKeys keys = shared_keys;  // which stores to `out` cannot change, as a compiler can see
     const std::int64_t first_call = first / n, calls = (stop - 1) / n - first_call + 1;
-    if constexpr (Lane<R>::pipelined && kind == NoiseKind::gaussian && V > 2)
+    if constexpr (Lane<R>::pipelined && kind == NoiseKind::gaussian && V == Lane<R>::strip)
         if (calls * vectors >= least_pipelined && calls <= most_calls_in_pipeline)
-            return fill_gaussian<R, PipelineLanes<R>, V>(shared_keys, stream, substream, first_replicate, vectors,
-                                                         first_call, calls, out);
+            return fill_gaussian_faster<R>(
+                {shared_keys, stream, substream, first_replicate, vectors, first_call, calls}, out);
     for_each_vector_drawn<R, V>(vectors, [&](auto type, int v) {
         using T = decltype(type);
         const auto lanes = philox_lanes(replicate_words<T>(first_replicate + uint32_t(v * width)), substream, keys);
