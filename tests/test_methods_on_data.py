@@ -8,7 +8,7 @@ import pytest
 import method_cases
 from anneal_sgd import _core, methods, problems, reference, schedules, simulate
 from anneal_sgd.campaigns import Campaign, read_spec
-from anneal_sgd.programs._lower_method import _is_coordinatewise, lowered_method, numbers_of_adam
+from anneal_sgd.programs._lower_method import is_coordinatewise, lowered_method, numbers_of_adam
 from anneal_sgd.reference import Network
 from method_cases import BASE_LR, CASES, HARD, HARD_ON_DATA, HORIZON, SCHEDULE
 
@@ -248,7 +248,7 @@ def test_neither_threads_nor_other_configs_change_a_bit(isa, method):
 
 def test_methods_that_know_no_other_coordinate_take_blocks():
     """What is fast is what is meant to be: a method that became slow would still have its bits."""
-    known = {name: _is_coordinatewise(method.program(40)) for name, (method, _) in CASES.items()}
+    known = {name: is_coordinatewise(method.program(40)) for name, (method, _) in CASES.items()}
     for name in ("adam", "adamw", "signum", "adagrad", "rmsprop, all", "schedule-free", "clipped by value"):
         assert known[name]
     for name in ("normalized", "clipped by norm", "dog", "ngn"):

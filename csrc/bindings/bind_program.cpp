@@ -338,6 +338,19 @@ std::shared_ptr<MachineCodeHandle> make_machine_code(std::uintptr_t address, std
     return std::make_shared<MachineCodeHandle>(MachineCodeHandle{{take_steps, lanes, scratch}, std::move(owner)});
 }
 
+std::shared_ptr<MethodCodeHandle> make_method_code(std::uintptr_t address, const std::vector<std::uintptr_t>& points,
+                                                   std::int64_t scratch, const Reals& constants, py::object owner) {
+    require(address != 0 && scratch >= 0, "address, scratch: must be of a function");
+    require(constants.ndim() == 2, "constants: shape must be (constants, coordinates)");
+    auto made = std::make_shared<MethodCodeHandle>();
+    for (const std::uintptr_t point : points) made->points.push_back(reinterpret_cast<MethodFunction>(point));
+    made->constants = constants;
+    made->code = {reinterpret_cast<MethodFunction>(address), made->points.data(), scratch, constants.data(),
+                  constants.shape(0)};
+    made->owner = std::move(owner);
+    return made;
+}
+
 }  // namespace
 
 std::shared_ptr<Problems> make_program_problems(const std::shared_ptr<Program>& program, ProjectionKind projection,
@@ -384,6 +397,9 @@ void bind_program(py::module_& m) {
     py::class_<MachineCodeHandle, std::shared_ptr<MachineCodeHandle>>(m, "MachineCode")
         .def(py::init(&make_machine_code), py::kw_only(), py::arg("address"), py::arg("lanes"), py::arg("scratch"),
              py::arg("owner"));
+    py::class_<MethodCodeHandle, std::shared_ptr<MethodCodeHandle>>(m, "MethodCode")
+        .def(py::init(&make_method_code), py::kw_only(), py::arg("address"), py::arg("points"), py::arg("scratch"),
+             py::arg("constants"), py::arg("owner"));
 }
 
 }  // namespace anneal_sgd::bindings

@@ -131,6 +131,26 @@ void check_run(std::int64_t first_replicate, std::int64_t replicates, int thread
     require(threads >= 1, "threads: ", threads, " is not >= 1");
 }
 
+// That it has what the method has, and finds the state where coordinates lie.
+void check_method_code(const MethodCodeHandle& made, const ProblemSpec& problems) {
+    require(problems.network != nullptr && problems.network->method != nullptr, "method_code: is for methods on data");
+    const MethodSpec& method = *problems.network->method;
+    bool same = std::int64_t(made.points.size()) == method.evaluations;
+    for (int k = 0; same && k < method.evaluations; ++k)
+        same = method.points[k].elsewhere == (made.points[std::size_t(k)] != nullptr);
+    require(same, "method_code: points must be those of the method");
+    require(made.constants.shape(0) == 0 || made.constants.shape(1) == problems.dimension,
+            "method_code: constants must be of ", problems.dimension, " coordinates");
+    require(method.block == 0 || made.constants.shape(0) == method.constant_count,
+            "method_code: constants must be those of the method, whose code takes blocks");
+    const ProgramSpec& program = *method.program;
+    const std::int64_t row = program.draws[0].count, part = method.block > 0 ? method.block : problems.dimension;
+    bool whole = program.state % row == 0;
+    for (std::int64_t k = 0; whole && k < program.state_start_result_count; ++k)
+        whole = program.state_start_results[k].first % row == 0 && program.state_start_results[k].count == part;
+    require(whole, "method_code: is for a state whose parts have a number for every coordinate");
+}
+
 constexpr double unchecked_bytes = 1 << 24;  // fewer are taken without asking how much there is
 
 std::shared_ptr<Moments> simulate_ensemble(
@@ -140,7 +160,8 @@ std::shared_ptr<Moments> simulate_ensemble(
     const std::vector<std::shared_ptr<DeviceHandle>>& devices, std::uintptr_t device_samples,
     std::int64_t steps_per_launch, std::int64_t rows_per_launch, const std::optional<py::array>& iterates,
     const std::optional<py::array>& exceedance, const std::optional<std::shared_ptr<MachineCodeHandle>>& machine_code,
-    const std::optional<std::shared_ptr<StepsCodeHandle>>& steps_code) {
+    const std::optional<std::shared_ptr<StepsCodeHandle>>& steps_code,
+    const std::optional<std::shared_ptr<MethodCodeHandle>>& method_code) {
     check_run(first_replicate, replicates, threads);
     require(base_lr.ndim() == 1 && base_lr.size() > 0, "base_lr: must be one-dimensional, and at least one is needed");
     EnsembleSpec spec = ensemble.spec;
@@ -153,6 +174,10 @@ std::shared_ptr<Moments> simulate_ensemble(
     if (machine_code) {
         require(spec.problems.program != nullptr, "machine_code: is for programs");
         spec.machine_code = (*machine_code)->code;
+    }
+    if (method_code) {
+        check_method_code(**method_code, spec.problems);
+        spec.method_code = (*method_code)->code;
     }
     if (steps_code) {
         require(spec.problems.program != nullptr, "steps_code: is for programs");
@@ -220,7 +245,8 @@ void bind_simulate(py::module_& m) {
           py::arg("check_memory") = py::none(), py::kw_only(), py::arg("samples") = py::none(),
           py::arg("poll") = py::none(), py::arg("devices") = py::tuple(), py::arg("device_samples") = 0,
           py::arg("steps_per_launch") = 0, py::arg("rows_per_launch") = 0, py::arg("iterates") = py::none(),
-          py::arg("exceedance") = py::none(), py::arg("machine_code") = py::none(), py::arg("steps_code") = py::none());
+          py::arg("exceedance") = py::none(), py::arg("machine_code") = py::none(), py::arg("steps_code") = py::none(),
+          py::arg("method_code") = py::none());
     m.attr("EXCEEDANCE_BINS") = exceedance_bins;
 }
 

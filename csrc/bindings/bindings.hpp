@@ -136,6 +136,14 @@ struct StepsCodeHandle {
     py::object owner;
 };
 
+// The same for steps of a method on data, on the CPU.
+struct MethodCodeHandle {
+    MethodCode code{};
+    std::vector<MethodFunction> points;
+    Reals constants;
+    py::object owner;
+};
+
 void bind_program(py::module_& m);
 void bind_spec(py::module_& m);
 void bind_schedule(py::module_& m);

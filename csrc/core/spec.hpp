@@ -214,6 +214,32 @@ struct MachineCode {
     std::int64_t lanes, scratch;
 };
 
+// What a method on data is to make of trajectories whose points follow on one another, for machine code; Real is the
+// type of the precision. Arrays of coordinates are laid out as padded points are, and hold `count` elements.
+struct MethodArguments {
+    void *x, *low;
+    void* states;            // [part]: state_row elements apart
+    const void* gradients;   // [evaluation]: gradient_row elements apart
+    const void* constants;   // [constant of coordinates]: constant_row elements apart
+    const void* parameters;  // of MethodSpec: row_multiple elements apart
+    void* singles;           // [single]: after the step
+    void* scratch;           // [MethodCode::scratch]
+    void* point;             // where a gradient is to be taken
+    std::int64_t count, state_row, gradient_row, constant_row;
+};
+
+using MethodFunction = void (*)(const MethodArguments*);
+
+// What runs in the place of a method's instructions, of the precision, layout of points and instruction set of the
+// call, which takes trajectories one by one unless the method's code takes blocks.
+struct MethodCode {
+    MethodFunction take_step;      // null: there is none
+    const MethodFunction* points;  // [evaluation]: null at x
+    std::int64_t scratch;
+    const double* constants;  // [constant, coordinate]: in place of the method's
+    std::int64_t constant_count;
+};
+
 namespace cuda {
 struct StepsCode;
 }
@@ -278,6 +304,7 @@ struct EnsembleSpec {
     std::int64_t metric_count;
     MachineCode machine_code;     // of a program, on the CPU
     cuda::StepsCode* steps_code;  // the same on devices, or null
+    MethodCode method_code;       // of a method on data, on the CPU
     bool keep_iterates;           // the points of the last record are told as well
     const double* number_ends;    // [number, end]: what a method's numbers are where their schedules are 0, and are 1
     std::int64_t number_count;

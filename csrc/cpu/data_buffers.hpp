@@ -73,7 +73,7 @@ struct DataBuffers {
         tile_steps = segment_steps;
         while (tile_steps > 1 && tile_steps * taken > most_samples) tile_steps /= 2;
 
-        if (network.method != nullptr) method.take(*network.method, layout, task, samples, arena);
+        if (network.method != nullptr) method.take(e, layout, task, samples, arena);
         const std::int64_t state = trajectories * layout.size;
         const auto take_weights = [&](std::int64_t n) {
             Real* const x = arena.take<Real>(n);

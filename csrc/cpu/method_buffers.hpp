@@ -24,9 +24,11 @@ struct MethodBuffers {
     std::int64_t row = 0;         // elements of one
     std::int64_t parameters = 0;  // the register of the first one
     std::int64_t longest = 0;     // value
+    std::int64_t constant_count = 0;
     bool reads_point = false, has_points = false;
-    Real *registers, *draws, *numbers, *scratch, *spread;
-    Real* states;     // of a block's code: [part, trajectory, padded point]; else [trajectory, number]
+    bool in_place = false;  // whether its code takes coordinates where they lie
+    Real *registers, *draws, *numbers, *scratch, *spread, *code_scratch;
+    Real* states;     // in place: [part, trajectory, padded point]; else [trajectory, number]
     Real* singles;    // [trajectory, single]; of a group's first one in place of all, with a block's code
     Real* gradients;  // [evaluation, config, replicate of the group, padded point]
     Real* points;     // [config, replicate of the group, padded point]: where they are elsewhere than at x
@@ -34,9 +36,13 @@ struct MethodBuffers {
     Real* losses;     // [sample]
     Real* constants;  // [constant, replicate of the group, padded point]
 
-    void take(const MethodSpec& method, const NetworkLayout& layout, const Task& task, std::int64_t samples,
+    void take(const EnsembleSpec& e, const NetworkLayout& layout, const Task& task, std::int64_t samples,
               Arena& arena) {
+        const MethodSpec& method = *e.problems.network->method;
         const ProgramSpec& program = *method.program;
+        const bool is_compiled = e.method_code.take_step != nullptr;
+        in_place = method.block > 0 || is_compiled;
+        constant_count = is_compiled ? e.method_code.constant_count : method.constant_count;
         const std::int64_t replicates = task.stop_replicate - task.first_replicate;
         const std::int64_t configs = task.stop_config - task.first_config, trajectories = configs * replicates;
         while (group < most_grouped && 2 * group * layout.size <= grouped_coordinates) group *= 2;
@@ -78,15 +84,15 @@ struct MethodBuffers {
         numbers = arena.take<Real>(program.number_count);
         scratch = arena.take<Real>(VectorMachine<R>::most_operands * longest);
         spread = arena.take<Real>(row_multiple);
-        states =
-            arena.take<Real>(trajectories * (method.block > 0 ? program.state / row * layout.size : program.state));
+        code_scratch = arena.take<Real>(e.method_code.scratch);
+        states = arena.take<Real>(trajectories * (in_place ? program.state / row * layout.size : program.state));
         singles = arena.take<Real>(trajectories * method.single_count);
         const std::int64_t grouped = configs * group;
         gradients = arena.take<Real>(method.evaluations * grouped * layout.size);
         points = arena.take<Real>(has_points ? grouped * layout.size : 0);
         values = arena.take<Real>(method.takes_values ? method.evaluations * grouped : 0);
         losses = arena.take<Real>(method.takes_values ? samples : 0);
-        constants = arena.take<Real>(method.constant_count * group * layout.size);
+        constants = arena.take<Real>(constant_count * group * layout.size);
     }
 
     VectorMachine<R> machine() const { return {registers, draws, numbers, scratch, longest}; }

@@ -4,6 +4,9 @@
 // Where the code takes coordinates in blocks, the replicates of a group, whose points follow on one another, are one
 // run of coordinates; what pads their rows is made zero again after each step. Else a trajectory's coordinates are
 // brought together, in order, and its point is moved where it lies.
+//
+// Machine code (MethodCode) takes the place of the instructions but for those of the start: also of code that is not in
+// blocks it takes coordinates where they lie.
 #pragma once
 
 #include "coordinate_draws.hpp"
@@ -47,19 +50,19 @@ public:
         for (std::int64_t k = 0; k < program.number_count; ++k) m.numbers[k] = Real(program.numbers[k]);
         Real* const constants = m.registers + program.first_constant(m.row);
         for (std::int64_t k = 0; k < program.constant_count; ++k) constants[k] = Real(program.constants[k]);
-        for (std::int64_t k = 0; k < method->constant_count * m.group * layout.size; ++k) m.constants[k] = Real(0);
-        for (std::int64_t k = 0; k < method->constant_count; ++k)
+        const double* const given = e.method_code.take_step != nullptr ? e.method_code.constants : method->constants;
+        for (std::int64_t k = 0; k < m.constant_count * m.group * layout.size; ++k) m.constants[k] = Real(0);
+        for (std::int64_t k = 0; k < m.constant_count; ++k)
             for (std::int64_t r = 0; r < m.group; ++r)
                 for_each_coordinate(layout, [&](std::int64_t i, std::int64_t offset, int, bool) {
-                    m.constants[(k * m.group + r) * layout.size + offset] =
-                        Real(method->constants[k * e.problems.dimension + i]);
+                    m.constants[(k * m.group + r) * layout.size + offset] = Real(given[k * e.problems.dimension + i]);
                 });
         const std::int64_t grouped = b.configs * m.group * layout.size;
         for (std::int64_t k = 0; m.has_points && k < grouped; ++k) m.points[k] = Real(0);
         for (std::int64_t k = 0; k < method->evaluations * grouped; ++k) m.gradients[k] = Real(0);
         for (std::int64_t k = 0; method->takes_values && k < method->evaluations * b.configs * m.group; ++k)
             m.values[k] = Real(0);
-        const std::int64_t kept = method->block > 0 ? program.state / m.row * layout.size : program.state;
+        const std::int64_t kept = m.in_place ? program.state / m.row * layout.size : program.state;
         for (std::int64_t r = 0; r < b.trajectories && !state.stopped_after(0); ++r) {
             clear(m.states + r * kept, kept);
             clear(m.singles + r * method->single_count, method->single_count);
@@ -222,6 +225,8 @@ private:
 
     void find_points(std::int64_t c, std::int64_t count, std::int64_t t, int j, int k) {
         const MethodPoint& point = method->points[k];
+        if (e.method_code.take_step != nullptr)
+            return run_code(e.method_code.points[k], c, count, step(c, t, j), m.points);
         if (method->block > 0) {
             begin_step(c, 0, step(c, t, j));
             Real* const out = m.points + grouped(c, 0) * layout.size;
@@ -248,6 +253,11 @@ private:
         const ProgramSpec& program = *method->program;
         const Real lr = -state.rates.minus_lr[c * segment_steps + j];
         const std::int64_t at = state.at(c, group_first);
+        if (e.method_code.take_step != nullptr) {
+            run_code(e.method_code.take_step, c, count, step(c, t, j), nullptr);
+            for (std::int64_t r = 0; r < count; ++r) clear_padding(b.weights.x + at + r * layout.size);
+            return;
+        }
         if (method->block > 0) {
             begin_step(c, 0, step(c, t, j));
             if (method->adam != nullptr)
@@ -287,6 +297,10 @@ private:
 
     // Registers of what is one number in a step.
     void begin_step(std::int64_t c, std::int64_t r, const Step& now) const {
+        set_parameters(c, r, now);
+        m.machine().run(method->program->prologue, method->program->prologue_count, m.longest);
+    }
+    void set_parameters(std::int64_t c, std::int64_t r, const Step& now) const {
         *parameter(0) = now.lr;
         *parameter(1) = now.t;
         for (int k = 0; method->takes_values && k < method->evaluations; ++k)
@@ -296,7 +310,6 @@ private:
         for (std::int64_t k = 0; k < method->step_numbers; ++k)
             *parameter(2 + method->evaluations + method->single_count + k) =
                 now.numbers != nullptr ? now.numbers[k * segment_steps] : Real(0);
-        m.machine().run(method->program->prologue, method->program->prologue_count, m.longest);
     }
 
     void end_step(std::int64_t c, std::int64_t r) const {
@@ -306,6 +319,33 @@ private:
 
     typename VectorMachine<R>::Run run_of(const Operand& o) const {
         return m.machine().run_of(o, method->block > 0 ? m.row : e.problems.dimension, m.spread);
+    }
+
+    // --- machine code
+
+    // For the group, whose points, if it is to find some, are among `points`.
+    void run_code(MethodFunction run, std::int64_t c, std::int64_t count, const Step& now, Real* points) const {
+        const std::int64_t together = method->block > 0 ? count : 1, group = m.group * layout.size;
+        for (std::int64_t r = 0; r < count; r += together) {
+            const std::int64_t at = state.at(c, group_first + r);
+            Real* const out = points != nullptr ? points + grouped(c, r) * layout.size : nullptr;
+            set_parameters(c, r, now);
+            const MethodArguments arguments{b.weights.x + at,
+                                            b.weights.low + at,
+                                            m.states + at,
+                                            gradient(0, c, r),
+                                            m.constants,
+                                            m.registers + m.parameters,
+                                            singles(c, group_first + r),
+                                            m.code_scratch,
+                                            out,
+                                            together * layout.size,
+                                            state.state_size(),
+                                            b.configs * group,
+                                            group};
+            run(&arguments);
+            for (std::int64_t k = 0; out != nullptr && k < together; ++k) clear_padding(out + k * layout.size);
+        }
     }
 
     // --- in blocks
@@ -327,7 +367,7 @@ private:
         for (std::int64_t k = 0; k * m.row < method->program->state; ++k)
             memcpy(m.registers + (k + 1) * m.row, part(k, c, first), bytes);
         for (int k = 0; k < known; ++k) memcpy(m.draws + k * m.row, gradient(k, c, 0) + first, bytes);
-        for (std::int64_t k = 0; k < method->constant_count; ++k)
+        for (std::int64_t k = 0; k < m.constant_count; ++k)
             memcpy(m.draws + (method->evaluations + k) * m.row, m.constants + k * m.group * layout.size + first, bytes);
     }
 
@@ -434,6 +474,13 @@ private:
         for (std::int64_t k = 0; k < count; ++k) {
             const StatePart& p = parts[k];
             const Real* const from = m.machine().at(p.from);
+            if (m.in_place) {
+                Real* const out = part(p.first / m.row, c, r * layout.size);
+                for_each_row([&](std::int64_t first, std::int64_t offset, std::int64_t n) {
+                    for (std::int64_t i = 0; i < n; ++i) out[offset + i] = from[(first + i) * p.from.step];
+                });
+                continue;
+            }
             Real* const out = kept(c, r) + p.first;
             for (std::int32_t i = 0; i < p.count; ++i) out[i] = from[std::int64_t(i) * p.from.step];
         }

@@ -100,13 +100,14 @@ _IMMUTABLE = {int, float, str, bool, type(None)}
 class Prepared:
     """What is to be simulated, checked, but for learning rates and seed: what calls that vary these alone share."""
 
-    __slots__ = ("_ensemble", "_passes", "_program", "_records", "_spec")
+    __slots__ = ("_ensemble", "_on_data", "_passes", "_program", "_records", "_spec")
 
     def __init__(self, ensemble: Ensemble, spec: Spec, records: IntArray) -> None:
         """Checked; of the core nothing is made yet."""
         self._ensemble, self._spec, self._records = ensemble, spec, records
         self._passes: list[_core.Ensemble] = []
         self._program: Program | None = None
+        self._on_data: Program | None = None  # a method's
 
     def spec(self, base_lr: ArrayLike, seed: _spec.Seed) -> tuple[Spec, FloatArray]:
         """What is to be simulated; its learning rates as an array."""
@@ -147,6 +148,8 @@ class Prepared:
                 more["device_samples"] = device_samples and device_samples + i * _bytes_of_pass(spec, replicates)
                 if self._program is not None:
                     more["steps_code"] = self._steps_code(self._program, spec, i, replicates)
+            elif self._on_data is not None:
+                more["method_code"] = self._method_code(self._on_data, spec, isa, replicates / threads)
             elif self._program is not None:
                 more["machine_code"] = self._machine_code(self._program, spec, i, isa, replicates / threads)
             # By place, which the core takes 1.5 us less to read.
@@ -160,6 +163,7 @@ class Prepared:
         metrics = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
         own, method = _spec.own_metrics(metrics), _spec.method_program(spec.method, problem)
         self._program = problem._run_program(own, method)
+        self._on_data = method if problem._network is not None else None
         followed = spec.method._followed
         return [
             _core.Ensemble(
@@ -190,8 +194,16 @@ class Prepared:
             steps=float(prod(spec.config_shape)) * replicates * spec.horizon,
         )
 
+    def _method_code(self, program: Program, spec: Spec, isa: str, replicates: float) -> _core.MethodCode | None:
+        """The same of a method on data."""
+        from .programs._machine_code import method_code  # programs take long to import
+
+        sizes, intercept = self._ensemble.problems[0]._network or ((), False)
+        steps = float(prod(spec.config_shape)) * replicates * spec.horizon
+        return method_code(program, dtype=spec.dtype, isa=isa, sizes=sizes, intercept=intercept, steps=steps)
+
     def _steps_code(self, program: Program, spec: Spec, number: int, replicates: int) -> _core.StepsCode | None:
-        """The same on GPUs."""
+        """The same of a program on GPUs."""
         from .programs._machine_code import steps_code  # programs take long to import
 
         return steps_code(

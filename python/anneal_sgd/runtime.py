@@ -95,11 +95,11 @@ def force_isa(name: str) -> Iterator[None]:
 
 
 def machine_code() -> str:
-    """When programs of one's own become machine code: `set_machine_code`'s, else the environment's, else "auto".
+    """When programs of one's own, and methods on data, become machine code.
 
-    "auto": where llvmlite is installed and it pays, which is from about 10^9 operations on numbers for each thread of a
-    CPU, or 10^11 of all trajectories on GPUs, or where the machine code is there already; "on": wherever it can; "off":
-    never. No bit of any result depends on it.
+    What `set_machine_code` chose, else the environment's, else "auto". "auto": where llvmlite is installed and it pays,
+    which is from about 10^9 operations on numbers for each thread of a CPU, or 10^11 of all trajectories on GPUs, or
+    where the machine code is there already; "on": wherever it can; "off": never. No bit of any result depends on it.
 
     ValueError: `ANNEAL_SGD_MACHINE_CODE` is none of these.
 

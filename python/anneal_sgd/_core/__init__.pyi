@@ -191,6 +191,23 @@ class StepsCode:
 
     def __init__(self, *, ptx: str, log2_team: int, emulated: int = 0, owner: object = None) -> None: ...
 
+class MethodCode:
+    """Functions in memory in the place of the interpreter of a method on data: `MethodArguments` of core/spec.hpp.
+
+    `address`: what takes a step; `points`: by evaluation, what finds where a gradient is taken, 0 at x. They are of the
+    program, precision, sizes of layers and instruction set of a call; a device does not use them.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: int,
+        points: list[int],
+        scratch: int,
+        constants: NDArray[np.float64],  # (constants, coordinates), in place of the method's
+        owner: object,
+    ) -> None: ...
+
 class Problems:
     """Separable problems of one kind and dimension, networks on data, or problems that are a program."""
 
@@ -368,6 +385,7 @@ def simulate(
     exceedance: NDArray[np.int64] | None = None,
     machine_code: MachineCode | None = None,
     steps_code: StepsCode | None = None,
+    method_code: MethodCode | None = None,
 ) -> Moments:
     """Run the ensemble on `isa` ("scalar", "avx2", "avx512"), or on devices: problems x schedules x base_lr in C order.
 

@@ -104,6 +104,11 @@ class Problem(ABC):
     def _is_projected(self) -> bool:
         return bool(self._common[3] != "none")
 
+    @property
+    def _network(self) -> tuple[tuple[int, ...], bool] | None:
+        """Of a problem on data: inputs, hidden units, outputs, and whether there are intercepts."""
+        return None
+
     def _method_program(self, method: Method) -> Program:
         """A step of a method on it."""
         return method.program(self.dimension)

@@ -116,6 +116,10 @@ class DataProblem(Problem):
     def _is_projected(self) -> bool:
         return self.projection is not None
 
+    @property
+    def _network(self) -> tuple[tuple[int, ...], bool]:
+        return self._sizes, self.intercept
+
     def _method_program(self, method: Method) -> Program:
         return method._program_on_data(self.dimension, self._intercepts)
 

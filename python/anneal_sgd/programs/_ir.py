@@ -64,7 +64,7 @@ def state_start(k: int) -> str:
 def step_outputs(program: Program) -> tuple[int, ...]:
     """What a step computes: where x moves, and the parts of the state."""
     outputs = dict(program.outputs)
-    moving = outputs["next" if "next" in outputs else "gradient"]
+    moving = next(outputs[name] for name in ("next", "gradient", "direction") if name in outputs)
     return (moving, *itertools.takewhile(lambda k: k >= 0, (outputs.get(state_part(k), -1) for k in itertools.count())))
 
 

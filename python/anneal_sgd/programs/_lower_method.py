@@ -34,11 +34,11 @@ _LEAVES = ("point", "parameter", "constant", "state", "step")
 @lru_cache(maxsize=64)
 def lowered_method(program: Program) -> _core.Method:
     """Of a method's program, as `Method.program` gives it."""
-    block = BLOCK if _is_coordinatewise(program) else 0
-    return _OfMethod(*_rewritten(program, block), block, numbers_of_adam(program)).method()
+    block = BLOCK if is_coordinatewise(program) else 0
+    return _OfMethod(*rewritten(program, block, apart=block > 0), block, numbers_of_adam(program)).method()
 
 
-def _is_coordinatewise(program: Program) -> bool:
+def is_coordinatewise(program: Program) -> bool:
     """Whether coordinates know nothing of each other, and numbers for all of them nothing of the trajectory."""
     d = program.dimension
     starts = {i for name, i in program.outputs for _ in _numbered(name, "begin")}
@@ -59,10 +59,10 @@ def _is_uniform(node: Node) -> bool:
     return node.op == "constant" and bool(np.all(node.attribute.array == node.attribute.array[0]))
 
 
-def _rewritten(program: Program, block: int) -> tuple[Program, int, FloatArray]:
+def rewritten(program: Program, block: int, *, apart: bool) -> tuple[Program, int, FloatArray]:
     """Its numbers of a step and those of its state as parameters; how many evaluations; constants of coordinates.
 
-    Of a block, constants of d numbers become parameters "constant k", which the core has beside the gradients.
+    `apart`: constants of d numbers become parameters "constant k", which the core has beside the gradients.
     """
     d = program.dimension
     names = [name.split() for name, _ in program.parameters]
@@ -90,9 +90,9 @@ def _rewritten(program: Program, block: int) -> tuple[Program, int, FloatArray]:
             nodes.append(Node("state", (), vectors.index(node.attribute), shape))
         elif node.op == "parameter":
             nodes.append(parameter(node.attribute, shape))
-        elif node.op == "constant" and shape and block and i in starts:  # where all are equal
+        elif node.op == "constant" and shape and apart and i in starts and _is_uniform(node):  # where all are equal
             nodes.append(Node("constant", (), Numbers(node.attribute.array[:1]), ()))
-        elif node.op == "constant" and shape and block:
+        elif node.op == "constant" and shape and apart:
             constants.append(node.attribute.array)
             nodes.append(parameter(f"constant {len(constants) - 1}", shape))
         else:
@@ -123,7 +123,7 @@ def numbers_of_adam(program: Program) -> list[int]:
     numbers: dict[str, int] = {}
     outputs = dict(program.outputs)
     forms = {"direction": _ADAM, "state 0": _MEAN, "state 2": _SQUARE}
-    fits = _is_coordinatewise(program) and "state 4" not in outputs and "point 0" not in outputs
+    fits = is_coordinatewise(program) and "state 4" not in outputs and "point 0" not in outputs
     if not fits or not all(
         name in outputs and _fits(program, outputs[name], form, numbers) for name, form in forms.items()
     ):

@@ -1,4 +1,4 @@
-"""Machine code for the steps of a program, made by LLVM where llvmlite is installed, and kept for the process.
+"""Machine code for steps of programs and of methods on data, made by LLVM where llvmlite is installed, and kept.
 
 For GPUs it is PTX, the assembler text that their driver compiles: it needs neither CUDA's tools nor CuPy.
 """
@@ -40,6 +40,7 @@ class _Known(Generic[_Code]):
 
 
 _known: OrderedDict[tuple[Program, str, str, str, bool], _Known[_core.MachineCode]] = OrderedDict()
+_known_on_data: OrderedDict[tuple[Program, str, str, tuple[int, ...], bool], _Known[_core.MethodCode]] = OrderedDict()
 _known_on_gpus: OrderedDict[tuple[Program, str, str, bool, int], _Known[_core.StepsCode]] = OrderedDict()
 _Key = TypeVar("_Key", bound=tuple[Any, ...])
 _lock = threading.Lock()
@@ -53,10 +54,25 @@ def machine_code(
     None where the interpreter is to run it: `runtime.machine_code` says when. ImportError: it is to be machine code,
     but there is no llvmlite.
     """
-    mode = runtime.machine_code()
-    if mode == "off" or isa not in _FEATURES or (mode == "auto" and runtime.why_no_machine_code()):
+    if not _may_be_made(isa):
         return None
-    return _looked_up(_known, (program, dtype, isa, projection, summing), mode, steps, _PAYS, _compiled)
+    key = (program, dtype, isa, projection, summing)
+    return _looked_up(_known, key, runtime.machine_code(), steps, _PAYS, _compiled)
+
+
+def method_code(
+    program: Program, *, dtype: str, isa: str, sizes: tuple[int, ...], intercept: bool, steps: float
+) -> _core.MethodCode | None:
+    """The same of a method's program, on data: of a network of these sizes of layers."""
+    if not _may_be_made(isa):
+        return None
+    key = (program, dtype, isa, sizes, intercept)
+    return _looked_up(_known_on_data, key, runtime.machine_code(), steps, _PAYS, _of_method)
+
+
+def _may_be_made(isa: str) -> bool:
+    mode = runtime.machine_code()
+    return mode != "off" and isa in _FEATURES and not (mode == "auto" and runtime.why_no_machine_code())
 
 
 def steps_code(
@@ -110,14 +126,37 @@ def _compiled(program: Program, dtype: str, isa: str, projection: str, summing: 
     code = step_code(program, dtype, isa, projection, summing)
     if code is None:
         return None
+    address, owner = _function(code.text, isa)
+    return _core.MachineCode(address=address, lanes=code.lanes, scratch=code.scratch, owner=owner)
+
+
+def _of_method(
+    program: Program, dtype: str, isa: str, sizes: tuple[int, ...], intercept: bool
+) -> _core.MethodCode | None:
+    from ._method_code import method_text
+
+    texts = method_text(program, dtype, isa, sizes, intercept)
+    if texts is None:
+        return None
+    made = [(0, None) if text is None else _function(text, isa) for text in (texts.step, *texts.points)]
+    (address, _), *points = made
+    return _core.MethodCode(
+        address=address,
+        points=[point for point, _ in points],
+        scratch=texts.scratch,
+        constants=texts.constants,
+        owner=[owner for _, owner in made],
+    )
+
+
+def _function(text: str, isa: str) -> tuple[int, object]:
+    """The address of a module's `steps`, and what keeps it in memory."""
     llvm = runtime._llvm()
     target = llvm.Target.from_default_triple()
     machine = target.create_target_machine(features=_FEATURES[isa], opt=2, jit=True)
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(code.text), machine)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(text), machine)
     engine.finalize_object()
-    return _core.MachineCode(
-        address=engine.get_function_address("steps"), lanes=code.lanes, scratch=code.scratch, owner=engine
-    )
+    return engine.get_function_address("steps"), engine
 
 
 def _compiled_for_gpus(

@@ -16,8 +16,8 @@ from ._vectors import REGISTERS, Code
 
 _STRIP = {"avx2": 4, "avx512": 8, "neon": 4}  # vectors of a wide strip of the core's
 _TOGETHER = {"avx2": 1, "avx512": 2, "neon": 2}  # vectors of code that loops
-_MOST_OPERATIONS = 4000  # which LLVM takes a fifth of a second for
-_WEIGHTS = {"exp": 20, "log": 30, "sin": 30, "cos": 30, "tanh": 30, "power": 75, "maximum": 4, "minimum": 4, "sign": 3}
+MOST_OPERATIONS = 4000  # which LLVM takes a fifth of a second for
+WEIGHTS = {"exp": 20, "log": 30, "sin": 30, "cos": 30, "tanh": 30, "power": 75, "maximum": 4, "minimum": 4, "sign": 3}
 
 
 class StepCode(NamedTuple):
@@ -40,9 +40,9 @@ def step_code(program: Program, dtype: str, isa: str, projection: str, summing: 
     while 2 * together * state <= REGISTERS[isa] // 2 and 2 * together <= _STRIP[isa]:
         together *= 2
     kind: type[Unrolled | Looped] = Unrolled
-    if state > REGISTERS[isa] or together * sum(map(unrolled_operations, in_turn(program))) > _MOST_OPERATIONS:
+    if state > REGISTERS[isa] or together * sum(map(unrolled_operations, in_turn(program))) > MOST_OPERATIONS:
         kind, together = Looped, _TOGETHER[isa]
-        if together * sum(_WEIGHTS.get(node.op, 5) for node in program.nodes) > _MOST_OPERATIONS:
+        if together * sum(WEIGHTS.get(node.op, 5) for node in program.nodes) > MOST_OPERATIONS:
             return None
     steps = kind(Code(dtype, isa, together), program, placed(program), projection, summing)
     steps.write()
@@ -60,5 +60,5 @@ def unrolled_operations(program: Program) -> int:
             if node.op in OF_SEVERAL:
                 taken = (program.nodes[node.operands[0]].shape or (1,))[0]
                 size = taken * (size if node.op == "matvec" else 4)
-            total += size * _WEIGHTS.get(node.op, 1)
+            total += size * WEIGHTS.get(node.op, 1)
     return total

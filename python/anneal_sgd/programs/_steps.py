@@ -61,6 +61,13 @@ def applied(node: Node, operands: list[Real]) -> Real:
     return _OPERATIONS[node.op](*operands)
 
 
+def moved(minus_lr: Real, direction: Real, x: Real, low: Real) -> tuple[Real, Real]:
+    """The number of the point after a step, and what it could not take of the increment."""
+    y = fma(minus_lr, direction, low)
+    total = x + y
+    return total, y - (total - x)
+
+
 class Steps(ABC):
     """A function that takes the steps of a strip: a few vectors of trajectories after another, each all steps."""
 
@@ -120,11 +127,7 @@ class Steps(ABC):
 
     def moved(self, moving: Real, x: Real, low: Real) -> tuple[Real, Real]:
         """The number of the point before the projection, and what it could not take of the increment."""
-        if self.replaces:
-            return moving, low
-        y = fma(self.minus_lr, moving, low)
-        total = x + y
-        return total, y - (total - x)
+        return (moving, low) if self.replaces else moved(self.minus_lr, moving, x, low)
 
     def in_box(self, x: Real, ends: tuple[Real, Real]) -> Real:
         """Between the ends."""

@@ -111,6 +111,11 @@ class Code:
         for name, p in zip(x.names, self._addresses(pointer), strict=True):
             self.line(f"  store {self.reals} {name}, ptr {p}, align {align}")
 
+    def store_anywhere(self, pointer: str, x: Real) -> None:
+        """To an address that is not aligned to a vector."""
+        for name, p in zip(x.names, self._addresses(pointer), strict=True):
+            self.line(f"  store {self.reals} {name}, ptr {p}, align {self.size}")
+
     def _addresses(self, pointer: str) -> list[str]:
         step = self.width * self.size
         return [pointer] + [
@@ -131,6 +136,25 @@ class Code:
         zeros = f"<{self.width} x i32> zeroinitializer"
         every = self.named(f"shufflevector {self.reals} {first}, {self.reals} poison, {zeros}")
         return Real(self, (every,) * self.together)
+
+    # --- numbers of a vector
+
+    def first_lanes(self, count: int, x: Real, y: Real) -> Real:
+        """So many numbers of x in every vector, the others of y."""
+        mask = ", ".join(f"i1 {int(k < count)}" for k in range(self.width))
+        return Real(
+            self, self.each(f"select <{self.width} x i1> <{mask}>, {self.reals} {{0}}, {self.reals} {{1}}", x, y)
+        )
+
+    def rotated(self, x: Real, by: int) -> Real:
+        """Number k of every vector is its number k + by, counted around."""
+        order = ", ".join(f"i32 {(k + by) % self.width}" for k in range(self.width))
+        text = f"shufflevector {self.reals} {{0}}, {self.reals} poison, <{self.width} x i32> <{order}>"
+        return Real(self, self.each(text, x))
+
+    def first_number(self, x: Real) -> str:
+        """Of the first vector."""
+        return self.named(f"extractelement {self.reals} {x.names[0]}, i64 0")
 
     # --- loops
 
