@@ -113,15 +113,31 @@ public:
     // Like a row of ones, but neither l2 nor weight decay touches them.
     template <Terms terms>
     void update_intercepts(const Rule<Real>& rule, const RowFactors<Real>& c, const Member& member, int k) {
-        for (std::int64_t u = 0; u < layout.units[k]; ++u) {
-            const Weights<Real> at = member.w.from(layout.intercept[k] + u);
-            Real sum = before_ones<terms>(*at.low);
-            for (std::int64_t s = 0; s < batch; ++s) sum = sum + c.c[s * c.sample_stride + u * c.unit_stride];
-            store_after_rows<terms>(rule, sum, at);
-        }
+        constexpr std::int64_t together = 8;
+        const Weights<Real> at = member.w.from(layout.intercept[k]);
+        const std::int64_t units = layout.units[k];
+        std::int64_t u = 0;
+        if (c.unit_stride == 1)
+            for (; u + width <= units; u += width) add_ones<R, terms, 1>(in_lanes<R>(rule), c, at, u);
+        for (; u + together <= units; u += together) add_ones<Real, terms, together>(rule, c, at, u);
+        for (; u < units; ++u) add_ones<Real, terms, 1>(rule, c, at, u);
     }
 
 private:
+    // Of n vectors of units, or of n units, side by side.
+    template <class T, Terms terms, int n>
+    void add_ones(const Rule<T>& rule, const RowFactors<Real>& c, const Weights<Real>& intercept, std::int64_t u) {
+        constexpr int elements = Lane<T>::width;
+        T sum[n];
+        ASGD_UNROLL
+        for (int i = 0; i < n; ++i) sum[i] = before_ones<terms>(load<T>(intercept.low + u + i * elements));
+        const Real* factor = c.c + u * c.unit_stride;
+        for (std::int64_t s = 0; s < batch; ++s, factor += c.sample_stride) ASGD_UNROLL
+        for (int i = 0; i < n; ++i) sum[i] = sum[i] + load<T>(factor + i * elements * c.unit_stride);
+        ASGD_UNROLL
+        for (int i = 0; i < n; ++i) store_after_rows<terms>(rule, sum[i], intercept.from(u + i * elements));
+    }
+
     void add_intercepts(const Real* x, std::int64_t first, std::int64_t n) {
         const int last = layout.layers - 1;
         for (std::int64_t k = 0; k < layout.units[last]; ++k) {

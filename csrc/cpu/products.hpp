@@ -175,17 +175,34 @@ ASGD_FN void whole_patch(const typename Lane<R>::Real* const* row, const typenam
     }
 }
 
-// Products of `width` rows with one unit, folded without leaving registers.
+// The same for one unit: fewer rows at a time than a patch has, which are more pointers than there are registers.
 template <class R>
 ASGD_FN void whole_column(const typename Lane<R>::Real* const* row, const typename Lane<R>::Real* const* unit,
-                          std::int64_t length, typename Lane<R>::Real* out, std::int64_t row_stride) {
+                          std::int64_t length, const Target<typename Lane<R>::Real>& target,
+                          typename Lane<R>::Real* out) {
     constexpr int width = Lane<R>::width, together = Block<R>::of_one;
     R sum[width];
     ASGD_UNROLL
     for (int i = 0; i < width; i += together) accumulate<R, together, 1, 1, 1>(row + i, unit, length, sum + i);
     alignas(64) typename Lane<R>::Real sums[width];
     store(sums, fold_columns(sum));
-    for (int i = 0; i < width; ++i) out[i * row_stride] = sums[i];
+    for (int i = 0; i < width; ++i) out[i * target.row_stride] = sums[i];
+}
+
+// Products of `units` units with as many rows as are whole patches; how many rows that are.
+template <class R, int rows, int units>
+ASGD_FN std::int64_t whole_patches(const typename Lane<R>::Real* const* row, std::int64_t row_count,
+                                   const typename Lane<R>::Real* const* unit, std::int64_t length,
+                                   const Target<typename Lane<R>::Real>& target, std::int64_t u) {
+    std::int64_t i = 0;
+    for (; i + rows <= row_count; i += rows) {
+        auto* const out = target.out + i * target.row_stride + u * target.unit_stride;
+        if constexpr (units == 1)
+            whole_column<R>(row + i, unit + u, length, target, out);
+        else
+            whole_patch<R, rows, units>(row + i, unit + u, length, target, out);
+    }
+    return i;
 }
 
 // All products of rows with units. `panel`: most_products * row_multiple elements of scratch, aligned.
@@ -194,26 +211,26 @@ static void products(const typename Lane<R>::Real* const* row, std::int64_t row_
                      const typename Lane<R>::Real* const* unit, std::int64_t unit_count, std::int64_t length,
                      typename Lane<R>::Real* panel, const Target<typename Lane<R>::Real>& target) {
     using B = Block<R>;
-    std::int64_t i = 0;
-    if constexpr (B::products == Lane<R>::width && B::products > 1) {
-        if (unit_count == 1)
-            for (; i + Lane<R>::width <= row_count; i += Lane<R>::width)
-                whole_column<R>(row + i, unit, length, target.out + i * target.row_stride, target.row_stride);
-        else if (unit_count >= B::units)
-            for (; i + B::rows <= row_count; i += B::rows) {
-                std::int64_t u = 0;
-                for (; u + B::units <= unit_count; u += B::units)
-                    whole_patch<R, B::rows, B::units>(row + i, unit + u, length, target,
-                                                      target.out + i * target.row_stride + u * target.unit_stride);
-                if (u < unit_count)
-                    products_by_panels<R>(row + i, B::rows, unit + u, unit_count - u, length, panel,
-                                          {target.out + i * target.row_stride + u * target.unit_stride,
-                                           target.row_stride, target.unit_stride});
-            }
+    constexpr int width = Lane<R>::width;
+    const auto by_panels = [&](std::int64_t i, std::int64_t u, std::int64_t units) {
+        if (i < row_count)
+            products_by_panels<R>(
+                row + i, row_count - i, unit + u, units, length, panel,
+                {target.out + i * target.row_stride + u * target.unit_stride, target.row_stride, target.unit_stride});
+    };
+    if constexpr (B::products == width && B::products > 1) {
+        std::int64_t i = 0, u = 0;
+        for (; u + B::units <= unit_count; u += B::units)
+            i = whole_patches<R, B::rows, B::units>(row, row_count, unit, length, target, u);
+        if (u > 0) by_panels(i, 0, u);
+        if (B::units > 2 && u + 2 <= unit_count) {
+            by_panels(whole_patches<R, width / 2, 2>(row, row_count, unit, length, target, u), u, 2);
+            u += 2;
+        }
+        if (u < unit_count) by_panels(whole_patches<R, width, 1>(row, row_count, unit, length, target, u), u, 1);
+    } else {
+        by_panels(0, 0, unit_count);
     }
-    if (i < row_count)
-        products_by_panels<R>(row + i, row_count - i, unit, unit_count, length, panel,
-                              {target.out + i * target.row_stride, target.row_stride, target.unit_stride});
 }
 
 // A rule in every lane.
@@ -348,27 +365,36 @@ template <class R>
 static void back_through(const RowFactors<typename Lane<R>::Real>& c, std::int64_t samples,
                          const typename Lane<R>::Real* w, std::int64_t unit_count, std::int64_t length,
                          typename Lane<R>::Real* delta) {
-    constexpr int width = Lane<R>::width, together = 4;
-    std::int64_t s = 0;
-    const auto patch = [&](auto count) {
-        constexpr int n = decltype(count)::value;
-        for (std::int64_t i = 0; i < length; i += width) {
-            R sum[n];
+    constexpr int width = Lane<R>::width, together = 4, vectors = Lane<R>::registers >= 32 ? 2 : 1;
+    const auto patch = [&](std::int64_t s, std::int64_t i, auto count, auto vector_count) {
+        constexpr int n = decltype(count)::value, V = decltype(vector_count)::value;
+        R sum[n][V];
+        ASGD_UNROLL
+        for (int k = 0; k < n; ++k) ASGD_UNROLL
+        for (int v = 0; v < V; ++v) sum[k][v] = set1<R>(0);
+        for (std::int64_t u = 0; u < unit_count; ++u) {
+            R weight[V];
             ASGD_UNROLL
-            for (int k = 0; k < n; ++k) sum[k] = set1<R>(0);
-            for (std::int64_t u = 0; u < unit_count; ++u) {
-                const R weight = load<R>(w + u * length + i);
+            for (int v = 0; v < V; ++v) weight[v] = load<R>(w + u * length + i + v * width);
+            ASGD_UNROLL
+            for (int k = 0; k < n; ++k) {
+                const R factor = set1<R>(c.c[(s + k) * c.sample_stride + u * c.unit_stride]);
                 ASGD_UNROLL
-                for (int k = 0; k < n; ++k)
-                    sum[k] = fma(set1<R>(c.c[(s + k) * c.sample_stride + u * c.unit_stride]), weight, sum[k]);
+                for (int v = 0; v < V; ++v) sum[k][v] = fma(factor, weight[v], sum[k][v]);
             }
-            ASGD_UNROLL
-            for (int k = 0; k < n; ++k) store(delta + (s + k) * length + i, sum[k]);
         }
-        s += n;
+        ASGD_UNROLL
+        for (int k = 0; k < n; ++k) ASGD_UNROLL
+        for (int v = 0; v < V; ++v) store(delta + (s + k) * length + i + v * width, sum[k][v]);
     };
-    while (s + together <= samples) patch(IntConstant<together>());
-    while (s < samples) patch(IntConstant<1>());
+    const auto rows = [&](std::int64_t s, auto count) {
+        std::int64_t i = 0;
+        for (; i + vectors * width <= length; i += vectors * width) patch(s, i, count, IntConstant<vectors>());
+        for (; i < length; i += width) patch(s, i, count, IntConstant<1>());
+    };
+    std::int64_t s = 0;
+    for (; s + together <= samples; s += together) rows(s, IntConstant<together>());
+    for (; s < samples; ++s) rows(s, IntConstant<1>());
 }
 
 ASGD_ISA_NAMESPACE_END
