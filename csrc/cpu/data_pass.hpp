@@ -117,9 +117,11 @@ public:
         const Weights<Real> at = member.w.from(layout.intercept[k]);
         const std::int64_t units = layout.units[k];
         std::int64_t u = 0;
-        if (c.unit_stride == 1)
-            for (; u + width <= units; u += width) add_ones<R, terms, 1>(in_lanes<R>(rule), c, at, u);
-        for (; u + together <= units; u += together) add_ones<Real, terms, together>(rule, c, at, u);
+        if (units >= together) {
+            if (c.unit_stride == 1)
+                for (; u + width <= units; u += width) add_ones<R, terms, 1>(in_lanes<R>(rule), c, at, u);
+            for (; u + together <= units; u += together) add_ones<Real, terms, together>(rule, c, at, u);
+        }
         for (; u < units; ++u) add_ones<Real, terms, 1>(rule, c, at, u);
     }
 

@@ -119,7 +119,7 @@ ASGD_FN R folded(const typename Lane<R>::Real* vectors) {
     return fold_columns(v);
 }
 
-// Where products go: that of (row i, unit u) to out[i * row_stride + u * unit_stride].
+// Where products go: that of (row i, unit u) to out[i * row_stride + u * unit_stride]. One of the two is 1.
 template <class Real>
 struct Target {
     Real* out;
@@ -170,8 +170,7 @@ ASGD_FN void whole_patch(const typename Lane<R>::Real* const* row, const typenam
     } else {
         accumulate<R, rows, units, 1, rows>(row, unit, length, sum);
         store(sums, fold_columns(sum));
-        for (int u = 0; u < units; ++u)
-            for (int i = 0; i < rows; ++i) out[i * target.row_stride + u * target.unit_stride] = sums[u * rows + i];
+        for (int u = 0; u < units; ++u) memcpy(out + u * target.unit_stride, sums + u * rows, rows * sizeof(Real));
     }
 }
 
@@ -186,7 +185,10 @@ ASGD_FN void whole_column(const typename Lane<R>::Real* const* row, const typena
     for (int i = 0; i < width; i += together) accumulate<R, together, 1, 1, 1>(row + i, unit, length, sum + i);
     alignas(64) typename Lane<R>::Real sums[width];
     store(sums, fold_columns(sum));
-    for (int i = 0; i < width; ++i) out[i * target.row_stride] = sums[i];
+    if (target.row_stride == 1)
+        memcpy(out, sums, sizeof(sums));
+    else
+        for (int i = 0; i < width; ++i) out[i * target.row_stride] = sums[i];
 }
 
 // Products of `units` units with as many rows as are whole patches; how many rows that are.
