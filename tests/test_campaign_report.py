@@ -373,6 +373,12 @@ def test_ranks_are_by_the_cost_at_a_stated_factor_and_shared_where_intervals_ove
     short = robustness(made(values[None, :, :8], rho[:8], names=names, relative=0.02))
     assert short[0].ratio == pytest.approx(rho[7] / max(row.best_rate for row in short))
     assert math.isnan(cost(rho, values[0], 1e4))
+    asked = robustness(made(values[None], rho, names=names, relative=1e-6), ratio=10.0)
+    assert {row.ratio for row in asked} == {10.0}
+    assert asked[-1].cost.value == pytest.approx((10.0 + 0.1) / 2.0, rel=0.05)  # of r + 1/r, least at r = 1
+    for wrong in (1.0, math.inf, "10"):
+        with pytest.raises(ValueError, match=r"^ratio must be"):
+            robustness(made(values[None], rho, names=names), ratio=wrong)
 
 
 def test_a_maximum_over_a_noisy_parameter_is_not_selected_for():

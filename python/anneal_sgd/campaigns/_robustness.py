@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import schedules, theory
+from .. import _validate, schedules, theory
 from .._peak import END, WINDOW, peak
 from .._plot import ERRORS, LABELS, QUANTILE, Line, draw
 from .._validate import shown
@@ -33,6 +33,7 @@ _OUTER, _INNER = 100, 40  # of the bootstrap of a bootstrap,
 _FEWEST_OUTER, _MOST_NUMBERS = 20, 20_000_000  # which takes fewer where there are many means
 _FIT_ERROR = 0.1  # relative, of a fitted maximum
 _EQUAL_STEPS = 0.05  # relative, of the logarithms of a parameter along which a maximum may be fitted
+_ABOVE_ONE = _validate.Interval(low=1.0, open_low=True)
 _LONGEST_BOUND = 10_000_000  # steps up to which the bound, which takes arrays of that length, is evaluated
 
 
@@ -67,7 +68,7 @@ class RobustnessRow:
     """By which factor a learning rate may exceed `best_rate` for a loss of 10, 50 and 100 %; inf past the grid, NaN
     where everything diverged. The interval holds noise and what the grid of learning rates may be off."""
     ratio: float
-    """100, or as far above the best rates as the grids of all schedules of the horizon reach."""
+    """That asked for, or as far above the best rates as the grids of all schedules of the horizon reach."""
     cost: Interval
     """The worst mean at `ratio` times `best_rate`, over `best`: what the rows are ranked by. The interval is like those
     of `tolerated`."""
@@ -118,20 +119,20 @@ class Robustness(list[RobustnessRow]):
         return draw(lines, x_label=x_label, y_label="worst mean / best", errors=ERRORS["interval"], ax=ax)
 
 
-def robustness(result: CampaignResult | Mapping[str, CampaignResult]) -> Robustness:
+def robustness(result: CampaignResult | Mapping[str, CampaignResult], *, ratio: float = COST_RATIO) -> Robustness:
     """How each schedule's worst mean over the problems depends on the learning rate, the most forgiving first.
 
     Looks at the first metric at the last recorded step; of an accuracy at its complement. Where the problems differ in
     one parameter, in equal ratios, the maximum over it is that of a cubic fitted to the logarithms around it. Rows are
-    in the order of the horizon and of the cost of a learning rate 100 times the best, or as far as all grids reach; a
-    schedule of which fewer than two learning rates are computed has none. The bootstrap takes the errors of all means
+    in the order of the horizon and of the cost of a learning rate `ratio` times the best, or as far as all grids reach;
+    a schedule of which fewer than two learning rates are computed has none. The bootstrap takes the errors of all means
     as independent, which they are without common random numbers.
 
     Several campaigns, such as one for each method, go by names: `robustness({"SGD": .., "Adam": ..})` ranks all their
     schedules together, with one `ratio`, and calls them "SGD, linear"; bounds are those of SGD, where it is SGD.
 
-    ValueError: a campaign has fewer than two learning rates; of several one has other problems, metrics or horizons, or
-    is in rho where another is in base_lr.
+    ValueError: `ratio` is not above 1; a campaign has fewer than two learning rates; of several one has other problems,
+    metrics or horizons, or is in rho where another is in base_lr.
 
     >>> import pathlib, tempfile
     >>> from anneal_sgd import problems
@@ -143,16 +144,17 @@ def robustness(result: CampaignResult | Mapping[str, CampaignResult]) -> Robustn
     >>> row.worst, round(row.best_rate, 4), round(row.tolerated[0].value, 4)
     ([0.125, 0.03125, 0.125], 0.866, 1.0358)
     """
+    wanted = _validate.real("ratio", ratio, _ABOVE_ONE)
     results = result if isinstance(result, Mapping) else {"": result}
     _check(results)
     measured = {name: _Worst(Curves(one)) for name, one in results.items()}
     curves = next(iter(measured.values())).curves
     rows: list[RobustnessRow] = []
     for h in range(len(curves.horizons)):
-        ratio = min(data.reach(h) for data in measured.values())
+        reached = min(data.reach(h, wanted) for data in measured.values())
         own = []
         for name, data in measured.items():
-            found = [data.row(s, h, ratio) for s in range(len(data.curves.schedules))]
+            found = [data.row(s, h, reached) for s in range(len(data.curves.schedules))]
             own += [replace(row, schedule=f"{name}, {row.schedule}" if name else row.schedule) for row in found if row]
         own.sort(key=lambda row: _last(row.cost.value))
         rows += [replace(row, rank=1 + sum(other.cost.high < row.cost.low for other in own)) for row in own]
@@ -210,9 +212,9 @@ class _Worst:
             near = np.abs(fitted - largest) <= _FIT_ERROR * largest  # else a cliff, which no cubic follows
         return np.asarray(np.where(usable & near, fitted, largest))
 
-    def reach(self, h: int) -> float:
-        """COST_RATIO, or the largest factor above the best rates that the grids of all schedules hold."""
-        found = [COST_RATIO]
+    def reach(self, h: int, wanted: float) -> float:
+        """`wanted`, or the largest factor above the best rates that the grids of all schedules hold."""
+        found = [wanted]
         for s, known in enumerate(self.known[:, h]):
             if known.sum() >= 2:
                 rates = self.curves.rates[known]
