@@ -38,11 +38,13 @@ def exponent(x: Any, y: Any) -> float:
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
-def picture(draw: Callable[[dict[str, Any], Any], None], found: dict[str, Any], path: Path, panels: int = 1) -> None:
+def picture(
+    draw: Callable[[dict[str, Any], Any], None], found: dict[str, Any], path: Path, panels: int = 1, rows: int = 1
+) -> None:
     """Let `draw(found, axes)` fill axes, or an array of several, and write them as PNG."""
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(3.6 * panels + 0.8, 3.2), dpi=110, layout="constrained")
-        axes = figure.subplots(1, panels)
+        figure = Figure(figsize=(3.6 * panels + 0.8, 3.2 * rows), dpi=110, layout="constrained")
+        axes = figure.subplots(rows, panels)
         draw(found, axes)
         path.parent.mkdir(parents=True, exist_ok=True)
         drawn = BytesIO()
@@ -55,6 +57,7 @@ def main(
     check: Callable[[dict[str, Any]], str],
     draw: Callable[[dict[str, Any], Any], None],
     panels: int = 1,
+    rows: int = 1,
 ) -> None:
     """Measure, draw, and check; print what was found, and how long it took."""
     script = Path(inspect.getfile(measure))
@@ -66,7 +69,7 @@ def main(
     found = measure(arguments.small)
     took, busy = time.perf_counter() - start, time.process_time() - busy
     path = arguments.output / f"{script.stem}.png"
-    picture(draw, found, path, panels)
+    picture(draw, found, path, panels, rows)
     print(check(found))
     print(
         f"{path}; {took:.0f} s, {busy:.0f} s of processors, anneal_sgd {anneal_sgd.__version__}, NumPy {np.__version__}"
