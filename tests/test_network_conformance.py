@@ -17,8 +17,10 @@ MODELS = {  # class, loss, outputs, arguments
     "LogisticRegression": ("logistic", 1, {}),
     "HingeLoss": ("hinge", 1, {}),
     "SoftmaxRegression": ("softmax", 3, {}),
+    "SoftmaxRegression of nine classes": ("softmax", 9, {}),
     "MLP": ("softmax", 3, {"hidden": (18,), "activation": "tanh"}),
     "MLP of two hidden layers": ("softmax", 3, {"hidden": (5, 33), "activation": "relu"}),
+    "MLP of ten classes": ("softmax", 10, {"hidden": (16,), "activation": "relu"}),
     "LinearModel": ("abs(z - y) ** 1.3", 1, {}),
     "MLP of one output": ("sqrt(1 + (z - y) ** 2)", 1, {"hidden": (18,), "activation": "tanh"}),
 }
