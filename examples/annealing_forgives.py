@@ -7,7 +7,7 @@ rho times the tuned one; with a fixed one by O(rho / sqrt T).
 Set-up, ours. The worst of the functions a |x| on [-1, 1] from x = 1, with Rademacher noise such that E g^2 = 1, over
 28 slopes a; exponents by least squares in log rho over rho = 8 to 128, T = 10,000, seed 0. The theorem is an upper
 bound of the worst case over all such functions; that this family has about the exponent is measured, here and by
-`anneal-sgd validate`, with intervals. Exponents of finite T and rho are a little off: asserted is 0.06. 75 s, 16 s of
+`anneal-sgd validate`, with intervals. Exponents of finite T and rho are a little off: asserted is 0.06. 4 s, 8 s of
 processors, on two cores of a machine in use by others.
 """
 

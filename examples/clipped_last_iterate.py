@@ -11,7 +11,7 @@ half-octaves. Noise of tail index alpha = 3/2, so that p is any number below: pa
 pareto(3/2) with a random sign, both over 8. Thresholds T^(1/alpha) / 8; one that rises with the step t like
 t^(1/alpha), from 1/8, with the stepsize t^(-1/alpha); 1/4; none. At each T the best of 8 learning rates, an octave
 apart, by the parabola of `campaigns.robustness`. Intervals of 95 % hold the noise of the means, not the grids'.
-512 trajectories each, seed 0. 66 s, 31 s of processors, on two cores of a machine in use by others.
+512 trajectories each, seed 0. 20 s, 28 s of processors, on two cores of a machine in use by others.
 """
 
 from __future__ import annotations

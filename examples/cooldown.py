@@ -8,7 +8,7 @@ Set-up. That bound for convex Lipschitz functions (`theory.last_iterate_bound`, 
 (`theory.worst_case`), each at the best of many learning rates, for cooldowns of a fraction c of T, T from 256 to
 262,144. And the shapes linear, cosine and 1 - sqrt, measured on a power-law stream (`streaming_least_squares`, d =
 200, capacity 1.5, source 2.5) with T = 2,048 and the best of nine learning rates, 256 trajectories, seed 0. The
-experiments with language models are not in it. 31 s, 8 s of processors, on two cores of a machine in use by others.
+experiments with language models are not in it. 3 s, 4 s of processors, on two cores of a machine in use by others.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ coordinate, 64 trajectories, seed 0.
 
 Where it says less than one might think: the logarithm needs every tie resolved by an adversary. With that noise,
 0.016 in norm at T = 256 where gradients have 0.5, the error is a third of what it is without; asserted is half. In
-float64 noise of 1e-9 does the same: 0.0945 at T = 256, 0.1003 with 0.001. 72 s, 9 s of them on processors, on two
+float64 noise of 1e-9 does the same: 0.0945 at T = 256, 0.1003 with 0.001. 4 s, 4 s of them on processors, on two
 cores of a machine in use by others.
 """
 

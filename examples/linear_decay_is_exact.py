@@ -8,7 +8,7 @@ functions; with the best fixed stepsize it is within D G sqrt(1 + log(N) / 4) / 
 Set-up. Both from the closed form `theory.worst_case` (start=1), which tests of this package compare with semidefinite
 programs (PEPit). And simulated: for every T a function max_t <g_t, x - x*> that leaves that much, built from the
 weights of the worst case as `anneal_sgd.theory` says, with gradients of norm 1 from a point at distance 1. Rounding
-would choose among equal terms, so each is 1e-10 below the one before. Exact, no seed; 30 s, 4 s of processors, on two
+would choose among equal terms, so each is 1e-10 below the one before. Exact, no seed; 2 s, 2 s of processors, on two
 cores of a machine in use by others.
 """
 

@@ -8,8 +8,8 @@ Set-up. A quadratic of 20 coordinates, curvatures from 1 to 0.01 in a geometric 
 deviation 0.3 in each, x0 = 1, T = 1,000. Each method at its defaults (momentum 0.9; clipping at a norm of 1). There are
 8 learning rates per factor of 10; the best one, and what ten times that costs, are those of `campaigns.robustness`.
 PolyakMax and NGN are told f(x) - f* without noise, which others are not. Errors of SGD are compared with its exact
-moments. 2,048 trajectories at each learning rate, with noise of their own, seed 0. 88 s, 24 s of processors, on two
-cores of a machine in heavy use by others.
+moments. 2,048 trajectories at each learning rate, with noise of their own, seed 0. 13 s, 22 s of processors, on two
+cores of a machine in use by others.
 """
 
 from __future__ import annotations

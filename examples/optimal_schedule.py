@@ -14,7 +14,7 @@ positive, 0 for hard tasks.
 
 Where it disagrees with what one might expect: at no T tried is 2 beta - 1 the best degree. The best one is half of it
 or less at T = 512, and grows by about 0.2 with every factor of 4. Of hard tasks only the stepsize of linear decay is
-measured here. 19 s, 6 s of processors, on two cores of a machine in use by others.
+measured here. 3 s, 3 s of processors, on two cores of a machine in use by others.
 """
 
 from __future__ import annotations

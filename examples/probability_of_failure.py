@@ -10,7 +10,7 @@ f'(x)^2 so far, by the projection; it is the value that is recorded, and `keep_e
 a level. 16 million trajectories, seed 0. With exp(-c t) the rate -d log p / dt does not depend on t, with exp(-c sqrt
 t) it falls like 1 / sqrt t. Compared are the rates while p goes from 0.3 to 0.02 and while it goes from 0.001 to
 0.00001, and asserted is that their ratio is nearer to 1 than to that of exp(-c sqrt t), in its logarithm. These are
-finite times: the logarithm of the claim cannot be seen. 104 s, 14 s of processors, on two cores of a machine in use
+finite times: the logarithm of the claim cannot be seen. 3 s, 5 s of processors, on two cores of a machine in use
 by others.
 """
 

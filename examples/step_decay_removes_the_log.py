@@ -5,7 +5,7 @@ from step T - ceil(T 2^-i) to T - ceil(T 2^-(i+1)), leave a last iterate within 
 
 Set-up. Those phases as a schedule. Their exact worst case, `theory.worst_case` with start=1, at the best stepsize for
 every T from 16 to a million, beside the fixed stepsize and linear decay; and on the function that is hard for the
-fixed one (`problems.hard_max_of_linear`), simulated. Exact, no seed; 29 s, 3 s of processors, on two cores of a
+fixed one (`problems.hard_max_of_linear`), simulated. Exact, no seed; 2 s, 2 s of processors, on two cores of a
 machine in use by others.
 """
 

@@ -9,7 +9,7 @@ Set-up. `streaming_least_squares` in one dimension, from its minimiser: x - w <-
 mean a_i xi_i, a random recursion, for which Kesten's theorem says that alpha solves E |1 - eta mean a_i^2|^alpha = 1;
 solved here by quadrature (mean a_i^2 is chi-squared). Measured by Hill's estimator from the largest 1 / 1000 of a
 million trajectories after 300 steps, seed 0. Its standard error is alpha / sqrt(1000), 3 %; asserted is 15 %, as the
-power law sets in slowly where alpha is large. 48 s, 8 s of processors, on two cores of a machine in use by others.
+power law sets in slowly where alpha is large. 2 s, 2 s of processors, on two cores of a machine in use by others.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Methods: how a step is made of the stochastic gradient, as `simulate(.., method=methods.Adam())`.
 
 Each is a frozen dataclass, equal and hashable by content, and a program (`method.program(d)`) that every back end runs
-with the bits of docs/stream.md. On data weight decay leaves intercepts alone.
+with the bits of docs/stream.md. In the formulas x is the point, g the stochastic gradient there, f the objective, lr
+the learning rate of the step, base_lr times the schedule, and P the problem's projection, where there is one; products
+and roots of vectors are coordinate by coordinate. On data weight decay leaves intercepts alone.
 """
 
 from __future__ import annotations

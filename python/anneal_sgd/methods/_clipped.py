@@ -22,8 +22,8 @@ class Clipped(Method):
     """Another method, given $min(1, threshold / |g|) g$ with the Euclidean norm in place of the gradient g.
 
     `by="value"`: $min(threshold, max(-threshold, g_i))$ in place of $g_i$. Pascanu et al., ICML 2013; Zhang et al.,
-    ICLR 2020. A gradient within the threshold is handed on as it is, to the bit. ValueError: threshold not > 0, a
-    `method` that is none.
+    ICLR 2020. A gradient within the threshold is handed on as it is, to the bit; weight decay of the method is added
+    to what is clipped already. ValueError: threshold not > 0, a `method` that is none.
 
     >>> from anneal_sgd import methods, problems, schedules, simulate
     >>> problem = problems.Quadratic(curvature=1.0, x0=[3.0, 4.0])
