@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def replaced(file: Path) -> Iterator[Path]:
         if not special:
             if target.exists():
                 temporary.chmod(target.stat().st_mode & 0o777)
-            temporary.replace(target)
+            _put(temporary, target)
     except OSError as error:
         if error.filename not in (None, str(temporary)):
             raise
@@ -42,10 +43,20 @@ def replaced(file: Path) -> Iterator[Path]:
             _unfinished.discard(temporary)
 
 
+def _put(temporary: Path, target: Path) -> None:
+    """Replace the target; for a second, where Windows refuses since another thread or process does so, or reads it."""
+    for _ in range(100 if os.name == "nt" else 0):
+        with contextlib.suppress(PermissionError):
+            temporary.replace(target)
+            return
+        time.sleep(0.01)
+    temporary.replace(target)
+
+
 def write_text(file: Path, text: str) -> None:
-    """Write a text in UTF-8 to a file, whole or not at all; OSError as `replaced`."""
+    """Write a text in UTF-8, lines ending as they do in it, to a file, whole or not at all; OSError as `replaced`."""
     with replaced(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def check_file(name: str, file: Path) -> None:

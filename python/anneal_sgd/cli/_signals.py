@@ -5,14 +5,19 @@ pass it on, as in the callbacks of imports. Inside `Keeping` the first signal ra
 been computed to be kept and workers to be ended; those that follow change nothing.
 
 Nothing is imported here that is not there when Python has started: until `arm` has run, an interrupt is a traceback.
+
+Windows sends Ctrl-C only. It has no timer that signals, for which a thread stands in, and no mask: what starts in
+`Deferring` sees Ctrl-C there.
 """
 
 from __future__ import annotations
 
 # `signal` without its enumerations, which take milliseconds to make.
 import _signal as signal  # type: ignore[import-not-found]
+import _thread
 import os
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +27,10 @@ if TYPE_CHECKING:
 _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 _LOST_SECONDS, _LONGEST_SECONDS = 0.02, 30.0  # until a lost exception is raised again; to keep what is to be kept
 
-_received = 0
+_ALARM = getattr(signal, "SIGALRM", None) or signal.SIGBREAK  # the latter, of Windows, is Ctrl-Break too
+_HAS_TIMER, _HAS_MASK = hasattr(signal, "setitimer"), hasattr(signal, "pthread_sigmask")
+
+_received = _alarms = 0
 _keeping = _deferring = _lost = False
 _clean_up: list[Callable[[], None]] = []
 
@@ -52,12 +60,14 @@ class Deferring:
         """Begin it."""
         global _deferring
         _deferring = True
-        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        if _HAS_MASK:
+            self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 
     def __exit__(self, *_: object) -> None:
         """End it."""
         global _deferring
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        if _HAS_MASK:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         _deferring = False
         _raise_received()
 
@@ -67,7 +77,7 @@ def arm() -> None:
     for number in _WORDS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _first)
-    signal.signal(signal.SIGALRM, _alarm)
+    signal.signal(_ALARM, _alarm)
     sys.unraisablehook = _unraisable
 
 
@@ -96,7 +106,7 @@ def _first(number: int, frame: Any) -> None:
     _received = number
     if not _keeping:
         _leave()
-    signal.setitimer(signal.ITIMER_REAL, _LONGEST_SECONDS)
+    _alarm_after(_LONGEST_SECONDS)
     if not _deferring:
         raise KeyboardInterrupt
 
@@ -105,13 +115,32 @@ def _later(number: int, frame: Any) -> None:
     """Changes nothing."""
 
 
+def _alarm_after(seconds: float) -> None:
+    """Instead of an alarm that is still to come."""
+    global _alarms
+    if _HAS_TIMER:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        return
+    _alarms += 1
+    _thread.start_new_thread(_wait, (_alarms, seconds))
+
+
+def _wait(alarm: int, seconds: float) -> None:
+    time.sleep(seconds)
+    if alarm == _alarms and _lost:
+        _thread.interrupt_main(_ALARM)  # which the main thread hears when it next runs Python
+        time.sleep(_LONGEST_SECONDS)
+    if alarm == _alarms:
+        _leave()
+
+
 def _alarm(number: int, frame: Any) -> None:
     """The exception was lost, or what is to be kept takes too long."""
     global _lost
     if not _lost:
         _leave()
     _lost = False
-    signal.setitimer(signal.ITIMER_REAL, _LONGEST_SECONDS)
+    _alarm_after(_LONGEST_SECONDS)
     raise KeyboardInterrupt
 
 
@@ -122,7 +151,7 @@ def _unraisable(told: sys.UnraisableHookArgs) -> None:
         sys.__unraisablehook__(told)
     elif issubclass(told.exc_type, KeyboardInterrupt):
         _lost = True
-        signal.setitimer(signal.ITIMER_REAL, _LOST_SECONDS)
+        _alarm_after(_LOST_SECONDS)
 
 
 def _raise_received() -> None:
