@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 # Folders of Python files too: an editable install knows the files that were there.
 SOURCES := $(shell find csrc -type f) $(shell find python -type d ! -name __pycache__) CMakeLists.txt pyproject.toml
 
-.PHONY: help validate grid atlas examples test lint format docs sanitize ptx-check aarch64-check gpu-check cuda-wheel \
-    bench-history clean
+.PHONY: help validate grid atlas examples test lint format docs sanitize ptx-check aarch64-check windows-check gpu-check \
+    cuda-wheel bench-history clean
 help:
 	@echo "make validate   measure the theorem: table, JSON and pictures in out/"
 	@echo "make grid       how coarse a tuning grid may be: table, JSON and pictures in out/"
@@ -20,6 +20,7 @@ help:
 	@echo "make gpu-check  on a machine with an NVIDIA GPU: all that it can say, in stages; page in out/gpu/"
 	@echo "make ptx-check  where nvcc is: the CUDA kernels' PTX executed on this machine's CPU, every bit compared; no GPU"
 	@echo "make aarch64-check  the package compiled for 64-bit ARM, its bits compared under QEMU; Debian's cross compiler"
+	@echo "make windows-check  the package compiled for Windows, its tests run by Wine; Debian's cross compiler"
 	@echo "make cuda-wheel where nvcc is: a wheel with the CUDA backend, under a name of its own, in out/wheels"
 	@echo "make bench-history  every committed run of the benchmark, by commit, and what has become slower"
 	@echo "make clean      remove .venv, build/ and out/"
@@ -95,9 +96,12 @@ sanitize:
 ptx-check: $(VENV)/.installed-dev
 	PYTHONPATH=tests $(BIN)/python -m ptx.check $(PTX_ARGS)
 
-# Into build/aarch64, nothing is installed; tests/aarch64/check.py. AARCH64_ARGS="--long": more tests.
+# Into build/aarch64 and build/windows, nothing is installed; tests/cross. AARCH64_ARGS or WINDOWS_ARGS="--long": more tests.
 aarch64-check: $(VENV)/.installed-dev
-	$(BIN)/python tests/aarch64/check.py $(AARCH64_ARGS)
+	$(BIN)/python tests/cross/aarch64.py $(AARCH64_ARGS)
+
+windows-check: $(VENV)/.installed-dev
+	$(BIN)/python tests/cross/windows.py $(WINDOWS_ARGS)
 
 # Uses PYTHON itself and no network: machines with a GPU often have neither pip's index nor a need for a .venv.
 # STAGE=1, or STAGE="headline profile": those stages alone (bench/gpu_check.py).
