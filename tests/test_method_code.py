@@ -1,6 +1,5 @@
 """Methods on data as machine code: the reference's bits, the interpreter's in every layout, when it is made."""
 
-import re
 import warnings
 from unittest.mock import patch
 
@@ -10,6 +9,7 @@ import pytest
 from anneal_sgd import _core, methods, problems, runtime, schedules, simulate
 from anneal_sgd.programs import _machine_code
 from anneal_sgd.programs._method_code import layers_of, method_text
+from assembly import assembled, calls_something, has_fused_vectors
 from method_cases import CASES, delayed, drawing, entangled, reducing, replacing, shifted
 from test_machine_code import DTYPES, ISAS, assert_equal_bits
 from test_methods_on_data import ITERATES, KINDS, assert_bits, pair
@@ -230,23 +230,12 @@ def test_what_is_left_to_the_interpreter():
 @pytest.mark.parametrize("isa", _machine_code._FEATURES)
 def test_code_for_every_processor_is_its_own_instructions(isa, dtype):
     """Of processors that are not this one too: vectors are multiplied and added at once, and nothing is called."""
-    llvm = pytest.importorskip("llvmlite.binding")
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    triple, fused = (
-        ("aarch64-linux-gnu", r"\tfmla\tv") if isa == "neon" else ("x86_64-linux-gnu", r"\tvfn?m(add|sub)\d+p")
-    )
-    machine = llvm.Target.from_triple(triple).create_target_machine(features=_machine_code._FEATURES[isa], opt=2)
     texts = method_text(summing(40).program(40), dtype, isa, (39, 1), True)
     assert texts.scratch % 16 == 0
     assert [point is None for point in texts.points] == [True, False]
-    assembled = []
-    for text in (texts.step, texts.points[1]):
-        module = llvm.parse_assembly(text)
-        module.triple = triple
-        assembled.append(machine.emit_assembly(module))
-    assert re.search(fused, assembled[0])
-    assert not re.search(r"\t(bl|blr|callq?)\t", "".join(assembled))
+    step, point = (assembled(text, isa) for text in (texts.step, texts.points[1]))
+    assert has_fused_vectors(step, isa)
+    assert not calls_something(step + point)
 
 
 def test_a_run_can_be_stopped_while_it_is_machine_code():

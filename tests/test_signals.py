@@ -225,12 +225,15 @@ def send(*_):
 """
 
 
+def keeping(system, name="SIGINT"):
+    return SYSTEMS[system] + KEEPING.format(name=name)
+
+
 @on_every_system
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_an_interrupt_that_python_loses_comes_again(tmp_path, name, system):
     code = (
-        SYSTEMS[system]
-        + KEEPING.format(name=name)
+        keeping(system, name)
         + """
 class Deleted:
     __del__ = send
@@ -252,8 +255,7 @@ except KeyboardInterrupt:
 @on_every_system
 def test_one_that_a_library_swallows_comes_at_the_end(tmp_path, system):
     code = (
-        SYSTEMS[system]
-        + KEEPING.format(name="SIGINT")
+        keeping(system)
         + """
 try:
     with _signals.Keeping():
@@ -273,8 +275,7 @@ except KeyboardInterrupt:
 @on_every_system
 def test_what_takes_too_long_is_left(tmp_path, system):
     code = (
-        SYSTEMS[system]
-        + KEEPING.format(name="SIGINT")
+        keeping(system)
         + """
 _signals._LONGEST_SECONDS = 0.2
 try:
@@ -291,8 +292,7 @@ finally:
 @on_every_system
 def test_what_is_deferred_comes_at_its_end(tmp_path, system):
     code = (
-        SYSTEMS[system]
-        + KEEPING.format(name="SIGINT")
+        keeping(system)
         + """
 try:
     with _signals.Keeping():
