@@ -54,7 +54,9 @@ def make_ptx(arch: int, out: Path, jobs: int) -> list[Path]:
         return list(pool.map(one, SOURCES))
 
 
-def make_kernels(ptx: Sequence[Path], out: Path, jobs: int) -> tuple[Translation, Path]:
+def make_kernels(
+    ptx: Sequence[Path], out: Path, jobs: int, options: Sequence[str] = KERNEL_OPTIONS
+) -> tuple[Translation, Path]:
     """The translation, and the library of the compiled kernels."""
     made = translate(ptx, out)
     header = HERE / "instructions.hpp"
@@ -62,7 +64,7 @@ def make_kernels(ptx: Sequence[Path], out: Path, jobs: int) -> tuple[Translation
     def one(source: Path) -> Path:
         built = source.with_suffix(".o")
         if not built.exists() or built.stat().st_mtime < max(source.stat().st_mtime, header.stat().st_mtime):
-            command(compiler(), *KERNEL_OPTIONS, *LIBRARY_OPTIONS, f"-I{HERE}", "-c", source, "-o", built)
+            command(compiler(), *options, *LIBRARY_OPTIONS, f"-I{HERE}", "-c", source, "-o", built)
         return built
 
     largest_first = sorted(made.sources, key=lambda source: -source.stat().st_size)

@@ -1,26 +1,65 @@
-"""A small ensemble on the GPU that is played and on the CPU: prints the error, 'other bits' or 'equal bits'."""
+"""python -m ptx.planted_call NAME: a few small ensembles on the GPU that is played and on the CPU.
+
+Prints the error, 'other bits' or 'equal bits'. Those of programs are too small for machine code to be made of them.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from anneal_sgd import problems, schedules, simulate
+from anneal_sgd import methods, problems, schedules, simulate
+
+Ensemble = tuple[problems.Problem, dict[str, Any]]
 
 
-def main() -> str:
+def separable() -> Iterator[Ensemble]:
     problem = problems.AbsoluteValue(np.full(5, 0.5), noise="gaussian", noise_std=1.0, projection=("ball", 0.7), x0=0.2)
-    size: dict[str, Any] = {"base_lr": [0.1, 0.4], "horizon": 140, "record_at": [3, 140], "replicates": 300, "seed": 7}
-    expected, got = (
-        simulate(problem, schedules.Linear(), backend=backend, keep_samples=True, **size) for backend in ("cpu", "cuda")
-    )
-    same = all(np.array_equal(getattr(got, name), getattr(expected, name)) for name in ("samples", "mean", "stderr"))
-    return "equal bits" if same else "other bits"
+    yield problem, {"base_lr": [0.1, 0.4], "horizon": 140, "record_at": [3, 140], "replicates": 300}
+
+
+def on_data() -> Iterator[Ensemble]:
+    """Methods whose code takes blocks of coordinates, and all of them in their order."""
+    numbers = np.random.default_rng(2)
+    X, y = numbers.standard_normal((9, 37)), numbers.integers(0, 2, 9)
+    problem = problems.LogisticRegression(X, y, batch_size=3, l2=0.1, intercept=True)
+    for method in (methods.Adam(), methods.Clipped(methods.Adam(), 0.8)):
+        yield problem, {"method": method, "base_lr": [0.1, 0.4], "horizon": 6, "record_at": [1, 6], "replicates": 9}
+
+
+def programs() -> Iterator[Ensemble]:
+    """Of teams of 4 and of 32 threads."""
+    for d in (3, 40):
+        problem = problems.Custom(
+            lambda x: np.sum(np.abs(x) ** 1.5) + np.sum(x) ** 2 + np.max(np.abs(x)),
+            x0=np.linspace(-0.1, 0.12, d),
+            minimum=0.0,
+            noise="gaussian",
+            noise_std=0.5,
+            projection=("ball", 0.9),
+        )
+        yield problem, {"base_lr": [0.1, 0.4], "horizon": 9, "record_at": [3, 9], "replicates": 9}
+
+
+CALLS = {"separable": separable, "on data": on_data, "programs": programs}
+
+
+def main(name: str) -> str:
+    for problem, size in CALLS[name]():
+        expected, got = (
+            simulate(problem, schedules.Linear(), backend=backend, keep_samples=True, seed=7, **size)
+            for backend in ("cpu", "cuda")
+        )
+        if not all(np.array_equal(getattr(got, one), getattr(expected, one)) for one in ("samples", "mean", "stderr")):
+            return "other bits"
+    return "equal bits"
 
 
 if __name__ == "__main__":
     try:
-        print(main())
+        print(main(sys.argv[1]))
     except RuntimeError as error:
         print(error)
