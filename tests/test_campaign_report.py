@@ -180,13 +180,17 @@ def test_the_atlas_command_takes_a_method_and_shows_no_bound(tmp_path, monkeypat
     for name, value in {"QUICK_HORIZON": 40, "REPLICATES": 16, "LARGEST_RHO": 4.0}.items():
         monkeypatch.setattr(atlas, name, value)
     monkeypatch.setattr("anneal_sgd.campaigns.write_report", lambda result, output: output)
-    assert cli.main(["atlas", "--quick", "--method", "adam:beta1=0.5", "-o", str(tmp_path / "adam")]) == 0
+    assert (
+        cli.main(["atlas", "--quick", "--method", "adam:following(cosine, 0.5, 0.9)", "-o", str(tmp_path / "adam")])
+        == 0
+    )
     printed = capsys.readouterr().out
     assert "What too large a learning rate costs at worst, T = 40" in printed
     assert "the bound's" not in printed
     assert "(nan)" not in printed
     stored = Campaign.load(tmp_path / "adam" / "atlas.db")
-    expected = atlas.atlas_campaign(quick=True, method=methods.Adam(beta1=0.5)).run(tmp_path / "again.db")
+    beta1 = methods.Following(schedules.Cosine(), zero=0.5, one=0.9)
+    expected = atlas.atlas_campaign(quick=True, method=methods.Adam(beta1)).run(tmp_path / "again.db")
     assert np.array_equal(stored.mean, expected.mean)
     assert cli.main(["atlas", "--quick", "--method", "adm", "-o", str(tmp_path / "none")]) == 2
     assert "name must be one of 'sgd', " in capsys.readouterr().err

@@ -78,7 +78,7 @@ USUAL = {
     "source": ["data.csv", "synthetic-logistic"],
     "target": ["b"],
     "schedule_names": ["cosine", "linear:floor=0.1"],
-    "method_name": ["adam", "sgd(momentum=0.9)"],
+    "method_name": ["adam", "sgd(momentum=0.9)", "sgd:following(linear, 0.5, 0.9)"],
     "settings": ["smooth"],
     "metric": ["loss", "suboptimality"],
     "backend": ["cpu", "auto"],

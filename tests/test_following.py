@@ -349,12 +349,29 @@ def test_adam_that_follows_is_still_taken_in_one_pass():
         (lambda: methods.Adam(epsilon=CYCLE), r"epsilon must be one number"),
         (lambda: methods.ScheduleFree(methods.SGD(CYCLED)), r"method must be SGD without momentum"),
         (lambda: methods.ScheduleFree(methods.Adam(CYCLED)), r"method must be SGD without .* or Adam with beta1=0"),
-        (lambda: methods.by_name("sgd", momentum="liner"), r"name must be one of constant"),
+        (
+            lambda: methods.by_name("sgd", momentum="liner"),
+            r"momentum must be a number, a schedule or following\(schedule, zero, one\), got 'liner': name must",
+        ),
         (
             lambda: methods.by_name("sgd", momentum={"schedule": "linear", "two": 2.0}),
-            r"momentum must be a number, the name of a schedule or \{ schedule = .* got \{'schedule': 'linear'",
+            r"momentum must be a number, a schedule or \{ schedule = .*\{'schedule': 'linear'.*: two must be a param",
         ),
-        (lambda: methods.by_name("adam", beta1={"zero": 0.1}), r"beta1 must be a number, the name of a schedule or"),
+        (lambda: methods.by_name("adam", beta1={"zero": 0.1}), r"beta1 must be .*: schedule must be given"),
+        (lambda: methods.by_name("adam", beta1={"schedule": 3}), r"beta1 must be .*: name must be a text .* got 3"),
+        (lambda: methods.by_name("adam(epsilon=linear)"), r"epsilon must be a number, got 'linear'"),
+        (
+            lambda: methods.by_name("clipped(adam(0.9, following(liner)), 2)"),
+            r"method 'adam\(0.9, following\(liner\)\)': beta2 must be .* 'following\(liner\)': name must",
+        ),
+        (lambda: methods.by_name("sgd(following(zero=0.1))"), r"momentum must be .*: schedule must be given"),
+        (lambda: methods.by_name("sgd(following(linear, a))"), r"momentum must be .*: zero must be a number, got 'a'"),
+        (lambda: methods.by_name("sgd(following(linear, one=inf))"), r"momentum must be .*: one must be one number"),
+        (lambda: methods.by_name("sgd(following(linear, 1, zero=1))"), r"momentum must be .*: zero must be given once"),
+        (lambda: methods.by_name("sgd(following(linear, 0, 1, 2))"), r"momentum must be .*: name must give following"),
+        (lambda: methods.by_name("sgd(following(linear, two=2))"), r"two must be a parameter of following, which"),
+        (lambda: methods.by_name("sgd:momentum=following(linear"), r"name must end with its closing parenthesis, got"),
+        (lambda: methods.by_name("sgd(polynomial)"), r"momentum must be .* got 'polynomial': degree must be given"),
         (lambda: methods.Custom(lambda g, b: g, numbers={"b": 0.9}), r"numbers must be schedules or .* got 'b': 0.9"),
         (lambda: methods.Custom(lambda g: g, numbers={"g": CYCLE}), r"numbers must not have 'g'"),
         (lambda: methods.Custom(lambda g: g, numbers=3), r"numbers must be a dictionary"),
@@ -503,3 +520,54 @@ def test_campaigns_keep_them(tmp_path):
     in_python = Campaign(problem, schedules.Linear(), method=methods.SGD(CYCLED), **call)
     assert in_python.identities() == made[0].identities()
     assert not set(made[1].identities()) & set(made[0].identities())
+    for method in (f"sgd(momentum={CYCLED_TEXT})", f"sgd:{CYCLED_TEXT}"):
+        of_text = read_spec(text.format(method=f'method = "{method}"')).campaign
+        assert of_text.identities() == made[0].identities()
+
+
+# --- as texts -------------------------------------------------------------------------------------------------------
+
+CYCLED_TEXT = "following(one_cycle(0.3, start=0, final=0), zero=0.95, one=0.85)"
+TEXTS = {
+    "sgd(momentum=linear)": methods.SGD(schedules.Linear()),
+    "sgd(momentum=cosine:floor=0.1)": methods.SGD(schedules.Cosine(floor=0.1)),
+    "sgd:momentum=cosine(floor=0.1):weight_decay=0.5": methods.SGD(schedules.Cosine(floor=0.1), weight_decay=0.5),
+    f"sgd(momentum={CYCLED_TEXT})": methods.SGD(CYCLED),
+    f"sgd({CYCLED_TEXT}, true, following(linear:floor=0.1, one=0.2))": methods.SGD(
+        CYCLED, True, Following(schedules.Linear(floor=0.1), one=0.2)
+    ),
+    "sign_sgd( following : cosine : 0.99 : 0.7 )": methods.SignSGD(RISING),
+    "adam(following(linear, 0.2, 0.9), beta2=following(cosine, zero=0.99, one=0.7))": methods.Adam(FALLING, RISING),
+    "rmsprop(following(step_decay(0.5, 0.3/0.6), one=0.8))": methods.RMSProp(STEPPED),
+    "langevin:joined(linear, cosine:floor=0.1, at=0.4)": methods.Langevin(
+        schedules.Joined([schedules.Linear(), schedules.Cosine(floor=0.1)], at=[0.4])
+    ),
+    "clipped(schedule_free(sgd(weight_decay=linear), following(linear, 0.2, 0.9)), constant)": methods.Clipped(
+        methods.ScheduleFree(methods.SGD(weight_decay=schedules.Linear()), FALLING), schedules.Constant()
+    ),
+    "clipped:sgd(0.9):following(linear, 0.1, 2)": methods.Clipped(
+        methods.SGD(0.9), Following(schedules.Linear(), 0.1, 2.0)
+    ),
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_are_what_they_say(text):
+    assert methods.by_name(text) == TEXTS[text]
+    assert repr(methods.by_name(text)) == repr(TEXTS[text])
+
+
+@pytest.mark.parametrize("one", [CYCLED, FALLING, RISING, STEPPED, PIECES, Following(CYCLE, 0.1 + 0.2, 1 / 3)])
+def test_a_text_of_the_schedules_name_and_the_ends_reads_back(one):
+    """`Schedule.name` is the text that results show; ends as Python writes them."""
+    text = f"following({one.schedule.name}, zero={one.zero!r}, one={one.one!r})"
+    assert methods.by_name(f"adam({text}, beta2={text})") == methods.Adam(one, one)
+
+
+@pytest.mark.parametrize("text", [f"sgd(momentum={CYCLED_TEXT})", "clipped:sgd(0.9):following(linear, 0.1, 2)"])
+def test_texts_have_the_bits_of_python(text):
+    problem = problems.AbsoluteValue([0.3, 0.5], noise="gaussian", noise_std=0.4)
+    call = {"isa": ISAS[-1], "dtype": "float32", "horizon": 150}
+    found = kept(problem, methods.by_name(text), **call)
+    assert np.array_equal(found, kept(problem, TEXTS[text], **call))
+    assert not np.array_equal(found, kept(problem, methods.by_name(text.partition("(")[0].partition(":")[0]), **call))

@@ -664,7 +664,17 @@ def test_command_with_runs_per_point(tmp_path, capsys):
     assert "runs_per_point must be at most half of replicates, 2, got 3" in capsys.readouterr().err
 
 
-def test_command_with_a_method(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("text", "method"),
+    [
+        ("clipped(adam:0.8, threshold=2)", methods.Clipped(methods.Adam(beta1=0.8), threshold=2.0)),
+        (
+            "sgd(momentum=following(linear, zero=0.5, one=0.9))",
+            methods.SGD(methods.Following(schedules.Linear(), zero=0.5, one=0.9)),
+        ),
+    ],
+)
+def test_command_with_a_method(text, method, tmp_path, capsys):
     arguments = [
         "grid",
         "--data",
@@ -677,9 +687,8 @@ def test_command_with_a_method(tmp_path, capsys):
         "--json",
         str(tmp_path / "g.json"),
     ]
-    assert cli.main([*arguments, "--method", "clipped(adam:0.8, threshold=2)"]) == 0
-    clipped = methods.Clipped(methods.Adam(beta1=0.8), threshold=2.0)
-    assert f"batch_size=16>, {clipped!r}, T = 100" in " ".join(capsys.readouterr().out.split())
+    assert cli.main([*arguments, "--method", text]) == 0
+    assert f"batch_size=16>, {method!r}, T = 100" in " ".join(capsys.readouterr().out.split())
     saved = json.loads((tmp_path / "g.json").read_text())
     problem = datasets.make_problem(datasets.load("breast_cancer"), batch_size=16)
     report = grid_robustness(
@@ -689,9 +698,9 @@ def test_command_with_a_method(tmp_path, capsys):
         points_per_decade=2,
         horizon=100,
         replicates=4,
-        method=clipped,
+        method=method,
     )
-    assert saved["meta"]["method"] == repr(clipped)
+    assert saved["meta"]["method"] == repr(method)
     assert saved["rows"][0]["best_base_lr"] == report.rows[0].best_base_lr
     assert saved["rows"][0]["best"] == pytest.approx(report.rows[0].best, rel=1e-7)
 
@@ -713,6 +722,11 @@ def test_command_on_a_file(tmp_path, capsys):
         (["--data", "mnist"], "data must be one of"),
         (["--schedule", "cosin"], "name must be one of"),
         (["--method", "adm"], "name must be one of 'sgd', "),
+        (
+            ["--method", "sgd(momentum=liner)"],
+            "momentum must be a number, a schedule or following(schedule, zero, one), ",
+        ),
+        (["--method", "sgd(momentum=linear)"], "momentum must be in [0, 1) in every step, got 1.0 at t = 0 of 100 by "),
         (["--method", "adam", "--momentum", "0.9"], "momentum"),
         (["--batch-size", "0"], "batch_size must be an integer"),
         (["--l2", "-1"], "l2 must be one number"),

@@ -324,6 +324,7 @@ def test_names_read_back(schedule):
         ("inverse_sqrt:0.01", InverseSqrt(0.01)),
         ("step_decay:0.5:0.3/0.6", StepDecay(0.5, (0.3, 0.6))),
         ("exponential:1e-3", Exponential(0.001)),
+        ("repeated:cosine(floor=0.1):2", schedules.Repeated(Cosine(floor=0.1), 2)),
     ],
 )
 def test_by_name(text, expected):

@@ -167,7 +167,8 @@ def report(store: Path, output: Path, campaign: str | None) -> int:
     "method_name",
     default="sgd",
     show_default=True,
-    help="A method, such as adam or 'clipped(sgd(momentum=0.9), threshold=2)'; other than sgd, the bound is left out.",
+    help="A method, such as adam, 'clipped(sgd(momentum=0.9), threshold=2)' or "
+    "'sgd(momentum=following(linear, 0.5, 0.9))'; other than sgd, the bound is left out.",
 )
 @_running_options
 def atlas(

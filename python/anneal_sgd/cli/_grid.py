@@ -73,7 +73,8 @@ if TYPE_CHECKING:
     "method_name",
     default="sgd",
     show_default=True,
-    help="A method, such as adam, adam:beta1=0.8, 'clipped(sgd(momentum=0.9), threshold=2)'.",
+    help="A method, such as adam, adam:beta1=0.8, 'clipped(sgd(momentum=0.9), threshold=2)', "
+    "'sgd(momentum=following(linear, 0.5, 0.9))'.",
 )
 @click.option("--momentum", default=0.0, show_default=True, help="Heavy ball.")
 @click.option("--nesterov", is_flag=True, help="Nesterov's form of it.")

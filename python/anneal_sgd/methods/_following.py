@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from .. import _validate, schedules
+from .. import _validate
 from .._arrays import FloatArray
 from .._validate import FINITE, NON_NEGATIVE, POSITIVE, Interval, shown
 from ..schedules import Schedule
@@ -29,8 +28,9 @@ class Following:
     So it is `zero` where h is 0 and `one` where h is 1, both exactly: h one + (1 - h) zero in float64, rounded once to
     the dtype, and so is 1 minus it. `momentum`, `alpha`, `beta1`, `beta2`, `weight_decay`, `temperature` and
     `threshold` of the methods take one, or a schedule alone, which is one with zero=0 and one=1; T is the horizon of
-    the run. ValueError: no schedule, or an end that is not finite. A call refuses a method of which a number is not
-    where it is to be in every step.
+    the run. In the text of a method it is "following(linear, zero=0.5, one=0.9)": see `methods.by_name`. ValueError: no
+    schedule, or an end that is not finite. A call refuses a method of which a number is not where it is to be in every
+    step.
 
     PyTorch's OneCycleLR with cycle_momentum=True, whose momentum goes from 0.95 to 0.85 and back:
 
@@ -88,18 +88,3 @@ class Following:
 
 Number: TypeAlias = float | Schedule | Following
 """What a number of a method may be given as; it is kept as a float or a `Following`."""
-
-
-def from_data(name: str, given: Any) -> Any:
-    """Of a file: a number, the name of a schedule, or a table with "schedule", "zero" and "one"."""
-    if isinstance(given, str):
-        given = {"schedule": given}
-    if not isinstance(given, Mapping):
-        return given
-    unknown = [key for key in given if key not in ("schedule", "zero", "one")]
-    if unknown or not isinstance(given.get("schedule"), str):
-        raise ValueError(
-            f"{name} must be a number, the name of a schedule or {{ schedule = ..., zero = ..., one = ... }}, got "
-            f"{shown(given)}"
-        )
-    return Following(schedules.by_name(given["schedule"]), **{key: given[key] for key in given if key != "schedule"})

@@ -108,21 +108,21 @@ def by_name(name: str, **parameters: Any) -> Schedule:
 
 def split(text: str) -> tuple[str, list[str]]:
     """The name and the parameters of a text in either form."""
-    head, parenthesis, rest = text.strip().partition("(")
-    if not parenthesis:
-        head, *parts = text.split(":")
-        return head.strip(), [part.strip() for part in parts]
-    inner, end, after = rest.rpartition(")")
-    if not end or after:
-        raise ValueError(f"name must end with its closing parenthesis, got {shown(text)}")
+    whole = text.strip()
+    size = len(re.split("[:(]", whole)[0])
+    head, sign, inner = whole[:size], whole[size : size + 1], whole[size + 1 :]
+    if sign == "(":
+        inner, end, after = inner.rpartition(")")
+        if not end or after:
+            raise ValueError(f"name must end with its closing parenthesis, got {shown(text)}")
     parts, depth = [""], 0
     for character in inner:
         depth += (character == "(") - (character == ")")
-        if character == "," and depth == 0:
+        if character == ("," if sign == "(" else ":") and depth == 0:
             parts.append("")
         else:
             parts[-1] += character
-    return head.strip(), [part.strip() for part in parts] if inner.strip() else []
+    return head.strip(), [part.strip() for part in parts] if sign == ":" or inner.strip() else []
 
 
 def _add(found: dict[str, Any], key: str, value: object, head: str, known: Sequence[str]) -> None:
