@@ -73,7 +73,7 @@ def test_killed_three_times_it_gives_the_same_bytes(large_script, large_export, 
         for _ in range(commits):
             assert process.stdout.readline()
         time.sleep(random.Random(commits).uniform(0.0, 0.05))
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.communicate()
         held = Campaign.load(store)
         assert 0 < held.count.sum() < 2 * 10_080_000
@@ -188,7 +188,7 @@ def test_files_that_are_no_stores(tmp_path, use):
     with pytest.raises(StoreError, match="is an SQLite database, but no store of campaigns"):
         opened(tmp_path / "other.db")
     assert (tmp_path / "other.db").read_bytes() == before
-    with pytest.raises((StoreError, OSError), match=r"[Ii]s a directory|no store"):
+    with pytest.raises(StoreError, match=r"is a folder; a store is one file"):
         opened(tmp_path)
     with pytest.raises(StoreError, match=r"does not exist"):
         opened(tmp_path / "no" / "folder.db") if use == "run" else Campaign.load(tmp_path / "none.db")

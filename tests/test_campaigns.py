@@ -581,7 +581,7 @@ def test_what_is_missing_is_named_with_what_brings_it(tmp_path, monkeypatch):
     result = small().run(tmp_path / "s.db")
 
     def absent(name, *arguments):
-        if name.split(".")[0] in ("xarray", "pandas", "pyarrow", "h5netcdf"):
+        if name.split(".")[0] in ("xarray", "pandas", "pyarrow", "h5netcdf", "h5py"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return found(name, *arguments)
 
@@ -596,7 +596,7 @@ def test_what_is_missing_is_named_with_what_brings_it(tmp_path, monkeypatch):
         ),
         (
             lambda: result.export(tmp_path / "r.nc"),
-            r"this needs h5netcdf and xarray: pip install 'anneal_sgd\[export\]'",
+            r"this needs h5netcdf and h5py and xarray: pip install 'anneal_sgd\[export\]'",
         ),
     ):
         with pytest.raises(ImportError, match=message):

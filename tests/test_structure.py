@@ -35,6 +35,7 @@ PYTHON_LAYERS = [
         "_late",
         "_machine",
         "_peak",
+        "_windows",
         "reference",
     },  # the core, and what knows of nothing
     {"_cupy", "_difference", "_drawing", "_html", "_plot", "_statistics", "_validate", "runtime"},  # tools

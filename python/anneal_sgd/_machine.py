@@ -7,11 +7,14 @@ import os
 from functools import cache
 from pathlib import Path
 
+from anneal_sgd import _windows
+
 
 def available_memory() -> int | None:
     """Bytes that can be allocated now without swapping; None where the system does not tell.
 
     On Linux what the kernel estimates, or less where a control group (a container, a batch job) sets a limit.
+    On Windows physical memory that is available, or less where less may be committed.
     """
     estimates = [_available_to_machine(), *map(_available_to_group, _groups("memory"))]
     return min((bytes_ for bytes_ in estimates if bytes_ is not None), default=None)
@@ -26,9 +29,9 @@ def _available_to_machine() -> int | None:
     except (OSError, ValueError, IndexError):
         pass
     for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
-        if pages in getattr(os, "sysconf_names", {}):  # Windows has none
+        if pages in getattr(os, "sysconf_names", {}):
             return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
-    return None
+    return _windows.available_memory()
 
 
 def _groups(controller: str) -> list[Path]:
@@ -63,9 +66,15 @@ def _available_to_group(folder: Path) -> int | None:
 
 def usable_processors() -> int:
     """Processors that this process may keep busy: those it may run on, or fewer where a control group has a quota."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = _allowed_processors()
     quota = _processor_quota()
     return count if quota is None else max(1, min(count, math.ceil(quota)))
+
+
+def _allowed_processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return _windows.allowed_processors() or os.cpu_count() or 1
 
 
 @cache

@@ -76,6 +76,8 @@ class Store:
     def __init__(self, path: StorePath, *, create: bool) -> None:
         """Open and check a store; StoreError where it is none, or OSError where the file cannot be opened."""
         self.path = Path(path)
+        if self.path.is_dir():
+            raise StoreError(f"store '{self.path}' is a folder; a store is one file")
         size = _size(self.path)
         if not create and not size:
             what = "does not exist" if size is None else "is empty"
