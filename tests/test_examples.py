@@ -28,7 +28,7 @@ def test_the_page_shows_every_example():
     assert sorted(shown) == [path.stem for path in EXAMPLES]
     for name in shown:
         assert f"(../examples/{name}.py)" in PAGE
-        assert (ROOT / "docs" / "images" / "gallery" / f"{name}.png").stat().st_size < 75_000, name
+        assert (ROOT / "docs" / "images" / "gallery" / f"{name}.png").stat().st_size < 110_000, name
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=[path.stem for path in EXAMPLES])
