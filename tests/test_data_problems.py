@@ -595,6 +595,21 @@ def test_common_random_numbers(kind, extra, sampling):
             assert (twice[1] == alone).all() == (common or without_chance)
 
 
+@pytest.mark.parametrize("configs", [23, 40])
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_configs_that_fill_vectors_are_the_single_runs(configs, batch_size, dtype):
+    """On shared rows vectors run over configs, up to two side by side; a run alone has its vectors along the features."""
+    base_lrs = np.geomspace(0.01, 0.5, configs)
+    own = problems.LinearModel(WIDE, SIGNS, loss="log(1 + exp(-y * z))", batch_size=batch_size)
+    made = make(X=WIDE, batch_size=batch_size, l2=0.1, intercept=True, sample_weight=1 + Z**2)
+    for problem, momentum in ((made, 0.0), (made, 0.5), (own, 0.0)):
+        arguments = {"keep_samples": True, "threads": 1, "replicates": 3, "dtype": dtype, "momentum": momentum}
+        together = run(problem, base_lr=base_lrs, common_random_numbers=True, **arguments).samples
+        alone = [run(problem, base_lr=base_lr, **arguments).samples for base_lr in base_lrs]
+        np.testing.assert_array_equal(together, alone)
+
+
 @pytest.mark.filterwarnings("ignore:trajectories diverged:RuntimeWarning")
 @pytest.mark.parametrize(("kind", "base_lr"), [(LeastSquares, 1e15), (LogisticRegression, 3e38), (MLP, 3e38)])
 def test_diverged_trajectories_are_counted_alike(kind, base_lr):

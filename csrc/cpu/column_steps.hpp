@@ -31,35 +31,58 @@ public:
     }
 
     void advance(std::int64_t begin, std::int64_t end, std::int64_t first, std::int64_t replicates, int n) {
-        for (std::int64_t c = begin; c < end && !state.stopped(); c += width) {
-            const int count = int(end - c < width ? end - c : width);
-            for (int j = 0; j < n; ++j)
-                for (int l = 0; l < width; ++l)
-                    b.column_lr[j * width + l] =
-                        l < count ? state.rates.minus_lr[(c + l) * segment_steps + j] : Real(0);
-            for (std::int64_t r = first; r < first + replicates && !state.stopped(); ++r) {
-                move(c, count, r, true);
-                if (e.momentum > 0)
-                    advance_vector<Terms::momentum>(c, count, r, n);
-                else if (b.decay[c] > 0)  // of one problem, so of one lambda
-                    advance_vector<Terms::rows_and_decay>(c, count, r, n);
-                else
-                    advance_vector<Terms::rows>(c, count, r, n);
-                move(c, count, r, false);
-            }
+        for (std::int64_t c = begin; c < end && !state.stopped();) {
+            const bool two = end - c > width && two_side_by_side();
+            const std::int64_t wide = two ? 2 * width : width, count = end - c < wide ? end - c : wide;
+            if (two)
+                advance_configs<most_column_vectors<R>>(c, int(count), first, replicates, n);
+            else
+                advance_configs<1>(c, int(count), first, replicates, n);
+            c += count;
         }
     }
 
 private:
+    // Whether two vectors of configs step side by side. A step of one sample is one pass over the weights, which are to
+    // stay in the L1 cache.
+    bool two_side_by_side() const {
+        if constexpr (most_column_vectors<R> > 1) {
+            constexpr std::int64_t cached_bytes = 40 << 10;
+            const std::int64_t bytes =
+                (e.momentum > 0 ? 3 : 2) * layout.row[0] * 2 * width * std::int64_t(sizeof(Real));
+            static const bool faster = two_vectors_are_faster<R>();
+            return faster && (batch > 1 || bytes <= cached_bytes);
+        }
+        return false;
+    }
+
+    template <int vectors>
+    void advance_configs(std::int64_t c, int count, std::int64_t first, std::int64_t replicates, int n) {
+        constexpr int wide = vectors * width;
+        for (int j = 0; j < n; ++j)
+            for (int l = 0; l < wide; ++l)
+                b.column_lr[j * wide + l] = l < count ? state.rates.minus_lr[(c + l) * segment_steps + j] : Real(0);
+        for (std::int64_t r = first; r < first + replicates && !state.stopped(); ++r) {
+            move(c, count, wide, r, true);
+            if (e.momentum > 0)
+                advance_vectors<vectors, Terms::momentum>(c, count, r, n);
+            else if (b.decay[c] > 0)  // of one problem, so of one lambda
+                advance_vectors<vectors, Terms::rows_and_decay>(c, count, r, n);
+            else
+                advance_vectors<vectors, Terms::rows>(c, count, r, n);
+            move(c, count, wide, r, false);
+        }
+    }
+
     // What a step needs of the weights of configs c .. c + count - 1 into columns, or back.
-    void move(std::int64_t c, int count, std::int64_t replicate, bool in) {
+    void move(std::int64_t c, int count, int wide, std::int64_t replicate, bool in) {
         const auto move_part = [&](Real* const column, Real* Weights<Real>::* part) {
             const std::int64_t length = layout.row[0];
-            if (in) memset(column, 0, sizeof(Real) * std::size_t(length * width));
+            if (in) memset(column, 0, sizeof(Real) * std::size_t(length * wide));
             for (int l = 0; l < count; ++l) {
                 Real* const own = state.member(c + l, replicate).w.*part;
                 for (std::int64_t i = 0; i < length; ++i)
-                    in ? void(column[i * width + l] = own[i]) : void(own[i] = column[i * width + l]);
+                    in ? void(column[i * wide + l] = own[i]) : void(own[i] = column[i * wide + l]);
             }
         };
         move_part(b.columns.x, &Weights<Real>::x);
@@ -67,14 +90,15 @@ private:
         if (e.momentum > 0) move_part(b.columns.velocity, &Weights<Real>::velocity);
     }
 
-    template <Terms terms>
-    void advance_vector(std::int64_t c, int count, std::int64_t replicate, int n) {
+    template <int vectors, Terms terms>
+    void advance_vectors(std::int64_t c, int count, std::int64_t replicate, int n) {
+        constexpr int wide = vectors * width;
         const DataView& data = state.problem(c).train;
         const std::int64_t length = layout.row[0];
         const Weights<Real> weights = b.columns;
         const Real* const* const rows = b.row;
         Real* const factors = b.column_factors;
-        alignas(64) Real lambda[width] = {}, intercept[width] = {}, low[width] = {}, velocity[width] = {};
+        alignas(64) Real lambda[wide] = {}, intercept[wide] = {}, low[wide] = {}, velocity[wide] = {};
         const Weights<Real> intercepts{intercept, low, velocity};
         const auto intercept_of = [&](int l) { return state.member(c + l, replicate).w.from(layout.intercept[0]); };
         for (int l = 0; l < count; ++l) lambda[l] = b.decay[c + l];
@@ -86,47 +110,51 @@ private:
         }
         const R part = set1<R>(state.share);
         const bool has_row_weights = state.has_row_weights(c);
-        const Real* next_row = nullptr;
-        R next_product = set1<R>(0);  // with batch 1: of the weights with next_row
+        bool multiplied = false;  // with batch 1: the weights with the row of the next step
         for (int j = 0; j < n && !state.stopped_after(0); ++j) {
             state.take_batch(data, j, replicate, 0);
-            const R minus_lr = load<R>(b.column_lr + j * width), decay = load<R>(lambda);
-            const R scale = terms == Terms::momentum ? part : minus_lr * part;
-            const Rule<R> rule{terms == Terms::momentum ? decay : minus_lr * decay, minus_lr, set1<R>(Real(e.momentum)),
-                               e.nesterov};
-            const R start = load<R>(intercept);
-            R intercept_sum = before_ones<terms>(load<R>(low));
-            const auto take_output = [&](std::int64_t s, R z) {
-                store(factors + s * width, layout.has_intercept ? z + start : z);
-            };
-            if (next_row == nullptr) {
-                std::int64_t s = 0;
-                for (R z[4]; s + 4 <= batch; s += 4) {
-                    multiply_columns<R, 4>(rows + s, weights.x, length, z);
-                    for (int i = 0; i < 4; ++i) take_output(s + i, z[i]);
-                }
-                for (R z; s < batch; ++s) {
-                    multiply_columns<R, 1>(rows + s, weights.x, length, &z);
-                    take_output(s, z);
-                }
-            } else {
-                take_output(0, next_product);
+            R scale[vectors], intercept_sum[vectors];
+            Rule<R> rule[vectors];
+            for (int v = 0; v < vectors; ++v) {
+                const R minus_lr = load<R>(b.column_lr + j * wide + v * width), decay = load<R>(lambda + v * width);
+                scale[v] = terms == Terms::momentum ? part : minus_lr * part;
+                rule[v] = {terms == Terms::momentum ? decay : minus_lr * decay, minus_lr, set1<R>(Real(e.momentum)),
+                           e.nesterov};
+                intercept_sum[v] = before_ones<terms>(load<R>(low + v * width));
             }
-            for_each_slope([&](std::int64_t s, R slope) {
+            const auto take_outputs = [&](std::int64_t s, const R* z) {
+                for (int v = 0; v < vectors; ++v)
+                    store(factors + s * wide + v * width,
+                          layout.has_intercept ? z[v] + load<R>(intercept + v * width) : z[v]);
+            };
+            R z[4 * vectors];
+            if (!multiplied) {
+                std::int64_t s = 0;
+                for (; s + 4 <= batch; s += 4) {
+                    multiply_columns<R, vectors, 4>(rows + s, weights.x, length, z);
+                    for (int i = 0; i < 4; ++i) take_outputs(s + i, z + i * vectors);
+                }
+                for (; s < batch; ++s) {
+                    multiply_columns<R, vectors, 1>(rows + s, weights.x, length, z);
+                    take_outputs(s, z);
+                }
+            }
+            for_each_slope<vectors>([&](std::int64_t s, int v, R slope) {
                 if (has_row_weights) slope = weighted(slope, set1<R>(b.row_weight[s]));
-                const R factor = scale * slope;
-                store(factors + s * width, factor);
-                intercept_sum = intercept_sum + factor;
+                const R factor = scale[v] * slope;
+                store(factors + s * wide + v * width, factor);
+                intercept_sum[v] = intercept_sum[v] + factor;
             });
-            if (layout.has_intercept) store_after_rows<terms>(rule, intercept_sum, intercepts);
-            if (batch == 1 && j + 1 < n) {
+            for (int v = 0; layout.has_intercept && v < vectors; ++v)
+                store_after_rows<terms>(rule[v], intercept_sum[v], intercepts.from(v * width));
+            multiplied = batch == 1 && j + 1 < n;
+            if (multiplied) {
                 const Real* const row = rows[0];
                 state.take_batch(data, j + 1, replicate, 0);
-                next_row = rows[0];
-                next_product =
-                    add_row_and_multiply_columns<R, terms>(rule, row, next_row, load<R>(factors), weights, length);
+                add_row_and_multiply_columns<R, vectors, terms>(rule, row, rows[0], factors, weights, length, z);
+                take_outputs(0, z);
             } else {
-                add_rows_to_columns<R, terms>(rule, rows, batch, factors, weights, length);
+                add_rows_to_columns<R, vectors, terms>(rule, rows, batch, factors, weights, length);
             }
         }
         for (int l = 0; layout.has_intercept && l < count; ++l) {
@@ -137,17 +165,24 @@ private:
         }
     }
 
-    // take(s, derivative of the loss of sample s) from the outputs in column_factors.
-    template <class Take>
+    // take(s, v, derivative of the loss of sample s at vector v) from the outputs in column_factors.
+    template <int vectors, class Take>
     void for_each_slope(Take take) {
+        const auto output = [&](std::int64_t s, int v) {
+            return load<R>(b.column_factors + (s * vectors + v) * width);
+        };
         with_kind(state.network.loss, [&](auto loss) {
             if constexpr (loss.value == Loss::own) {
-                b.own_loss.differentiate(b.column_factors, batch * width,
-                                         [&](std::int64_t i) { return set1<R>(b.target[i / width]); });
-                for (std::int64_t s = 0; s < batch; ++s) take(s, load<R>(b.column_factors + s * width));
-            } else if constexpr (has_one_output(loss.value)) {
+                b.own_loss.differentiate(b.column_factors, batch * vectors * width,
+                                         [&](std::int64_t i) { return set1<R>(b.target[i / (vectors * width)]); });
                 for (std::int64_t s = 0; s < batch; ++s)
-                    take(s, loss_derivative<loss.value>(load<R>(b.column_factors + s * width), set1<R>(b.target[s])));
+                    for (int v = 0; v < vectors; ++v) take(s, v, output(s, v));
+            } else if constexpr (has_one_output(loss.value)) {
+                for (std::int64_t s = 0; s < batch; ++s) {
+                    const R target = set1<R>(b.target[s]);
+                    ASGD_UNROLL
+                    for (int v = 0; v < vectors; ++v) take(s, v, loss_derivative<loss.value>(output(s, v), target));
+                }
             }
         });
     }

@@ -1,11 +1,12 @@
 // The inner loops of a linear model with one output where configs share rows: vectors run over configs, one column of
-// weights each, and every element of a row is multiplied with a vector of them. Included by column_steps.hpp.
+// weights each, and every element of a row is multiplied with one or two vectors of them. Included by column_steps.hpp.
 //
 // The bits are those of products.hpp: element i of a product goes to accumulator i mod row_multiple. Accumulators are
 // visited in the order of the tree that folds them, so that no more than a few are alive at a time. Pointers go along
 // with the loops: addresses computed from indices took up to a seventh of the time (bench/NOTES.md).
 #pragma once
 
+#include "faster.hpp"
 #include "products.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
@@ -25,83 +26,136 @@ ASGD_FN void fold_leaves(const Leaf& leaf, R* out) {
     }
 }
 
-// Products of `rows` rows with the columns: out[i] for row i. weights[element, config].
-template <class R, int rows>
+// Products of `rows` rows with the columns: out[i * vectors + v] for row i. weights[element, config].
+template <class R, int vectors, int rows>
 ASGD_CALL void multiply_columns(const typename Lane<R>::Real* const* row, const typename Lane<R>::Real* weights,
                                 std::int64_t length, R* out) {
-    constexpr int width = Lane<R>::width, leaf_step = rows > 1 ? 8 : 4, together = row_multiple / leaf_step;
+    constexpr int width = Lane<R>::width, wide = vectors * width, products = rows * vectors;
+    constexpr int leaf_step = rows > 1 ? 8 : 4, together = row_multiple / leaf_step;
     const auto leaf = [&](auto first, R* sums) {
         constexpr int k = decltype(first)::value;
-        R sum[together][rows];
+        R sum[together][products];
         ASGD_UNROLL
         for (int a = 0; a < together; ++a) ASGD_UNROLL
-        for (int i = 0; i < rows; ++i) sum[a][i] = set1<R>(0);
-        const typename Lane<R>::Real* at = weights + k * width;
-        for (std::int64_t j = k; j < length; j += row_multiple, at += row_multiple * width) {
+        for (int i = 0; i < products; ++i) sum[a][i] = set1<R>(0);
+        const typename Lane<R>::Real* at = weights + k * wide;
+        for (std::int64_t j = k; j < length; j += row_multiple, at += row_multiple * wide) {
             ASGD_UNROLL
             for (int a = 0; a < together; ++a) {
-                const R w = load<R>(at + a * leaf_step * width);
+                R w[vectors];
                 ASGD_UNROLL
-                for (int i = 0; i < rows; ++i) sum[a][i] = fma(w, set1<R>(row[i][j + a * leaf_step]), sum[a][i]);
+                for (int v = 0; v < vectors; ++v) w[v] = load<R>(at + a * leaf_step * wide + v * width);
+                ASGD_UNROLL
+                for (int i = 0; i < rows; ++i) {
+                    const R x = set1<R>(row[i][j + a * leaf_step]);
+                    ASGD_UNROLL
+                    for (int v = 0; v < vectors; ++v) sum[a][i * vectors + v] = fma(w[v], x, sum[a][i * vectors + v]);
+                }
             }
         }
         ASGD_UNROLL
-        for (int i = 0; i < rows; ++i)
+        for (int i = 0; i < products; ++i)
             sums[i] = together == 2 ? sum[0][i] + sum[1][i]
                                     : (sum[0][i] + sum[together / 2][i]) + (sum[1][i] + sum[together - 1][i]);
     };
-    fold_leaves<R, rows, 0, 1, leaf_step>(leaf, out);
+    fold_leaves<R, products, 0, 1, leaf_step>(leaf, out);
 }
 
-// One step of all columns: factors[sample, config].
-template <class R, Terms terms>
-ASGD_CALL void add_rows_to_columns(const Rule<R>& rule, const typename Lane<R>::Real* const* row, std::int64_t samples,
+// One step of all columns: factors[sample, config], and a rule for each vector.
+template <class R, int vectors, Terms terms>
+ASGD_CALL void add_rows_to_columns(const Rule<R>* rule, const typename Lane<R>::Real* const* row, std::int64_t samples,
                                    const typename Lane<R>::Real* factors,
                                    const Weights<typename Lane<R>::Real>& weights, std::int64_t length) {
-    constexpr int width = Lane<R>::width, together = 8;
+    constexpr int width = Lane<R>::width, wide = vectors * width, together = 8, sums = together * vectors;
     Weights<typename Lane<R>::Real> at = weights;
-    for (std::int64_t j = 0; j < length; j += together, at = at.from(together * width)) {
-        R sum[together];
+    for (std::int64_t j = 0; j < length; j += together, at = at.from(together * wide)) {
+        R sum[sums];
         ASGD_UNROLL
-        for (int a = 0; a < together; ++a)
-            sum[a] = before_rows<terms>(rule, load<R>(at.x + a * width), load<R>(at.low + a * width));
+        for (int a = 0; a < sums; ++a)
+            sum[a] = before_rows<terms>(rule[a % vectors], load<R>(at.x + a * width), load<R>(at.low + a * width));
         for (std::int64_t s = 0; s < samples; ++s) {
-            const R factor = load<R>(factors + s * width);
+            R factor[vectors];
+            ASGD_UNROLL
+            for (int v = 0; v < vectors; ++v) factor[v] = load<R>(factors + s * wide + v * width);
             const typename Lane<R>::Real* const x = row[s] + j;
             ASGD_UNROLL
-            for (int a = 0; a < together; ++a) sum[a] = fma(factor, set1<R>(x[a]), sum[a]);
+            for (int a = 0; a < sums; ++a) sum[a] = fma(factor[a % vectors], set1<R>(x[a / vectors]), sum[a]);
         }
         ASGD_UNROLL
-        for (int a = 0; a < together; ++a) store_after_rows<terms>(rule, sum[a], at.from(a * width));
+        for (int a = 0; a < sums; ++a) store_after_rows<terms>(rule[a % vectors], sum[a], at.from(a * width));
     }
 }
 
 // One step with one row, and the products of the new weights with the next row, in one pass over the weights.
-template <class R, Terms terms>
-ASGD_CALL R add_row_and_multiply_columns(const Rule<R>& rule, const typename Lane<R>::Real* row,
-                                         const typename Lane<R>::Real* next_row, R factor,
-                                         const Weights<typename Lane<R>::Real>& weights, std::int64_t length) {
-    constexpr int width = Lane<R>::width, leaf_step = 4;
-    const auto leaf = [&](auto first, R* out) {
+template <class R, int vectors, Terms terms>
+ASGD_CALL void add_row_and_multiply_columns(const Rule<R>* rule, const typename Lane<R>::Real* row,
+                                            const typename Lane<R>::Real* next_row,
+                                            const typename Lane<R>::Real* factors,
+                                            const Weights<typename Lane<R>::Real>& weights, std::int64_t length,
+                                            R* out) {
+    constexpr int width = Lane<R>::width, wide = vectors * width, leaf_step = 4;
+    R factor[vectors];
+    ASGD_UNROLL
+    for (int v = 0; v < vectors; ++v) factor[v] = load<R>(factors + v * width);
+    const auto leaf = [&](auto first, R* products) {
         constexpr int k = decltype(first)::value;
-        R sum[4];
+        R sum[4][vectors];
         ASGD_UNROLL
-        for (int a = 0; a < 4; ++a) sum[a] = set1<R>(0);
-        Weights<typename Lane<R>::Real> at = weights.from(k * width);
-        for (std::int64_t j = k; j < length; j += row_multiple, at = at.from(row_multiple * width)) {
+        for (int a = 0; a < 4; ++a) ASGD_UNROLL
+        for (int v = 0; v < vectors; ++v) sum[a][v] = set1<R>(0);
+        Weights<typename Lane<R>::Real> at = weights.from(k * wide);
+        for (std::int64_t j = k; j < length; j += row_multiple, at = at.from(row_multiple * wide)) {
             ASGD_UNROLL
             for (int a = 0; a < 4; ++a) {
-                const Weights<typename Lane<R>::Real> own = at.from(a * leaf_step * width);
-                const R begun = before_rows<terms>(rule, load<R>(own.x), load<R>(own.low));
-                const R w = store_after_rows<terms>(rule, fma(factor, set1<R>(row[j + a * leaf_step]), begun), own);
-                sum[a] = fma(w, set1<R>(next_row[j + a * leaf_step]), sum[a]);
+                const R x = set1<R>(row[j + a * leaf_step]), next = set1<R>(next_row[j + a * leaf_step]);
+                ASGD_UNROLL
+                for (int v = 0; v < vectors; ++v) {
+                    const Weights<typename Lane<R>::Real> own = at.from(a * leaf_step * wide + v * width);
+                    const R begun = before_rows<terms>(rule[v], load<R>(own.x), load<R>(own.low));
+                    const R w = store_after_rows<terms>(rule[v], fma(factor[v], x, begun), own);
+                    sum[a][v] = fma(w, next, sum[a][v]);
+                }
             }
         }
-        *out = (sum[0] + sum[2]) + (sum[1] + sum[3]);
+        ASGD_UNROLL
+        for (int v = 0; v < vectors; ++v) products[v] = (sum[0][v] + sum[2][v]) + (sum[1][v] + sum[3][v]);
     };
-    R out;
-    fold_leaves<R, 1, 0, 1, leaf_step>(leaf, &out);
-    return out;
+    fold_leaves<R, vectors, 0, 1, leaf_step>(leaf, out);
+}
+
+// What a trial step works on: 16 rows of 112 elements, and weights of two vectors of configs.
+template <class R>
+struct ColumnTrial {
+    using Real = typename Lane<R>::Real;
+    static constexpr int width = Lane<R>::width, most = most_column_vectors<R>;
+    static constexpr int length = 7 * row_multiple, samples = 16;
+    alignas(64) Real x[length * most * width] = {}, low[length * most * width] = {};
+    alignas(64) Real features[samples * length] = {}, factors[samples * most * width] = {};
+
+    // A step of all configs, `vectors` of them side by side.
+    template <int vectors>
+    void step() {
+        const Real* row[samples];
+        for (int s = 0; s < samples; ++s) row[s] = features + s * length;
+        Rule<R> rule[vectors];
+        for (int v = 0; v < vectors; ++v) rule[v] = {set1<R>(0), set1<R>(0), set1<R>(0), false};
+        for (int first = 0; first < most; first += vectors) {
+            const Weights<Real> weights{x + first * length * width, low + first * length * width, low};
+            for (int s = 0; s < samples; s += 4) {
+                R z[4 * vectors];
+                multiply_columns<R, vectors, 4>(row + s, weights.x, length, z);
+                for (int i = 0; i < 4 * vectors; ++i) store(factors + (s * vectors + i) * width, z[i]);
+            }
+            add_rows_to_columns<R, vectors, Terms::rows>(rule, row, samples, factors, weights, length);
+        }
+    }
+};
+
+// Whether steps of two vectors of configs side by side are faster on this processor.
+template <class R>
+ASGD_CALL bool two_vectors_are_faster() {
+    ColumnTrial<R> trial;
+    return second_is_faster([&] { trial.template step<1>(); }, [&] { trial.template step<most_column_vectors<R>>(); });
 }
 
 ASGD_ISA_NAMESPACE_END

@@ -44,9 +44,9 @@ struct DataBuffers {
     Real* unit_number;         // [padded unit of any hidden layer]: 0, 1, ..
     Real* panel;
     Real* start;                         // [coordinate in a piece, replicate]: drawn
-    Weights<Real> columns;               // [element, config of a vector]: weights where configs share rows
-    Real* column_factors;                // [sample, config of a vector]
-    Real* column_lr;                     // [step, config of a vector]: -lr
+    Weights<Real> columns;               // [element, config of its vectors]: weights where configs share rows
+    Real* column_factors;                // [sample, config of its vectors]
+    Real* column_lr;                     // [step, config of its vectors]: -lr
     std::int64_t* problem;               // [config]
     Rule<Real>* rule;                    // [config]: of the step at work
     Real* decay;                         // [config]: lambda
@@ -105,9 +105,10 @@ struct DataBuffers {
         panel = arena.take<Real>(most_products * row_multiple);
         start = arena.take<Real>((segment_steps + 8) * index_replicates);
         const bool by_columns = may_go_by_columns(e) && configs > 1;
-        columns = take_weights(by_columns ? layout.row[0] * Lane<R>::width : 0);
-        column_factors = arena.take<Real>(by_columns ? network.batch_size * Lane<R>::width : 0);
-        column_lr = arena.take<Real>(by_columns ? segment_steps * Lane<R>::width : 0);
+        constexpr int wide = most_column_vectors<R> * Lane<R>::width;
+        columns = take_weights(by_columns ? layout.row[0] * wide : 0);
+        column_factors = arena.take<Real>(by_columns ? network.batch_size * wide : 0);
+        column_lr = arena.take<Real>(by_columns ? segment_steps * wide : 0);
         problem = arena.take<std::int64_t>(configs);
         rule = arena.take<Rule<Real>>(configs);
         decay = arena.take<Real>(configs);

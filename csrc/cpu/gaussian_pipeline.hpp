@@ -9,6 +9,7 @@
 #pragma once
 
 #include "../core/draw.hpp"
+#include "faster.hpp"
 #include "lanes_twice.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
@@ -152,24 +153,14 @@ ASGD_CALL void fill_gaussian(const PipelinedDraws& draws, typename Lane<R>::Real
 void fill_gaussian_apart(const PipelinedDraws& draws, float* out);
 void fill_gaussian_apart(const PipelinedDraws& draws, double* out);
 
-// Whether that one is faster on this processor: a strip's tile by each, the faster of a few turns.
+// Whether that one is faster on this processor: a strip's tile by each.
 template <class R>
 ASGD_CALL bool apart_is_faster() {
     constexpr std::int64_t calls = 16;
     alignas(64) typename Lane<R>::Real out[calls * philox_bits_per_call<R> * Lane<R>::strip * Lane<R>::width];
     const PhiloxKeys keys = philox_keys(0);
     const PipelinedDraws draws{keys, 0, 0, 0, Lane<R>::strip, 0, calls};
-    std::uint64_t least = ~std::uint64_t(0), least_apart = least;
-    for (int turn = 0; turn < 4; ++turn) {
-        const std::uint64_t begin = ASGD_TICKS();
-        fill_gaussian<R, false>(draws, out);
-        const std::uint64_t middle = ASGD_TICKS();
-        fill_gaussian_apart(draws, out);
-        const std::uint64_t end = ASGD_TICKS();
-        if (middle - begin < least) least = middle - begin;
-        if (end - middle < least_apart) least_apart = end - middle;
-    }
-    return least_apart < least;
+    return second_is_faster([&] { fill_gaussian<R, false>(draws, out); }, [&] { fill_gaussian_apart(draws, out); });
 }
 
 template <class R>
