@@ -599,7 +599,7 @@ def test_common_random_numbers(kind, extra, sampling):
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_configs_that_fill_vectors_are_the_single_runs(configs, batch_size, dtype):
-    """On shared rows vectors run over configs, up to two side by side; a run alone has its vectors along the features."""
+    """On shared rows vectors run over configs, up to two side by side; a run alone has them along features."""
     base_lrs = np.geomspace(0.01, 0.5, configs)
     own = problems.LinearModel(WIDE, SIGNS, loss="log(1 + exp(-y * z))", batch_size=batch_size)
     made = make(X=WIDE, batch_size=batch_size, l2=0.1, intercept=True, sample_weight=1 + Z**2)
