@@ -15,7 +15,7 @@ trajectories on each; each learning rate has its own. A cost on data is the medi
 of 8 hold the median of all such data sets with probability 1 - 2^-7, 99.2 %. Methods at their defaults, momentum 0.9,
 clipping at a norm of 0.5, AdamW with a weight decay of 0.01. On a|x| schedule-free is left out, which knows no
 projection, and AdamW, which decays to the minimiser. Infinite: a trajectory was not finite. Seed 0. 117 s of
-processors, in 233 s on two cores at a load of 8 to 9, most of it others' work.
+processors, in 233 s on two cores whose load rose to 9, most of it others' work.
 """
 
 from __future__ import annotations
