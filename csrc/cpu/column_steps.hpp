@@ -127,8 +127,8 @@ private:
                     store(factors + s * wide + v * width,
                           layout.has_intercept ? z[v] + load<R>(intercept + v * width) : z[v]);
             };
-            R z[4 * vectors];
             if (!multiplied) {
+                R z[4 * vectors];
                 std::int64_t s = 0;
                 for (; s + 4 <= batch; s += 4) {
                     multiply_columns<R, vectors, 4>(rows + s, weights.x, length, z);
@@ -151,8 +151,9 @@ private:
             if (multiplied) {
                 const Real* const row = rows[0];
                 state.take_batch(data, j + 1, replicate, 0);
-                add_row_and_multiply_columns<R, vectors, terms>(rule, row, rows[0], factors, weights, length, z);
-                take_outputs(0, z);
+                take_outputs(
+                    0,
+                    add_row_and_multiply_columns<R, vectors, terms>(rule, row, rows[0], factors, weights, length).of);
             } else {
                 add_rows_to_columns<R, vectors, terms>(rule, rows, batch, factors, weights, length);
             }

@@ -86,13 +86,19 @@ ASGD_CALL void add_rows_to_columns(const Rule<R>* rule, const typename Lane<R>::
     }
 }
 
-// One step with one row, and the products of the new weights with the next row, in one pass over the weights.
+template <class R, int n>
+struct Vectors {
+    R of[n];
+};
+
+// One step with one row, and the products of the new weights with the next row, in one pass over the weights. They are
+// returned: one vector stays in a register.
 template <class R, int vectors, Terms terms>
-ASGD_CALL void add_row_and_multiply_columns(const Rule<R>* rule, const typename Lane<R>::Real* row,
-                                            const typename Lane<R>::Real* next_row,
-                                            const typename Lane<R>::Real* factors,
-                                            const Weights<typename Lane<R>::Real>& weights, std::int64_t length,
-                                            R* out) {
+ASGD_CALL Vectors<R, vectors> add_row_and_multiply_columns(const Rule<R>* rule, const typename Lane<R>::Real* row,
+                                                           const typename Lane<R>::Real* next_row,
+                                                           const typename Lane<R>::Real* factors,
+                                                           const Weights<typename Lane<R>::Real>& weights,
+                                                           std::int64_t length) {
     constexpr int width = Lane<R>::width, wide = vectors * width, leaf_step = 4;
     R factor[vectors];
     ASGD_UNROLL
@@ -120,7 +126,9 @@ ASGD_CALL void add_row_and_multiply_columns(const Rule<R>* rule, const typename 
         ASGD_UNROLL
         for (int v = 0; v < vectors; ++v) products[v] = (sum[0][v] + sum[2][v]) + (sum[1][v] + sum[3][v]);
     };
-    fold_leaves<R, vectors, 0, 1, leaf_step>(leaf, out);
+    Vectors<R, vectors> out;
+    fold_leaves<R, vectors, 0, 1, leaf_step>(leaf, out.of);
+    return out;
 }
 
 // What a trial step works on: 16 rows of 112 elements, and weights of two vectors of configs.
