@@ -50,7 +50,7 @@ class Case:
     `own(T)`: the schedule here that has the same values, relative to `peak`.
     """
 
-    library: str
+    package: str
     name: str
     peer: Callable[[int], Any]
     own: Callable[[int], Schedule]
@@ -58,11 +58,11 @@ class Case:
 
     @property
     def key(self) -> str:
-        return f"{self.library}.{self.name}"
+        return f"{self.package}.{self.name}"
 
     def values(self, horizon: int) -> np.ndarray:
-        """What the library says, in float64."""
-        if self.library == "optax":
+        """What the package says, in float64."""
+        if self.package == "optax":
             jax = importlib.import_module("jax")
             before = jax.config.jax_enable_x64
             jax.config.update("jax_enable_x64", True)

@@ -26,7 +26,7 @@ def test_every_case_is_written_down():
 @pytest.mark.parametrize("horizon", [120, 360])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.key)
 def test_equal_to_the_library(case, horizon):
-    for module in {case.library, "torch" if case.library == "transformers" else case.library}:
+    for module in {case.package, "torch" if case.package == "transformers" else case.package}:
         pytest.importorskip(module, reason=f"{module} is not installed", exc_type=ImportError)
     own = case.peak * case.own(horizon).values(horizon)
     np.testing.assert_allclose(own, case.values(horizon), rtol=1e-12, atol=1e-12 * case.peak)
