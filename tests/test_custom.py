@@ -428,6 +428,8 @@ def test_value_is_recorded_where_the_minimum_is_not_known():
         ({"dimension": 3}, ValueError, "x0 must be one number or have 3 elements"),
         ({"parameters": [1.0]}, ValueError, "parameters must be a dictionary"),
         ({"parameters": {"a b": 1.0}}, ValueError, "parameters must have names"),
+        ({"parameters": {"x": 1.0}}, ValueError, "parameters must not be named 'x', which functions take already"),
+        ({"parameters": {"draw": 1.0}}, ValueError, "parameters must not be named 'draw'"),
         ({"parameters": {"a": "x"}}, ValueError, "parameters 'a' must be numbers"),
         ({"parameters": {}}, ValueError, "parameters must have 'a'"),
         ({"noise": "cauchy"}, ValueError, "noise must be one of 'none'"),
@@ -456,6 +458,19 @@ def test_value_is_recorded_where_the_minimum_is_not_known():
 def test_bad_arguments(changes, error, message):
     with pytest.raises(error, match=message):
         example(**changes)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [lambda a, draw: a * draw.gaussian(), lambda draw, a: a * draw.gaussian(), lambda x, draw, a: a * draw.gaussian()],
+)
+def test_the_order_of_arguments_does_not_matter(noise):
+    here = example(noise=noise, noise_std=None)
+    assert here == example(noise="a * draw.gaussian()", noise_std=None)
+    turned = problems.Custom(lambda a, x: a * np.sum(x**2), x0=1.0, parameters={"a": 2.0})
+    assert turned == problems.Custom("a * sum(x**2)", x0=1.0, parameters={"a": 2.0})
+    with pytest.raises(ValueError, match="f must take the point beside its parameters, got a function of a"):
+        problems.Custom(lambda a: np.sum(a**2), x0=1.0, parameters={"a": 2.0})
 
 
 SOLVED = {

@@ -292,7 +292,7 @@ def many(draw):
     [
         ({"x0": lambda draw: np.ones(2)}, ValueError, r"x0 must return one number or 3, got shape \(2,\)"),
         ({"x0": lambda draw, c: c}, ValueError, "parameters must have 'c', which the function takes"),
-        ({"x0": lambda: 1.0}, TypeError, "takes 0 positional arguments"),
+        ({"x0": lambda: 1.0}, TypeError, "must be a function of draw: too many positional arguments"),
         ({"x0": "x + 1"}, ValueError, "x0 must have no name 'x', at column 1"),
         ({"x0": lambda draw: draw.gaussian() + np.nan}, ValueError, "constants must be finite"),
         ({"x0": many, "noise": lambda x, draw: many(draw)}, ValueError, "of noise and start together"),

@@ -264,6 +264,17 @@ def test_bad_losses(loss, error, message):
         MLP(X, y, loss=loss)
 
 
+def test_z_and_y_are_those_in_any_order():
+    pinball = "maximum(0.9 * (y - z), 0.1 * (z - y))"
+    X, y = np.ones((2, 1)), np.array([1.0, 3.0])
+    for loss in (
+        lambda y, z: np.maximum(0.9 * (y - z), 0.1 * (z - y)),
+        lambda z, y: np.maximum(0.9 * (y - z), 0.1 * (z - y)),
+        lambda output, target: np.maximum(0.9 * (target - output), 0.1 * (output - target)),
+    ):
+        assert LinearModel(X, y, loss=loss).loss == LinearModel(X, y, loss=pinball).loss
+
+
 def test_bad_arguments():
     X, y = data()
     with pytest.raises(TypeError, match="loss"):

@@ -87,6 +87,23 @@ def test_gradient_is_the_exact_one_and_a_parameter_of_that_name_comes_first():
     assert run(own, record_at=0, metric={"g": "gradient"}).mean.item() == 5.0
 
 
+@pytest.mark.parametrize(
+    ("metric", "value"),
+    [
+        (lambda gradient: gradient[0], 12.0),
+        (lambda value: value, 18.0),
+        (lambda c: c, 2.0),
+        (lambda value, x: value + 100 * x[0], 318.0),
+        (lambda c, point: c + 100 * point[0], 302.0),
+        (lambda *points: points[0][0], 3.0),
+        (lambda x, scale=0.5: scale * x[0], 1.5),
+    ],
+)
+def test_what_has_a_name_is_that_wherever_it_stands(metric, value):
+    problem = problems.Custom(lambda c, x: c * x[0] ** 2, x0=3.0, parameters={"c": 2.0})
+    assert run(problem, record_at=0, metric={"m": metric}).mean.item() == value
+
+
 def test_results():
     problem = example()
     one = run(problem, replicates=1024)
@@ -156,10 +173,11 @@ def test_a_campaigns_file_has_them(tmp_path):
             ValueError,
             "metric 'value' must be 'value', as the problem has it, got <function",
         ),
-        ({"gap": "suboptimality"}, ValueError, "metric 'gap' must have no name 'suboptimality'"),
+        ({"gap": "suboptimality"}, ValueError, "metric 'gap' must be named 'suboptimality', as the problem has it"),
         ({"x": lambda x: x}, ValueError, r"metric 'x' must return one number, got shape \(3,\)"),
         ({"x": 3.0}, TypeError, "metric 'x' must be a function of x or a text, got 3.0"),
         ({"x": lambda x, c: c}, ValueError, "parameters must have 'c'"),
+        ({"x": lambda: 1.0}, TypeError, "f must be a function of x: too many positional arguments"),
         ({"x": lambda x: 1e300 * x[0]}, ValueError, "metric 'x' must have constants of size up to 3.403e[+]38 in"),
         (lambda x: x[0], ValueError, "metric must be one or more of 'suboptimality', 'value'"),
         ([OWN["distance"]], ValueError, "metric must be one or more of 'suboptimality', 'value'"),
@@ -291,8 +309,12 @@ def test_on_data_what_cannot_be_taken():
     problem = on_data("LogisticRegression")
     for metric, message in (
         ({"slope": lambda x, gradient: np.max(gradient)}, "metric 'slope' must be a function of the point x alone"),
+        (
+            {"slope": lambda gradient: np.max(gradient)},
+            "must be a function of the point x alone, got one of 'gradient'",
+        ),
         ({"x": lambda x: x}, r"metric 'x' must return one number, got shape \(6,\)"),
-        ({"f": "value"}, "metric 'f' must be a function of the point x alone: .* no name 'value'"),
+        ({"f": "value"}, "metric 'f' must be a function of the point x alone, got one of 'value'"),
     ):
         with pytest.raises(ValueError, match=message):
             run(problem, metric=metric)

@@ -388,6 +388,8 @@ def _named_metric(name: object, one: object, problem: Problem) -> str | OwnMetri
     if not isinstance(name, str) or not name:
         raise ValueError(f"metric must have names that are text, got {_validate.shown(name)}")
     if name not in problem._METRICS:
+        if isinstance(one, str) and one in problem._METRICS and one != "value":
+            raise ValueError(f"metric {name!r} must be named {one!r}, as the problem has it")
         return problem._own_metric(name, one)
     if not isinstance(one, str) or one != name:
         raise ValueError(f"metric {name!r} must be {name!r}, as the problem has it, got {_validate.shown(one)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,12 +35,13 @@ class Custom(Problem):
     """A function of one's own, with its noise: f(x), or f(x, a, ...), called with symbols for numbers.
 
     `f`: a function of the point, an array of shape (d,), and of its `parameters` by their names, which returns one
-    number. It may use NumPy: operators, `np.sum`, `max`, `min`, `mean`, `dot`, `@` with a constant matrix, `where`,
-    `abs`, `sqrt`, `exp`, `log`, `sin`, `cos`, `tanh`, `maximum`, `minimum`, `clip`, powers with a constant exponent,
-    slices. Arrays that it refers to are constants. What cannot be traced, such as a branch on a value, is a TypeError
-    that names the operation and the line. Or a text in a small language of such names, `"a * sum(abs(x) ** 1.5)"`
-    (`programs.parse`), which is read and never executed as code; so may be the other functions. The gradient is
-    derived; at kinks it is the subgradient of docs/stream.md, "Programs".
+    number. Here and below what has the name of a parameter, or "draw", is that wherever it stands, "x" is the point,
+    and other names are the point and the draws in this order. It may use NumPy: operators, `np.sum`, `max`, `min`,
+    `mean`, `dot`, `@` with a constant matrix, `where`, `abs`, `sqrt`, `exp`, `log`, `sin`, `cos`, `tanh`, `maximum`,
+    `minimum`, `clip`, powers with a constant exponent, slices. Arrays that it refers to are constants. What cannot be
+    traced, such as a branch on a value, is a TypeError that names the operation and the line. Or a text in a small
+    language of such names, `"a * sum(abs(x) ** 1.5)"` (`programs.parse`), which is read and never executed as code; so
+    may be the other functions. The gradient is derived; at kinks it is the subgradient of docs/stream.md, "Programs".
 
     - `x0`: the start, a number or (d,), inside the set; or a function of draw (as in `noise`) and parameters, so that
       every replicate starts at a point of its own, which is projected. `dimension`: d, where x0 is no array (1 by
@@ -49,8 +51,10 @@ class Custom(Problem):
       a few points.
     - `noise`: added to the gradient in every step: "none", "rademacher", "gaussian" or "uniform", of standard deviation
       `noise_std`, a number or (d,), as in a built-in problem; or a function of x, draw and parameters. `draw` has the
-      methods `gaussian()`, `rademacher()`, `uniform()`, of mean 0 and variance 1, `exponential()`, `laplace()`,
-      `student_t(nu)`, `stable(alpha)`, `weibull(shape)` and `pareto(alpha)`, each of shape (d,), or one number for all
+      methods `gaussian()`, `rademacher()`, `uniform()`, of mean 0 and variance 1; `exponential()`, of mean 1;
+      `laplace()`, of variance 2; `student_t(nu)`; `stable(alpha)`, symmetric, of characteristic function
+      $exp(-|t|^alpha)$; `weibull(shape)`, with $P(X > x) = exp(-x^shape)$; and `pareto(alpha)`, with
+      $P(X > x) = x^-alpha$ from 1 on (NumPy's `pareto` is this less 1). Each is of shape (d,), or one number for all
       coordinates with `size=()`; each call is a new draw.
     - `oracle`: a function of x, draw and parameters that returns the stochastic gradient itself, in place of `noise`.
     - `projection`: None, ("box", lower, upper) or ("ball", radius), as in a built-in problem; or a function of x and
@@ -119,6 +123,8 @@ class Custom(Problem):
         check_set(ends[0], ends[1], radius, np.clip(0.0, *ends) if start is None else start)
         shapes = {name: value.shape for name, value in given.items()}
         value = program_of("f", f, d, shapes)
+        if callable(f) and {*inspect.signature(f).parameters} <= {*given}:
+            raise ValueError(f"f must take the point beside its parameters, got a function of {', '.join(given)}")
         derived = exact = canonical(differentiated(value))
         if gradient is not None:
             own = _vector("gradient", gradient, d, shapes)
@@ -411,6 +417,8 @@ def _parameters(given: Mapping[str, ArrayLike] | None) -> dict[str, FloatArray]:
     for name in given:
         if not isinstance(name, str) or not name.isidentifier():
             raise ValueError(f"parameters must have names that a function's arguments can have, got {shown(name)}")
+        if name in ("x", "draw"):
+            raise ValueError(f"parameters must not be named {name!r}, which functions take already")
     return {name: _validate.real_array(f"parameters {name!r}", v, FINITE, max_ndim=1) for name, v in given.items()}
 
 

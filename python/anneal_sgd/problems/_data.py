@@ -6,7 +6,7 @@ import itertools
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
@@ -302,9 +302,12 @@ class DataProblem(Problem):
 
     def _own_metric(self, name: str, f: object) -> OwnMetric:
         try:
-            program = canonical(program_of(f"metric {name!r}", f, self.dimension, {}))
+            traced = program_of(f"metric {name!r}", f, self.dimension, {"value": (), "gradient": (self.dimension,)})
         except ValueError as error:
             raise ValueError(f"metric {name!r} must be a function of the point x alone: {error}") from None
+        if taken := [node.attribute for node in traced.nodes if node.op == "parameter"]:
+            raise ValueError(f"metric {name!r} must be a function of the point x alone, got one of {taken[0]!r}")
+        program = canonical(replace(traced, parameters=()))
         if (shape := program.nodes[program.output("value")].shape) != ():
             raise ValueError(f"metric {name!r} must return one number, got shape {shape}")
         return OwnMetric(name, program)

@@ -34,7 +34,7 @@ def loss_program(loss: object) -> Program:
             program = parse(loss, dimension=len(_ARGUMENTS), numbers=_ARGUMENTS)
         elif callable(loss):
             _check_arguments(loss)
-            program = trace(loss, dimension=len(_ARGUMENTS), unpacked=True)
+            program = trace(loss, dimension=len(_ARGUMENTS), numbers=_ARGUMENTS)
         else:
             raise TypeError(f"loss must be a function of z and y or a text, got {shown(loss)}")
         program = canonical(differentiated(program, by=0))

@@ -95,7 +95,7 @@ def parse(
         body = ast.parse(text, mode="eval").body
         used = [name for name in names if name in {n.id for n in ast.walk(body) if isinstance(n, ast.Name)}]
         f = _function(text, body, [*arguments, *used])
-        return trace(f, dimension=dimension, parameters=names, draws=draws, point=point, unpacked=bool(numbers))
+        return trace(f, dimension=dimension, parameters=names, draws=draws, point=point, numbers=numbers)
     except SyntaxError as error:
         raise ValueError(
             f"text must be an expression, {error.msg} at column {max(error.offset or 1, 1)} of {shown(text)}"

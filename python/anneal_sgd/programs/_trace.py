@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .._validate import shown
@@ -13,6 +13,8 @@ from ._draws import Draws
 from ._ir import Program, Shape
 from ._symbol import Symbol, lifted
 
+_OF_ANY_NUMBER = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
 
 def trace(
     f: Callable[..., Any],
@@ -21,14 +23,15 @@ def trace(
     parameters: Mapping[str, Shape] | None = None,
     draws: bool = False,
     point: bool = True,
-    unpacked: bool = False,
+    numbers: Sequence[str] = (),
 ) -> Program:
     """What `f(x, a, ...)` does, as a program with the output "value".
 
     `x` has shape (dimension,); the other arguments of f are `parameters` by their names, of shapes () or (n,), after
-    `draw` where there are `draws`. The value is one number; of a function of draws, a vector as long as x. Without
-    `point` there is no x: f(draw, a, ...) is where trajectories start, and its draws have places of their own.
-    `unpacked`: f takes the numbers of the point one by one, in place of x.
+    `draw` where there are `draws`. What has the name of a parameter, or "draw", is that wherever it stands, and a
+    function of such names alone needs no x. The value is one number; of a function of draws, a vector as long as x.
+    Without `point` there is no x: f(draw, a, ...) is where trajectories start, and its draws have places of their own.
+    `numbers`: those of the point are taken one by one in place of x, by these names, or in this order.
 
     f is called twice, with symbols for numbers, and has to do the same both times. TypeError: an operation that cannot
     be traced, by name and line. ValueError: shapes that do not fit, a parameter that f needs and that is not given,
@@ -42,8 +45,8 @@ def trace(
     value = v1
     """
     shapes = dict(parameters or {})
-    program = _traced(f, dimension, shapes, draws, point, unpacked)
-    if _traced(f, dimension, shapes, draws, point, unpacked) != program:
+    program = _traced(f, dimension, shapes, draws, point, numbers)
+    if _traced(f, dimension, shapes, draws, point, numbers) != program:
         raise ValueError(
             f"f must do the same at every call, got two programs from {_named(f)}: random numbers come from draw alone"
         )
@@ -51,23 +54,40 @@ def trace(
 
 
 def _traced(
-    f: Callable[..., Any], dimension: int, shapes: dict[str, Shape], draws: bool, point: bool, unpacked: bool
+    f: Callable[..., Any],
+    dimension: int,
+    shapes: dict[str, Shape],
+    draws: bool,
+    point: bool,
+    numbers: Sequence[str],
 ) -> Program:
     builder = Builder(dimension, shapes)
-    x = [Symbol(builder, builder.node("point"))] if point else []
-    arguments: list[Any] = [*x[0]] if unpacked else [*x]
+    in_order: dict[str, Any] = {}
+    if point:
+        x = Symbol(builder, builder.node("point"))
+        in_order = dict(zip(numbers, x, strict=True)) if numbers else {"x": x}
     if draws:
-        arguments.append(Draws(builder, of_start=not point))
-    named = {}
-    for name, parameter in list(_signature(f).parameters.items())[len(arguments) :]:
+        in_order["draw"] = Draws(builder, of_start=not point)
+    signature = _signature(f)
+    named = in_order if {*numbers} <= {*signature.parameters} else {}
+    given: dict[str, Any] = {}
+    for name in signature.parameters:
         if name in shapes:
-            named[name] = Symbol(builder, builder.node("parameter", attribute=name))
-        elif parameter.default is parameter.empty and parameter.kind not in (
-            parameter.VAR_POSITIONAL,
-            parameter.VAR_KEYWORD,
-        ):
-            raise ValueError(f"parameters must have {name!r}, which the function takes, got {sorted(shapes)}")
-    result = f(*arguments, **named)
+            given[name] = Symbol(builder, builder.node("parameter", attribute=name))
+        elif name in named:
+            given[name] = named[name]
+    rest = [value for name, value in in_order.items() if name not in given]
+    others = [one for name, one in signature.parameters.items() if name not in given]
+    needed = [one.name for one in others if one.default is one.empty and one.kind not in _OF_ANY_NUMBER]
+    if len(needed) > len(rest):
+        raise ValueError(f"parameters must have {needed[len(rest)]!r}, which the function takes, got {sorted(shapes)}")
+    if others or not given:
+        try:
+            given |= signature.replace(parameters=others).bind(*rest).arguments
+        except TypeError as error:
+            raise TypeError(f"f must be a function of {', '.join(in_order)}: {error} ({_named(f)})") from None
+    bound = inspect.BoundArguments(signature, given)
+    result = f(*bound.args, **bound.kwargs)
     value = lifted(builder, result, "the result")
     if draws:
         value = builder.expanded(value, dimension) if builder.shape(value) == () else value
