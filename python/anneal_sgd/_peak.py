@@ -1,4 +1,7 @@
-"""The maximum of a noisy curve: of a cubic through the seven points around it, so that no noise is selected for."""
+"""The maximum of a noisy curve: of a cubic through the seven points around it, so that no noise is selected for.
+
+Where the curve bends too much for that between one point and the next, of a parabola through three.
+"""
 
 from __future__ import annotations
 
@@ -32,3 +35,17 @@ def peak(values: Floats) -> tuple[Floats, Floats]:
     heights = c0 + places * (c1 + places * (c2 + places * c3))
     best = heights.argmax(axis=0)[None]
     return np.take_along_axis(heights, best, axis=0)[0], np.take_along_axis(places, best, axis=0)[0]
+
+
+def bend(values: Floats) -> Floats:
+    """About by how much the curve falls from its maximum to the next point: minus that cubic's coefficient of x^2."""
+    return np.asarray(-np.sum(values * _CUBIC[2], axis=-1))
+
+
+def crest(values: Floats) -> Floats:
+    """Maximum of the parabola through the last axis (3 equally spaced points); the largest where that is at an end."""
+    left, middle, right = np.moveaxis(values, -1, 0)
+    bent = 2.0 * middle - left - right
+    inside = (middle >= np.maximum(left, right)) & (bent > 0.0)
+    rise = (right - left) ** 2 / (8.0 * np.where(inside, bent, 1.0))
+    return np.asarray(np.where(inside, middle + rise, values.max(axis=-1)))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _validate, schedules, theory
-from .._peak import END, WINDOW, peak
+from .._peak import END, WINDOW, bend, crest, peak
 from .._plot import ERRORS, LABELS, QUANTILE, Line, draw
 from .._validate import shown
 from ..schedules import Schedule
@@ -32,6 +32,7 @@ _REDRAWS = 400  # of the bootstrap
 _OUTER, _INNER = 100, 40  # of the bootstrap of a bootstrap,
 _FEWEST_OUTER, _MOST_NUMBERS = 20, 20_000_000  # which takes fewer where there are many means
 _FIT_ERROR = 0.1  # relative, of a fitted maximum
+_SHARPEST = 0.05  # fall of the logarithm from one problem to the next up to which a cubic is within about 1 %
 _EQUAL_STEPS = 0.05  # relative, of the logarithms of a parameter along which a maximum may be fitted
 _ABOVE_ONE = _validate.Interval(low=1.0, open_low=True)
 _LONGEST_BOUND = 10_000_000  # steps up to which the bound, which takes arrays of that length, is evaluated
@@ -123,10 +124,11 @@ def robustness(result: CampaignResult | Mapping[str, CampaignResult], *, ratio: 
     """How each schedule's worst mean over the problems depends on the learning rate, the most forgiving first.
 
     Looks at the first metric at the last recorded step; of an accuracy at its complement. Where the problems differ in
-    one parameter, in equal ratios, the maximum over it is that of a cubic fitted to the logarithms around it. Rows are
-    in the order of the horizon and of the cost of a learning rate `ratio` times the best, or as far as all grids reach;
-    a schedule of which fewer than two learning rates are computed has none. The bootstrap takes the errors of all means
-    as independent, which they are without common random numbers.
+    one parameter, in equal ratios, the maximum over it is that of a cubic fitted to the logarithms around it, or of a
+    parabola where they are too far apart for that; how far off that is docs/campaigns.md says. Rows are in the order of
+    the horizon and of the cost of a learning rate `ratio` times the best, or as far as all grids reach; a schedule of
+    which fewer than two learning rates are computed has none. The bootstrap takes the errors of all means as
+    independent, which they are without common random numbers.
 
     Several campaigns, such as one for each method, go by names: `robustness({"SGD": .., "Adam": ..})` ranks all their
     schedules together, with one `ratio`, and calls them "SGD, linear"; bounds are those of SGD, where it is SGD.
@@ -199,18 +201,12 @@ class _Worst:
         self.error = np.where(diverged, 0.0, curves.error[..., -1])
         self.fits = _equal_ratios(curves.axes, len(self.mean))
 
-    def over_problems(self, mean: Floats) -> Floats:
-        """Of (..., problems)."""
-        largest: Floats = mean.max(axis=-1)
+    def over_problems(self, s: int, h: int) -> Callable[[Floats], Floats]:
+        """What takes the maximum over the problems, of (..., problems), for one schedule and horizon."""
         if not self.fits:
-            return largest
-        middle = np.clip(mean.argmax(axis=-1), END, mean.shape[-1] - 1 - END)
-        window = np.take_along_axis(mean, middle[..., None] + np.arange(-END, END + 1), axis=-1)
-        usable = np.all((window > 0) & np.isfinite(window), axis=-1)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            fitted = np.exp(peak(np.log(np.where(usable[..., None], window, 1.0)))[0])
-            near = np.abs(fitted - largest) <= _FIT_ERROR * largest  # else a cliff, which no cubic follows
-        return np.asarray(np.where(usable & near, fitted, largest))
+            return partial(np.max, axis=-1)
+        windows, usable = _logs_around(self.mean[:, s, h, self.known[s, h]].T, END)
+        return partial(_fitted, sharp=usable & (bend(windows) > _SHARPEST))
 
     def reach(self, h: int, wanted: float) -> float:
         """`wanted`, or the largest factor above the best rates that the grids of all schedules hold."""
@@ -218,7 +214,7 @@ class _Worst:
         for s, known in enumerate(self.known[:, h]):
             if known.sum() >= 2:
                 rates = self.curves.rates[known]
-                best, _ = best_of(rates, self.over_problems(self.mean[:, s, h, known].T))
+                best, _ = best_of(rates, self.over_problems(s, h)(self.mean[:, s, h, known].T))
                 found.append(float(rates[-1]) / best if best > 0.0 else 1.0)
         return min(found)
 
@@ -237,12 +233,13 @@ class _Worst:
             lowest = 0.1 * np.where(np.isfinite(centres), centres, 1.0)
             return np.asarray(np.maximum(centres + error * noise, lowest))
 
-        worst, draws = self.over_problems(mean), self.over_problems(redrawn(mean, _REDRAWS))
+        over_problems = self.over_problems(s, h)
+        worst, draws = over_problems(mean), over_problems(redrawn(mean, _REDRAWS))
         slopes = _Slopes(rates)
         largest = float(slopes.largest(worst))
         outer = redrawn(mean, max(_FEWEST_OUTER, min(_OUTER, _MOST_NUMBERS // (_INNER * mean.size))))
-        inner = np.stack([slopes.largest(self.over_problems(redrawn(centres, _INNER))) for centres in outer])
-        corrected = 2.0 * slopes.largest(self.over_problems(outer)) - _mean(inner, axis=-1)
+        inner = np.stack([slopes.largest(over_problems(redrawn(centres, _INNER))) for centres in outer])
+        corrected = 2.0 * slopes.largest(over_problems(outer)) - _mean(inner, axis=-1)
         exponent = _around(2.0 * largest - float(_mean(slopes.largest(draws))), corrected)
         schedule, horizon = schedule_of(curves.schedules[s]), curves.horizons[h]
         applies = curves.told.bound_applies
@@ -277,6 +274,24 @@ class _Worst:
             asymptotic_exponent=_asymptotic(curves.told.tail_degrees[s]) if applies else math.nan,
             bound=bound,
         )
+
+
+def _logs_around(mean: Floats, reach: int) -> tuple[Floats, NDArray[np.bool_]]:
+    """Logarithms of (..., problems) at the largest and `reach` on both sides, or at the end; where all are finite."""
+    middle = np.clip(mean.argmax(axis=-1), reach, mean.shape[-1] - 1 - reach)
+    window = np.take_along_axis(mean, middle[..., None] + np.arange(-reach, reach + 1), axis=-1)
+    usable = np.all((window > 0) & np.isfinite(window), axis=-1)
+    return np.log(np.where(usable[..., None], window, 1.0)), usable
+
+
+def _fitted(mean: Floats, *, sharp: NDArray[np.bool_]) -> Floats:
+    """The largest of (..., rates, problems), fitted to logarithms; itself at a cliff, which no fit follows."""
+    largest: Floats = mean.max(axis=-1)
+    (seven, usable), (three, near_by) = _logs_around(mean, END), _logs_around(mean, 1)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        fitted = np.exp(np.where(sharp, crest(three), peak(seven)[0]))
+        near = np.abs(fitted - largest) <= _FIT_ERROR * largest
+    return np.asarray(np.where(np.where(sharp, near_by, usable) & near, fitted, largest))
 
 
 class _Slopes:
