@@ -29,6 +29,7 @@ def problem_pair(kind, noise, projection, dimension, rng_seed=0):
         "upper": rng.uniform(0.3, 0.9, dimension),
         "x0": rng.uniform(-0.3, 0.3, dimension),
     }
+    parameters["lower"][1::2] = -parameters["upper"][1::2]  # boxes around 0 are clamped in a way of their own
     width, radius, minimum = 0.15, 0.4 * dimension**0.5, 0.01
     core = _core.Problems(
         kind=ProblemKind[kind],

@@ -158,6 +158,8 @@ def _separable(draw: st.DrawFn, name: str) -> tuple[problems.Problem, ...]:
     def one() -> problems.Problem:
         weight, x0 = rng.uniform(0.1, 0.9, d), rng.uniform(-1, 1, d) / d
         lower, upper = large * rng.uniform(-1, lowest, d), large * rng.uniform(1, 2, d)
+        if lowest < 0:
+            lower = np.where(rng.random(d) < 0.5, lower, -upper)
         x0 = np.clip(x0, lower, upper) if kind == 1 else x0
         projection = (None, ("box", lower, upper), ("ball", large))[kind]
         arguments: dict[str, Any] = {"noise": noise, "x0": x0, "projection": projection}

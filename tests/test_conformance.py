@@ -287,6 +287,31 @@ def test_many_records_and_configs_take_the_same_values():
     assert moments.count.sum() == 2001 * 1500
 
 
+@pytest.mark.parametrize("iterate", ["last", "average"])
+@pytest.mark.parametrize("lower", [-1e38, -0.9e38])  # a box around 0 is clamped in a way of its own
+def test_a_box_keeps_trajectories_that_are_no_numbers(isa, lower, iterate):
+    core = _core.Problems(
+        kind=ProblemKind.absolute_value,
+        noise=NoiseKind.gaussian,
+        projection=ProjectionKind.box,
+        weight=np.full((1, 1), 1e-30),
+        shape_parameter=np.ones(1),
+        noise_std=np.full((1, 1), 1e38),
+        lower=np.full((1, 1), lower),
+        upper=np.full((1, 1), 1e38),
+        radius=np.ones(1),
+        x0=np.zeros((1, 1)),
+        minimum=np.zeros(1),
+    )
+    call = {"horizon": 50, "replicates": 300, "base_lr": [0.8, 1.0], "iterate": iterate}
+    always, _ = run(core, [COSINE[0]], isa="scalar", record_at=range(51), **call)
+    diverged = np.isnan(always).mean(axis=-1)
+    assert 0 == diverged[1, 0] < diverged[1, 10] < diverged[1, 50] < 1  # at steps of their own
+    for record_at in (range(51), [50], [7, 8, 31, 50]):
+        got, _ = run(core, [COSINE[0]], isa=isa, record_at=record_at, **call)
+        np.testing.assert_array_equal(got, always[:, list(record_at)])
+
+
 @pytest.mark.parametrize("projection", ["none", "box"])
 def test_divergence_is_counted_not_hidden(isa, projection):
     core = _core.Problems(

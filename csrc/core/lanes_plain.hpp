@@ -10,7 +10,8 @@ ASGD_ISA_NAMESPACE_BEGIN
 // Per lane type R: its Real, the lanes Schedule in which learning rates are computed, the unsigned lanes Bits of the
 // same width, Word, one Philox word per lane, strip, the number of vectors advanced together, drawn_together, the
 // number whose draws are made side by side, registers, how many the processor has, pipelined, whether Gaussian ones are
-// made in stages instead, and exponent_unit, in which exponent_to_real counts.
+// made in stages instead, limits_size, whether there is a limit_size as well, and exponent_unit, in which
+// exponent_to_real counts.
 template <class R>
 struct Lane;
 
@@ -21,7 +22,7 @@ struct Lane<float> {
     using Bits = uint32_t;
     using Word = uint32_t;
     static constexpr int width = 1, strip = 16, drawn_together = 1, registers = 16;
-    static constexpr bool pipelined = false;
+    static constexpr bool pipelined = false, limits_size = false;
     static constexpr float exponent_unit = 0x1p23f;
 };
 
@@ -32,7 +33,7 @@ struct Lane<double> {
     using Bits = uint64_t;
     using Word = uint32_t;
     static constexpr int width = 1, strip = 16, drawn_together = 1, registers = 16;
-    static constexpr bool pipelined = false;
+    static constexpr bool pipelined = false, limits_size = false;
     static constexpr double exponent_unit = 1;
 };
 

@@ -29,6 +29,13 @@
 #define ASGD_CALL [[maybe_unused]] static
 #endif
 
+// After a lambda's parameters: a hot loop that is to keep the registers of its surroundings.
+#if defined(__GNUC__)
+#define ASGD_INLINE_LAMBDA __attribute__((always_inline))
+#else
+#define ASGD_INLINE_LAMBDA
+#endif
+
 // Asks for the cache line at p, which is read soon.
 #if defined(__GNUC__)
 #define ASGD_PREFETCH(p) __builtin_prefetch(p)

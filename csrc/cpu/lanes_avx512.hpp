@@ -35,7 +35,7 @@ struct Lane<F32x16> {
     using Bits = U32x16;
     using Word = Word32x16;
     static constexpr int width = 16, strip = 8, drawn_together = 2, registers = 32;
-    static constexpr bool pipelined = true;
+    static constexpr bool pipelined = true, limits_size = true;
     static constexpr float exponent_unit = 0x1p23f;
 };
 template <>
@@ -45,7 +45,7 @@ struct Lane<F64x8> {
     using Bits = U64x8;
     using Word = Word64x8;
     static constexpr int width = 8, strip = 8, drawn_together = 2, registers = 32;
-    static constexpr bool pipelined = true;
+    static constexpr bool pipelined = true, limits_size = true;
     static constexpr double exponent_unit = 0x1p52;
 };
 
@@ -146,6 +146,11 @@ ASGD_FN F32x16 add_sign_times(F32x16 g, F32x16 x, F32x16 a) {  // a product with
 ASGD_FN F64x8 add_sign_times(F64x8 g, F64x8 x, F64x8 a) {
     return fma({_mm512_fixupimm_pd(x.v, x.v, _mm512_set1_epi64(int64_t(0xA9A9A800u)), 0)}, a, g);
 }
+
+// x, or bound >= 0 with the sign of x where that is smaller in size or x is NaN. 2 says: the smaller size, the first
+// one's sign.
+ASGD_FN F32x16 limit_size(F32x16 x, F32x16 bound) { return {_mm512_range_ps(x.v, bound.v, 2)}; }
+ASGD_FN F64x8 limit_size(F64x8 x, F64x8 bound) { return {_mm512_range_pd(x.v, bound.v, 2)}; }
 
 ASGD_FN F32x16 signed_to_real(U32x16 x) { return {_mm512_cvtepi32_ps(x.v)}; }
 ASGD_FN F32x16 unsigned_to_real(U32x16 x) { return {_mm512_cvtepu32_ps(x.v)}; }

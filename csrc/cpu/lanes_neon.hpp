@@ -33,7 +33,7 @@ struct Lane<F32x4> {
     using Bits = U32x4;
     using Word = Word32x4;
     static constexpr int width = 4, strip = 4, drawn_together = 2, registers = 32;
-    static constexpr bool pipelined = false;
+    static constexpr bool pipelined = false, limits_size = false;
     static constexpr float exponent_unit = 0x1p23f;
 };
 template <>
@@ -43,7 +43,7 @@ struct Lane<F64x2> {
     using Bits = U64x2;
     using Word = Word64x2;
     static constexpr int width = 2, strip = 4, drawn_together = 2, registers = 32;
-    static constexpr bool pipelined = false;
+    static constexpr bool pipelined = false, limits_size = false;
     static constexpr double exponent_unit = 1;
 };
 

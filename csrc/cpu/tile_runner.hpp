@@ -86,9 +86,15 @@ struct Buffers {
     }
 };
 
+// What holds x in its box: nothing, the two bounds, or, of a box around 0, the one size that both have.
+enum class Clamp { none, bounds, size };
+
 // One coordinate of V vectors through n steps without leaving registers. `noise` begins at the first of the n steps
 // (values), or at the call's four words with the first step's place `bit` in them (bits).
-template <class R, ProblemKind kind, NoiseForm form, bool box, bool summing, int V>
+//
+// A clamp by size is one instruction, but makes a number of NaN. The last step clamps by the bounds, and x is NaN after
+// it wherever it would have become NaN before: what a step makes NaN of x, it makes so of `low`, and that of all after.
+template <class R, ProblemKind kind, NoiseForm form, Clamp clamp, bool summing, int V>
 static void advance_strip(const Coordinate<typename Lane<R>::Real>& p, const typename Lane<R>::Real* minus_lr, int n,
                           const typename Lane<R>::Real* values,
                           const typename Constants<typename Lane<R>::Real>::Integer* bits, int bit,
@@ -102,38 +108,48 @@ static void advance_strip(const Coordinate<typename Lane<R>::Real>& p, const typ
         low[v] = load<R>(low_memory + v * width);
         if constexpr (summing) sum[v] = load<R>(sum_memory + v * width);
     }
-    const auto finish = [&](int v, R y) {
-        x[v] = box ? clamp_to_box(p, y) : y;
-        if constexpr (summing) sum[v] = sum[v] + x[v];
+    const auto drawn = [&](int j, int v) {
+        if constexpr (form == NoiseForm::values)
+            return load<R>(values + (j * V + v) * width);
+        else if constexpr (form == NoiseForm::bits)
+            return load_bits(bits + ((bit + j) / 32 * V + v) * width, R()) << ((bit + j) % 32);
+        else
+            return 0;
     };
-    if constexpr (form == NoiseForm::bits) {
-        for (int j = 0; j < n;) {
-            const int word = (bit + j) / 32, skip = (bit + j) % 32;
-            const int stop = n - j < 32 - skip ? n : j + 32 - skip;
+    const auto take = [&](int j, auto how, const auto& noise) ASGD_INLINE_LAMBDA {
+        const R lr = set1<R>(minus_lr[j]);
+        ASGD_UNROLL
+        for (int v = 0; v < V; ++v) {
+            const R y = step<kind, form>(p, lr, x[v], low[v], noise(v));
+            if constexpr (how.value == Clamp::none)
+                x[v] = y;
+            else if constexpr (how.value == Clamp::bounds)
+                x[v] = clamp_to_box(p, y);
+            else
+                x[v] = limit_size(y, set1<R>(p.upper));
+            if constexpr (summing) sum[v] = sum[v] + x[v];
+        }
+    };
+    const int stop = clamp == Clamp::size ? n - 1 : n;
+    for (int j = 0; j < stop;) {
+        if constexpr (form == NoiseForm::bits) {
+            const int left = 32 - (bit + j) % 32, word_stop = stop - j < left ? stop : j + left;
             typename Lane<R>::Bits w[V];
             ASGD_UNROLL
-            for (int v = 0; v < V; ++v) w[v] = load_bits(bits + (word * V + v) * width, R()) << skip;
-            for (; j < stop; ++j) {
-                const R lr = set1<R>(minus_lr[j]);
-                ASGD_UNROLL
-                for (int v = 0; v < V; ++v) {
-                    finish(v, step<kind, form>(p, lr, x[v], low[v], w[v]));
-                    w[v] = w[v] + w[v];
-                }
-            }
-        }
-    } else {
-        for (int j = 0; j < n; ++j) {
-            const R lr = set1<R>(minus_lr[j]);
-            ASGD_UNROLL
-            for (int v = 0; v < V; ++v) {
-                if constexpr (form == NoiseForm::values)
-                    finish(v, step<kind, form>(p, lr, x[v], low[v], load<R>(values + (j * V + v) * width)));
-                else
-                    finish(v, step<kind, form>(p, lr, x[v], low[v], 0));
-            }
+            for (int v = 0; v < V; ++v) w[v] = drawn(j, v);
+            for (; j < word_stop; ++j)
+                take(j, KindConstant<clamp>(), [&](int v) {
+                    const auto now = w[v];
+                    w[v] = now + now;
+                    return now;
+                });
+        } else {
+            take(j, KindConstant<clamp>(), [&](int v) { return drawn(j, v); });
+            ++j;
         }
     }
+    if constexpr (clamp == Clamp::size)
+        take(stop, KindConstant<Clamp::bounds>(), [&](int v) { return drawn(stop, v); });
     ASGD_UNROLL
     for (int v = 0; v < V; ++v) {
         store(x_memory + v * width, x[v]);
@@ -288,10 +304,14 @@ private:
     void advance_coordinate(std::int64_t t, int n, std::int64_t i, std::int64_t first) {
         constexpr NoiseForm form = noise_form(noise);
         const bool box = clamps(e.problems.projection);
-        const auto strip = box ? (averaging ? advance_strip<R, kind, form, true, true, V>
-                                            : advance_strip<R, kind, form, true, false, V>)
-                               : (averaging ? advance_strip<R, kind, form, false, true, V>
-                                            : advance_strip<R, kind, form, false, false, V>);
+        const auto clamping = [&](auto clamp) {
+            return averaging ? advance_strip<R, kind, form, clamp.value, true, V>
+                             : advance_strip<R, kind, form, clamp.value, false, V>;
+        };
+        const auto in_bounds = box ? clamping(KindConstant<Clamp::bounds>()) : clamping(KindConstant<Clamp::none>());
+        auto in_size = in_bounds;
+        if constexpr (Lane<R>::limits_size)
+            if (box) in_size = clamping(KindConstant<Clamp::size>());
         constexpr int row = V * width, per_call = value_draws_per_call<Real>;
         const int vectors = used_vectors<V>(first);
         const uint32_t replicate = uint32_t(task.first_replicate + first), substream = substream_of(i);
@@ -307,6 +327,7 @@ private:
                 const Real* values = b.noise_values + (t + j) % per_call * row;
                 for (std::int64_t c = begin; c < end; ++c) {
                     const Coordinate<Real>& p = parameters(c, i);
+                    const auto strip = p.lower == -p.upper ? in_size : in_bounds;
                     const std::int64_t at = b.offset(c, i) + first;
                     int done = 0;
                     const auto advance_to = [&](int stop) {
