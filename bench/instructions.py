@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from anneal_sgd import _core
 
+CLAMPS = {"avx2": 1, "avx512": 2}  # the Clamp of steps
 LANES = {
     "avx2": {"float32": "F32x8", "float64": "F64x4"},
     "avx512": {"float32": "F32x16", "float64": "F64x8"},
@@ -34,7 +35,7 @@ SORTS = (
     ("product", r"v(mul|fmadd|fmsub|fnmadd|fnmsub)"),
     ("square_root", r"v(sqrt|div)"),
     ("addition", r"v(add|sub)[ps]"),
-    ("maximum", r"v(max|min)[ps]"),
+    ("maximum", r"v(max|min|range)[ps]"),
     ("shift", r"vps[lr][la]"),
     ("logic", r"vp?(and|or|xor|andn|ternlog)"),
 )
@@ -62,16 +63,18 @@ def functions(path: str) -> dict[str, list[Instruction]]:
 
 
 def innermost_loops(code: list[Instruction]) -> Iterator[list[Instruction]]:
-    """Runs of instructions from the target of a jump backwards to the jump, that hold no other."""
+    """Runs of instructions from the target of a branch backwards to the branch, that hold no other and no end."""
     place = {instruction.address: i for i, instruction in enumerate(code)}
     loops = []
     for i, instruction in enumerate(code):
         target = re.match(r"[0-9a-f]+", instruction.operands)
-        if instruction.name.startswith("j") and target and place.get(int(target[0], 16), i + 1) <= i:
+        if re.match("j(?!mp)", instruction.name) and target and place.get(int(target[0], 16), i + 1) <= i:
             loops.append((place[int(target[0], 16)], i))
     for first, last in loops:
-        if not any((first, last) != other and first <= other[0] and other[1] <= last for other in loops):
-            yield code[first : last + 1]
+        loop = code[first : last + 1]
+        outer = any((first, last) != other and first <= other[0] and other[1] <= last for other in loops)
+        if not outer and not any(instruction.name == "ret" for instruction in loop):
+            yield loop
 
 
 def sort_of(instruction: Instruction, vector: str) -> Iterator[str]:
@@ -112,7 +115,8 @@ def of_step(found: dict[str, list[Instruction]], isa: str, dtype: str, noise: st
     draws = min(loops, key=lambda loop: (loop["load"] + loop["store"]) / loop["word_product"])
     calls = draws["word_product"] // WORD_PRODUCTS[dtype]
     kinds = f"(anneal_sgd::ProblemKind)0, (anneal_sgd::{isa}::NoiseForm){form}"
-    step = hottest(found, f"advance_strip<{lanes}, {kinds}, true, false", f" {strip}", vector)
+    clamp = f"(anneal_sgd::{isa}::Clamp){CLAMPS[isa]}"
+    step = hottest(found, f"advance_strip<{lanes}, {kinds}, {clamp}, false", f" {strip}", vector)
     total = {sort: draws[sort] / (calls * VECTORS_PER_CALL[noise][dtype]) + step[sort] / strip for sort in draws | step}
     return {sort: round(count, 3) for sort, count in sorted(total.items())}
 
