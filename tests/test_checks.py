@@ -87,6 +87,14 @@ def test_robustness_intervals():
     assert set(script("robustness_intervals")["held"](1).values()) <= {0.0, 1.0}
 
 
+def test_coarse_problems(capsys):
+    checks = script("coarse_problems")
+    checks["show"](64)
+    assert capsys.readouterr().out.startswith(" 4/16 of an octave: cubic ")
+    parabola = -0.001 * (np.arange(112.0) - 55.3) ** 2  # which both find
+    assert np.abs(checks["apart"](parabola[None], 8)).max() < 1e-6
+
+
 def test_estimator(capsys):
     checks = script("estimator")
     checks["show"].__globals__.update(COMMON=2, REPLICATES=64)
