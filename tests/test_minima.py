@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from fractions import Fraction
 from itertools import product
 
@@ -310,6 +311,19 @@ def test_minima_that_are_not_found(kind, limit, value, reason, monkeypatch):
         ValueError, match=rf"^the minimum of <{kind.__name__} X: 40 x 3, l2=0.5.* was not found: {reason}"
     ):
         _ = make(kind, l2=0.5).minimum
+
+
+def test_the_callers_floating_point_settings_do_not_matter():
+    with np.errstate(all="raise"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for kind in (LogisticRegression, SoftmaxRegression):
+            problem = kind(X, X[:, 0] > 0)
+            assert problem.minimum < 1e-8
+            far = np.full(problem.dimension, 1e4)
+            assert np.isfinite(problem.value(far))
+            assert np.isfinite(problem.gradient(far)).all()
+        with pytest.raises(ValueError, match="the minimiser is out of float64's range"):
+            _ = LeastSquares(X, 1e300 * X[:, 0]).minimum
 
 
 def test_networks_have_no_known_minimum():

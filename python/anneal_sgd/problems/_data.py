@@ -146,7 +146,8 @@ class DataProblem(Problem):
         0.092593
         """
         try:
-            return remembered(self._minimum_key, self._find_minimum)
+            with np.errstate(all="ignore"):  # what is not finite is refused
+                return remembered(self._minimum_key, self._find_minimum)
         except NotFoundError as error:
             raise ValueError(
                 f"the minimum of {self!r} was not found: {error}; with l2 > 0 or a ball it is easier to find; "
@@ -292,7 +293,8 @@ class DataProblem(Problem):
 
     def _value_and_gradient(self, x: FloatArray, *, gradient: bool = True) -> tuple[float, FloatArray]:
         model = Model(self._sizes, self.intercept, self._activation)
-        return model.value_and_gradient(x, self._train, self._losses, l2=self.l2, gradient=gradient)
+        with np.errstate(all="ignore"):  # whatever the caller has set
+            return model.value_and_gradient(x, self._train, self._losses, l2=self.l2, gradient=gradient)
 
     @abstractmethod
     def _losses(self, z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:

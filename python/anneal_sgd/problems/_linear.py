@@ -142,13 +142,11 @@ class LogisticRegression(SmoothModel):
     @staticmethod
     def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         margin = y * z[:, 0]
-        with np.errstate(over="ignore"):
-            return np.logaddexp(0.0, -margin), (-y / (1.0 + np.exp(margin)))[:, None]
+        return np.logaddexp(0.0, -margin), (-y / (1.0 + np.exp(margin)))[:, None]
 
     @staticmethod
     def _curvature(z: FloatArray, dz: FloatArray) -> FloatArray:
-        with np.errstate(over="ignore"):
-            return np.asarray(dz / ((1.0 + np.exp(z)) * (1.0 + np.exp(-z))))
+        return np.asarray(dz / ((1.0 + np.exp(z)) * (1.0 + np.exp(-z))))
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
