@@ -399,7 +399,8 @@ def test_npz_files(tmp_path):
         ("a,y\n,0\n2,1\n", "y", "'a' must be a finite number in every row, got nan in row 1"),
         ("a,y\n1,0\n2,\n", "y", "target 'y' is missing in row 2"),
         ("a,y\n1,0\n2,0\n", "y", "the target must take two values at least, got only 0"),
-        ("a,b,y\n1,5,0\n2,5,1\n", "y", "column 'b' is constant"),
+        ("a,b,y\n1,5,0\n2,5,1\n", "y", "column 'b' is constant: leave it out"),
+        ("a,b,c,y\n1,5,6,0\n2,5,6,1\n", "y", "columns 'b', 'c' are constant: leave them out"),
         ('a,y\n"1,0\n2,1\n', "y", "not a CSV file|column|missing|no row"),
     ],
 )
@@ -408,6 +409,15 @@ def test_bad_csv(tmp_path, content, target, message):
     path.write_text(content)
     with pytest.raises(ValueError, match=message):
         datasets.make_problem(datasets.load(str(path), target=target))
+
+
+def test_a_column_that_varies_in_held_out_rows_alone(tmp_path):
+    path = tmp_path / "rare.csv"
+    path.write_text("a,b,y\n" + "".join(f"{i},{int(i == 0)},{i % 2}\n" for i in range(40)))
+    table = datasets.load(str(path), target="y")
+    with pytest.raises(ValueError, match="column 'b' is constant in the rows that are not held out: leave it out"):
+        datasets.make_problem(table, test_frac=0.5, seed=0)
+    assert datasets.make_problem(table).dimension == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 torn"])

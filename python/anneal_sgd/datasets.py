@@ -124,7 +124,9 @@ def make_problem(
     constant = np.flatnonzero(std <= 1e-12 * np.abs(X).max(axis=0))
     if constant.size:
         names = ", ".join(repr(table.columns[i]) for i in constant[:5]) + (", ..." if constant.size > 5 else "")
-        raise ValueError(f"{table.name}: column {names} is constant: leave it out")
+        where = " in the rows that are not held out" if held.any() else ""
+        which, them = (f"column {names} is", "it") if constant.size == 1 else (f"columns {names} are", "them")
+        raise ValueError(f"{table.name}: {which} constant{where}: leave {them} out")
     scaled = [((table.X[rows] - mean) / std).astype(np.float32) for rows in (train, test)]
     y = table.y
     if kind in (problems.LogisticRegression, problems.HingeLoss) or (loss is not None and len(table.classes) == 2):
