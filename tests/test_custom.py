@@ -229,7 +229,7 @@ def test_problems_of_one_program_are_an_axis():
     assert result.coords["a"].tolist() == [0.1, 0.3, 0.9]
     one = simulate(problems_of[1], schedules.Linear(), base_lr=[0.1, 0.2], horizon=50, replicates=2048)
     assert np.array_equal(one.mean, result.mean[1])
-    with pytest.raises(ValueError, match="problem must have one program"):
+    with pytest.raises(ValueError, match=r"differ in `parameters` alone: <programs \w{8}, \w{8}> at index 0"):
         simulate(
             [of(0.1), problems.Custom(lambda x: x[0] ** 2, x0=1.0, minimum=0.0)],
             schedules.Linear(), base_lr=0.1, horizon=2, replicates=2,
@@ -452,6 +452,11 @@ def test_value_is_recorded_where_the_minimum_is_not_known():
             "parameters must be taken by f or .*, 'b' is by none",
         ),
         ({"noise": lambda x, draw: draw.student_t(-1.0), "noise_std": None}, ValueError, "nu must be one number"),
+        (
+            {"noise": lambda x, rng: rng.standard_normal(2), "noise_std": None},
+            AttributeError,
+            "draw must be asked for one of gaussian, .*, stable, got 'standard_normal'",
+        ),
         ({"noise": lambda x, draw: draw.gaussian(size=(7,)), "noise_std": None}, TypeError, "size=.7,. of a draw"),
     ],
 )

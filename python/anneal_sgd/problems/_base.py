@@ -180,6 +180,6 @@ def as_sequence(problem: Problem | Sequence[Problem]) -> tuple[Problem, ...]:
 def _difference(first: Problem, other: Problem) -> str:
     for word, a, b in zip(first._COMMON, first._common, other._common, strict=False):
         if a != b:
-            a, b = (v.__name__ if isinstance(v, type) else v for v in (a, b))
-            return f"{word}: {a!r} at index 0, got {b!r}"
+            a, b = (repr(v.__name__ if isinstance(v, type) else v) if isinstance(v, type | str) else v for v in (a, b))
+            return f"{word}: {a} at index 0, got {b}"
     raise AssertionError("the problems do not differ")

@@ -95,7 +95,7 @@ class Custom(Problem):
     _COMMON: ClassVar[tuple[str, ...]] = (
         "be of one kind",
         "be of one dimension",
-        "have one program",
+        "have one program and differ in `parameters` alone",
         "have one kind of projection",
     )
     _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality", "value")
@@ -385,6 +385,10 @@ class _Programs:
     def __repr__(self) -> str:
         """What campaigns know the programs by."""
         return repr((self.program.digest, self.exact.digest))
+
+    def __str__(self) -> str:
+        """With noise, and without."""
+        return f"<programs {self.program.digest[:8]}, {self.exact.digest[:8]}>"
 
 
 def _vector(name: str, f: object, dimension: int, shapes: Mapping[str, Shape], **options: bool) -> Program:

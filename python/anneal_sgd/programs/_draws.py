@@ -38,6 +38,11 @@ class Draws:
         self._place += self._next
         return Symbol(self._builder, value)
 
+    def __getattr__(self, name: str) -> Any:
+        """AttributeError: the methods there are."""
+        known = ", ".join(own for own in vars(Draws) if not own.startswith("_"))
+        raise AttributeError(f"draw must be asked for one of {known}, got {name!r}")
+
     def gaussian(self, size: Any = None) -> Symbol:
         """Mean 0 and variance 1."""
         return self._base("gaussian", size)
