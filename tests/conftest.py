@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import pytest
@@ -37,6 +37,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def isa(request: pytest.FixtureRequest) -> str:
     """Every instruction set of this machine, by turns."""
     return str(request.param)
+
+
+@pytest.fixture(params=[1, 2])
+def way(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Both ways of what the CPU does in the faster of two."""
+    _core.testing.take_way(request.param)
+    yield request.param
+    _core.testing.take_way(0)
 
 
 @pytest.fixture(params=BACKENDS)

@@ -598,7 +598,7 @@ def test_common_random_numbers(kind, extra, sampling):
 @pytest.mark.parametrize("configs", [23, 40])
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_configs_that_fill_vectors_are_the_single_runs(configs, batch_size, dtype):
+def test_configs_that_fill_vectors_are_the_single_runs(configs, batch_size, dtype, way):
     """On shared rows vectors run over configs, up to two side by side; a run alone has them along features."""
     base_lrs = np.geomspace(0.01, 0.5, configs)
     own = problems.LinearModel(WIDE, SIGNS, loss="log(1 + exp(-y * z))", batch_size=batch_size)

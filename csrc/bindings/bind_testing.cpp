@@ -44,16 +44,9 @@ py::array draws(const std::string& isa, Precision precision, NoiseKind noise, st
     return out;
 }
 
-py::object pipelined_draws(const std::string& isa, Precision precision, bool apart, std::uint64_t seed,
-                           std::int64_t calls) {
-    require(calls >= 1 && calls <= 32, "pipelined_draws: calls must be in 1 .. 32");
-    constexpr std::int64_t most_replicates = 128;
-    const std::int64_t per_call = precision == Precision::float32 ? 4 : 2;
-    const py::array room = empty(precision, {calls * per_call * most_replicates});
-    const std::int64_t replicates =
-        cpu::kernels(isa).pipelined_draws(precision, apart, seed, calls, const_cast<void*>(room.data()));
-    if (replicates == 0) return py::none();
-    return room[py::slice(0, calls * per_call * replicates, 1)].attr("reshape")(calls * per_call, replicates);
+void take_way(int way) {
+    require(way >= 0 && way <= 2, "take_way: way must be 0, 1 or 2");
+    cpu::take_way(way);
 }
 
 py::array minus_two_log(const std::string& isa, const py::array& u) {
@@ -134,8 +127,7 @@ void bind_testing(py::module_& m) {
     t.def("draws", &draws, py::arg("isa"), py::arg("precision"), py::arg("noise"), py::kw_only(), py::arg("seed"),
           py::arg("stream"), py::arg("first_replicate"), py::arg("replicates"), py::arg("coordinate"),
           py::arg("first_step"), py::arg("steps"));
-    t.def("pipelined_draws", &pipelined_draws, py::arg("isa"), py::arg("precision"), py::kw_only(), py::arg("apart"),
-          py::arg("seed"), py::arg("calls"));
+    t.def("take_way", &take_way, py::arg("way"));
     t.def("emulated_device", &emulated_device, py::kw_only(), py::arg("number") = 0,
           py::arg("memory") = std::int64_t(1) << 32, py::arg("fail_at") = 0, py::arg("busy_for") = 0);
     t.def("minus_two_log", &minus_two_log, py::arg("isa"), py::arg("u"));

@@ -16,6 +16,8 @@
 #include "processor.hpp"
 #endif
 
+int anneal_sgd::way_to_test = 0;
+
 namespace anneal_sgd::cpu {
 namespace {
 
@@ -187,6 +189,8 @@ const Kernels& kernels(const std::string& name) {
     }
     throw std::invalid_argument("isa: '" + name + "' is not one that this build and processor offer: " + allowed);
 }
+
+void take_way(int way) { __atomic_store_n(&way_to_test, way, __ATOMIC_RELAXED); }
 
 void run_tasks(const EnsembleSpec& ensemble, const Kernels& kernels, const std::vector<Task>& tasks, int threads,
                Sink& sink, const Poll& poll) {

@@ -15,6 +15,10 @@ std::vector<std::string> built_isas();           // slowest first
 std::vector<std::string> supported_isas();       // those that this processor runs
 const Kernels& kernels(const std::string& isa);  // throws std::invalid_argument, naming the supported ones
 
+// Of what goes one of two ways, as the processor is faster (faster.hpp): 1 or 2 takes that way until 0 is given, so
+// that tests see both.
+void take_way(int way);
+
 // Receives what the workers produce. Calls come from several threads at once, those of one task from one thread.
 struct Sink {
     virtual void recorded(std::size_t task, std::int64_t config, std::int64_t record, const void* values) = 0;

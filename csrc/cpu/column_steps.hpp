@@ -51,7 +51,7 @@ private:
             const std::int64_t bytes =
                 (e.momentum > 0 ? 3 : 2) * layout.row[0] * 2 * width * std::int64_t(sizeof(Real));
             static const bool faster = two_vectors_are_faster<R>();
-            return faster && (batch > 1 || bytes <= cached_bytes);
+            return takes_second(faster) && (batch > 1 || bytes <= cached_bytes);
         }
         return false;
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../core/portable.hpp"
+#include "kernels.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
 
@@ -19,6 +20,12 @@ ASGD_FN bool second_is_faster(const First& first, const Second& second) {
         if (end - middle < least_second) least_second = end - middle;
     }
     return least_second < least_first;
+}
+
+// The answer, unless a test gives it.
+ASGD_FN bool takes_second(bool second_is_faster) {
+    const int way = __atomic_load_n(&way_to_test, __ATOMIC_RELAXED);
+    return way == 0 ? second_is_faster : way == 2;
 }
 
 ASGD_ISA_NAMESPACE_END

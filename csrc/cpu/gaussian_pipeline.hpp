@@ -166,7 +166,7 @@ ASGD_CALL bool apart_is_faster() {
 template <class R>
 ASGD_CALL void fill_gaussian_faster(const PipelinedDraws& draws, typename Lane<R>::Real* out) {
     static const bool apart = apart_is_faster<R>();
-    if (apart)
+    if (takes_second(apart))
         fill_gaussian_apart(draws, out);
     else
         fill_gaussian<R, false>(draws, out);

@@ -70,25 +70,6 @@ ASGD_FN void draws_of(NoiseKind noise, std::uint64_t seed, std::uint32_t stream,
     }
 }
 
-template <class R>
-ASGD_FN std::int64_t pipelined_draws_of(bool apart, std::uint64_t seed, std::int64_t calls,
-                                        typename Lane<R>::Real* out) {
-    if constexpr (Lane<R>::pipelined) {
-        constexpr int V = Lane<R>::strip, row = V * Lane<R>::width;
-        alignas(64) typename Lane<R>::Real values[most_calls_in_pipeline * philox_bits_per_call<R> * row];
-        const PhiloxKeys keys = philox_keys(seed);
-        const PipelinedDraws draws{keys, 0, 0, 0, V, 0, calls};
-        if (apart)
-            fill_gaussian_apart(draws, values);
-        else
-            fill_gaussian<R, false>(draws, values);
-        memcpy(out, values, sizeof(values[0]) * std::size_t(calls * philox_bits_per_call<R> * row));
-        return row;
-    } else {
-        return 0;
-    }
-}
-
 template <class R_>
 struct LaneType {
     using R = R_;
@@ -166,14 +147,6 @@ struct KernelFunctions {
                                     static_cast<typename T::Real*>(out));
         });
     }
-    static std::int64_t pipelined_draws(Precision precision, bool apart, std::uint64_t seed, std::int64_t calls,
-                                        void* out) {
-        const DefaultFloatingPoint guard;
-        return with_lanes(precision, [&](auto lanes) {
-            using T = decltype(lanes);
-            return pipelined_draws_of<typename T::R>(apart, seed, calls, static_cast<typename T::Real*>(out));
-        });
-    }
     static std::int64_t work(CoreWork first, CoreWork second, Precision precision, std::int64_t turns, void* memory,
                              std::int64_t bytes) {
         const DefaultFloatingPoint guard;
@@ -248,21 +221,9 @@ struct KernelFunctions {
 template <class F, class D>
 constexpr Kernels make_kernels(const char* name) {
     using K = KernelFunctions<F, D>;
-    return {name,
-            K::scratch_bytes,
-            K::run,
-            K::block_moment,
-            K::schedule_at,
-            K::schedule_values,
-            K::philox,
-            K::draws,
-            K::pipelined_draws,
-            K::minus_two_log,
-            K::sincos_octant,
-            K::log2,
-            K::exp2,
-            K::function,
-            K::work};
+    return {name,        K::scratch_bytes, K::run,           K::block_moment,  K::schedule_at, K::schedule_values,
+            K::philox,   K::draws,         K::minus_two_log, K::sincos_octant, K::log2,        K::exp2,
+            K::function, K::work};
 }
 
 ASGD_ISA_NAMESPACE_END

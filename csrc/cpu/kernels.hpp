@@ -56,9 +56,6 @@ struct Kernels {
     void (*draws)(Precision, NoiseKind, std::uint64_t seed, std::uint32_t stream, std::uint32_t substream,
                   std::int64_t first_replicate, std::int64_t replicates, std::int64_t first_step, std::int64_t steps,
                   void* out);  // out[step, replicate]
-    // Gaussian draws of the first `calls` <= 32 calls of Philox, by one of the two pipelines of gaussian_pipeline.hpp:
-    // out[draw, replicate], with room for 128 replicates. Returns how many there are; 0 where there is no pipeline.
-    std::int64_t (*pipelined_draws)(Precision, bool apart, std::uint64_t seed, std::int64_t calls, void* out);
     void (*minus_two_log)(Precision, const void* u, std::int64_t n, void* out);
     void (*sincos_octant)(Precision, const void* t, std::int64_t n, void* sine, void* cosine);
     void (*log2)(const double* x, std::int64_t n, double* out);
@@ -70,6 +67,8 @@ struct Kernels {
     // operations. `memory`: aligned to 64 bytes, 1 at its begin, at least 4096 of them, which a turn passes over.
     std::int64_t (*work)(CoreWork, CoreWork, Precision, std::int64_t turns, void* memory, std::int64_t bytes);
 };
+
+extern int way_to_test;  // of faster.hpp; 1 or 2 where a test says which way is taken, else 0; atomic
 
 extern const Kernels scalar_kernels;
 #if ASGD_X86

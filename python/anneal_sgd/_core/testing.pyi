@@ -26,11 +26,8 @@ def draws(
 ) -> NDArray[Any]:
     """Draws of shape (steps, replicates), of the precision's dtype."""
 
-def pipelined_draws(isa: str, precision: Precision, *, apart: bool, seed: int, calls: int) -> NDArray[Any] | None:
-    """Gaussian draws of the first replicates of stream 0, shape (draws, replicates); None where there is no pipeline.
-
-    `apart`: by the pipeline that is compiled in a file of its own. calls: 1 to 32.
-    """
+def take_way(way: int) -> None:
+    """Of what the CPU does in one of two ways, whichever is faster on it: 1 or 2 takes that way until 0 is given."""
 
 def emulated_device(*, number: int = 0, memory: int = ..., fail_at: int = 0, busy_for: int = 0) -> Device:
     """A device played by the CPU, with so many bytes; the launch number `fail_at` reports an error.
