@@ -199,6 +199,18 @@ def test_dtypes_of_features():
     assert {dtype: make(X=X.astype(dtype)).X.dtype.name for dtype in kept} == kept
 
 
+def test_held_out_columns_in_another_order_are_refused():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=list("abc"))
+    turned = frame[["c", "a", "b"]]
+    with pytest.raises(ValueError, match=r"^test X must have the columns of X in their order, \['a', 'b', 'c'\], got"):
+        LeastSquares(frame, Z, test=(turned, Z))
+    chosen = LeastSquares(frame, Z, test=(turned[frame.columns], Z))
+    assert chosen == LeastSquares(frame, Z, test=(X, Z)) == LeastSquares(X, Z, test=(frame, Z))
+    with pytest.raises(ValueError, match="test X must have the columns of X"):
+        chosen.replace(test=(turned, Z))
+
+
 def test_data_frames():
     pandas = pytest.importorskip("pandas")
     frame, series = pandas.DataFrame(X, columns=list("abc")), pandas.Series(SIGNS, index=range(N, 2 * N))

@@ -35,7 +35,8 @@ minibatch,
 - `batch_size`: rows of a step. `sampling`: "with_replacement"; "reshuffling": epoch by epoch a new random order,
   without replacement; or "sequential": epoch by epoch in the order given, without chance. Where an epoch ends within a
   minibatch the next one goes on.
-- `test`: (X, y) held out, for the metrics "test_loss" and "test_accuracy".
+- `test`: (X, y) held out, for the metrics "test_loss" and "test_accuracy". Columns of frames are those of X, in their
+  order. Rows of X and y go together by place: an index of pandas is not looked at.
 - `problem.replace(l2=0.1)` is a problem with other parameters on the same data, which is not copied again.
 - `random_classification` and `random_regression` make one on random data with noise in the labels.
 

@@ -24,7 +24,7 @@ from ..programs._lower import lowered
 from ..programs._lower_method import lowered_method
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
 from ._dataset import Dataset
-from ._input import features_of, weights_of
+from ._input import column_names, features_of, weights_of
 from ._minimum import NotFoundError, remembered
 from ._model import Model
 from ._own_loss import lost_loss, lowered_loss
@@ -274,7 +274,7 @@ class DataProblem(Problem):
         rows = features.shape[0]
         targets, classes = self._targets("y", y, rows, ())
         weights = None if sample_weight is None else weights_of("sample_weight", sample_weight, rows)
-        return Dataset("X and y", features, targets, classes, weights)
+        return Dataset("X and y", features, targets, classes, weights, column_names(X))
 
     def _outputs(self, train: Dataset) -> int:
         return 1
@@ -287,6 +287,12 @@ class DataProblem(Problem):
         features = features_of("test X", test[0])
         if features.shape[1] != train.columns:
             raise ValueError(f"test X must have {train.columns} columns like X, got {features.shape[1]}")
+        names = column_names(test[0])
+        if names is not None and train.names is not None and names != train.names:
+            raise ValueError(
+                f"test X must have the columns of X in their order, {shown(list(train.names))}, got "
+                f"{shown(list(names))}: choose them by test_X[X.columns]"
+            )
         return Dataset("test", features, *self._targets("test y", test[1], features.shape[0], train.classes))
 
     # --- the model in NumPy -------------------------------------------------------------------------------------------

@@ -27,8 +27,11 @@ class Dataset:
         targets: FloatArray,
         classes: tuple[Any, ...] = (),
         weights: FloatArray | None = None,
+        names: tuple[Any, ...] | None = None,
     ) -> None:
+        """`names`: of the columns, where features have them."""
         self.name = name
+        self.names = names
         self.classes = classes
         self.rows, self.columns = features.shape
         self.dtype = features.dtype.name

@@ -44,6 +44,12 @@ def features_of(name: str, X: ArrayLike) -> NDArray[Any]:
     return given
 
 
+def column_names(X: ArrayLike) -> tuple[Any, ...] | None:
+    """Of a frame of pandas."""
+    pandas = sys.modules.get("pandas")
+    return tuple(X.columns) if pandas is not None and isinstance(X, pandas.DataFrame) else None
+
+
 def numbers_of(name: str, y: ArrayLike, rows: int) -> FloatArray:
     """y as finite float64 of shape (rows,)."""
     given = _array(name, y, f"{name} must be numbers of shape ({rows},), one for each row of X")
