@@ -30,7 +30,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # Python files are used in place (editable); a change of C++ or of the build rebuilds the core.
 $(VENV)/.installed: $(SOURCES)
 	@test -e $@ || echo "Building the package into $(VENV), once: downloads, and two minutes of compiling on two Zen 5 cores," \
-	    "longer where nvcc is found and the CUDA kernels are built too."
+	    "under four where nvcc is found and the CUDA kernels are built too."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	$(BIN)/python $(PIP_INSTALL) --group build
@@ -111,6 +111,8 @@ gpu-check:
 # The wheel with CUDA, named by nvcc's version. It holds the same package as the one without: install one of the two.
 CUDA_NAME = anneal_sgd_cuda$(shell nvcc --version | sed -n 's/.*release \([0-9]*\).*/\1/p')
 CUDA_WHEEL := build/cuda-wheel
+# Code for the first of each generation since Turing runs on its later members; PTX covers gaps and what is to come.
+cuda-wheel: export CUDAARCHS ?= 75;80-real;90-real;100-real;120
 cuda-wheel:
 	rm -rf $(CUDA_WHEEL) && mkdir -p $(CUDA_WHEEL)
 	cp -r CMakeLists.txt pyproject.toml README.md LICENSE NOTICE csrc python $(CUDA_WHEEL)

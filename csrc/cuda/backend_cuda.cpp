@@ -359,7 +359,8 @@ std::string why_unavailable() {
         for (int i = 0; i < count; ++i) newest = std::max(newest, capability_of(i));
         if (newest >= ANNEAL_SGD_CUDA_OLDEST) return "";
         return "this build is for GPUs of compute capability " + std::to_string(ANNEAL_SGD_CUDA_OLDEST / 10) + "." +
-               std::to_string(ANNEAL_SGD_CUDA_OLDEST % 10) + " and later, and this machine's has " +
+               std::to_string(ANNEAL_SGD_CUDA_OLDEST % 10) +
+               " and later (CUDAARCHS names others to build for), and this machine's has " +
                std::to_string(newest / 10) + "." + std::to_string(newest % 10);
     }
     cudaGetLastError();
