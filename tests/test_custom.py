@@ -7,6 +7,7 @@ import pickle
 import re
 import warnings
 from contextlib import nullcontext
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
@@ -441,6 +442,7 @@ def test_value_is_recorded_where_the_minimum_is_not_known():
         ({"projection": ("box", 2.0, 3.0)}, ValueError, "x0 must lie in the box"),
         ({"projection": ("ball", 0.1)}, ValueError, "x0 must lie in the ball"),
         ({"minimum": np.nan}, ValueError, "minimum must be one number"),
+        ({"minimum": 1e6}, ValueError, "minimum must be at most f\\(x0\\) = .*, got 1000000.0"),
         ({"minimum": "find"}, ValueError, "minimum must be one number, 'solve' or None, got 'find'"),
         ({"gradient": lambda x, a: a * x}, ValueError, "gradient must be the derivative of f, got"),
         ({"gradient": 3}, TypeError, "gradient must be a function of x or a text, got 3"),
@@ -474,6 +476,20 @@ def test_the_order_of_arguments_does_not_matter(noise):
     assert here == example(noise="a * draw.gaussian()", noise_std=None)
     turned = problems.Custom(lambda a, x: a * np.sum(x**2), x0=1.0, parameters={"a": 2.0})
     assert turned == problems.Custom("a * sum(x**2)", x0=1.0, parameters={"a": 2.0})
+
+
+def test_a_wrapper_may_take_parameters_by_name_alone():
+    def noise(x, draw, a):
+        return a * draw.gaussian()
+
+    @wraps(noise)
+    def wrapped(x, draw, **parameters):
+        return noise(x, draw, **parameters)
+
+    assert example(noise=wrapped, noise_std=None) == example(noise=noise, noise_std=None)
+
+
+def test_f_takes_the_point():
     with pytest.raises(ValueError, match="f must take the point beside its parameters, got a function of a"):
         problems.Custom(lambda a: np.sum(a**2), x0=1.0, parameters={"a": 2.0})
 

@@ -86,8 +86,19 @@ def _traced(
             given |= signature.replace(parameters=others).bind(*rest).arguments
         except TypeError as error:
             raise TypeError(f"f must be a function of {', '.join(in_order)}: {error} ({_named(f)})") from None
-    bound = inspect.BoundArguments(signature, given)
-    result = f(*bound.args, **bound.kwargs)
+    positional: list[Any] = []
+    keywords: dict[str, Any] = {}
+    for (
+        name,
+        one,
+    ) in signature.parameters.items():  # from the first parameter on by name: a wrapper may take **parameters
+        if one.kind is one.VAR_POSITIONAL:
+            positional += given.get(name, ())
+        elif name in given and one.kind is not one.POSITIONAL_ONLY and (name in shapes or keywords):
+            keywords[name] = given[name]
+        elif name in given:
+            positional.append(given[name])
+    result = f(*positional, **keywords)
     value = lifted(builder, result, "the result")
     if draws:
         value = builder.expanded(value, dimension) if builder.shape(value) == () else value
