@@ -88,11 +88,12 @@ def parse(text: str) -> list[Resources]:
         else:
             kernel = next(
                 word
-                for word in ("moments", "program", "metric", "method_step", "step", "record", "point")
+                for word in ("moments", "program", "metric", "method_step", "single_step", "step", "record", "point")
                 if f"{word}_kernel" in name
             )
-            of_data = kernel in ("method_step", "step", "record", "point")
-            kernel = "data, " + kernel.replace("_", "'s ") if of_data else kernel
+            of_data = {"method_step": "method's step", "single_step": "single step"}
+            of_data |= {"step": "step", "record": "record", "point": "point"}
+            kernel = f"data, {of_data[kernel]}" if kernel in of_data else kernel
         spills = numbers["stores"] + numbers["loads"]
         found.append(Resources(dtype, kernel, numbers["registers"], numbers["stack"], spills, numbers["shared"]))
     return found

@@ -80,6 +80,18 @@ def test_every_loss_and_batch_has_the_bits_of_the_cpu(device, model, variant):
         assert_equal(both(device, core(problem, dtype=dtype), **size, **of_call))
 
 
+@pytest.mark.parametrize("d", [1, 2, 17, 33, 100, 128, 129])
+@pytest.mark.parametrize("model", ["LeastSquares", "LogisticRegression", "HingeLoss"])
+def test_single_samples(device, model, d):
+    """Of up to 128 features a kernel of its own takes them; records, averages and launches begin within its tiles."""
+    for (of_problem, of_call), dtype, steps in itertools.product(VARIANTS.values(), DTYPES, (0, 37)):
+        made = [make(model, n=n, d=d, seed=n, **of_problem) for n in (29, 50)]
+        size = {"dtype": dtype, "horizon": 270, "record_at": [0, 3, 132, 270], "replicates": 3, "first": 1022}
+        size |= {"base_lr": (1e-3, 0.02, 1e20), "metrics": made[0]._METRICS, "shared": steps > 0}
+        pair = both(device, core(*made, dtype=dtype), [COSINE, LINEAR], steps_per_launch=steps, **size, **of_call)
+        assert_equal(pair)
+
+
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("d", [1, 7, 15, 16, 17, 33, 700])
 def test_edges_of_rows(device, d, shared):

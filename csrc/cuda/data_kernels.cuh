@@ -21,7 +21,17 @@ __global__ void __launch_bounds__(gpu::block_threads, step_blocks<Real>)
     __shared__ gpu::StepShared<Real> shared;
     extern __shared__ double dynamic[];
     gpu::Block block;
-    gpu::StepKernel<Real, false> kernel{launch, block, shared, reinterpret_cast<Real*>(dynamic)};
+    gpu::StepKernel<Real, DataWork::steps> kernel{launch, block, shared, reinterpret_cast<Real*>(dynamic)};
+    kernel.run();
+}
+
+template <class Real>
+__global__ void __launch_bounds__(gpu::block_threads, step_blocks<Real>)
+    single_step_kernel(const __grid_constant__ DataLaunch launch) {
+    __shared__ gpu::StepShared<Real> shared;
+    extern __shared__ double dynamic[];
+    gpu::Block block;
+    gpu::StepKernel<Real, DataWork::single_steps> kernel{launch, block, shared, reinterpret_cast<Real*>(dynamic)};
     kernel.run();
 }
 
@@ -31,7 +41,7 @@ __global__ void __launch_bounds__(gpu::block_threads, 1) method_step_kernel(cons
     __shared__ gpu::StepShared<Real> shared;
     extern __shared__ double dynamic[];
     gpu::Block block;
-    gpu::StepKernel<Real, true> kernel{launch, block, shared, reinterpret_cast<Real*>(dynamic)};
+    gpu::StepKernel<Real, DataWork::method_steps> kernel{launch, block, shared, reinterpret_cast<Real*>(dynamic)};
     kernel.run();
 }
 
@@ -54,6 +64,7 @@ template <class Real>
 const void* data_kernel_of(DataWork work) {
     switch (work) {
         case DataWork::steps: return reinterpret_cast<const void*>(&step_kernel<Real>);
+        case DataWork::single_steps: return reinterpret_cast<const void*>(&single_step_kernel<Real>);
         case DataWork::method_steps: return reinterpret_cast<const void*>(&method_step_kernel<Real>);
         case DataWork::rows: return reinterpret_cast<const void*>(&record_kernel<Real>);
         case DataWork::points: return reinterpret_cast<const void*>(&point_kernel<Real>);

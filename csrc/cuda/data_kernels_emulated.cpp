@@ -9,22 +9,29 @@
 
 namespace anneal_sgd::cuda {
 
+namespace {
+
+template <class Real, DataWork work>
+void emulate_steps(const DataLaunch& launch, emulated::Block& block, Real* dynamic) {
+    const auto shared = std::make_unique<emulated::StepShared<Real>>();
+    emulated::StepKernel<Real, work>{launch, block, *shared, dynamic}.run();
+}
+
+}  // namespace
+
 template <class Real>
 void emulate_data(const DataLaunch& launch) {
     std::vector<Real> dynamic(std::size_t(launch.shared_bytes) / sizeof(Real));
     for (std::int64_t b = 0; b < launch.blocks; ++b) {
         emulated::Block block(b);
         switch (launch.work) {
-            case DataWork::steps: {
-                const auto shared = std::make_unique<emulated::StepShared<Real>>();
-                emulated::StepKernel<Real, false>{launch, block, *shared, dynamic.data()}.run();
+            case DataWork::steps: emulate_steps<Real, DataWork::steps>(launch, block, dynamic.data()); break;
+            case DataWork::single_steps:
+                emulate_steps<Real, DataWork::single_steps>(launch, block, dynamic.data());
                 break;
-            }
-            case DataWork::method_steps: {
-                const auto shared = std::make_unique<emulated::StepShared<Real>>();
-                emulated::StepKernel<Real, true>{launch, block, *shared, dynamic.data()}.run();
+            case DataWork::method_steps:
+                emulate_steps<Real, DataWork::method_steps>(launch, block, dynamic.data());
                 break;
-            }
             case DataWork::rows: emulated::RecordKernel<Real>{launch, block, dynamic.data()}.run(); break;
             case DataWork::points: emulated::PointKernel<Real>{launch, block}.run(); break;
         }

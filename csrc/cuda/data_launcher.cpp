@@ -205,6 +205,13 @@ private:
         return most;
     }
 
+    DataWork work_of_steps() const {
+        if (network_.method != nullptr) return DataWork::method_steps;
+        const bool single = network_.batch_size == 1 && net_.layers == 1 && is_of_single_steps(network_.loss) &&
+                            net_.row[0] <= most_single_spans * row_multiple;
+        return single ? DataWork::single_steps : DataWork::steps;
+    }
+
     // From the step at hand to the next record at most; a part of a step where that is long enough.
     Launched launch_steps(const Pace& pace) {
         const std::int64_t batch = samples_of_step();
@@ -282,7 +289,7 @@ private:
         const double blocks =
             double(steps.config_groups) * double(ceil_div(replicates, std::int64_t(1) << layout.log2_replicates));
         steps.blocks = records.blocks = std::int64_t(std::min(blocks, 9e18));
-        steps.work = network_.method != nullptr ? DataWork::method_steps : DataWork::steps;
+        steps.work = work_of_steps();
         records.work = DataWork::rows;
 
         const bool momentum = e_.momentum > 0, averaging = e_.iterate != Iterate::last;

@@ -14,6 +14,8 @@ inline constexpr int most_row_numbers = 2048;         // in shared memory: of sa
 inline constexpr int log2_teams = 4;                  // trajectories of a block, of problems on data
 inline constexpr int log2_accumulators = 3;           // of a sum over coordinates, that a thread has at most
 inline constexpr int patch_edge = 4;                  // samples and units whose products are computed together
+inline constexpr int few_single_spans = 2;            // padded row / 16 of single steps, of their sort for short rows
+inline constexpr int most_single_spans = 8;           // and of that for all others
 
 // One launch: trajectories from first_step to stop_step. State stays in global memory between launches.
 struct Launch : Rectangle {
@@ -155,8 +157,12 @@ struct MethodArrays {
     TeamArray losses;     // of a round's samples
 };
 
-// What a launch does: takes steps, of SGD or of a method, evaluates rows for a record, or tells the points of one.
-enum class DataWork { steps, method_steps, rows, points };
+// What a launch does: takes steps, of SGD, of SGD on short rows one at a time, or of a method, evaluates rows for a
+// record, or tells the points of one.
+enum class DataWork { steps, single_steps, method_steps, rows, points };
+
+// Losses that single steps know: of one output, and no program.
+constexpr bool is_of_single_steps(Loss loss) { return has_one_output(loss) && loss != Loss::own; }
 
 struct DataLaunch : Launch {
     DataWork work;

@@ -8,6 +8,7 @@
 #include "method_step.hpp"
 #include "network_pass.hpp"
 #include "row_numbers.hpp"
+#include "single_steps.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
 
@@ -18,8 +19,11 @@ struct StepShared {
 };
 
 // Steps of SGD, or of a method.
-template <class Real, bool of_method>
+template <class Real_, cuda::DataWork work>
 struct StepKernel {
+    using Real = Real_;
+    static constexpr bool of_method = work == cuda::DataWork::method_steps;
+
     const cuda::DataLaunch& p;
     Block& block;
     StepShared<Real>& shared;
@@ -36,7 +40,7 @@ struct StepKernel {
     ASGD_KERNEL_MEMBER void run() {
         teams.find();
         pass.data = &teams.problem->train;
-        pass.start_losses();
+        if constexpr (work != cuda::DataWork::single_steps) pass.start_losses();
         begin();
         std::int64_t t = p.first_step, window = p.first_window;
         for (;;) {
@@ -48,14 +52,19 @@ struct StepKernel {
             if (window < p.ensemble.record_count) stop = smaller(stop, window_start(p.ensemble, window));
             const int n = int(stop - t);
             shared.rates.compute(block, p.ensemble, teams.configs(), p.layout.tile_steps, t, n);
-            for (int j = 0; j < n; ++j, ++t) {
-                const int first = t == p.first_step ? p.first_sample : 0;
-                const int last = t == p.stop_step - 1 ? p.stop_sample : taken();
-                if constexpr (of_method)
-                    take_evaluations(t, j, first, last);
-                else
-                    take_samples(t, j, first, last);
-                if (last == taken()) finish_step();
+            if constexpr (work == cuda::DataWork::single_steps) {
+                take_single_steps(t, n);
+                t = stop;
+            } else {
+                for (int j = 0; j < n; ++j, ++t) {
+                    const int first = t == p.first_step ? p.first_sample : 0;
+                    const int last = t == p.stop_step - 1 ? p.stop_sample : taken();
+                    if constexpr (of_method)
+                        take_evaluations(t, j, first, last);
+                    else
+                        take_samples(t, j, first, last);
+                    if (last == taken()) finish_step();
+                }
             }
             if (averaging() && t % segment_length(p.ensemble) == 0 && (t < p.stop_step || p.stop_sample == taken()))
                 close_segments(t);
@@ -140,20 +149,25 @@ struct StepKernel {
 
     // --- steps
 
-    ASGD_KERNEL_MEMBER Real minus_lr(int thread, int j) {
+    ASGD_KERNEL_MEMBER Real minus_lr(int thread, int j) const {
         return shared.rates.minus_lr.get(thread, teams.config_of_team(thread / team_threads) * p.layout.tile_steps + j);
+    }
+
+    ASGD_KERNEL_MEMBER Real lambda() const { return Real(teams.problem->l2 + p.ensemble.weight_decay); }
+    ASGD_KERNEL_MEMBER Terms terms() const {
+        return p.ensemble.momentum > 0 ? Terms::momentum : lambda() > 0 ? Terms::rows_and_decay : Terms::rows;
+    }
+    // Of the j-th step of the tile; for terms() and lambda(), which a caller knows.
+    ASGD_KERNEL_MEMBER Rule<Real> rule(int thread, int j, Terms terms, Real lambda) const {
+        const Real lr = minus_lr(thread, j);
+        return {terms == Terms::momentum ? lambda : lr * lambda, lr, Real(p.ensemble.momentum), p.ensemble.nesterov};
     }
 
     // Samples first .. last - 1 of the batch of step t, the j-th of the tile.
     ASGD_KERNEL_MEMBER void take_samples(std::int64_t t, int j, int first, int last) {
-        const Real share = Real(1) / Real(batch());
-        const Real lambda = Real(teams.problem->l2 + p.ensemble.weight_decay);
-        const bool momentum = p.ensemble.momentum > 0;
-        const auto rule = [&](int thread) {
-            const Real lr = minus_lr(thread, j);
-            return Rule<Real>{momentum ? lambda : lr * lambda, lr, Real(p.ensemble.momentum), p.ensemble.nesterov};
-        };
-        const Terms terms = momentum ? Terms::momentum : lambda > 0 ? Terms::rows_and_decay : Terms::rows;
+        const Real share = Real(1) / Real(batch()), lambda = this->lambda();
+        const Terms terms = this->terms();
+        const bool momentum = terms == Terms::momentum;
         for (int s = first; s < last; s += p.layout.round) {
             pass.count = lesser(p.layout.round, last - s);
             samples.have(teams, t * batch() + s, pass.count, p.stop_step * batch());
@@ -162,7 +176,30 @@ struct StepKernel {
             pass.forward(rows);
             pass.differentiate(rows, [&](int thread) { return momentum ? share : minus_lr(thread, j) * share; });
             pass.backward();
-            pass.update(rows, rule, terms, s == 0, s + pass.count == batch());
+            pass.update(
+                rows, [&](int thread) { return rule(thread, j, terms, lambda); }, terms, s == 0,
+                s + pass.count == batch());
+        }
+    }
+
+    // Steps t .. t + n - 1, a tile's.
+    ASGD_KERNEL_MEMBER void take_single_steps(std::int64_t t, int n) {
+        for (int j = 0; j < n;) {
+            samples.have(teams, t + j, 1, p.stop_step);
+            const int ahead = int(t - samples.first), first = j;
+            j = lesser(n, samples.length - ahead);
+            const auto take = [&](auto terms) {
+                if (pass.row_spans(0) <= cuda::few_single_spans)
+                    SingleSteps<StepKernel, terms.value, cuda::few_single_spans>{*this}.take(first, j, ahead + first);
+                else
+                    SingleSteps<StepKernel, terms.value, cuda::most_single_spans>{*this}.take(first, j, ahead + first);
+            };
+            switch (terms()) {
+                case Terms::momentum: take(KindConstant<Terms::momentum>()); break;
+                case Terms::rows_and_decay: take(KindConstant<Terms::rows_and_decay>()); break;
+                case Terms::rows: take(KindConstant<Terms::rows>()); break;
+                case Terms::gradient: break;  // of methods
+            }
         }
     }
 
