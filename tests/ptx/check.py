@@ -57,7 +57,7 @@ GROUPS = (
         ("test_cuda_data.py",),
         "(every_loss and (everything or LeastSquares-weighted)) or (edges_of_rows and (33 or 700)) or "
         "33-reshuffling] or (where_launches and everything-3-16]) or 17-9-True] or many_steps or many_outputs or "
-        "sizes or starts or rounds",
+        "sizes or starts or rounds or (single and (LogisticRegression-33 or LeastSquares-17))",
     ),
     Group(
         ("test_cuda_methods.py",),

@@ -17,12 +17,14 @@ from ptx import build
 
 MOMENTS = r"moments_kernelIfE"
 STEPS = r"ensemble_kernelIfLNS_11ProblemKindE0ELNS_9NoiseKindE2ELb1E"  # |x|, Gaussian, a ball
+SINGLE = r"18single_step_kernelIfE"
 PROGRAM = r"14program_kernelIfE"
 METHOD = r"16take_method_stepIfE"  # functions of the kernel of methods on data: all but the code of a method, and
 INTERPRETER = r"10run_methodIfE"  # what runs that code
 # Kernels that a call of planted_call launches.
 LAUNCHED = {
     "separable": f"{MOMENTS}|{STEPS}",
+    "single samples": f"{MOMENTS}|{SINGLE}|13record_kernelIfE",
     "on data": f"{MOMENTS}|18method_step_kernelIfE|13record_kernelIfE",
     "programs": f"{MOMENTS}|{PROGRAM}",
 }
@@ -61,6 +63,13 @@ PLANTED = {  # by the call of planted_call that finds them
         Planted("results elsewhere", MOMENTS, r"^(\tst\.global\.\S+ \s*\[%\w+)(\+\d+)?\]", r"\1+4096]", CHECKS),
         Planted("values from elsewhere", MOMENTS, r"^(\tld\.global\S* .*\[%\w+)\]", r"\1+4096]", EITHER),
         Planted("shared words elsewhere", MOMENTS, r"^(\tst\.shared\.\S+ \s*\[%\w+)\]", r"\1+8]", CHECKS),
+    ),
+    "single samples": (
+        Planted("no barriers", SINGLE, r"^\tbar\.sync.*", "", CHECKS),
+        Planted("another thread's share", SINGLE, r"^\tshfl\.sync\.bfly", "\tshfl.sync.up", BITS),
+        Planted("each thread's own intercept", SINGLE, r"^\tshfl\.sync\.idx", "\tshfl.sync.bfly", BITS),
+        Planted("two roundings", SINGLE, FMA, _in_two_roundings, BITS),
+        Planted("differences", SINGLE, r"^\tadd\.rn\.f32", "\tsub.rn.f32", BITS),
     ),
     "on data": (
         Planted("no barriers", METHOD, r"^\tbar\.warp\.sync.*", "", CHECKS),

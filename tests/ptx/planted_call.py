@@ -21,6 +21,17 @@ def separable() -> Iterator[Ensemble]:
     yield problem, {"base_lr": [0.1, 0.4], "horizon": 140, "record_at": [3, 140], "replicates": 300}
 
 
+def single_samples() -> Iterator[Ensemble]:
+    """Of short and of long rows, without and with what is beside plain steps."""
+    numbers = np.random.default_rng(3)
+    plain: dict[str, Any] = {}
+    more: dict[str, Any] = {"projection": ("ball", 0.7), "l2": 0.1}
+    for d, of_problem, of_call in ((20, plain, plain), (100, more, {"iterate": "average"})):
+        X, y = numbers.standard_normal((9, d)), numbers.integers(0, 2, 9)
+        problem = problems.LogisticRegression(X, y, intercept=True, **of_problem)
+        yield problem, {"base_lr": [0.1, 0.4], "horizon": 40, "record_at": [3, 40], "replicates": 9, **of_call}
+
+
 def on_data() -> Iterator[Ensemble]:
     """Methods whose code takes blocks of coordinates, and all of them in their order."""
     numbers = np.random.default_rng(2)
@@ -44,7 +55,7 @@ def programs() -> Iterator[Ensemble]:
         yield problem, {"base_lr": [0.1, 0.4], "horizon": 9, "record_at": [3, 9], "replicates": 9}
 
 
-CALLS = {"separable": separable, "on data": on_data, "programs": programs}
+CALLS = {"separable": separable, "single samples": single_samples, "on data": on_data, "programs": programs}
 
 
 def main(name: str) -> str:
