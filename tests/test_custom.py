@@ -442,7 +442,6 @@ def test_value_is_recorded_where_the_minimum_is_not_known():
         ({"projection": ("box", 2.0, 3.0)}, ValueError, "x0 must lie in the box"),
         ({"projection": ("ball", 0.1)}, ValueError, "x0 must lie in the ball"),
         ({"minimum": np.nan}, ValueError, "minimum must be one number"),
-        ({"minimum": 1e6}, ValueError, "minimum must be at most f\\(x0\\) = .*, got 1000000.0"),
         ({"minimum": "find"}, ValueError, "minimum must be one number, 'solve' or None, got 'find'"),
         ({"gradient": lambda x, a: a * x}, ValueError, "gradient must be the derivative of f, got"),
         ({"gradient": 3}, TypeError, "gradient must be a function of x or a text, got 3"),

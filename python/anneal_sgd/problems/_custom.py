@@ -61,8 +61,7 @@ class Custom(Problem):
       parameters that returns where an iterate goes after each step. x0 must stay where it is.
     - `minimum`: f*, for the metric "suboptimality". "solve": the lowest value that local searches from twelve starts
       find, where two of them agree to 1e-7; found, not proved, and of little use where f has kinks or many valleys.
-      Of a number only that f(x0) is not below it is checked: where f is, 0 is recorded. Without it "value" can be
-      recorded, f(x) itself.
+      A number is not checked: where f is below it, 0 is recorded. Without it "value" can be recorded, f(x) itself.
 
     `simulate(problem, .., metric={"distance": lambda x: ..})` records functions of one's own as well.
 
@@ -169,10 +168,6 @@ class Custom(Problem):
             raise ValueError("minimum must be a number or None where the projection is one's own, got 'solve'")
         known = minimum if minimum in (None, "solve") else _validate.real("minimum", minimum, FINITE)
         self._adopt(exact, program, given, kind, ends, radius, np.zeros(d) if start is None else start, known)
-        if isinstance(known, float) and start is not None:
-            at_start = float(self.value(start))
-            if at_start < known - 1e-6 * (1.0 + abs(known)):
-                raise ValueError(f"minimum must be at most f(x0) = {at_start!r}, got {known!r}")
 
     def _adopt(
         self,
