@@ -482,6 +482,15 @@ def test_info():
         assert word in done.stdout
 
 
+def test_info_tells_extras_as_they_are_written(monkeypatch, capsys):
+    from anneal_sgd import runtime
+    from anneal_sgd.cli import main
+
+    monkeypatch.setattr(runtime, "info", lambda: {"machine_code": "pip install 'anneal_sgd[jit]'"})
+    assert main(["info"]) == 0
+    assert "machine code  pip install 'anneal_sgd[jit]'" in capsys.readouterr().out
+
+
 @pytest.mark.usefixtures("cheap")
 def test_validate_writes_everything(tmp_path, capsys):
     from anneal_sgd.cli import main

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .._core import __version__
 from . import _signals
@@ -50,5 +51,5 @@ def info() -> None:
     console = Console()
     table = Table(show_header=False, box=None, pad_edge=False)
     for key, text in rows():
-        table.add_row(f"[bold]{key}", text)
+        table.add_row(Text(key, style="bold"), Text(text))
     console.print(table)
