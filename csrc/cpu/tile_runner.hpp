@@ -125,7 +125,7 @@ static void advance_strip(const Coordinate<typename Lane<R>::Real>& p, const typ
                 x[v] = y;
             else if constexpr (how.value == Clamp::bounds)
                 x[v] = clamp_to_box(p, y);
-            else
+            else if constexpr (Lane<R>::limits_size)  // Clang looks the name up in every lane type
                 x[v] = limit_size(y, set1<R>(p.upper));
             if constexpr (summing) sum[v] = sum[v] + x[v];
         }
