@@ -97,6 +97,38 @@ def test_every_number_of_configs(device, configs, replicates, shared):
     assert_equal(both(device, core, schedules, horizon=45, record_at=[20, 45], **size))
 
 
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_few_replicates_of_many_configs(device, kind, noise, dimension):
+    """A thread of one dimension has a config to itself and multiplies its learning rates; more share a longer table."""
+    size = {"base_lr": np.geomspace(0.01, 1.0, 70), "replicates": 3, "first": 1022, "shared": False}
+    schedules = [COSINE, _core.Schedule(ScheduleKind.linear)]
+    for projection, dtype in itertools.product(PROJECTIONS, DTYPES):
+        stacked, _ = stacked_pairs(kind, noise, projection, dimension, count=2)
+        assert_equal(both(device, stacked, schedules, horizon=140, record_at=RECORDS, dtype=dtype, **size))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("schedules", [1, 3, 5, 7, 150])
+@pytest.mark.parametrize("noise", ["rademacher", "gaussian"])
+def test_few_replicates_of_many_schedules(device, noise, schedules, shared):
+    """Steps of a tile are fewer the more schedules a block has: up to 8 of 128 steps, 256 of 4."""
+    stacked, _ = stacked_pairs("quadratic", noise, "none", 1, count=2)
+    degrees = [_core.Schedule(ScheduleKind.polynomial, parameter=0.25 * k) for k in range(1, schedules + 1)]
+    size = {"base_lr": np.geomspace(0.01, 1.0, max(1, 150 // schedules)), "replicates": 4, "shared": shared}
+    assert_equal(both(device, stacked, degrees, horizon=140, record_at=[3, 140], **size))
+
+
+@pytest.mark.parametrize("steps", [1, 37, 128])
+@pytest.mark.parametrize("iterate", ITERATES)
+@pytest.mark.parametrize("noise", ["rademacher", "gaussian"])
+def test_launches_of_few_replicates(device, noise, iterate, steps):
+    core, _ = problem_pair("absolute_value", noise, "box", 1)
+    size = {"base_lr": np.geomspace(0.01, 1.0, 140), "replicates": 4, "iterate": iterate}
+    assert_equal(both(device, core, horizon=140, record_at=RECORDS, steps_per_launch=steps, **size))
+
+
 def test_problems_are_an_axis(device):
     stacked, _ = stacked_pairs("huber", "uniform", "box", 5, count=3)
     assert_equal(
@@ -162,6 +194,9 @@ def test_divergence_is_counted(device):
     pair = both(device, core, horizon=50, replicates=100, base_lr=[1e-30, 1.0], record_at=[0, 50])
     assert_equal(pair)
     assert pair[1][1].diverged[0, 1, 1] == 100
+    pair = both(device, core, horizon=50, replicates=4, base_lr=np.geomspace(1e-30, 1.0, 200), record_at=[0, 50])
+    assert_equal(pair)
+    assert pair[1][1].diverged[0, 199, 1] == 4
 
 
 def test_what_fits_no_device_says_how_much_it_needs():

@@ -65,6 +65,7 @@ struct Block {
     };
 
     __device__ __forceinline__ static std::int64_t index() { return blockIdx.x; }
+    __device__ __forceinline__ static int log2_ceil(int n) { return 32 - __clz(n - 1); }
     // Sums of whole numbers that any threads add to, in no order.
     __device__ __forceinline__ static void add(std::uint32_t* sum, std::uint32_t n) { atomicAdd(sum, n); }
     __device__ __forceinline__ static void add(std::int64_t* sum, std::int64_t n) {
@@ -179,6 +180,7 @@ public:
     };
 
     std::int64_t index() const { return index_; }
+    static int log2_ceil(int n) { return n > 1 ? 32 - __builtin_clz(unsigned(n - 1)) : 0; }
     template <class T>
     static void add(T* sum, T n) {
         *sum += n;

@@ -19,7 +19,7 @@ static void run_blocks(const EnsembleLaunch& launch, std::int64_t shared_bytes) 
     std::vector<Real> dynamic(std::size_t(shared_bytes) / sizeof(Real));
     for (std::int64_t b = 0; b < launch.blocks; ++b) {
         emulated::Block block(b);
-        const auto shared = std::make_unique<emulated::EnsembleShared<Real>>();
+        const auto shared = std::make_unique<emulated::EnsembleShared<Real, I::ball>>();
         const std::unique_ptr<Kernel> kernel(
             new Kernel{{launch, block}, *shared, launch.shared_state ? dynamic.data() : nullptr});
         kernel->run();

@@ -11,8 +11,11 @@
 
 ASGD_ISA_NAMESPACE_BEGIN
 
-template <class Real>
-using EnsembleShared = LearningRates<Real, cuda::most_learning_rates>;
+// Rows of an odd length are in different banks. A ball's state takes dynamic shared memory, so its tiles take little.
+template <class Real, bool ball>
+using EnsembleShared =
+    LearningRates<Real, cuda::most_learning_rates,
+                  ball ? cuda::most_learning_rates : cuda::most_rate_bytes / int(sizeof(Real)), ball ? 0 : 1>;
 
 template <class Real, ProblemKind kind, NoiseKind noise, bool ball>
 struct EnsembleKernel : Places<Real, cuda::EnsembleLaunch> {
@@ -40,7 +43,7 @@ struct EnsembleKernel : Places<Real, cuda::EnsembleLaunch> {
     using Base::word;
     using Base::words;
 
-    EnsembleShared<Real>& shared;
+    EnsembleShared<Real, ball>& shared;
     Real* shared_state;  // dynamic shared memory, or null
 
     ASGD_KERNEL_MEMBER Real& x(int thread, int m, int k) {
@@ -94,7 +97,42 @@ struct EnsembleKernel : Places<Real, cuda::EnsembleLaunch> {
         });
     }
 
-    ASGD_KERNEL_MEMBER Real minus_lr(int thread, int row, int j) { return shared.minus_lr.get(thread, row + j); }
+    ASGD_KERNEL_MEMBER Real minus_lr(int thread, int j) {
+        return shared.minus_lr.get(thread, learning_rate_row(thread) + j);
+    }
+
+    // Where a config's learning rates come from: their row of the table; or that of its schedule, and the factor.
+    struct Rates {
+        int row;
+        double minus_base_lr;
+    };
+    ASGD_KERNEL_MEMBER bool own_rates() const {
+        return cuda::may_multiply_rates(kind, noise, ball) && p.layout.own_rates;
+    }
+    ASGD_KERNEL_MEMBER Rates rates_of(int thread) {
+        const int c = config_in_block(thread), length = shared.row_length(p.layout.tile_steps);
+        if (!own_rates()) return {c * length, 0};
+        const int pair = configs.pair(c);
+        return {pair * length, -p.ensemble.base_lr[configs.first_base_lr + c - pair * configs.base_lr_count]};
+    }
+    // f(minus_lr), where minus_lr(j) is -lr of step j of the tile.
+    template <class F>
+    ASGD_KERNEL_MEMBER void with_rates(int thread, const Rates& rates, F f) {
+        if (own_rates())
+            f([&](int j) { return Real(rates.minus_base_lr * shared.h.get(thread, rates.row + j)); });
+        else
+            f([&](int j) { return shared.minus_lr.get(thread, rates.row + j); });
+    }
+    // Of n steps from j on.
+    template <int n>
+    ASGD_KERNEL_MEMBER Values<Real, n> minus_lrs(int thread, const Rates& rates, int j) {
+        Values<Real, n> lr;
+        with_rates(thread, rates, [&](auto minus_lr) {
+            ASGD_UNROLL
+            for (int s = 0; s < n; ++s) lr[s] = minus_lr(j + s);
+        });
+        return lr;
+    }
 
     // --- noise
 
@@ -166,31 +204,32 @@ struct EnsembleKernel : Places<Real, cuda::EnsembleLaunch> {
     template <bool summing>
     ASGD_KERNEL_MEMBER void take_steps(int thread, std::int64_t i, const Coordinate<Real>& c, std::int64_t t, int n,
                                        State& state) {
-        const int row = learning_rate_row(thread);
         if constexpr (form == NoiseForm::none) {
+            const Rates rates = rates_of(thread);
             for (int j = 0; j < n; ++j) {
-                const Real lr = minus_lr(thread, row, j);
+                const Real lr = minus_lrs<1>(thread, rates, j)[0];
                 ASGD_UNROLL
                 for (int k = 0; k < abreast; ++k) step_to<summing>(c, lr, 0, state, k);
             }
         } else if constexpr (form == NoiseForm::values) {
             const auto lanes = philox_of(thread, std::uint32_t(i));
             const std::uint32_t stream_number = stream(thread);
+            const Rates rates = rates_of(thread);
             for (int j = 0; j < n;) {
                 const int first = int((t + j) % draws), stop = n - j < draws - first ? first + n - j : draws;
                 const PerReplicate<Draws> z = values(lanes, stream_number, (t + j) / draws);
                 if (stop - first == draws) {
+                    const Values<Real, draws> lr = minus_lrs<draws>(thread, rates, j);
                     ASGD_UNROLL
                     for (int s = 0; s < draws; ++s) {
-                        const Real lr = minus_lr(thread, row, j + s);
                         ASGD_UNROLL
-                        for (int k = 0; k < abreast; ++k) step_to<summing>(c, lr, z[k].v[s], state, k);
+                        for (int k = 0; k < abreast; ++k) step_to<summing>(c, lr[s], z[k].v[s], state, k);
                     }
                 } else {  // a tile that begins or ends within the call
                     ASGD_UNROLL
                     for (int s = 0; s < draws; ++s) {
                         if (s < first || s >= stop) continue;
-                        const Real lr = minus_lr(thread, row, j + s - first);
+                        const Real lr = minus_lrs<1>(thread, rates, j + s - first)[0];
                         ASGD_UNROLL
                         for (int k = 0; k < abreast; ++k) step_to<summing>(c, lr, z[k].v[s], state, k);
                     }
@@ -200,25 +239,27 @@ struct EnsembleKernel : Places<Real, cuda::EnsembleLaunch> {
         } else {
             const PerReplicate<PerReplicate<std::uint32_t>> call =
                 words(philox_of(thread, std::uint32_t(i)), stream(thread), t / rademacher_draws_per_call);
+            const Rates rates = rates_of(thread);
             const int place = int(t % rademacher_draws_per_call);
             for (int j = 0; j < n;) {
                 const int skip = (place + j) % 32, stop = n - j < 32 - skip ? n : j + 32 - skip;
                 PerReplicate<Bits> w;
                 ASGD_UNROLL
                 for (int k = 0; k < abreast; ++k) w[k] = top_aligned(word(call[k], (place + j) / 32), Real()) << skip;
-                const auto one = [&](int s) {
-                    const Real lr = minus_lr(thread, row, s);
+                const auto one = [&](Real lr) {
                     ASGD_UNROLL
                     for (int k = 0; k < abreast; ++k) {
                         step_to<summing>(c, lr, w[k], state, k);
                         w[k] = w[k] + w[k];
                     }
                 };
-                for (; j + 8 <= stop; j += 8) {
-                    ASGD_UNROLL
-                    for (int s = 0; s < 8; ++s) one(j + s);
-                }
-                for (; j < stop; ++j) one(j);
+                with_rates(thread, rates, [&](auto minus_lr) {
+                    for (; j + 8 <= stop; j += 8) {
+                        ASGD_UNROLL
+                        for (int s = 0; s < 8; ++s) one(minus_lr(j + s));
+                    }
+                    for (; j < stop; ++j) one(minus_lr(j));
+                });
             }
         }
     }
@@ -271,7 +312,7 @@ struct EnsembleKernel : Places<Real, cuda::EnsembleLaunch> {
                     return;
                 }
                 RegisterState& own = states[thread];
-                const Real lr = minus_lr(thread, learning_rate_row(thread), j);
+                const Real lr = minus_lr(thread, j);
                 ASGD_UNROLL
                 for (int k = 0; k < abreast; ++k) {
                     const Real y = step<kind, form>(own.c, lr, own.state.x[k], own.state.low[k], noise_of(own, k));
@@ -363,7 +404,7 @@ struct EnsembleKernel : Places<Real, cuda::EnsembleLaunch> {
                 Four& norm = norms[thread];
                 ASGD_UNROLL
                 for (int k = 0; k < abreast; ++k) norm[k] = Real(0);
-                const Real lr = places[thread].active ? minus_lr(thread, learning_rate_row(thread), j) : Real(0);
+                const Real lr = places[thread].active ? minus_lr(thread, j) : Real(0);
                 for_coordinates(thread, [&](int m, std::int64_t i) {
                     const Coordinate<Real> c = parameters(thread, i);
                     ASGD_UNROLL

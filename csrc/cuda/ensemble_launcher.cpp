@@ -22,6 +22,20 @@ private:
         launch.low = memory.take(real * elements);
     }
 
+    // A block's schedules, and the learning rates of its configs, have to fit into shared memory. Where those do not,
+    // but no other thread needs a config's, the thread computes them.
+    void lengthen_tiles(Layout& l) const override {
+        if (kind_.ball) return;
+        const std::int64_t pairs = std::min<std::int64_t>(l.configs, ceil_div(l.configs - 1, e_.base_lr_count) + 1);
+        l.tile_steps = host::segment_length(e_);
+        while (pairs * l.tile_steps > most_learning_rates) l.tile_steps /= 2;
+        int table_steps = l.tile_steps;
+        while (l.configs * table_steps * real_bytes(e_) > most_rate_bytes) table_steps /= 2;
+        l.own_rates = may_multiply_rates(kind_.problem, kind_.noise, kind_.ball) && table_steps < l.tile_steps &&
+                      4 * l.configs == block_places && l.coordinates_per_thread == 1;
+        if (!l.own_rates) l.tile_steps = table_steps;
+    }
+
     void prepare(EnsembleLaunch& launch) override {
         shared_bytes_ = 0;
         if (!kind_.ball || launch.layout.coordinates_per_thread == 1) return;

@@ -17,7 +17,7 @@ constexpr int blocks_per_multiprocessor = ball || sizeof(Real) == 8 ? 1 : 2;
 template <class Real, ProblemKind problem, NoiseKind noise, bool ball>
 __global__ void __launch_bounds__(gpu::block_threads, blocks_per_multiprocessor<Real, ball>)
     ensemble_kernel(const __grid_constant__ EnsembleLaunch launch) {
-    __shared__ gpu::EnsembleShared<Real> shared;
+    __shared__ gpu::EnsembleShared<Real, ball> shared;
     extern __shared__ double dynamic[];
     gpu::Block block;
     gpu::EnsembleKernel<Real, problem, noise, ball> kernel{

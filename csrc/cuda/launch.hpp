@@ -9,6 +9,7 @@ namespace anneal_sgd {
 namespace cuda {
 
 inline constexpr int most_learning_rates = 1024;      // in shared memory: configs x tile_steps of a block, at most
+inline constexpr int most_rate_bytes = 16 << 10;      // the same in bytes, of separable problems without a ball
 inline constexpr int most_data_learning_rates = 512;  // the same, of problems on data
 inline constexpr int most_row_numbers = 2048;         // in shared memory: of samples, of all sequences of a block
 inline constexpr int log2_teams = 4;                  // trajectories of a block, of problems on data
@@ -51,6 +52,7 @@ struct Layout {
     int log2_replicates, configs;  // per block
     int coordinates_per_thread;    // ceil(dimension / team)
     int tile_steps;                // learning rates computed together, for all configs of a block
+    bool own_rates;                // those that take steps multiply base learning rate and schedule
 };
 
 struct EnsembleLaunch : Launch {
@@ -70,6 +72,10 @@ struct KernelKind {
     NoiseKind noise;
     bool ball;
 };
+// Whether the threads of a kernel may multiply learning rates themselves. Huber's with Rademacher noise would spill.
+constexpr bool may_multiply_rates(ProblemKind problem, NoiseKind noise, bool ball) {
+    return !ball && !(problem == ProblemKind::huber && noise == NoiseKind::rademacher);
+}
 
 // --- programs
 

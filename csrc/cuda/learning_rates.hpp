@@ -16,6 +16,7 @@ ASGD_KERNEL_FN int lesser(int a, int b) { return a < b ? a : b; }
 struct BlockConfigs {
     std::int64_t first;
     std::int64_t first_pair;  // number of the problem and schedule of the first
+    int first_schedule;       // number of its schedule
     int first_base_lr;        // number of its learning rate
     int base_lr_count;
     int count;
@@ -24,7 +25,12 @@ struct BlockConfigs {
 
 ASGD_KERNEL_FN BlockConfigs block_configs(const EnsembleSpec& e, std::int64_t first, std::int64_t stop) {
     const std::int64_t first_pair = first / e.base_lr_count;
-    return {first, first_pair, int(first - first_pair * e.base_lr_count), int(e.base_lr_count), int(stop - first)};
+    return {first,
+            first_pair,
+            int(first_pair % e.schedule_count),
+            int(first - first_pair * e.base_lr_count),
+            int(e.base_lr_count),
+            int(stop - first)};
 }
 
 ASGD_KERNEL_FN PhiloxKeys keys_of(const cuda::Launch& p) {
@@ -52,35 +58,42 @@ ASGD_KERNEL_FN double schedule_at_step(const ScheduleSpec& s, double horizon, do
                         : scaled_value(p->shape, p->scale, p->length, at.t, at.u, at.v);
 }
 
-// Of a tile of steps, in shared memory: each schedule once, then each config. `most`: at most so many configs and
-// numbers of a method that follow schedules x tile_steps. h begins with those numbers.
-template <class Real, int most>
+// Of a tile of steps, in shared memory: each schedule once, then each config. At most most_h rows of h x tile_steps,
+// and most configs x tile_steps; rows are `pad` longer. h begins with numbers of a method that follow schedules.
+template <class Real, int most_h, int most = most_h, int pad = 0>
 struct LearningRates {
-    typename Block::template Shared<double, most> h;
-    typename Block::template Shared<Real, most> minus_lr;  // [config, step]
+    typename Block::template Shared<double, most_h + pad * block_threads> h;
+    typename Block::template Shared<Real, most + pad * block_threads> minus_lr;  // [config, step]
 
+    ASGD_KERNEL_MEMBER static int row_length(int tile_steps) { return tile_steps + pad; }
+
+    // Without `products` h alone, which steps read. A thread has one step of the tile, of every so many rows.
     ASGD_KERNEL_MEMBER void compute(Block& block, const EnsembleSpec& e, const BlockConfigs& configs, int tile_steps,
-                                    std::int64_t t, int n) {
+                                    std::int64_t t, int n, bool products = true) {
         const int numbers = int(e.number_count), pairs = configs.pair(configs.count - 1) + 1;
-        const double horizon = double(e.horizon);
-        if (numbers > 0) block.barrier();  // steps of the tile before have read theirs
+        const int length = row_length(tile_steps);
+        const int log2_n = Block::log2_ceil(n), apart = block_threads >> log2_n;
+        if (numbers > 0 || !products) block.barrier();  // steps of the tile before have read theirs
         block.each([&](int thread) {
-            for (int item = thread; item < (numbers + pairs) * n; item += block_threads) {
-                const int row = item / n, j = item % n;
+            const int j = thread & ((1 << log2_n) - 1);
+            if (j >= n) return;
+            for (int row = thread >> log2_n; row < numbers + pairs; row += apart) {
                 const bool of_number = row < numbers;
-                const std::int64_t schedule =
-                    of_number ? e.schedule_count + row : (configs.first_pair + row - numbers) % e.schedule_count;
-                const double value = schedule_at_step(e.schedules[schedule], horizon, double(t + j));
-                h.set(thread, row * tile_steps + j, of_number ? number_between(e.number_ends + 2 * row, value) : value);
+                const int schedules = int(e.schedule_count);
+                const int schedule = of_number ? schedules + row : (configs.first_schedule + row - numbers) % schedules;
+                const double value = schedule_at_step(e.schedules[schedule], double(e.horizon), double(t + j));
+                h.set(thread, row * length + j, of_number ? number_between(e.number_ends + 2 * row, value) : value);
             }
         });
         block.barrier();
+        if (!products) return;
         block.each([&](int thread) {
-            for (int item = thread; item < configs.count * n; item += block_threads) {
-                const int c = item / n, j = item % n, pair = configs.pair(c);
+            const int j = thread & ((1 << log2_n) - 1);
+            if (j >= n) return;
+            for (int c = thread >> log2_n; c < configs.count; c += apart) {
+                const int pair = pairs > 1 ? configs.pair(c) : 0;
                 const double base_lr = e.base_lr[configs.first_base_lr + c - pair * configs.base_lr_count];
-                minus_lr.set(thread, c * tile_steps + j,
-                             -Real(base_lr * h.get(thread, (numbers + pair) * tile_steps + j)));
+                minus_lr.set(thread, c * length + j, -Real(base_lr * h.get(thread, (numbers + pair) * length + j)));
             }
         });
         block.barrier();

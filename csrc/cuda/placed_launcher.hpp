@@ -103,6 +103,8 @@ protected:
 
     // The arrays that a kernel has besides sums of iterates, each for `elements` coordinates of trajectories.
     virtual void place(PlacedLaunch& launch, double blocks, double elements, StateMemory& memory) const = 0;
+    // Longer tiles, where the kernel has more room for learning rates.
+    virtual void lengthen_tiles(Layout&) const {}
     // What the launches of a chunk have besides.
     virtual void prepare(PlacedLaunch& launch) = 0;
     virtual void start(const PlacedLaunch& launch) = 0;
@@ -123,7 +125,9 @@ private:
     Layout make_layout(std::int64_t configs, std::int64_t replicates) const {
         const auto blocks = [&](const Layout& l) { return block_count(l, configs, replicates); };
         const auto of_team = [&](int log2_team) {
-            return layout_of_team(log2_team, e_.problems.dimension, e_.number_count, configs, replicates);
+            Layout l = layout_of_team(log2_team, e_.problems.dimension, e_.number_count, configs, replicates);
+            lengthen_tiles(l);
+            return l;
         };
         Layout best = of_team(log2_team_of(width_));
         const int least = std::max(0, best.log2_team - log2_accumulators);

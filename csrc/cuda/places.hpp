@@ -107,7 +107,7 @@ struct Places {
             std::int64_t stop = smaller(t - t % together + together, p.stop_step);
             stop = smaller(stop, p.ensemble.record_at[record]);
             if (window < p.ensemble.record_count) stop = smaller(stop, window_start(p.ensemble, window));
-            rates.compute(block, p.ensemble, configs, p.layout.tile_steps, t, int(stop - t));
+            rates.compute(block, p.ensemble, configs, p.layout.tile_steps, t, int(stop - t), !p.layout.own_rates);
             kernel.advance(t, int(stop - t));
             t = stop;
             if (!steps_elsewhere() && ends_segment(t)) close_segments(t, kernel);

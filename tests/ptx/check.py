@@ -44,9 +44,10 @@ GROUPS = (
     Group(
         ("test_cuda.py",),
         "(every_kernel and (box-3] or ball-33])) or (where_launches and (gaussian-box-tail_average-37] or "
-        "rademacher-ball-average-3])) or (large_dimensions and gaussian-ball-2000]) or 1000-1025] or 2-17-True] or "
-        "test_schedules and (step_decay or warmup_stable_decay-0.4-cosine) or joined or axis or memory or samples or "
-        "divergence or two_threads",
+        "rademacher-ball-average-3])) or (few_replicates and (value-rademacher-1] or quadratic-gaussian-1] or "
+        "rademacher-5-False] or rademacher-tail_average-37])) or (large_dimensions and gaussian-ball-2000]) or "
+        "1000-1025] or 2-17-True] or test_schedules and (step_decay or warmup_stable_decay-0.4-cosine) or joined or "
+        "axis or memory or samples or divergence or two_threads",
     ),
     Group(
         ("test_cuda_programs.py",),

@@ -17,13 +17,14 @@ from ptx import build
 
 MOMENTS = r"moments_kernelIfE"
 STEPS = r"ensemble_kernelIfLNS_11ProblemKindE0ELNS_9NoiseKindE2ELb1E"  # |x|, Gaussian, a ball
+MANY = r"ensemble_kernelIfLNS_11ProblemKindE0ELNS_9NoiseKindE1ELb0E"  # |x|, Rademacher, no ball: many configs
 SINGLE = r"18single_step_kernelIfE"
 PROGRAM = r"14program_kernelIfE"
 METHOD = r"16take_method_stepIfE"  # functions of the kernel of methods on data: all but the code of a method, and
 INTERPRETER = r"10run_methodIfE"  # what runs that code
 # Kernels that a call of planted_call launches.
 LAUNCHED = {
-    "separable": f"{MOMENTS}|{STEPS}",
+    "separable": f"{MOMENTS}|{STEPS}|{MANY}",
     "single samples": f"{MOMENTS}|{SINGLE}|13record_kernelIfE",
     "on data": f"{MOMENTS}|18method_step_kernelIfE|13record_kernelIfE",
     "programs": f"{MOMENTS}|{PROGRAM}",
@@ -60,6 +61,9 @@ PLANTED = {  # by the call of planted_call that finds them
         Planted("no thread's value", STEPS, r"^\tshfl\.sync\.idx", "\tshfl.sync.bfly", BITS),
         Planted("two roundings", STEPS, FMA, _in_two_roundings, BITS),
         Planted("differences", STEPS, r"^\tadd\.rn\.f32", "\tsub.rn.f32", BITS),
+        Planted("no barriers of tiles", MANY, r"^\tbar\.sync.*", "", CHECKS),
+        Planted("another config's learning rate", MANY, r"^(\tld\.global\.f64 .*\[%\w+)(\+\d+)?\]", r"\1+8]", EITHER),
+        Planted("sums for products", MANY, r"^\tmul\.rn\.f64", "\tadd.rn.f64", BITS),
         Planted("results elsewhere", MOMENTS, r"^(\tst\.global\.\S+ \s*\[%\w+)(\+\d+)?\]", r"\1+4096]", CHECKS),
         Planted("values from elsewhere", MOMENTS, r"^(\tld\.global\S* .*\[%\w+)\]", r"\1+4096]", EITHER),
         Planted("shared words elsewhere", MOMENTS, r"^(\tst\.shared\.\S+ \s*\[%\w+)\]", r"\1+8]", CHECKS),

@@ -19,6 +19,8 @@ Ensemble = tuple[problems.Problem, dict[str, Any]]
 def separable() -> Iterator[Ensemble]:
     problem = problems.AbsoluteValue(np.full(5, 0.5), noise="gaussian", noise_std=1.0, projection=("ball", 0.7), x0=0.2)
     yield problem, {"base_lr": [0.1, 0.4], "horizon": 140, "record_at": [3, 140], "replicates": 300}
+    many = problems.AbsoluteValue(0.5, noise="rademacher", noise_std=1.0, x0=0.2)
+    yield many, {"base_lr": np.geomspace(0.01, 1.0, 200), "horizon": 140, "record_at": [3, 140], "replicates": 4}
 
 
 def single_samples() -> Iterator[Ensemble]:
