@@ -88,10 +88,7 @@ def _traced(
             raise TypeError(f"f must be a function of {', '.join(in_order)}: {error} ({_named(f)})") from None
     positional: list[Any] = []
     keywords: dict[str, Any] = {}
-    for (
-        name,
-        one,
-    ) in signature.parameters.items():  # from the first parameter on by name: a wrapper may take **parameters
+    for name, one in signature.parameters.items():  # by name from the first parameter on: f may take **parameters
         if one.kind is one.VAR_POSITIONAL:
             positional += given.get(name, ())
         elif name in given and one.kind is not one.POSITIONAL_ONLY and (name in shapes or keywords):
