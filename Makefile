@@ -30,7 +30,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # Python files are used in place (editable); a change of C++ or of the build rebuilds the core.
 $(VENV)/.installed: $(SOURCES)
 	@test -e $@ || echo "Building the package into $(VENV), once: downloads, and two minutes of compiling on two Zen 5 cores," \
-	    "about four where nvcc is found and the CUDA kernels are built too."
+	    "three to five where nvcc is found and the CUDA kernels are built too."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	$(BIN)/python $(PIP_INSTALL) --group build
