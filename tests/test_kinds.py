@@ -16,7 +16,7 @@ import pytest
 import anneal_sgd
 from anneal_sgd import _core, problems, reference, schedules
 from anneal_sgd.problems import _data, _network, _separable
-from anneal_sgd.programs._ir import DRAWS, LEAVES, OPERATIONS
+from anneal_sgd.programs._ir import COMPOSED, DRAWS, LEAVES, OPERATIONS
 from anneal_sgd.reference import averages, elementary, networks, separable
 from anneal_sgd.reference.draws import _call_draws
 from core_cases import SCHEDULES, TABLES
@@ -150,7 +150,7 @@ def test_conformance_has_every_kind_of_problems_on_data():
 
 def test_every_operation_is_one_of_the_core():
     views = {"slice", "element"}  # other views of their operands
-    assert set(OPERATIONS) - set(LEAVES) - views == set(ENUMERATIONS["Operation"])
+    assert set(OPERATIONS) - set(LEAVES) - set(COMPOSED) - views == set(ENUMERATIONS["Operation"])
 
 
 # --- the reference ----------------------------------------------------------------------------------------------------

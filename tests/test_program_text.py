@@ -24,6 +24,7 @@ EXPRESSIONS = [
     "sum(clip(x, -1, 1)) + sum(maximum(x, 2 * x)) + sum(minimum(x, sqrt(abs(x)))) + sum(sign(x))",
     "2**0.5 * x[0]**(1 / 2) + x[0]**-2 + (1 + 2) * sqrt(2) * a",
     "where(x[0] < a, 2 * x[0], x[0])",
+    "sum(log1p(x**2) + expm1(b * x)) + prod(x) * var(x) - std(cumsum(x) - b)",
     "sum(where((x == b) | (x != a), x, b))",
 ]
 
@@ -32,7 +33,7 @@ def traced(text, **options):
     """The program of the expression as Python understands it."""
     names = {name: getattr(np, name) for name in (
         "abs", "sqrt", "exp", "log", "sin", "cos", "tanh", "sign", "square", "sum", "max", "min", "mean", "maximum",
-        "minimum", "dot", "where", "clip", "pi",
+        "minimum", "dot", "where", "clip", "pi", "log1p", "expm1", "prod", "cumsum", "var", "std",
     )}  # fmt: skip
     used = [name for name in PARAMETERS if re.search(rf"\b{name}\b", text)]
     arguments = ", ".join(["x", *(["draw"] if options.get("draws") else []), *used])

@@ -12,7 +12,8 @@ from .._arrays import FloatArray
 from ._ir import Node, Program, Shape, shape_of
 from ._numbers import Numbers
 
-# IEEE operations, which round the same everywhere; elementary functions are left to who runs the program.
+# IEEE operations, which round the same everywhere; elementary functions are left to who runs the program. Not log1p:
+# the canonical form has what 1 + x was rounded by, which is another thing in float32.
 _FOLDED = {
     "negative": np.negative,
     "absolute": np.absolute,
@@ -23,6 +24,7 @@ _FOLDED = {
     "divide": np.divide,
     "minimum": np.minimum,
     "maximum": np.maximum,
+    "log1p": np.log1p,
 }
 
 

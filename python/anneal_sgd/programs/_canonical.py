@@ -37,13 +37,15 @@ def _rebuilt(program: Program) -> Builder:
 
 
 def _expanded(program: Program) -> Program:
-    """Equal nodes shared, numbers computed, powers as products and roots."""
+    """Equal nodes shared, numbers computed, powers as products and roots, log1p and expm1 by log, exp and tanh."""
     b = _rebuilt(program)
     copies: list[int] = []
     for node in program.nodes:
         operands = [copies[k] for k in node.operands]
         if node.op == "power":
             copies.append(_power(b, operands[0], node.attribute))
+        elif node.op in _COMPOSED:
+            copies.append(_COMPOSED[node.op](b, *operands))
         else:
             copies.append(b.node(node.op, *operands, attribute=node.attribute, shape=node.shape))
     return b.program(**{name: copies[k] for name, k in program.outputs})
@@ -65,6 +67,23 @@ def _power(b: Builder, x: int, exponent: float) -> int:
         result = root if result is None else b.node("multiply", result, root)
     assert result is not None
     return result if exponent > 0 else b.node("divide", b.constant(1.0), result)
+
+
+def _log1p(b: Builder, x: int) -> int:
+    """`log u + (x - (u - 1)) / u`, u = 1 + x rounded; from 2^20 on, where the rest is far below an ulp, without it."""
+    one, small = b.constant(1.0), b.node("minimum", x, b.constant(2.0**20))
+    u = b.node("add", one, x)
+    lost = b.node("subtract", small, b.node("subtract", b.node("add", one, small), one))  # 0 below u = 1/2
+    return b.node("add", b.node("log", u), b.node("divide", lost, b.node("maximum", u, b.constant(0.5))))
+
+
+def _expm1(b: Builder, x: int) -> int:
+    """`tanh(x / 2) (e^x + 1)`, in which nothing cancels."""
+    half = b.node("tanh", b.node("multiply", x, b.constant(0.5)))
+    return b.node("multiply", half, b.node("add", b.node("exp", x), b.constant(1.0)))
+
+
+_COMPOSED = {"log1p": _log1p, "expm1": _expm1}
 
 
 def ordered(program: Program) -> Program:

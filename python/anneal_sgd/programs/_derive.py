@@ -125,6 +125,8 @@ _RULES: dict[str, Callable[..., list[tuple[int, int]]]] = {
     "sqrt": _one(lambda b, i, x, g: b.node("multiply", g, b.node("divide", b.constant(0.5), i))),
     "exp": _one(lambda b, i, x, g: b.node("multiply", g, i)),
     "log": _one(lambda b, i, x, g: b.node("divide", g, x)),
+    "expm1": _one(lambda b, i, x, g: b.node("multiply", g, b.node("exp", x))),
+    "log1p": _one(lambda b, i, x, g: b.node("divide", g, b.node("add", b.constant(1.0), x))),
     "sin": _one(lambda b, i, x, g: b.node("multiply", g, b.node("cos", x))),
     "cos": _one(lambda b, i, x, g: b.node("negative", b.node("multiply", g, b.node("sin", x)))),
     "tanh": _one(

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._ir import Node, Program
+from ._ir import COMPOSED, Node, Program
 
 _PLAIN: dict[str, Callable[..., Any]] = {
     **{
         name: getattr(np, name) for name in ("negative", "absolute", "sign", "sqrt", "exp", "log", "sin", "cos", "tanh")
     },
+    **{name: getattr(np, name) for name in COMPOSED},
     **{name: getattr(np, name) for name in ("add", "subtract", "multiply", "divide", "minimum", "maximum", "power")},
     "less": np.less,
     "fma": lambda a, b, c: a * b + c,

@@ -27,6 +27,8 @@ ELEMENTWISE = {
     **dict.fromkeys(("fma", "select"), 3),
 }
 """Operations on number after number, and how many operands they have; one number is taken for several."""
+COMPOSED = {"log1p": 1, "expm1": 1}
+"""Likewise, but the core has none: the canonical form writes them in other operations."""
 
 REDUCTIONS = {"sum": 1, "sum_product": 2, "max": 1, "min": 1}
 LEAVES = ("point", "parameter", "constant", "draw", "state", "step")
@@ -36,6 +38,7 @@ STEP = ("lr", "t", *(f"{part} {k}" for k in range(MOST_STEP_NUMBERS) for part in
 before 1 minus it, which is rounded once too."""
 DRAWS = ("gaussian", "rademacher", "uniform", "unit")
 OPERATIONS = (*LEAVES, *ELEMENTWISE, *REDUCTIONS, "first_max", "first_min", "matvec", "slice", "element", "embed")
+OPERATIONS += tuple(COMPOSED)
 LARGEST = 2**24 - 1  # numbers of a value
 FIRST_PURPOSE = 4  # of draws, in docs/stream.md, "Words": those before are of built-in problems
 MOST_PLACES = 2**8 - FIRST_PURPOSE
@@ -217,8 +220,8 @@ def shape_of(
     ValueError: there is no such operation, or its operands or its attribute do not fit.
     """
     _check_attribute(op, attribute)
-    if op in ELEMENTWISE:
-        _count(op, operands, ELEMENTWISE[op])
+    if op in ELEMENTWISE or op in COMPOSED:
+        _count(op, operands, ELEMENTWISE.get(op) or COMPOSED[op])
         if op == "power" and not math.isfinite(attribute):
             raise ValueError(f"the exponent of power must be a finite float, got {attribute}")
         return broadcast(op, operands)

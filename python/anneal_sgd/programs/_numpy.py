@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ._symbol import FUNCTIONS, UFUNCS, Condition, Symbol, lifted, product, refused
+from ._ir import COMPOSED
+from ._symbol import FUNCTIONS, UFUNCS, Condition, Symbol, lifted, product, refused, root_of_square
 
 
 def _plain(op: str) -> Callable[..., Symbol]:
@@ -80,7 +81,7 @@ _OR = _logical("maximum")  # which is what NumPy adds conditions with
 
 _UFUNCS: dict[str, Callable[..., Any]] = {
     **{name: _plain(name) for name in ("subtract", "multiply", "divide", "negative", "absolute", "sign")},
-    **{name: _plain(name) for name in ("sqrt", "exp", "log", "sin", "cos", "tanh", "minimum", "maximum")},
+    **{name: _plain(name) for name in ("sqrt", "exp", "log", "sin", "cos", "tanh", "minimum", "maximum", *COMPOSED)},
     "true_divide": _plain("divide"),
     "fabs": _plain("absolute"),
     "positive": lambda s, a: s._made("add", a, 0.0),
@@ -122,10 +123,8 @@ def _clip(s: Symbol, a: Any, a_min: Any = None, a_max: Any = None, **names: Any)
 
 
 def _norm(s: Symbol, x: Any, ord: Any = None) -> Symbol:
-    if ord in (None, 2):  # derivative 0 at 0; a NaN stays one
-        square = product(x, x)
-        positive = s._made("less", 0.0, square)
-        return s._made("select", positive, s._made("sqrt", s._made("select", positive, square, 1.0)), square)
+    if ord in (None, 2):
+        return root_of_square(product(x, x))
     if ord == 1:
         return s._made("absolute", x).sum()
     if ord == np.inf:
@@ -152,13 +151,19 @@ def _roll(s: Symbol, x: Symbol, shift: int) -> Symbol:
     return s._made("add", x, 0.0) if k == 0 else _concatenate(s, [x[-k:], x[:-k]])
 
 
+def _outer(_: Symbol, a: Any, b: Any) -> Symbol:
+    raise refused("np.outer, whose value is a matrix (np.outer(a, b) @ c is a * np.dot(b, c)),")
+
+
+def _method(name: str) -> Callable[..., Symbol]:
+    return lambda _, a, axis=None, **options: getattr(a, name)(axis, **options)
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "sum": lambda _, a, axis=None: a.sum(axis),
-    "mean": lambda _, a, axis=None: a.mean(axis),
-    "max": lambda _, a, axis=None: a.max(axis),
-    "amax": lambda _, a, axis=None: a.max(axis),
-    "min": lambda _, a, axis=None: a.min(axis),
-    "amin": lambda _, a, axis=None: a.min(axis),
+    **{name: _method(name) for name in ("sum", "mean", "max", "min", "var", "std", "prod", "cumsum")},
+    "amax": _method("max"),
+    "amin": _method("min"),
+    "outer": _outer,
     "dot": lambda _, a, b: product(a, b),
     "inner": lambda _, a, b: product(a, b),
     "vdot": lambda _, a, b: product(a, b),

@@ -6,7 +6,9 @@ as branching on it, is a TypeError that names the operation and the line.
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from ._build import Builder
-from ._ir import LARGEST, Shape
+from ._ir import ELEMENTWISE, LARGEST, Shape
 
 _HERE = str(Path(__file__).parent)
 _MOST_ITERATED = 64  # numbers of a symbol that a loop may take one by one
@@ -140,40 +142,83 @@ class Symbol(NDArrayOperatorsMixin):
         """Untraceable, which is a TypeError and, for `hasattr`, an AttributeError."""
         raise refused(f"Attribute {name!r}")
 
-    def sum(self, axis: Any = None) -> Symbol:
+    def sum(self, axis: Any = None, *, keepdims: bool = False) -> Symbol:
         """As `np.sum`."""
-        return self._reduced("sum", axis)
+        return self._reduced("sum", axis, keepdims)
 
-    def max(self, axis: Any = None) -> Symbol:
+    def max(self, axis: Any = None, *, keepdims: bool = False) -> Symbol:
         """As `np.max`."""
-        return self._reduced("max", axis)
+        return self._reduced("max", axis, keepdims)
 
-    def min(self, axis: Any = None) -> Symbol:
+    def min(self, axis: Any = None, *, keepdims: bool = False) -> Symbol:
         """As `np.min`."""
-        return self._reduced("min", axis)
+        return self._reduced("min", axis, keepdims)
 
-    def mean(self, axis: Any = None) -> Symbol:
+    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Symbol:
         """As `np.mean`."""
-        return self._made("divide", self._reduced("sum", axis), float(self.size))
+        return self._made("divide", self.sum(axis, keepdims=keepdims), float(self.size))
+
+    def var(self, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Symbol:
+        """As `np.var`. ValueError: ddof is not below how many numbers there are."""
+        if not ddof < self.size:
+            raise ValueError(f"ddof must be below {self.size}, how many numbers there are, got {ddof} ({place()})")
+        apart = self - self.mean(axis)
+        return self._made("divide", (apart * apart).sum(axis, keepdims=keepdims), float(self.size - ddof))
+
+    def std(self, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Symbol:
+        """As `np.std`; its derivative where all numbers are equal is 0."""
+        return root_of_square(self.var(axis, ddof=ddof, keepdims=keepdims))
+
+    def prod(self, axis: Any = None, *, keepdims: bool = False) -> Symbol:
+        """As `np.prod`, in another order: the halves by each other, then theirs."""
+        _check_axis(axis)
+        factors, odd = self, []
+        while factors.size > 1:
+            half = factors.size // 2
+            odd += [factors[-1]] * (factors.size % 2)
+            factors = factors[:half] * factors[half : 2 * half]
+        result = functools.reduce(operator.mul, odd, factors[0] if factors.shape else factors)
+        return self._kept(result, keepdims)
+
+    def cumsum(self, axis: Any = None) -> Symbol:
+        """As `np.cumsum`, in another order: of 2, 4, 8, .. numbers."""
+        _check_axis(axis)
+        total, n, k = self if self.shape else self._alone(), self.size, 1
+        while k < n:
+            total, k = total + total[:-k]._picked("embed", (k, 1, n)), 2 * k
+        return total
 
     def dot(self, other: Any) -> Symbol:
         """As `np.dot`."""
         return product(self, other)
 
-    def _reduced(self, op: str, axis: Any) -> Symbol:
-        if axis not in (None, 0, -1):
-            raise refused(f"A reduction over axis {axis!r}")
-        return self._made(op, self) if self.shape else self
+    def _reduced(self, op: str, axis: Any, keepdims: bool) -> Symbol:
+        _check_axis(axis)
+        return self._kept(self._made(op, self) if self.shape else self, keepdims)
+
+    def _kept(self, result: Symbol, keepdims: bool) -> Symbol:
+        return result._alone() if keepdims and self.shape else result
+
+    def _alone(self) -> Symbol:
+        """One number as a vector of one."""
+        return Symbol(self._builder, self._builder.expanded(self._value, 1))
 
     def _picked(self, op: str, attribute: Any) -> Symbol:
         return type(self)(self._builder, self._made(op, self, attribute=attribute)._value)
 
     def _made(self, op: str, *operands: Any, attribute: Any = None) -> Symbol:
         values = [lifted(self._builder, x) for x in operands]
+        if op in ELEMENTWISE and len({self._builder.shape(v) for v in values} - {()}) > 1:
+            values = [self._one(v) for v in values]
         try:
             return Symbol(self._builder, self._builder.node(op, *values, attribute=attribute))
         except ValueError as error:
             raise ValueError(f"{error} ({place()})") from None
+
+    def _one(self, value: int) -> int:
+        """The number of a vector of one, as NumPy broadcasts it."""
+        alone = self._builder.shape(value) == (1,)
+        return self._builder.node("element", value, attribute=0) if alone else value
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """NumPy's operators and functions of numbers."""
@@ -197,13 +242,25 @@ class Symbol(NDArrayOperatorsMixin):
         except Untraceable:
             raise
         except TypeError:
-            raise refused(f"{full} with these arguments") from None
+            raise refused(f"{full} with {', '.join(options) or 'these arguments'}") from None
 
 
 class Condition(Symbol):
     """Of what a comparison or a logical function gives: ones and zeros, for True and False."""
 
     __slots__ = ()
+
+
+def _check_axis(axis: Any) -> None:
+    if axis not in (None, 0, -1):
+        raise refused(f"A reduction over axis {axis!r}")
+
+
+def root_of_square(square: Symbol) -> Symbol:
+    """The root of a sum of squares: its derivative at 0 is 0; a NaN stays one."""
+    positive = square._made("less", 0.0, square)
+    root = square._made("sqrt", square._made("select", positive, square, 1.0))
+    return square._made("select", positive, root, square)
 
 
 def product(a: Any, b: Any) -> Symbol:
@@ -216,7 +273,9 @@ def product(a: Any, b: Any) -> Symbol:
         if not np.isfinite(matrix).all():
             raise ValueError(f"constants must be finite, got a matrix that is not ({place()})")
         return symbol._made("matvec", symbol, attribute=matrix)
-    values = [lifted(symbol._builder, x) for x in (a, b)]
-    if any(symbol._builder.shape(v) == () for v in values):
+    shapes = [symbol._builder.shape(lifted(symbol._builder, x)) for x in (a, b)]
+    if () in shapes:
         return symbol._made("multiply", a, b)
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"a product must be of values of one length, got {shapes[0]} and {shapes[1]} ({place()})")
     return symbol._made("sum", symbol._made("multiply", a, b))
