@@ -589,10 +589,10 @@ def test_what_is_missing_is_named_with_what_brings_it(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib, "import_module", absent)
     for use, message in (
         (result.to_xarray, r"this needs xarray: pip install 'anneal_sgd\[campaigns\]'"),
-        (result.to_pandas, r"this needs pandas and xarray: pip install 'anneal_sgd\[campaigns\]'"),
+        (result.to_pandas, r"this needs pandas: pip install 'anneal_sgd\[pandas\]'"),
         (
             lambda: result.export(tmp_path / "r.parquet"),
-            r"this needs pyarrow and pandas and xarray: pip install 'anneal_sgd\[export\]'",
+            r"this needs pyarrow and pandas: pip install 'anneal_sgd\[export\]'",
         ),
         (
             lambda: result.export(tmp_path / "r.nc"),

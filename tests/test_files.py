@@ -256,7 +256,7 @@ WITHOUT = {
     "distributed": ["sweep", "{folder}/s.toml", "--dask", "local"],
     "plotly": ["atlas", "-o", "atlas"],
     "jinja2": ["report", "{folder}/s.db"],
-    "xarray": ["export", "{folder}/s.db", "-o", "r.csv"],
+    "xarray": ["export", "{folder}/s.db", "-o", "r.nc"],
     "pyarrow": ["export", "{folder}/s.db", "-o", "r.parquet"],
     "h5netcdf": ["export", "{folder}/s.db", "-o", "r.nc"],
 }

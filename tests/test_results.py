@@ -500,6 +500,43 @@ def test_to_xarray_without_dimensions():
     assert (data.attrs["base_lr"], data.attrs["record_at"]) == (0.1, 20)
 
 
+def test_to_pandas():
+    pytest.importorskip("pandas")
+    problem = [problems.AbsoluteValue([0.5, a], projection=BOX) for a in (0.25, 0.75)]
+    chosen, iterates = [schedules.Linear(), schedules.Cosine()], ["last", "average"]
+    result = run(problem, chosen, iterate=iterates, base_lr=[0.1, 0.2, 1e30], record_at=[0, 20], replicates=5)
+    frame = result.to_pandas()
+    assert list(frame.columns) == [*result.dims, "horizon", "metric", *STATISTICS]
+    assert len(frame) == result.mean.size
+    assert frame["metric"].unique().tolist() == ["suboptimality"]
+    for row, place in zip(frame.itertuples(), np.ndindex(result.mean.shape), strict=True):
+        assert row.horizon == 20
+        for dimension, k in zip(result.dims, place, strict=True):
+            assert getattr(row, dimension) == result.coords[dimension][k]
+        for name in STATISTICS:
+            np.testing.assert_equal(getattr(row, name), getattr(result, name)[place])
+    frame.loc[0, "mean"] = 7.0  # its own
+    assert result.mean[0, 0, 0, 0, 0] != 7.0
+
+
+def test_to_pandas_has_what_problems_differ_in():
+    pytest.importorskip("pandas")
+    slopes = [0.2, 0.4, 0.6]
+    frame = run([problems.AbsoluteValue(a, projection=BOX) for a in slopes], base_lr=[0.1, 0.2]).to_pandas()
+    assert frame[["slope", "base_lr"]].values.tolist() == [[a, lr] for a in slopes for lr in (0.1, 0.2)]
+    assert frame["problem"].tolist() == [0, 0, 1, 1, 2, 2]
+    alone = run().to_pandas()
+    assert alone[["schedule", "horizon", "base_lr", "record_at", "metric", "count"]].values.tolist() == [
+        ["linear", 20, 0.1, 20, "suboptimality", 100]
+    ]
+
+
+def test_to_pandas_says_which_extra_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"this needs pandas: pip install 'anneal_sgd\[pandas\]'"):
+        run().to_pandas()
+
+
 def test_to_xarray_says_which_extra_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "xarray", None)
     with pytest.raises(ImportError, match=r"anneal_sgd\[xarray\]"):

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from . import _core, _plot, _validate
 from ._arrays import FloatArray, IntArray, frozen
+from ._extras import need
 from ._plot import Errors
 
 if TYPE_CHECKING:
+    import pandas
     from matplotlib.axes import Axes
 
 STATISTICS = ("mean", "stderr", "std", "min", "max", "count", "diverged")
@@ -53,6 +55,10 @@ class Statistics(ABC):
     @abstractmethod
     def _axes(self) -> dict[str, Sequence[Any]]:
         """What stands along the dimensions, as people read it: problems by the parameters in which they differ."""
+
+    @abstractmethod
+    def _labels(self) -> dict[str, tuple[tuple[str, ...], Any]]:
+        """Coordinates, what problems differ in, and what there is one of: along which dimensions, and the values."""
 
     @abstractmethod
     def _metrics(self) -> tuple[str, ...]:
@@ -153,6 +159,31 @@ class Statistics(ABC):
             errors=kind,
             ax=ax,
         )
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A `pandas.DataFrame`: one row per config, record and metric, coordinates and statistics as columns.
+
+        Columns are the dimensions, parameters in which problems differ (but not those that differ between coordinates
+        of one), and always schedule, horizon, base_lr, record_at and metric; then mean, stderr, std, min, max, count
+        and diverged. ImportError: pandas is missing; the extra `anneal_sgd[pandas]` brings it.
+
+        >>> from anneal_sgd import problems, schedules, simulate
+        >>> problem = problems.AbsoluteValue(slope=1.0)  # no noise: |1 - lr| after a step
+        >>> frame = simulate(problem, schedules.Constant(), base_lr=[0.5, 0.75], horizon=1, replicates=2).to_pandas()
+        >>> frame[["schedule", "base_lr", "record_at", "mean", "count"]].values.tolist()
+        [['constant', 0.5, 1, 0.5, 2], ['constant', 0.75, 1, 0.25, 2]]
+        """
+        frames = need("pandas", "pandas")
+        labels = {name: label for name, label in self._labels().items() if "coordinate" not in label[0]}
+        sizes = dict(zip(self._axes(), self.mean.shape, strict=True))
+        columns: dict[str, Any] = {}
+        for name in dict.fromkeys([*sizes, *labels]):
+            along, values = labels[name]
+            sized = np.reshape(values, [n if dimension in along else 1 for dimension, n in sizes.items()])
+            columns[name] = np.broadcast_to(sized, self.mean.shape).reshape(-1)
+        columns |= {name: getattr(self, name).reshape(-1) for name in STATISTICS}
+        frame: pandas.DataFrame = frames.DataFrame(columns)
+        return frame
 
     def _where_counted(self, values: FloatArray, *, at_least: int) -> FloatArray:
         enough = self.count >= at_least

@@ -232,10 +232,7 @@ class Result(Statistics):
         except ImportError:
             raise ImportError("to_xarray needs xarray: pip install 'anneal_sgd[xarray]'") from None
         variables: dict[str, Any] = {name: (self.dims, getattr(self, name)) for name in STATISTICS}
-        coords: dict[str, Any] = {}
-        for name, values in self.coords.items():
-            along = (name,) if name in self.dims else ("problem", "coordinate")[: values.ndim]
-            coords[name] = (along, values)
+        coords: dict[str, Any] = self._coordinates()
         if self.samples is not None:
             variables["samples"] = ((*self.dims, "replicate"), to_host(self.samples))
             coords["replicate"] = self.first_replicate + np.arange(self.replicates)
@@ -247,6 +244,17 @@ class Result(Statistics):
             variables["exceedance"] = ((*self.dims, "threshold"), self.exceedance)
             coords["threshold"] = self.thresholds
         return xarray.Dataset(variables, coords=coords, attrs=self._attributes())
+
+    def _coordinates(self) -> dict[str, tuple[tuple[str, ...], Any]]:
+        return {
+            name: ((name,) if name in self.dims else ("problem", "coordinate")[: values.ndim], values)
+            for name, values in self.coords.items()
+        }
+
+    def _labels(self) -> dict[str, tuple[tuple[str, ...], Any]]:
+        told = self._attributes()
+        alone = [name for name in ("schedule", "horizon", "base_lr", "record_at", "metric") if name in told]
+        return self._coordinates() | {name: ((), told[name]) for name in alone}
 
     @property
     def seed(self) -> int:

@@ -26,7 +26,6 @@ from ._description import Description
 from ._store import Store, StorePath
 
 if TYPE_CHECKING:
-    import pandas
     import xarray
 
 _TRACED = ("anneal_sgd", "numpy", "host", "machine")
@@ -96,41 +95,27 @@ class CampaignResult(Statistics):
         """
         xr = need("campaigns", "xarray")
         variables = {name: (self.dims, np.asarray(getattr(self, name))) for name in STATISTICS}
-        coords: dict[str, Any] = {name: ((name,), np.asarray(values)) for name, values in self.axes.items()}
+        dataset: xarray.Dataset = xr.Dataset(variables, coords=self._labels(), attrs=self.provenance())
+        return dataset
+
+    def _labels(self) -> dict[str, tuple[tuple[str, ...], Any]]:
+        labels: dict[str, tuple[tuple[str, ...], Any]]
+        labels = {name: ((name,), np.asarray(values)) for name, values in self.axes.items()}
         told = self.description
         if told.base_lr is not None:
-            coords["base_lr"] = self._coordinate(("schedule", "horizon", "rho"), told.base_lr)
+            labels["base_lr"] = self._coordinate(("schedule", "horizon", "rho"), told.base_lr)
         if told.record_at is not None:
-            coords["record_at"] = self._coordinate(("horizon", "record_frac"), told.record_at)
-        for name, value in self._scalars().items():
-            if name not in coords:
-                coords[name] = ((), value)
-        for name, values in self.description.varying.items():
-            coords[name] = (("problem", "coordinate")[: np.ndim(values)], np.asarray(values))
-        dataset: xarray.Dataset = xr.Dataset(variables, coords=coords, attrs=self.provenance())
-        return dataset
+            labels["record_at"] = self._coordinate(("horizon", "record_frac"), told.record_at)
+        labels |= {name: ((), value) for name, value in self._scalars().items() if name not in labels}
+        for name, values in told.varying.items():
+            labels[name] = (("problem", "coordinate")[: np.ndim(values)], np.asarray(values))
+        return labels
 
     def _coordinate(self, names: tuple[str, ...], values: Any) -> tuple[tuple[str, ...], Any]:
         """Along those of the names that are dimensions."""
         array = np.asarray(values)
         there = tuple(name for name in names if name in self.axes)
         return there, array.reshape([len(self.axes[name]) for name in there])
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """A `pandas.DataFrame`: one row per config, record and metric, coordinates and statistics as columns.
-
-        Learning rates and recorded steps are columns always. ImportError: pandas is missing.
-        """
-        frames = need("campaigns", "pandas", "xarray")
-        data = self.to_xarray()
-        values_of: dict[str, Any] = {str(n): v for n, v in data.coords.items() if "coordinate" not in v.dims}
-        values_of.update({name: data[name] for name in STATISTICS})
-        columns: dict[str, Any] = {}
-        for name, values in values_of.items():
-            sized = values.broadcast_like(data["mean"]) if values.dims != self.dims else values
-            columns[name] = sized.transpose(*self.dims).to_numpy().reshape(-1)
-        order = [*self.axes, *(name for name in columns if name not in self.axes)]
-        return frames.DataFrame({name: columns[name] for name in order})
 
     def _scalars(self) -> dict[str, Any]:
         """What has no dimension because there is only one."""
@@ -190,7 +175,7 @@ class CampaignResult(Statistics):
             frame.rename(columns=cell).to_csv(out, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
 
     def _write_parquet(self, file: Path) -> None:
-        pyarrow = need("export", "pyarrow", "pandas", "xarray")
+        pyarrow = need("export", "pyarrow", "pandas")
         parquet = need("export", "pyarrow.parquet")
         table = pyarrow.Table.from_pandas(self.to_pandas(), preserve_index=False)
         own = {b"anneal_sgd": json.dumps(self.provenance(), sort_keys=True).encode()}
