@@ -23,7 +23,7 @@ LANES = {
     "avx2": {"float32": "F32x8", "float64": "F64x4"},
     "avx512": {"float32": "F32x16", "float64": "F64x8"},
 }
-STRIPS = {"avx2": 4, "avx512": 8}  # vectors
+STRIP = 8  # vectors
 VECTOR = {"avx2": "ymm", "avx512": "zmm"}
 NOISES = {"rademacher": ("fill_bits", "2"), "gaussian": ("fill_gaussian", "1")}  # who draws, and the NoiseForm of steps
 WORD_PRODUCTS = {"float32": 32, "float64": 16}  # of a call of Philox, and up to 4 more
@@ -105,19 +105,18 @@ def hottest(found: dict[str, list[Instruction]], start: str, last: str, vector: 
 
 def of_step(found: dict[str, list[Instruction]], isa: str, dtype: str, noise: str) -> dict[str, float]:
     """Of a vector of trajectories: its draw, and the step."""
-    strip = STRIPS[isa]
     lanes, vector = f"anneal_sgd::{isa}::{LANES[isa][dtype]}", VECTOR[isa]
     drawer, form = NOISES[noise]
     integer = {"float32": "unsigned int", "float64": "unsigned long"}[dtype]
     # A pipeline is compiled twice, of which the one that goes to memory less often is nearer to what must be done.
-    lasts = [f"{strip}, {integer}"] if drawer == "fill_bits" else ["false", "true"]
+    lasts = [f"{STRIP}, {integer}"] if drawer == "fill_bits" else ["false", "true"]
     loops = [hottest(found, f"{drawer}<{lanes}, ", last, vector) for last in lasts]
     draws = min(loops, key=lambda loop: (loop["load"] + loop["store"]) / loop["word_product"])
     calls = draws["word_product"] // WORD_PRODUCTS[dtype]
     kinds = f"(anneal_sgd::ProblemKind)0, (anneal_sgd::{isa}::NoiseForm){form}"
     clamp = f"(anneal_sgd::{isa}::Clamp){CLAMPS[isa]}"
-    step = hottest(found, f"advance_strip<{lanes}, {kinds}, {clamp}, false", f" {strip}", vector)
-    total = {sort: draws[sort] / (calls * VECTORS_PER_CALL[noise][dtype]) + step[sort] / strip for sort in draws | step}
+    step = hottest(found, f"advance_strip<{lanes}, {kinds}, {clamp}, false", f" {STRIP}", vector)
+    total = {sort: draws[sort] / (calls * VECTORS_PER_CALL[noise][dtype]) + step[sort] / STRIP for sort in draws | step}
     return {sort: round(count, 3) for sort, count in sorted(total.items())}
 
 

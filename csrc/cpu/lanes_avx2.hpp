@@ -34,7 +34,7 @@ struct Lane<F32x8> {
     using Schedule = F64x4;
     using Bits = U32x8;
     using Word = Word32x8;
-    static constexpr int width = 8, strip = 4, drawn_together = 2, registers = 16;
+    static constexpr int width = 8, strip = 8, drawn_together = 2, registers = 16;
     static constexpr bool pipelined = true, limits_size = false;
     static constexpr float exponent_unit = 0x1p23f;
 };
@@ -44,7 +44,7 @@ struct Lane<F64x4> {
     using Schedule = F64x4;
     using Bits = U64x4;
     using Word = Word64x4;
-    static constexpr int width = 4, strip = 4, drawn_together = 2, registers = 16;
+    static constexpr int width = 4, strip = 8, drawn_together = 2, registers = 16;
     static constexpr bool pipelined = true, limits_size = false;
     static constexpr double exponent_unit = 1;
 };
