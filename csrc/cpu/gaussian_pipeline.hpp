@@ -165,11 +165,19 @@ ASGD_CALL bool apart_is_faster() {
 
 template <class R>
 ASGD_CALL void fill_gaussian_faster(const PipelinedDraws& draws, typename Lane<R>::Real* out) {
+    using Apart = Lane<decltype(pipeline_lanes<R, true>())>;
+    using Here = Lane<decltype(pipeline_lanes<R, false>())>;
     static const bool apart = apart_is_faster<R>();
-    if (takes_second(apart))
-        fill_gaussian_apart(draws, out);
-    else
-        fill_gaussian<R, false>(draws, out);
+    if (!takes_second(apart)) return fill_gaussian<R, false>(draws, out);
+    // A vector that would go through it beside none goes by the other way.
+    const bool odd = Here::width < Apart::width && draws.vectors % 2 == 1;
+    PipelinedDraws most = draws, last = draws;
+    most.vectors -= odd;
+    fill_gaussian_apart(most, out);
+    if (!odd) return;
+    last.vectors = 1;
+    last.first_replicate += uint32_t(most.vectors * Lane<R>::width);
+    fill_gaussian<R, false>(last, out + most.vectors * Lane<R>::width);
 }
 
 ASGD_ISA_NAMESPACE_END
