@@ -550,9 +550,48 @@ def test_methods_of_ones_own_are_values():
     assert a._identity == ["custom", a.step.digest]
 
 
+CONFIGURED = {
+    "sgd(momentum=0.9, nesterov=true)": methods.SGD(momentum=0.9, nesterov=True),
+    "adam(beta1=0, epsilon=1e-10, amsgrad=true)": methods.Adam(beta1=0.0, epsilon=1e-10, amsgrad=True),
+    "adam(beta2=0.30000000000000004)": methods.Adam(beta2=0.1 + 0.2),
+    "clipped(method=schedule_free(method=adam(beta1=0), momentum=0.5), threshold=2, by=value)": methods.Clipped(
+        methods.ScheduleFree(methods.Adam(beta1=0.0), momentum=0.5), threshold=2.0, by="value"
+    ),
+    "descent_ascent(ascent=1/3, alternating=true)": methods.DescentAscent(ascent=(1, 3), alternating=True),
+    "extra_gradient(ascent=0)": methods.ExtraGradient(ascent=(0,)),
+    "langevin(temperature=cosine(floor=0.1))": methods.Langevin(schedules.Cosine(floor=0.1)),
+    "sgd(momentum=following(linear, zero=0.5, one=0.9), weight_decay=1e-06)": methods.SGD(
+        momentum=methods.Following(schedules.Linear(), zero=0.5, one=0.9), weight_decay=1e-6
+    ),
+    "polyak_max(minimum=-1.5)": methods.PolyakMax(minimum=-1.5),
+}
+
+
+def test_names_tell_methods_of_ones_own_apart():
+    plain, half = (methods.Custom(update) for update in (lambda g: g, lambda g: 0.5 * g))
+    following = [
+        methods.Custom(lambda g, m: m * g, numbers={"m": schedule})
+        for schedule in (schedules.Linear(), schedules.Cosine())
+    ]
+    assert len({one.name for one in (plain, half, *following)}) == 4
+    assert plain.name == f"custom({plain.step.digest[:8]})"
+    assert following[0].name == f"custom({following[0].step.digest[:8]}, m=linear)"
+
+
+def test_stores_know_methods_by_what_they_are():
+    """As before names told parameters."""
+    assert methods.SGD(momentum=0.9)._identity == ["sgd", {"momentum": 0.9, "nesterov": False, "weight_decay": 0.0}]
+    assert methods.Clipped(methods.SGD(), 2.0)._identity == [
+        "clipped", {"method": methods.SGD()._identity, "threshold": 2.0, "by": "norm"}
+    ]  # fmt: skip
+
+
 def test_every_method_has_a_name():
     for name in methods.names():
         assert methods.by_name(name).name == name
+    for name, method in CONFIGURED.items():
+        assert method.name == name
+        assert methods.by_name(name) == method
     assert methods.by_name("adam", beta1=0.5) == methods.Adam(beta1=0.5)
     assert methods.by_name("sgd:0.9:true") == methods.SGD(momentum=0.9, nesterov=True)
     assert methods.by_name("descent_ascent(ascent=1/3)") == methods.DescentAscent(ascent=(1, 3))

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .. import _validate
+from .._arrays import short
 from .._validate import Interval, shown
 from ..schedules import Schedule
 from ._following import SCHEDULABLE, Following
@@ -24,12 +25,19 @@ class Method(ABC):
 
     @property
     def name(self) -> str:
-        """As `by_name` knows it: of `NormalizedSGD` "normalized_sgd".
+        """A short text that identifies the method: `by_name` reads it back, but for one's own and for tables.
 
         >>> from anneal_sgd import methods
-        >>> methods.NormalizedSGD().name, methods.Adam().name
-        ('normalized_sgd', 'adam')
+        >>> methods.NormalizedSGD().name, methods.Clipped(methods.SGD(momentum=0.9), threshold=2).name
+        ('normalized_sgd', 'clipped(method=sgd(momentum=0.9), threshold=2)')
         """
+        usual = type(self)()
+        texts = [f"{key}={_text(v)}" for key, v in self._fields.items() if v != getattr(usual, key)]
+        return self._kind + (f"({', '.join(texts)})" if texts else "")
+
+    @property
+    def _kind(self) -> str:
+        """What `by_name` knows its class by: of `NormalizedSGD` "normalized_sgd"."""
         return re.sub(r"(?<=[a-z])(?=[A-Z][a-z]|SGD)", "_", type(self).__name__).lower()
 
     def program(self, dimension: int) -> Program:
@@ -87,7 +95,7 @@ class Method(ABC):
         """What campaigns know it by, as JSON takes it."""
         values = self._fields
         known = {name: v._identity if isinstance(v, Method | Following) else v for name, v in values.items()}
-        return [self.name, known]
+        return [self._kind, known]
 
     @property
     def _fields(self) -> dict[str, Any]:
@@ -123,6 +131,15 @@ class Method(ABC):
         """ValueError: a number that leaves its interval on the way."""
         for name, one in self._scheduled:
             one.check(name, SCHEDULABLE[name], horizon)
+
+
+def _text(value: Any) -> str:
+    """As `by_name` reads it."""
+    if isinstance(value, Method | Following):
+        return value.name
+    if isinstance(value, tuple):
+        return "/".join(map(str, value))
+    return short(value) if isinstance(value, float) else str(value).lower()
 
 
 @lru_cache(maxsize=256)

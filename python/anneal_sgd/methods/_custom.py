@@ -99,9 +99,15 @@ class Custom(Method):
         return (self.step,)
 
     @property
+    def name(self) -> str:
+        """A short text that identifies the method, by the digest of its program and the names of its numbers."""
+        numbers = "".join(f", {name}={one.name}" for name, one in self.numbers)
+        return f"{self._kind}({self.step.digest[:8]}{numbers})"
+
+    @property
     def _identity(self) -> Any:
         numbers = [[name, one._identity] for name, one in self.numbers]
-        return [self.name, self.step.digest, *numbers]
+        return [self._kind, self.step.digest, *numbers]
 
     @property
     def _scheduled(self) -> tuple[tuple[str, Following], ...]:

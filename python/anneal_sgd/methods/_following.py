@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from .. import _validate
-from .._arrays import FloatArray
+from .._arrays import FloatArray, short
 from .._validate import FINITE, NON_NEGATIVE, POSITIVE, Interval, shown
 from ..schedules import Schedule
 
@@ -79,6 +79,13 @@ class Following:
                     f" by {self.schedule.name}: give methods.Following(schedule, zero, one) other ends than "
                     f"{self.zero!r} and {self.one!r}"
                 )
+
+    @property
+    def name(self) -> str:
+        """As in the text of a method: that of the schedule alone where it is multiplied by 1."""
+        if (self.zero, self.one) == (0.0, 1.0):
+            return self.schedule.name
+        return f"following({self.schedule.name}, zero={short(self.zero)}, one={short(self.one)})"
 
     @property
     def _identity(self) -> Any:
