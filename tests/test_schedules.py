@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import math
 import pickle
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -195,6 +196,39 @@ def test_steps_are_the_same_at_every_horizon():
         WarmupStableDecay(cooldown_steps=50, warmup_steps=75).values(100)
     with pytest.raises(ValueError, match=r"^at_steps must be below the horizon, got 100 for 100 steps"):
         Joined([Linear(), Linear()], at_steps=[100]).values(100)
+
+
+@pytest.mark.parametrize("horizon", [50, 100, 1000])
+def test_a_part_begins_at_the_step_of_its_fraction(horizon):
+    """Where `at` times the horizon is rounded up, as 0.07 * 100 is, too."""
+    for percent in range(1, 100):
+        if percent * horizon % 100 == 0:
+            step = percent * horizon // 100
+            h = Joined([Linear(), Linear()], at=[percent / 100]).values(horizon)
+            expected = np.append(1 - np.arange(step) / step, 1 - np.arange(horizon - step) / (horizon - step))
+            np.testing.assert_allclose(h, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("horizon", "times"), [(18, 14), (36, 14), (36, 28), (70, 30), (735, 245), (1000, 3)])
+def test_a_run_begins_at_its_first_step(horizon, times):
+    expected = [1 - Fraction(t * times, horizon) % 1 for t in range(horizon)]
+    np.testing.assert_allclose(Repeated(Linear(), times).values(horizon), np.array(expected, float), rtol=1e-12)
+
+
+def test_a_run_that_grows_begins_at_its_first_step():
+    h = Repeated(Linear(), 6, growth=2).values(522)
+    starts = np.array([522 / 63 * (2**i - 1) for i in range(6)])
+    assert h[58] == 1.0, starts[3]
+    np.testing.assert_allclose(h[59:120], 1 - (np.arange(59, 120) - starts[3]) / (8 * 522 / 63), rtol=1e-12)
+
+
+def test_no_run_begins_before_its_start():
+    """27 runs of the float64 next to 7/3 end past step 63, by less than the quotient's rounding."""
+    for runs in (Repeated(OneMinusSqrt(), 30), Repeated(OneMinusSqrt(), every_steps=7 / 3)):
+        h = runs.values(70)
+        assert h[63] == pytest.approx(1.0, abs=1e-7)
+        assert h.max() == 1.0
+        assert h.min() > 0.0
 
 
 @pytest.mark.parametrize("schedule", ALL, ids=name)

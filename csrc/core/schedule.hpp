@@ -157,6 +157,7 @@ ASGD_FN double step_of_run(const SchedulePiece& p, double t) {
     if (p.runs > 1) {
         const double run = double(std::int64_t(r / p.length));
         r = r - (run < p.runs - 1 ? run : p.runs - 1) * p.length;
+        if (r < 0) r = 0;  // the quotient was rounded up
     }
     return r;
 }

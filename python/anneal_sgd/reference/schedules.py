@@ -92,7 +92,7 @@ def _joined(pieces: Sequence[Piece], t: float) -> float:
     if piece.stride:
         r = math.floor(r / piece.stride) * piece.stride
     if piece.runs > 1:
-        r -= min(math.floor(r / piece.length), piece.runs - 1) * piece.length
+        r = max(r - min(math.floor(r / piece.length), piece.runs - 1) * piece.length, 0.0)
     u, v = r / piece.length, (piece.length - r) / piece.length
     if piece.schedule.kind == "per_step":
         h = float(piece.schedule.table[min(int(r), len(piece.schedule.table) - 1)])

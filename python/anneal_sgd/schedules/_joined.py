@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import ClassVar, cast
 
 from .. import _validate
@@ -112,7 +114,7 @@ class Joined(Combination):
         return super()._counts_steps or self.at_steps is not None
 
     def _laid(self, begin: float, length: float) -> list[Stretch]:
-        ends = [float(x) for x in self.at_steps or ()] if self.at is None else [x * length for x in self.at]
+        ends = [float(x) for x in self.at_steps or ()] if self.at is None else [_whole(x * length) for x in self.at]
         if ends and ends[-1] >= length:
             raise ValueError(f"at_steps must be below the horizon, got {ends[-1]:g} for {length:g} steps")
         laid: list[Stretch] = []
@@ -170,7 +172,7 @@ class Held(Combination):
         return super()._counts_steps or self.until_steps is not None
 
     def _laid(self, begin: float, length: float) -> list[Stretch]:
-        until = float(self.until_steps) if self.until_steps is not None else (self.until_frac or 0.0) * length
+        until = float(self.until_steps) if self.until_steps is not None else _whole((self.until_frac or 0.0) * length)
         return self.schedule._laid(begin, until)
 
 
@@ -230,7 +232,7 @@ class Repeated(Combination):
     def _laid(self, begin: float, length: float) -> list[Stretch]:
         if self.growth == 1.0:
             runs = float(self.times) if self.times is not None else -(-length // (self.every_steps or 1.0))
-            run = length / runs if self.every_steps is None else self.every_steps
+            run = _share(length, int(runs)) if self.every_steps is None else self.every_steps
             once = self.schedule._laid(begin, run)
             if len(once) == 1 and once[0].runs == 1.0 and once[0].stride == 0.0 and once[0].start == begin:
                 return [replace(once[0], runs=runs)]
@@ -239,7 +241,9 @@ class Repeated(Combination):
         laid: list[Stretch] = []
         if self.times is not None:
             first = length * (self.growth - 1.0) / (self.growth**self.times - 1.0)
-            starts = [first * (self.growth**i - 1.0) / (self.growth - 1.0) for i in range(self._count(self.times))]
+            starts = [
+                _whole(first * (self.growth**i - 1.0) / (self.growth - 1.0)) for i in range(self._count(self.times))
+            ]
             starts.append(length)
         else:
             starts, run = [0.0], self.every_steps or 1.0
@@ -333,6 +337,19 @@ class Reversed(Combination):
 
     def _laid(self, begin: float, length: float) -> list[Stretch]:
         return [replace(one, reversed=True) for one in self.schedule._laid(begin, length)]
+
+
+def _whole(step: float) -> float:
+    """The whole step that rounding has moved this one away from, if there is one, such as 7 for 0.07 * 100."""
+    nearest = float(round(step))
+    return nearest if math.isclose(step, nearest, rel_tol=1e-15) else step
+
+
+def _share(length: float, runs: int) -> float:
+    """`length / runs`, rounded down where multiples of it are whole: no run is to begin past its first step."""
+    exact = Fraction(length) / runs
+    share = float(exact)
+    return math.nextafter(share, 0.0) if exact < share and exact.denominator < runs else share
 
 
 def one_cycle(
