@@ -1,6 +1,7 @@
 """Problems on data: every instruction set against the NumPy reference, to the bit, and how samples are distributed."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -226,11 +227,45 @@ def test_every_epoch_is_a_permutation(n):
         np.testing.assert_array_equal(np.sort(epoch, axis=1), np.tile(np.arange(n), (2, 1)))
 
 
-@pytest.mark.parametrize("n", [2, 3, 4, 5])
+@pytest.mark.parametrize("n", [2, 3, 4])
 def test_all_orders_of_a_few_rows_are_as_frequent(n, stats):
     orders = [tuple(order) for order in shuffled(n, 6000).tolist()]
     counts = [orders.count(order) for order in itertools.permutations(range(n))]
     assert stats.chisquare(counts).pvalue > 1e-5
+
+
+@pytest.mark.parametrize(("n", "most"), [(3, 2e-5), (4, 1e-4), (5, 0.0131), (6, 0.0587)])
+def test_how_much_more_frequent_orders_are(n, most):
+    """Exactly, where the keys make all shifts of a round equally likely: a random walk of 16 steps on permutations."""
+    columns = math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    down = [
+        [(p // columns + s[p % columns]) % rows * columns + p % columns for p in range(rows * columns)]
+        for s in itertools.product(range(rows), repeat=columns)
+    ]
+    along = [
+        [p // columns * columns + (p + s[p // columns]) % columns for p in range(rows * columns)]
+        for s in itertools.product(range(columns), repeat=rows)
+    ]
+    chance = {tuple(range(rows * columns)): 1.0}
+    for moves in [down, along] * 8:
+        before, chance = chance, {}
+        for order, share in before.items():
+            for move in moves:
+                after = tuple(move[p] for p in order)
+                chance[after] = chance.get(after, 0.0) + share / len(moves)
+    found = {}
+    for order, share in chance.items():
+        row_at = []
+        for place in range(n):
+            row = order[place]
+            while row >= n:
+                row = order[row]
+            row_at.append(row)
+        found[tuple(row_at)] = found.get(tuple(row_at), 0.0) + share
+    unequal = [abs(share * math.factorial(n) - 1) for share in found.values()]
+    assert len(found) == math.factorial(n)
+    assert 0.5 * most < max(unequal) < most
 
 
 def test_places_and_neighbours_are_uniform(stats):
