@@ -399,8 +399,7 @@ def test_npz_files(tmp_path):
         ("a,y\n,0\n2,1\n", "y", "'a' must be a finite number in every row, got nan in row 1"),
         ("a,y\n1,0\n2,\n", "y", "target 'y' is missing in row 2"),
         ("a,y\n1,0\n2,0\n", "y", "the target must take two values at least, got only 0"),
-        ("a,b,y\n1,5,0\n2,5,1\n", "y", "column 'b' is constant: leave it out"),
-        ("a,b,c,y\n1,5,6,0\n2,5,6,1\n", "y", "columns 'b', 'c' are constant: leave them out"),
+        ("b,c,y\n5,6,0\n5,6,1\n", "y", "a column must take two values at least, got constant ones alone"),
         ('a,y\n"1,0\n2,1\n', "y", "not a CSV file|column|missing|no row"),
     ],
 )
@@ -411,13 +410,48 @@ def test_bad_csv(tmp_path, content, target, message):
         datasets.make_problem(datasets.load(str(path), target=target))
 
 
+def test_constant_columns_are_left_out_with_a_warning(tmp_path, capsys):
+    """What is left is the problem without them, with rows held out and without; the command says so too."""
+    rng = np.random.default_rng(0)
+    X, y, ones = rng.normal(size=(40, 2)), np.arange(40) % 2, np.ones(40)
+    np.savez(tmp_path / "without.npz", X=X, y=y)
+    np.savez(tmp_path / "with.npz", X=np.column_stack([7 * ones, X[:, 0], 0 * ones, X[:, 1]]), y=y)
+    without, whole = (datasets.load(str(tmp_path / f"{name}.npz")) for name in ("without", "with"))
+    for test_frac in (0.0, 0.25):
+        where = " in the rows that are not held out" if test_frac else ""
+        names = f"columns {whole.columns[0]!r}, {whole.columns[2]!r} are constant{where} and left out of the features"
+        with pytest.warns(UserWarning, match=f"with.npz: {names}$") as said:
+            found = datasets.make_problem(whole, test_frac=test_frac)
+        assert (len(said), said[0].filename) == (1, __file__)
+        assert found == datasets.make_problem(without, test_frac=test_frac)
+    assert cli.main(["grid", "--data", str(tmp_path / "with.npz"), "--schedule", "cosine", *CHEAP]) == 0
+    printed = capsys.readouterr()
+    assert "LogisticRegression X: 32 x 2" in printed.out
+    assert printed.err == f"anneal-sgd: {tmp_path}/with.npz: {names}\n"
+
+
+def test_many_constant_columns_are_counted():
+    X = np.column_stack([np.arange(4.0), *[np.full(4, float(k)) for k in range(9)]])
+    table = datasets.Table("t", X, np.array([0.0, 1.0, 0.0, 1.0]), tuple(f"x{i}" for i in range(10)), ("0", "1"))
+    with pytest.warns(UserWarning, match=r"^t: columns 'x1', 'x2', 'x3', 'x4', 'x5', ... \(9 in all\) are"):
+        assert datasets.make_problem(table).dimension == 1
+
+
 def test_a_column_that_varies_in_held_out_rows_alone(tmp_path):
     path = tmp_path / "rare.csv"
     path.write_text("a,b,y\n" + "".join(f"{i},{int(i == 0)},{i % 2}\n" for i in range(40)))
     table = datasets.load(str(path), target="y")
-    with pytest.raises(ValueError, match="column 'b' is constant in the rows that are not held out: leave it out"):
-        datasets.make_problem(table, test_frac=0.5, seed=0)
+    with pytest.warns(UserWarning, match="column 'b' is constant in the rows that are not held out and left out"):
+        problem = datasets.make_problem(table, test_frac=0.5, seed=0)
+    assert (problem.dimension, problem.test[0].shape) == (1, (20, 1))
     assert datasets.make_problem(table).dimension == 2
+
+
+def test_a_column_that_varies_in_rows_without_weight_alone():
+    table = datasets.Table("t", np.array([[1.0, 0], [2, 0], [3, 0], [4, 5]]), np.arange(4.0), ("a", "b"), ())
+    weighted = dataclasses.replace(table, sample_weight=np.array([1.0, 1, 1, 0]))
+    with pytest.warns(UserWarning, match="column 'b' is constant and left out"):
+        assert datasets.make_problem(weighted).dimension == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 torn"])

@@ -6,6 +6,7 @@ imported here only.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -94,7 +95,9 @@ def make_problem(
     loss: OwnLoss | None = None,
     **parameters: Any,
 ) -> DataProblem:
-    """The problem of fitting a model to a table.
+    """The problem of fitting a model to a table, but for columns that are constant in the rows to train on.
+
+    These are left out, with a warning that names them: brought to mean 0 they would be 0 in every row.
 
     Args:
         table: what ``load`` gave. With weights, the means and standard deviations of features and numbers are
@@ -109,7 +112,8 @@ def make_problem(
         parameters: further ones of the problem's class, such as ``batch_size``.
 
     Raises:
-        ValueError: a model that does not go with the target, a constant column, or what the problem's class refuses.
+        ValueError: a model that does not go with the target, no column but constant ones, or what the problem's class
+            refuses.
 
     >>> make_problem(load("synthetic-logistic"), batch_size=16)
     <LogisticRegression X: 10000 x 100, l2=0.0001, batch_size=16>
@@ -118,16 +122,9 @@ def make_problem(
     share = _validate.real("test_frac", test_frac, _validate.Interval(low=0.0, high=1.0, open_high=True))
     held = _held_out(table, share, seed)
     train, test = np.flatnonzero(~held), np.flatnonzero(held)
-    X = table.X[train]
     weights = None if table.sample_weight is None else table.sample_weight[train]
-    mean, std = _moments(X, weights)
-    constant = np.flatnonzero(std <= 1e-12 * np.abs(X).max(axis=0))
-    if constant.size:
-        names = ", ".join(repr(table.columns[i]) for i in constant[:5]) + (", ..." if constant.size > 5 else "")
-        where = " in the rows that are not held out" if held.any() else ""
-        which, them = (f"column {names} is", "it") if constant.size == 1 else (f"columns {names} are", "them")
-        raise ValueError(f"{table.name}: {which} constant{where}: leave {them} out")
-    scaled = [((table.X[rows] - mean) / std).astype(np.float32) for rows in (train, test)]
+    X, mean, std = _varying(table, train, weights)
+    scaled = [((X[rows] - mean) / std).astype(np.float32) for rows in (train, test)]
     y = table.y
     if kind in (problems.LogisticRegression, problems.HingeLoss) or (loss is not None and len(table.classes) == 2):
         y = 2.0 * y - 1.0
@@ -145,6 +142,22 @@ def make_problem(
         **{**({"hidden": HIDDEN} if kind is problems.MLP else {}), **own, **parameters},
     )
     return problem
+
+
+def _varying(table: Table, train: NDArray[np.intp], weights: NDArray[np.float64] | None) -> tuple[Any, Any, Any]:
+    """The columns that are not constant in the rows to train on, with their means and standard deviations there."""
+    mean, std = _moments(table.X[train], weights)
+    constant = std <= 1e-12 * np.abs(table.X[train]).max(axis=0)
+    if not constant.any():
+        return table.X, mean, std
+    where = " in the rows that are not held out" if train.size < len(table.X) else ""
+    if constant.all():
+        raise ValueError(f"{table.name}: a column must take two values at least{where}, got constant ones alone")
+    found = [repr(name) for name, left_out in zip(table.columns, constant, strict=True) if left_out]
+    names = ", ".join(found[:5]) + (f", ... ({len(found)} in all)" if len(found) > 5 else "")
+    which = f"column {names} is" if len(found) == 1 else f"columns {names} are"
+    warnings.warn(f"{table.name}: {which} constant{where} and left out of the features", stacklevel=3)
+    return table.X[:, ~constant], mean[~constant], std[~constant]
 
 
 def _moments(values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> tuple[Any, Any]:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     "source",
     default="synthetic-logistic",
     show_default=True,
-    help="synthetic-logistic, digits, breast_cancer, or a .csv, .tsv, .parquet, .npz, .npy or svmlight file.",
+    help="synthetic-logistic, digits, breast_cancer, or a .csv, .tsv, .parquet, .npz, .npy or svmlight file. "
+    "Columns that are constant in the rows to train on are left out, which is said on stderr.",
 )
 @click.option(
     "--target", help="What to predict: a column, by name or (.npy) number, or an array of an .npz (default y)."
@@ -148,19 +149,19 @@ def grid(
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         table = load(source, target=target, seed=seed, encode=encode, sample_weight=sample_weight)
+        problem = make_problem(
+            table,
+            model=cast("Model", model),
+            loss=loss,
+            test_frac=test_frac,
+            seed=seed,
+            l2=l2,
+            batch_size=batch_size,
+            sampling=sampling,
+            intercept=intercept or model == "mlp",
+        )
     for warning in said:
         click.echo(f"anneal-sgd: {warning.message}", err=True)
-    problem = make_problem(
-        table,
-        model=cast("Model", model),
-        loss=loss,
-        test_frac=test_frac,
-        seed=seed,
-        l2=l2,
-        batch_size=batch_size,
-        sampling=sampling,
-        intercept=intercept or model == "mlp",
-    )
     arguments: dict[str, Any] = {
         "schedules": chosen,
         "base_lr_range": (lr_min, lr_max),
