@@ -531,6 +531,23 @@ def test_a_minimum_in_doubt_is_refused(f, why):
     assert simulate(problem, schedules.Linear(), base_lr=1e-3, horizon=3, replicates=2, metric="value").mean < 9
 
 
+def test_a_minimum_above_the_start_is_refused():
+    """By more than rounding: f(x0) = 13 a here, whatever the noise."""
+    call = {"x0": [3.0, -2.0], "parameters": {"a": 0.1}, "noise": "gaussian", "noise_std": 1.0}
+
+    def f(x, a):
+        return a * np.sum(x**2)
+
+    with pytest.raises(ValueError, match=r"^minimum must be f\*, which is at most f\(x0\) = 1.3\d*, got 1.31$"):
+        problems.Custom(f, minimum=1.31, **call)
+    for minimum in (1.3 + 1e-9, 1.3, 0.0, -5.0):
+        assert problems.Custom(f, minimum=minimum, **call).minimum == minimum
+    assert problems.Custom(f, minimum=1.31, **{**call, "parameters": {"a": 0.2}}).minimum == 1.31
+    drawn = {**call, "x0": lambda draw: draw.gaussian(), "dimension": 2}
+    assert problems.Custom(f, minimum=1.31, **drawn).minimum == 1.31
+    assert problems.Custom(lambda x: np.log(x[0]), x0=-1.0, minimum=0.0).minimum == 0.0  # no number there
+
+
 def test_a_campaign_keeps_a_minimum_that_was_found(tmp_path):
     need("scipy")
 

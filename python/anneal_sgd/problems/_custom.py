@@ -22,7 +22,7 @@ from ..programs._lower import lowered
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
 from ._minimum import NotFoundError
 from ._own_metric import OwnMetric, program_of
-from ._search import lowest_value
+from ._search import AGREEMENT, lowest_value
 from ._sets import check_set, numbers_of, parsed_set
 
 _NOISES = ("none", "rademacher", "gaussian", "uniform")
@@ -37,11 +37,12 @@ class Custom(Problem):
     `f`: a function of the point, an array of shape (d,), and of its `parameters` by their names, which returns one
     number. Here and below what has the name of a parameter, or "draw", is that wherever it stands, "x" is the point,
     and other names are the point and the draws in this order. It may use NumPy: operators, `np.sum`, `max`, `min`,
-    `mean`, `dot`, `@` with a constant matrix, `where`, `abs`, `sqrt`, `exp`, `log`, `sin`, `cos`, `tanh`, `maximum`,
-    `minimum`, `clip`, powers with a constant exponent, slices. Arrays that it refers to are constants. What cannot be
-    traced, such as a branch on a value, is a TypeError that names the operation and the line. Or a text in a small
-    language of such names, `"a * sum(abs(x) ** 1.5)"` (`programs.parse`), which is read and never executed as code; so
-    may be the other functions. The gradient is derived; at kinks it is the subgradient of docs/stream.md, "Programs".
+    `mean`, `var`, `std`, `prod`, `cumsum`, `dot`, `@` with a constant matrix, `where`, `abs`, `sqrt`, `exp`, `log`,
+    `log1p`, `expm1`, `sin`, `cos`, `tanh`, `maximum`, `minimum`, `clip`, powers with a constant exponent, slices.
+    Arrays that it refers to are constants. What cannot be traced, such as a branch on a value, is a TypeError that
+    names the operation and the line. Or a text in a small language of such names, `"a * sum(abs(x) ** 1.5)"`
+    (`programs.parse`), which is read and never executed as code; so may be the other functions. The gradient is
+    derived; at kinks it is the subgradient of docs/stream.md, "Programs".
 
     - `x0`: the start, a number or (d,), inside the set; or a function of draw (as in `noise`) and parameters, so that
       every replicate starts at a point of its own, which is projected. `dimension`: d, where x0 is no array (1 by
@@ -61,7 +62,8 @@ class Custom(Problem):
       parameters that returns where an iterate goes after each step. x0 must stay where it is.
     - `minimum`: f*, for the metric "suboptimality". "solve": the lowest value that local searches from twelve starts
       find, where two of them agree to 1e-7; found, not proved, and of little use where f has kinks or many valleys.
-      A number is not checked: where f is below it, 0 is recorded. Without it "value" can be recorded, f(x) itself.
+      A number above f(x0) is refused, no other is checked: where f is below it, 0 is recorded. "value" is f(x) itself:
+      `metric=["suboptimality", "value"]` records both, and a `result.min` of "value" below the number tells.
 
     `simulate(problem, .., metric={"distance": lambda x: ..})` records functions of one's own as well.
 
@@ -167,6 +169,8 @@ class Custom(Problem):
         if minimum == "solve" and own_set is not None:
             raise ValueError("minimum must be a number or None where the projection is one's own, got 'solve'")
         known = minimum if minimum in (None, "solve") else _validate.real("minimum", minimum, FINITE)
+        if start is not None and isinstance(known, float):
+            _check_below(known, exact, given, start)
         self._adopt(exact, program, given, kind, ends, radius, np.zeros(d) if start is None else start, known)
 
     def _adopt(
@@ -442,6 +446,14 @@ def _check_fixed(projection: Program, parameters: Mapping[str, FloatArray], x0: 
     if not np.all(np.abs(y - x0) <= 1e3 * ROUNDING * (1.0 + np.abs(x0))):
         after = f"{shown(x0.tolist())}, of which it makes {shown(y.tolist())}"
         raise ValueError(f"x0 must be a point that the projection leaves where it is, got {after}")
+
+
+def _check_below(minimum: float, exact: Program, parameters: Mapping[str, FloatArray], x0: FloatArray) -> None:
+    """ValueError: f is below it at the start already."""
+    with np.errstate(all="ignore"):
+        value = float(evaluate(alone(exact, "value"), x0, parameters)["value"])
+    if value < minimum - AGREEMENT * (1.0 + abs(minimum)):
+        raise ValueError(f"minimum must be f*, which is at most f(x0) = {short(value)}, got {short(minimum)}")
 
 
 def _compare(
