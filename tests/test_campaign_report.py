@@ -250,6 +250,11 @@ def test_the_bound_is_shown_where_it_applies():
     average = Campaign(noisy(slope=0.1), schedules.Linear(), rho=[1.0, 4.0], horizon=9, replicates=2, iterate="average")
     assert not average.description().bound_applies
     assert small().description().bound_applies
+    fit = problems.LeastSquares([[1.0], [2.0]], [1.0, 0.0])
+    for metric, applies in (("suboptimality", True), ("loss", False), ("test_loss", False)):
+        held = fit.replace(test=([[1.0]], [1.0])) if metric == "test_loss" else fit
+        campaign = Campaign(held, schedules.Linear(), rho=[1.0, 4.0], horizon=9, replicates=2, metric=metric)
+        assert campaign.description().bound_applies == applies
 
 
 def test_an_interval_that_leaves_the_grid_is_drawn_to_its_end():

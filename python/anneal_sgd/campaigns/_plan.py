@@ -228,11 +228,11 @@ class Plan:
         )
 
     def _bound_applies(self) -> bool:
-        """The last-iterate bound is for plain SGD on convex functions, and for f."""
+        """The last-iterate bound is for plain SGD, on convex functions, which is not checked, and for f - f*."""
         options = self.options
         plain = options["iterate"] == "last" and not options["momentum"] and not options["weight_decay"]
         plain = plain and options["method"]._is_plain
-        return plain and self.metrics[0] in ("suboptimality", "loss") and "suboptimality" in self.problems[0]._METRICS
+        return plain and self.metrics[0] == "suboptimality"
 
     def _varying(self) -> Mapping[str, FloatArray]:
         """Parameters in which a sequence of problems differs."""
