@@ -422,6 +422,31 @@ def test_the_core_tells_what_a_step_needs(monkeypatch):
     assert {one[5:] for one in seen} == {(0, 0.0), (64, 0.0), (22, 2.0)}  # steps 0, 64, 128, 150 and 192
 
 
+@pytest.mark.parametrize("isa", ISAS)
+def test_strips_are_as_wide_as_code_is_made_for(isa, monkeypatch):
+    """Strips that are no multiple of the code's vectors would silently be the interpreter's."""
+    rows, lanes = set(), NARROW[isa] // 2 * _step_code._STRIP[isa]
+
+    @ctypes.CFUNCTYPE(None, ctypes.POINTER(Arguments))
+    def take_steps(told):
+        rows.add(told.contents.row)
+
+    address = ctypes.cast(take_steps, ctypes.c_void_p).value
+    code = _core.MachineCode(address=address, lanes=lanes, scratch=0, owner=take_steps)
+    monkeypatch.setattr("anneal_sgd.programs._machine_code.machine_code", lambda *_, **__: code)
+    problem = problems.Custom("x[0] ** 2", x0=1.0, minimum=0.0)
+    simulate(problem, schedules.Linear(), base_lr=0.5, horizon=64, replicates=2 * lanes, threads=1, isa=isa)
+    assert rows == {lanes}
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_what_is_waited_for_has_a_whole_strip_beside_it(isa):
+    """Vectors of two numbers and of what these lost in rounding: as many as there are registers with AVX-512."""
+    program = problems.Custom("sum(sqrt(1 + x ** 2))", x0=np.ones(2)).program
+    code = _step_code.step_code(program, "float32", isa, "none", False)
+    assert code.lanes == NARROW[isa] // 2 * _step_code._STRIP[isa]
+
+
 def test_what_is_no_machine_code_is_refused():
     for wrong in ({"address": 0}, {"lanes": 0}, {"scratch": -1}):
         with pytest.raises(ValueError, match="address, lanes, scratch: must be of a function"):

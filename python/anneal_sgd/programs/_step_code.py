@@ -14,8 +14,10 @@ from ._steps import OF_SEVERAL
 from ._unrolled import Unrolled
 from ._vectors import REGISTERS, Code
 
-_STRIP = {"avx2": 4, "avx512": 8, "neon": 4}  # vectors of a wide strip of the core's
+_STRIP = {"avx2": 8, "avx512": 8, "neon": 4}  # vectors of a wide strip of the core's
 _TOGETHER = {"avx2": 1, "avx512": 2, "neon": 2}  # vectors of code that loops
+# For these other vectors are worth more than registers for their state: what follows waits long for what they give.
+_WAITED_FOR = {"divide", "sqrt", "power", "exp", "log", "sin", "cos", "tanh"}
 MOST_OPERATIONS = 4000  # which LLVM takes a fifth of a second for
 WEIGHTS = {"exp": 20, "log": 30, "sin": 30, "cos": 30, "tanh": 30, "power": 75, "maximum": 4, "minimum": 4, "sign": 3}
 
@@ -36,11 +38,14 @@ def step_code(program: Program, dtype: str, isa: str, projection: str, summing: 
     `summing`: the sum of iterates is wanted too.
     """
     state = (2 if summing else 1) * program.dimension + state_rows(program)[-1]
+    operations = sum(map(unrolled_operations, in_turn(program)))
+    waits = any(node.op in _WAITED_FOR for part in in_turn(program) for node in part.nodes)
+    kept = REGISTERS[isa] if isa == "avx2" or waits else REGISTERS[isa] // 4
     together = 1
-    while 2 * together * state <= REGISTERS[isa] // 2 and 2 * together <= _STRIP[isa]:
+    while together * state <= kept and 2 * together <= _STRIP[isa] and 2 * together * operations <= MOST_OPERATIONS:
         together *= 2
     kind: type[Unrolled | Looped] = Unrolled
-    if state > REGISTERS[isa] or together * sum(map(unrolled_operations, in_turn(program))) > MOST_OPERATIONS:
+    if state > REGISTERS[isa] or together * operations > MOST_OPERATIONS:
         kind, together = Looped, _TOGETHER[isa]
         if together * sum(WEIGHTS.get(node.op, 5) for node in program.nodes) > MOST_OPERATIONS:
             return None
