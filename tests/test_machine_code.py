@@ -59,8 +59,8 @@ def run(problem, mode, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # diverged ones are compared too
         return simulate(
-            problem, schedules.Linear(), replicates=150, metric="value", keep_samples=True, keep_iterates=True,
-            **call | options,
+            problem, schedules.Linear(), metric="value", keep_samples=True, keep_iterates=True,
+            **{"replicates": 150} | call | options,
         )  # fmt: skip
 
 
@@ -72,10 +72,11 @@ def of(program, x0, parameters=None):
     return problem
 
 
-def made(problem, dtype, isa, iterate="last"):
+def made(problem, dtype, isa, iterate="last", replicates=1000):
     return _machine_code.machine_code(
-        problem.program, dtype=dtype, isa=isa, projection=problem._common[3], summing=iterate != "last", steps=0.0
-    )
+        problem.program, dtype=dtype, isa=isa, projection=problem._common[3], summing=iterate != "last",
+        replicates=replicates, steps=0.0,
+    )  # fmt: skip
 
 
 def assert_equal_bits(a, b):
@@ -111,6 +112,7 @@ FORMS = {
     "isa": st.sampled_from(ISAS),
     "iterate": st.sampled_from(ITERATES),
     "common_random_numbers": st.booleans(),
+    "replicates": st.sampled_from([3, 150]),
     "form": st.sampled_from(["unrolled", "looped"]),
 }
 
@@ -316,7 +318,7 @@ def test_states_that_depend_on_each_other_have_the_bits_of_the_interpreter(make,
 def test_it_is_made_where_it_pays():
     problem = problems.Custom("abs(x[0]) + 0.123 * x[0]", x0=1.0)
     small, large = 1e3, 1e9
-    of = {"dtype": "float32", "isa": ISAS[-1], "projection": "none", "summing": False}
+    of = {"dtype": "float32", "isa": ISAS[-1], "projection": "none", "summing": False, "replicates": 99}
     assert _machine_code.machine_code(problem.program, **of, steps=small) is None
     first = _machine_code.machine_code(problem.program, **of, steps=large)
     assert first is not None
@@ -328,7 +330,7 @@ def test_it_is_made_where_it_pays():
 
 def test_calls_that_are_small_alone_are_counted_together():
     problem = problems.Custom("abs(x[0]) + 0.456 * x[0]", x0=1.0)
-    of = {"dtype": "float32", "isa": ISAS[-1], "projection": "none", "summing": False, "steps": 2e7}
+    of = {"dtype": "float32", "isa": ISAS[-1], "projection": "none", "summing": False, "replicates": 99, "steps": 2e7}
     found = [_machine_code.machine_code(problem.program, **of) is not None for _ in range(50)]
     assert not found[0]
     assert found[-1]
@@ -375,8 +377,7 @@ def test_without_llvmlite_the_interpreter_runs(monkeypatch, found):
         with pytest.raises(ImportError, match=r"anneal_sgd\[jit\]"):
             runtime.set_machine_code("on")
         problem = problems.Custom("abs(x[0]) + 0.789 * x[0]", x0=1.0)
-        of = {"dtype": "float32", "isa": ISAS[-1], "projection": "none", "summing": False, "steps": 1e12}
-        assert _machine_code.machine_code(problem.program, **of) is None
+        assert made(problem, "float32", ISAS[-1]) is None
     finally:
         monkeypatch.undo()
         runtime._why_no_llvmlite.cache_clear()
@@ -423,20 +424,24 @@ def test_the_core_tells_what_a_step_needs(monkeypatch):
 
 
 @pytest.mark.parametrize("isa", ISAS)
-def test_strips_are_as_wide_as_code_is_made_for(isa, monkeypatch):
-    """Strips that are no multiple of the code's vectors would silently be the interpreter's."""
-    rows, lanes = set(), NARROW[isa] // 2 * _step_code._STRIP[isa]
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("more", [0, 1])
+def test_code_is_made_for_the_strips_that_there_are(isa, dtype, more, monkeypatch):
+    """Narrow ones, or, with more replicates, wide ones: strips that are no multiple of the code's vectors would
+    silently be the interpreter's."""
+    rows, replicates = set(), NARROW[isa] * 4 // np.dtype(dtype).itemsize + more
+    problem = problems.Custom("x[0] ** 2", x0=1.0, minimum=0.0)
 
     @ctypes.CFUNCTYPE(None, ctypes.POINTER(Arguments))
     def take_steps(told):
         rows.add(told.contents.row)
 
     address = ctypes.cast(take_steps, ctypes.c_void_p).value
-    code = _core.MachineCode(address=address, lanes=lanes, scratch=0, owner=take_steps)
-    monkeypatch.setattr("anneal_sgd.programs._machine_code.machine_code", lambda *_, **__: code)
-    problem = problems.Custom("x[0] ** 2", x0=1.0, minimum=0.0)
-    simulate(problem, schedules.Linear(), base_lr=0.5, horizon=64, replicates=2 * lanes, threads=1, isa=isa)
-    assert rows == {lanes}
+    monkeypatch.setattr(_machine_code, "_function", lambda *_: (address, take_steps))
+    with patch.dict(_machine_code._known, clear=True):
+        run(problem, "on", replicates=replicates, isa=isa, dtype=dtype)
+    vectors = _step_code._STRIP[isa] if more else 2
+    assert rows == {NARROW[isa] // 2 * 4 // np.dtype(dtype).itemsize * vectors}
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -151,7 +151,7 @@ class Prepared:
             elif self._on_data is not None:
                 more["method_code"] = self._method_code(self._on_data, spec, isa, replicates / threads)
             elif self._program is not None:
-                more["machine_code"] = self._machine_code(self._program, spec, i, isa, replicates / threads)
+                more["machine_code"] = self._machine_code(self._program, spec, i, isa, replicates, threads)
             # By place, which the core takes 1.5 us less to read.
             passes.append(_core.simulate(ensemble, rates, spec.seed, first, replicates, isa, threads, check, **more))
         return _joined(passes) if several else passes[0]
@@ -180,9 +180,9 @@ class Prepared:
         ]
 
     def _machine_code(
-        self, program: Program, spec: Spec, number: int, isa: str, replicates: float
+        self, program: Program, spec: Spec, number: int, isa: str, replicates: int, threads: int
     ) -> _core.MachineCode | None:
-        """What takes the steps of a program in the interpreter's place; `replicates`: of each thread."""
+        """What takes the steps of a program in the interpreter's place."""
         from .programs._machine_code import machine_code  # programs take long to import
 
         return machine_code(
@@ -191,7 +191,8 @@ class Prepared:
             isa=isa,
             projection=self._ensemble.problems[0]._common[3],
             summing=_iterates(spec)[number] != "last",
-            steps=float(prod(spec.config_shape)) * replicates * spec.horizon,
+            replicates=replicates,
+            steps=float(prod(spec.config_shape)) * replicates / threads * spec.horizon,
         )
 
     def _method_code(self, program: Program, spec: Spec, isa: str, replicates: float) -> _core.MethodCode | None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
 from .. import _core, runtime
 from ._ir import Program, in_turn, step_outputs
 
@@ -23,6 +25,7 @@ _FEATURES = {
     "avx512": "+avx2,+fma,+avx512f,+avx512dq,+avx512bw,+avx512vl",
     "neon": "+neon",
 }  # without a fused multiply-add of the processor, as on the scalar instruction set, every one would be a call
+_NARROW = {"avx2": 64, "avx512": 128, "neon": 32}  # bytes of a narrow strip of the core's: two vectors
 _OLDEST_GPU = "sm_75"  # its PTX is for all later ones
 
 _Code = TypeVar("_Code")
@@ -39,7 +42,7 @@ class _Known(Generic[_Code]):
     """None before, and of a program that only the interpreter runs."""
 
 
-_known: OrderedDict[tuple[Program, str, str, str, bool], _Known[_core.MachineCode]] = OrderedDict()
+_known: OrderedDict[tuple[Program, str, str, str, bool, bool], _Known[_core.MachineCode]] = OrderedDict()
 _known_on_data: OrderedDict[tuple[Program, str, str, tuple[int, ...], bool], _Known[_core.MethodCode]] = OrderedDict()
 _known_on_gpus: OrderedDict[tuple[Program, str, str, bool, int], _Known[_core.StepsCode]] = OrderedDict()
 _Key = TypeVar("_Key", bound=tuple[Any, ...])
@@ -47,16 +50,17 @@ _lock = threading.Lock()
 
 
 def machine_code(
-    program: Program, *, dtype: str, isa: str, projection: str, summing: bool, steps: float
+    program: Program, *, dtype: str, isa: str, projection: str, summing: bool, replicates: int, steps: float
 ) -> _core.MachineCode | None:
-    """Of a canonical program, for a call in which each thread takes so many steps of trajectories.
+    """Of a canonical program, for a call of so many replicates in which a thread takes so many steps of trajectories.
 
     None where the interpreter is to run it: `runtime.machine_code` says when. ImportError: it is to be machine code,
     but there is no llvmlite.
     """
     if not _may_be_made(isa):
         return None
-    key = (program, dtype, isa, projection, summing)
+    narrow = replicates * np.dtype(dtype).itemsize <= _NARROW[isa]
+    key = (program, dtype, isa, projection, summing, narrow)
     return _looked_up(_known, key, runtime.machine_code(), steps, _PAYS, _compiled)
 
 
@@ -120,10 +124,12 @@ def operations(program: Program) -> int:
     return total
 
 
-def _compiled(program: Program, dtype: str, isa: str, projection: str, summing: bool) -> _core.MachineCode | None:
+def _compiled(
+    program: Program, dtype: str, isa: str, projection: str, summing: bool, narrow: bool
+) -> _core.MachineCode | None:
     from ._step_code import step_code  # what it needs takes long to import
 
-    code = step_code(program, dtype, isa, projection, summing)
+    code = step_code(program, dtype, isa, projection, summing, narrow)
     if code is None:
         return None
     address, owner = _function(code.text, isa)

@@ -15,6 +15,7 @@ from ._unrolled import Unrolled
 from ._vectors import REGISTERS, Code
 
 _STRIP = {"avx2": 8, "avx512": 8, "neon": 4}  # vectors of a wide strip of the core's
+_NARROW_STRIP = 2  # of a narrow one
 _TOGETHER = {"avx2": 1, "avx512": 2, "neon": 2}  # vectors of code that loops
 # For these other vectors are worth more than registers for their state: what follows waits long for what they give.
 _WAITED_FOR = {"divide", "sqrt", "power", "exp", "log", "sin", "cos", "tanh"}
@@ -32,17 +33,20 @@ class StepCode(NamedTuple):
     """Numbers of memory that it needs."""
 
 
-def step_code(program: Program, dtype: str, isa: str, projection: str, summing: bool) -> StepCode | None:
+def step_code(
+    program: Program, dtype: str, isa: str, projection: str, summing: bool, narrow: bool = False
+) -> StepCode | None:
     """Of a canonical program with an output "gradient" or "next"; None: it would be too long.
 
-    `summing`: the sum of iterates is wanted too.
+    `summing`: the sum of iterates is wanted too. `narrow`: strips are.
     """
+    strip = _NARROW_STRIP if narrow else _STRIP[isa]
     state = (2 if summing else 1) * program.dimension + state_rows(program)[-1]
     operations = sum(map(unrolled_operations, in_turn(program)))
     waits = any(node.op in _WAITED_FOR for part in in_turn(program) for node in part.nodes)
     kept = REGISTERS[isa] if isa == "avx2" or waits else REGISTERS[isa] // 4
     together = 1
-    while together * state <= kept and 2 * together <= _STRIP[isa] and 2 * together * operations <= MOST_OPERATIONS:
+    while together * state <= kept and 2 * together <= strip and 2 * together * operations <= MOST_OPERATIONS:
         together *= 2
     kind: type[Unrolled | Looped] = Unrolled
     if state > REGISTERS[isa] or together * operations > MOST_OPERATIONS:
