@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 # Folders of Python files too: an editable install knows the files that were there.
 SOURCES := $(shell find csrc -type f) $(shell find python -type d ! -name __pycache__) CMakeLists.txt pyproject.toml
 
-.PHONY: help validate grid atlas examples test lint format docs sanitize ptx-check aarch64-check windows-check gpu-check \
-    cuda-wheel bench-history clean
+.PHONY: help validate grid atlas examples test lint format docs sanitize clang-check ptx-check aarch64-check windows-check \
+    gpu-check cuda-wheel bench-history clean
 help:
 	@echo "make validate   measure the theorem: table, JSON and pictures in out/"
 	@echo "make grid       how coarse a tuning grid may be: table, JSON and pictures in out/"
@@ -17,6 +17,7 @@ help:
 	@echo "make format     reformat C++ and Python"
 	@echo "make docs       the site: out/docs/index.html; a warning, such as a broken link, is an error"
 	@echo "make sanitize   the test suite under the address and undefined-behaviour sanitizers"
+	@echo "make clang-check  the core without CUDA compiled by Clang, warnings being errors: no more than that it compiles"
 	@echo "make gpu-check  on a machine with an NVIDIA GPU: all that it can say, in stages; page in out/gpu/"
 	@echo "make ptx-check  where nvcc is: the CUDA kernels' PTX executed on this machine's CPU, every bit compared; no GPU"
 	@echo "make aarch64-check  the package compiled for 64-bit ARM, its bits compared under QEMU; Debian's cross compiler"
@@ -91,6 +92,16 @@ sanitize:
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	$(SANITIZED)/bin/python -m pytest -p no:cacheprovider $(PYTEST_ARGS)
+
+# By the newest Clang on the path, or the one that CLANG names. Code is generated, for some errors come no sooner, but by its
+# driver's CCC_OVERRIDE_OPTIONS without optimisation: a fifth of the time.
+CLANG = $(shell bash -c 'compgen -c clang++' | grep -xE 'clang[+]{2}(-[0-9]+)?' | sort --version-sort | tail -n 1)
+clang-check: $(VENV)/.installed
+	@test -n "$(CLANG)" || { echo "make clang-check: needs Clang: apt-get install clang"; exit 1; }
+	$(BIN)/cmake -S . -B build/clang -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja" -DCMAKE_CXX_COMPILER=$(CLANG) \
+	    -DANNEAL_SGD_CUDA=OFF -DANNEAL_SGD_WERROR=ON -DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" \
+	    -Dpybind11_DIR="$$($(BIN)/python -m pybind11 --cmakedir)"
+	CCC_OVERRIDE_OPTIONS="# O0" $(BIN)/cmake --build build/clang
 
 # The core that the package was built with, its CUDA runtime replaced; tests/ptx/README.md. PTX_ARGS="--slow": everything.
 ptx-check: $(VENV)/.installed-dev

@@ -241,7 +241,8 @@ struct EnsembleKernel : Places<Real, cuda::EnsembleLaunch> {
                 words(philox_of(thread, std::uint32_t(i)), stream(thread), t / rademacher_draws_per_call);
             const Rates rates = rates_of(thread);
             const int place = int(t % rademacher_draws_per_call);
-            for (int j = 0; j < n;) {
+            int j = 0;
+            while (j < n) {
                 const int skip = (place + j) % 32, stop = n - j < 32 - skip ? n : j + 32 - skip;
                 PerReplicate<Bits> w;
                 ASGD_UNROLL
