@@ -222,6 +222,16 @@ def test_a_run_that_grows_begins_at_its_first_step():
     np.testing.assert_allclose(h[59:120], 1 - (np.arange(59, 120) - starts[3]) / (8 * 522 / 63), rtol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [Linear(), Polynomial(0.5), OneMinusSqrt()], ids=name)
+def test_the_end_is_that_of_the_shape(shape):
+    """Where a third of the horizon, or 27 stairs of 7/3 steps, are rounded."""
+    for times in (2, 3, 6, 7, 30):
+        assert shape(1.0) <= Repeated(shape, times)(1.0) <= 1e-7
+        assert shape(1.0) <= Held(Repeated(shape, times), until_steps=50).values(60)[-1] <= 1e-7
+    stairs = Stairs(shape, every_steps=7 / 3)
+    assert stairs(1.0, horizon=63) == Held(stairs, until_steps=63).values(70)[-1] == shape(1.0)
+
+
 def test_no_run_begins_before_its_start():
     """27 runs of the float64 next to 7/3 end past step 63, by less than the quotient's rounding."""
     for runs in (Repeated(OneMinusSqrt(), 30), Repeated(OneMinusSqrt(), every_steps=7 / 3)):

@@ -153,11 +153,14 @@ ASGD_FN std::int64_t piece_at(const SchedulePiece* pieces, std::int64_t n, doubl
 ASGD_FN double step_of_run(const SchedulePiece& p, double t) {
     const double since = t > p.from ? t - p.from : 0, most = p.runs * p.length;
     double r = since < most ? since : most;
-    if (p.stride > 0) r = double(std::int64_t(r / p.stride)) * p.stride;
+    if (p.stride > 0) {
+        const double kept = double(std::int64_t(r / p.stride)) * p.stride;
+        r = kept < r ? kept : r;
+    }
     if (p.runs > 1) {
         const double run = double(std::int64_t(r / p.length));
         r = r - (run < p.runs - 1 ? run : p.runs - 1) * p.length;
-        if (r < 0) r = 0;  // the quotient was rounded up
+        r = r < 0 ? 0 : r < p.length ? r : p.length;  // quotient and product are rounded
     }
     return r;
 }

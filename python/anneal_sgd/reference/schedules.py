@@ -90,9 +90,10 @@ def _joined(pieces: Sequence[Piece], t: float) -> float:
     piece = [pieces[0], *(p for p in pieces[1:] if p.begin <= t)][-1]
     r = min(max(t - piece.start, 0.0), piece.runs * piece.length)
     if piece.stride:
-        r = math.floor(r / piece.stride) * piece.stride
+        r = min(math.floor(r / piece.stride) * piece.stride, r)
     if piece.runs > 1:
-        r = max(r - min(math.floor(r / piece.length), piece.runs - 1) * piece.length, 0.0)
+        r -= min(math.floor(r / piece.length), piece.runs - 1) * piece.length
+        r = min(max(r, 0.0), piece.length)
     u, v = r / piece.length, (piece.length - r) / piece.length
     if piece.schedule.kind == "per_step":
         h = float(piece.schedule.table[min(int(r), len(piece.schedule.table) - 1)])
