@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -255,6 +256,22 @@ def test_the_bound_is_shown_where_it_applies():
         held = fit.replace(test=([[1.0]], [1.0])) if metric == "test_loss" else fit
         campaign = Campaign(held, schedules.Linear(), rho=[1.0, 4.0], horizon=9, replicates=2, metric=metric)
         assert campaign.description().bound_applies == applies
+
+
+def test_negative_means_are_drawn_within_their_bands(tmp_path):
+    below = problems.Custom("x[0] ** 2 - 3", x0=1.0, noise="gaussian", noise_std=1.0)
+    campaign = Campaign(
+        below, schedules.Linear(), base_lr=[0.1, 0.2], horizon=9, replicates=64, record_at=[3, 9], metric="value"
+    )
+    result = campaign.run(tmp_path / "s.db")
+    drawn = {plot.key: plot for plot in _figures.plots(result, [])}
+    for key in ("rates", "convergence"):
+        assert not drawn[key].log_y
+        for line in itertools.chain(*drawn[key].panels.values()):
+            assert max(line.y) < 0
+            assert all(low < y < high for low, y, high in zip(line.low, line.y, line.high, strict=True))
+    (line,) = drawn["rates"].panels["T = 9"]
+    np.testing.assert_allclose(line.low, result.mean[:, -1] - 1.96 * result.stderr[:, -1])
 
 
 def test_an_interval_that_leaves_the_grid_is_drawn_to_its_end():

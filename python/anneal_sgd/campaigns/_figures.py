@@ -104,7 +104,7 @@ def _against_rate(curves: Curves) -> Plot:
         panels[label] = [line for line in lines if line.x]
     note = "At the last recorded step; bands are 95 % intervals. Where a trajectory diverged, the line ends."
     title = f"Mean {curves.value} against the learning rate"
-    return Plot("rates", title, note, _x_label(curves), f"mean {curves.value}", panels)
+    return Plot("rates", title, note, _x_label(curves), f"mean {curves.value}", panels, log_y=_has_logarithm(mean))
 
 
 def _convergence(curves: Curves) -> Plot:
@@ -123,11 +123,18 @@ def _convergence(curves: Curves) -> Plot:
                 _line(full, s, np.array(steps[h], float), mean[i, s, h, best], curves.error[i, s, h, best])
             )
     note = "Every schedule at the learning rate that is best at the end."
-    return Plot("convergence", f"Mean {curves.value} along the run", note, "step", f"mean {curves.value}", panels)
+    title, label = f"Mean {curves.value} along the run", f"mean {curves.value}"
+    return Plot("convergence", title, note, "step", label, panels, log_y=_has_logarithm(mean))
+
+
+def _has_logarithm(mean: Any) -> bool:
+    """Whether no mean is negative, as values f(x) may be."""
+    return not np.any(mean < 0.0)
 
 
 def _line(name: str, look: int, x: Any, mean: Any, error: Any) -> Series:
-    low = np.maximum(mean - QUANTILE * error, 0.1 * np.abs(mean))
+    low = mean - QUANTILE * error
+    low = np.where(mean > 0.0, np.maximum(low, 0.1 * mean), low)  # on a logarithmic scale it stays in sight
     keep = np.isfinite(mean)
     return Series(name, look, *(np.asarray(v)[keep].tolist() for v in (x, mean, low, mean + QUANTILE * error)))
 
