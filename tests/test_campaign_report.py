@@ -274,6 +274,15 @@ def test_negative_means_are_drawn_within_their_bands(tmp_path):
     np.testing.assert_allclose(line.low, result.mean[:, -1] - 1.96 * result.stderr[:, -1])
 
 
+def test_negative_means_have_no_ratios():
+    """Nor where others are positive, and their errors are what they are."""
+    for highest in (-1.0, 5.0):
+        (row,) = robustness(made([[[-1.0, -3.0, -2.0, highest]]], [1.0, 2.0, 4.0, 8.0], names=("linear",)))
+        found = [*row.tolerated, row.cost, row.exponent]
+        assert all(math.isnan(x) for interval in found for x in (interval.value, interval.low, interval.high))
+        np.testing.assert_allclose(row.stderr, 1e-3 * np.abs(row.worst), rtol=0.15)
+
+
 def test_an_interval_that_leaves_the_grid_is_drawn_to_its_end():
     rho = [1.0, 2.0, 4.0, 8.0, 16.0]
     result = made(np.array([[[1.0, 1.05, 1.2, 1.4, 1.6]]]), rho, names=["linear"], relative=0.1)

@@ -67,7 +67,8 @@ class RobustnessRow:
     """Whether the best rate is the first or the last: a better one may lie beyond, and nothing below is certain."""
     tolerated: list[Interval]
     """By which factor a learning rate may exceed `best_rate` for a loss of 10, 50 and 100 %; inf past the grid, NaN
-    where everything diverged. The interval holds noise and what the grid of learning rates may be off."""
+    where everything diverged, or the best is negative, as values f(x) may be. The interval holds noise and what the
+    grid of learning rates may be off."""
     ratio: float
     """That asked for, or as far above the best rates as the grids of all schedules of the horizon reach."""
     cost: Interval
@@ -104,8 +105,8 @@ class Robustness(list[RobustnessRow]):
         """The worst mean over its best, against the learning rate, a line per schedule; returns Matplotlib's Axes.
 
         Bars are -+ 1.96 `stderr`; dotted: the last-iterate bound over its own least, where it applies. By default of
-        the largest `horizon`. ValueError: no row has that horizon. ImportError: Matplotlib is missing; the extra
-        `anneal_sgd[plots]` brings it.
+        the largest `horizon`. A negative best leaves no ratios, and no points. ValueError: no row has that horizon.
+        ImportError: Matplotlib is missing; the extra `anneal_sgd[plots]` brings it.
         """
         horizons = [row.horizon for row in self]
         if horizon not in (horizons if horizon is not None else [None]) or not horizons:
@@ -113,9 +114,9 @@ class Robustness(list[RobustnessRow]):
         lines = []
         for row in (row for row in self if row.horizon == (max(horizons) if horizon is None else horizon)):
             worst, error = np.array(row.worst) / row.best, QUANTILE * np.array(row.stderr) / row.best
-            seen = np.where(np.isfinite(worst), worst, np.nan)
+            seen = np.where(np.isfinite(worst) & (row.best >= 0.0), worst, np.nan)
             bound = np.array(row.bound) / min(row.bound) if row.bound else None
-            lines.append(Line(row.schedule, np.array(row.rates), seen, error, bound))
+            lines.append(Line(row.schedule, np.array(row.rates), seen, np.abs(error), bound))
         x_label = LABELS[self.lr_name]
         return draw(lines, x_label=x_label, y_label="worst mean / best", errors=ERRORS["interval"], ax=ax)
 
@@ -230,7 +231,7 @@ class _Worst:
 
         def redrawn(centres: Floats, count: int) -> Floats:
             noise = rng.standard_normal((count, *centres.shape))
-            lowest = 0.1 * np.where(np.isfinite(centres), centres, 1.0)
+            lowest = np.where(centres > 0.0, 0.1 * centres, -np.inf)
             return np.asarray(np.maximum(centres + error * noise, lowest))
 
         over_problems = self.over_problems(s, h)
@@ -361,12 +362,13 @@ def best_of(rates: Floats, values: Floats) -> tuple[float, float]:
 def tolerated(rates: Floats, values: Floats, loss: float) -> float:
     """The factor above the best rate up to which values stay within 1 + loss times the best; inf past the grid.
 
-    The best is that of `best_of`; from it on, straight lines in the logarithms. NaN where no value is finite.
+    The best is that of `best_of`; from it on, straight lines in the logarithms. NaN where no value is finite, or one is
+    negative and there are no ratios.
 
     >>> tolerated(np.array([1.0, 2.0, 4.0, 8.0]), np.array([2.0, 1.0, 2.0, 4.0]), 1.0)
     2.0
     """
-    if not math.isfinite(values.min()):
+    if not 0.0 <= values.min() < math.inf:
         return math.nan
     rate, value = best_of(rates, values)
     later = rates > rate
