@@ -359,7 +359,8 @@ def one_cycle(
 
     Smith and Topin's one-cycle as torch's `OneCycleLR` and optax's `cosine_onecycle_schedule` have it, relative to
     their maximum: start = 1 / div_factor, final = 1 / (div_factor * final_div_factor). The last value is that of step
-    T, so torch's total_steps is T + 1. Three phases are a `Joined`. ValueError: a parameter out of its range.
+    T, so torch's total_steps is T + 1, and pct_start (rise_frac T + 1) / (T + 1); optax rounds rise_frac T down to a
+    whole step. Three phases are a `Joined`. ValueError: a parameter out of its range.
 
     >>> one_cycle(0.5, start=0.1, final=0)([0, 0.25, 0.5, 0.75, 1]).round(12).tolist()
     [0.1, 0.55, 1.0, 0.5, 0.0]
