@@ -89,12 +89,12 @@ struct Buffers {
 // What holds x in its box: nothing, the two bounds, or, of a box around 0, the one size that both have.
 enum class Clamp { none, bounds, size };
 
-// One coordinate of V vectors through n steps without leaving registers. `noise` begins at the first of the n steps
-// (values), or at the call's four words with the first step's place `bit` in them (bits).
+// One coordinate of V vectors through n steps without leaving registers, of a strip of `strip` vectors. `noise` begins
+// at the first of the n steps (values), or at the call's four words with the first step's place `bit` in them (bits).
 //
 // A clamp by size is one instruction, but makes a number of NaN. The last step clamps by the bounds, and x is NaN after
 // it wherever it would have become NaN before: what a step makes NaN of x, it makes so of `low`, and that of all after.
-template <class R, ProblemKind kind, NoiseForm form, Clamp clamp, bool summing, int V>
+template <class R, ProblemKind kind, NoiseForm form, Clamp clamp, bool summing, int V, int strip>
 static void advance_strip(const Coordinate<typename Lane<R>::Real>& p, const typename Lane<R>::Real* minus_lr, int n,
                           const typename Lane<R>::Real* values,
                           const typename Constants<typename Lane<R>::Real>::Integer* bits, int bit,
@@ -110,9 +110,9 @@ static void advance_strip(const Coordinate<typename Lane<R>::Real>& p, const typ
     }
     const auto drawn = [&](int j, int v) {
         if constexpr (form == NoiseForm::values)
-            return load<R>(values + (j * V + v) * width);
+            return load<R>(values + (j * strip + v) * width);
         else if constexpr (form == NoiseForm::bits)
-            return load_bits(bits + ((bit + j) / 32 * V + v) * width, R()) << ((bit + j) % 32);
+            return load_bits(bits + ((bit + j) / 32 * strip + v) * width, R()) << ((bit + j) % 32);
         else
             return 0;
     };
@@ -304,16 +304,21 @@ private:
     void advance_coordinate(std::int64_t t, int n, std::int64_t i, std::int64_t first) {
         constexpr NoiseForm form = noise_form(noise);
         const bool box = clamps(e.problems.projection);
+        const int vectors = used_vectors<V>(first);
         const auto clamping = [&](auto clamp) {
-            return averaging ? advance_strip<R, kind, form, clamp.value, true, V>
-                             : advance_strip<R, kind, form, clamp.value, false, V>;
+            // Half a strip takes less than a whole one where that is enough.
+            constexpr int half = V > narrow_strip ? V / 2 : V;
+            if (vectors <= half)
+                return averaging ? advance_strip<R, kind, form, clamp.value, true, half, V>
+                                 : advance_strip<R, kind, form, clamp.value, false, half, V>;
+            return averaging ? advance_strip<R, kind, form, clamp.value, true, V, V>
+                             : advance_strip<R, kind, form, clamp.value, false, V, V>;
         };
         const auto in_bounds = box ? clamping(KindConstant<Clamp::bounds>()) : clamping(KindConstant<Clamp::none>());
         auto in_size = in_bounds;
         if constexpr (Lane<R>::limits_size)
             if (box) in_size = clamping(KindConstant<Clamp::size>());
         constexpr int row = V * width, per_call = value_draws_per_call<Real>;
-        const int vectors = used_vectors<V>(first);
         const uint32_t replicate = uint32_t(task.first_replicate + first), substream = substream_of(i);
         for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
             end = sharing_stop(begin);
