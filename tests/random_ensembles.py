@@ -272,14 +272,17 @@ def _programs(draw: st.DrawFn) -> tuple[problems.Problem, ...]:
 
     def one() -> problems.Problem:
         level = {"noise_std": rng.uniform(0.2, 1.0, d)} if noise in NOISES[1:] else {}
+        x0 = rng.uniform(-0.5, 0.5, d) / d if start is None else start
+        parameters = {"a": rng.uniform(0.1, 0.9), "b": rng.uniform(-1, 1, d)}
+        value = MINIMUM if start is not None else float(problems.Custom(f, x0=x0, parameters=parameters).value(x0))
         return problems.Custom(
             f,
-            x0=rng.uniform(-0.5, 0.5, d) / d if start is None else start,
+            x0=x0,
             dimension=d,
-            parameters={"a": rng.uniform(0.1, 0.9), "b": rng.uniform(-1, 1, d)},
+            parameters=parameters,
             noise=noise,
             projection=projection,
-            minimum=MINIMUM,
+            minimum=value if value < MINIMUM else MINIMUM,  # one above f(x0) is refused
             **level,
         )
 

@@ -107,7 +107,7 @@ def program(problem: problems.Custom) -> dict[str, Any]:
         "dimension": problem.dimension,
         "parameters": problem.parameters,
         "projection": kind,
-        "minimum": MINIMUM,
+        "minimum": problem.minimum,
         **({"lower": ends[1], "upper": ends[2]} if kind == "box" else {"radius": ends[1]} if kind == "ball" else {}),
     }
 
