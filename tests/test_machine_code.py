@@ -452,6 +452,14 @@ def test_what_is_waited_for_has_a_whole_strip_beside_it(isa):
     assert code.lanes == NARROW[isa] // 2 * _step_code._STRIP[isa]
 
 
+def test_long_programs_have_enough_to_do_meanwhile():
+    """Of twelve terms that wait for nothing of each other, two vectors of four numbers: more are slower."""
+    program = problems.Custom(
+        lambda x: sum(np.log(1 + np.exp(0.1 * k * x[k % 4])) for k in range(1, 13)), x0=np.ones(4)
+    ).program
+    assert _step_code.step_code(program, "float32", "avx512", "none", False).lanes == NARROW["avx512"]
+
+
 def test_what_is_no_machine_code_is_refused():
     for wrong in ({"address": 0}, {"lanes": 0}, {"scratch": -1}):
         with pytest.raises(ValueError, match="address, lanes, scratch: must be of a function"):

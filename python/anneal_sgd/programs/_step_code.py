@@ -17,7 +17,8 @@ from ._vectors import REGISTERS, Code
 _STRIP = {"avx2": 8, "avx512": 8, "neon": 4}  # vectors of a wide strip of the core's
 _NARROW_STRIP = 2  # of a narrow one
 _TOGETHER = {"avx2": 1, "avx512": 2, "neon": 2}  # vectors of code that loops
-# For these other vectors are worth more than registers for their state: what follows waits long for what they give.
+# What follows waits long for these: up to so many operations of vectors side by side are worth more than registers.
+_HIDING = 500
 _WAITED_FOR = {"divide", "sqrt", "power", "exp", "log", "sin", "cos", "tanh"}
 MOST_OPERATIONS = 4000  # which LLVM takes a fifth of a second for
 WEIGHTS = {"exp": 20, "log": 30, "sin": 30, "cos": 30, "tanh": 30, "power": 75, "maximum": 4, "minimum": 4, "sign": 3}
@@ -44,9 +45,11 @@ def step_code(
     state = (2 if summing else 1) * program.dimension + state_rows(program)[-1]
     operations = sum(map(unrolled_operations, in_turn(program)))
     waits = any(node.op in _WAITED_FOR for part in in_turn(program) for node in part.nodes)
-    kept = REGISTERS[isa] if isa == "avx2" or waits else REGISTERS[isa] // 4
-    together = 1
-    while together * state <= kept and 2 * together <= strip and 2 * together * operations <= MOST_OPERATIONS:
+    kept, together = REGISTERS[isa] if isa == "avx2" else REGISTERS[isa] // 4, 1
+    while 2 * together <= strip and 2 * together * operations <= MOST_OPERATIONS:
+        to_hide = waits and 2 * together * operations <= _HIDING and together * state <= REGISTERS[isa]
+        if not (to_hide or together * state <= kept):
+            break
         together *= 2
     kind: type[Unrolled | Looped] = Unrolled
     if state > REGISTERS[isa] or together * operations > MOST_OPERATIONS:
