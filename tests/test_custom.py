@@ -404,9 +404,14 @@ def test_a_campaign_tells_the_programs(tmp_path):
 
 
 def test_value_is_recorded_where_the_minimum_is_not_known():
-    problem = example(minimum=None)
+    problem, call = example(minimum=None), {"base_lr": 0.1, "horizon": 5, "replicates": 5}
+    result = simulate(problem, schedules.Linear(), **call)
+    assert result.spec.metric == "value"
+    assert "mean value" in repr(result)
+    assert result.mean == simulate(problem, schedules.Linear(), **call, metric="value").mean
+    assert simulate(example(minimum=-1.0), schedules.Linear(), **call).spec.metric == "suboptimality"
     with pytest.raises(ValueError, match="metric must be 'value', or minimum must be given"):
-        simulate(problem, schedules.Linear(), base_lr=0.1, horizon=5, replicates=5)
+        simulate(problem, schedules.Linear(), **call, metric="suboptimality")
     both = simulate(
         example(minimum=-1.0),
         schedules.Linear(),

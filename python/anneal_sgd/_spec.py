@@ -198,11 +198,12 @@ class Spec:
         default="",  # of the problem
         metadata=_about(
             """what is recorded, or a sequence of such: "suboptimality" f(x) - f*; for problems on data also "loss"
-  f(x), "test_loss", the mean loss of held-out rows without l2, and "test_accuracy". Default: "suboptimality" where
-  a minimum can be known, else "loss"; for `problems.Custom` "value", f(x). Of these problems and of those on data also
-  a dictionary: names, and for each a function of the point which returns one number, of `problems.Custom` also of
-  `value` = f(x), `gradient` = f'(x) without noise and the problem's parameters by their names; or a text of that kind;
-  or a metric's own name. All are recorded in one pass. What is said of the suboptimality holds for every metric.""",
+  f(x), "test_loss", the mean loss of held-out rows without l2, and "test_accuracy". of
+  `problems.Custom` also "value", f(x). Default: "suboptimality" where a minimum can be known, else "loss" or "value".
+  Of these problems and of those on data also a dictionary: names, and for each a function of the point which returns
+  one number, of `problems.Custom` also of `value` = f(x), `gradient` = f'(x) without noise and the problem's parameters
+  by their names; or a text of that kind; or a metric's own name. All are recorded in one pass. What is said of the
+  suboptimality holds for every metric.""",
             _as_given,  # what it may be is for the problems to say
         ),
     )

@@ -324,10 +324,11 @@ class Result(Statistics):
         return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def __repr__(self) -> str:
-        """Dimensions, size and origin; without dimensions the mean as well."""
+        """Dimensions, size and origin; without dimensions the mean as well, and of what where it is no suboptimality."""
         shape = " x ".join(f"{name}: {n}" for name, n in zip(self.dims, self.spec.shape, strict=True))
         if not shape:
-            shape = f"mean {float(self.mean):.6g} +- {float(self.stderr):.2g}"
+            metric = "" if self.spec.metric == "suboptimality" else f" {self.spec.metric}"
+            shape = f"mean{metric} {float(self.mean):.6g} +- {float(self.stderr):.2g}"
         diverged = f", {self.diverged.sum()} diverged" if self.diverged.any() else ""
         return (
             f"<Result {shape}; {self.replicates} replicates of {self.horizon} steps{diverged}; "

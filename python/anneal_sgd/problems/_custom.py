@@ -60,10 +60,11 @@ class Custom(Problem):
     - `oracle`: a function of x, draw and parameters that returns the stochastic gradient itself, in place of `noise`.
     - `projection`: None, ("box", lower, upper) or ("ball", radius), as in a built-in problem; or a function of x and
       parameters that returns where an iterate goes after each step. x0 must stay where it is.
-    - `minimum`: f*, for the metric "suboptimality". "solve": the lowest value that local searches from twelve starts
-      find, where two of them agree to 1e-7; found, not proved, and of little use where f has kinks or many valleys.
-      A number above f(x0) is refused, no other is checked: where f is below it, 0 is recorded. "value" is f(x) itself:
-      `metric=["suboptimality", "value"]` records both, and a `result.min` of "value" below the number tells.
+    - `minimum`: f*, for the metric "suboptimality"; without it f itself is recorded, "value". "solve": the lowest
+      value that local searches from twelve starts find, where two of them agree to 1e-7; found, not proved, and of
+      little use where f has kinks or many valleys. A number above f(x0) is refused, no other is checked: where f is
+      below it, 0 is recorded. `metric=["suboptimality", "value"]` records both, and a `result.min` of "value" below the
+      number tells.
 
     `simulate(problem, .., metric={"distance": lambda x: ..})` records functions of one's own as well.
 
@@ -100,7 +101,7 @@ class Custom(Problem):
         "have one program and differ in `parameters` alone",
         "have one kind of projection",
     )
-    _METRICS: ClassVar[tuple[str, ...]] = ("suboptimality", "value")
+    _METRICS: ClassVar[tuple[str, ...]] = ("value", "suboptimality")
 
     def __init__(
         self,
@@ -201,6 +202,8 @@ class Custom(Problem):
                 "_common": (type(self), d, _Programs(program, exact), set_kind),
             }
         )
+        if minimum is not None:
+            self.__dict__["_METRICS"] = ("suboptimality", "value")
 
     @property
     def _programs(self) -> tuple[Program, ...]:
