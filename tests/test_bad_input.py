@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 
 import numpy as np
 import pytest
 
-from anneal_sgd import Simulator, problems, schedules, simulate
+from anneal_sgd import Simulator, estimate, methods, problems, schedules, simulate
 
 NOT_INTEGERS = [3.5, "10", None, True, np.float64(10.5), np.True_, [10], 1j, math.nan, math.inf]
+
+
+Pair = namedtuple("Pair", ["init", "update"])  # as optax has it
+
+
+def lent(module):
+    """An object of a class that is not here."""
+    return type("Lent", (), {"__module__": module})()
 
 
 def call(**changes):
@@ -85,7 +94,16 @@ def test_the_call_itself_is_fine():
         ("schedule", [lambda u: 1 - u], ".*: schedules.Tabulated makes one of a function of t / horizon"),
         ("schedule", [schedules.Linear], r".*: Linear\(..\) makes one of the class"),
         ("schedule", [np.array(schedules.Linear())], "must be a schedule or a sequence of schedules, got"),
+        ("schedule", [lent("torch.optim.lr_scheduler")], ".*: schedules.from_torch makes one of an optimizer and its"),
+        ("horizon", [[10, 100], np.array([10, 100])], "must be an integer in .*: campaigns.Campaign takes several"),
         ("metric", [{"suboptimality"}], "must be one or more of 'suboptimality'"),
+        ("metric", [np.sum, lambda x: x[0]], r"must have a name where it is a function, metric={'name': f}, got <"),
+        ("method", ["adam"], ".*: methods.by_name makes one of a text"),
+        ("method", [methods.Adam], r".*: Adam\(..\) makes one of the class"),
+        ("method", [lent("torch.optim.adam")], ".*: methods.from_torch makes one of an optimizer"),
+        ("method", [Pair(1, 2)], ".*: methods.names.. are those there are, methods.Custom takes a step of one's own"),
+        ("method", [lambda x, g: g], ".*: methods.Custom makes one of a function"),
+        ("problem", [lambda x: x[0]], ".*: problems.Custom makes one of a function"),
         ("problem", ["abs", None, 1, problems.Quadratic, [], [problems.AbsoluteValue(1.0), 2]], "must be a problem"),
     ],
 )
@@ -95,6 +113,17 @@ def test_wrong_arguments(name, values, allowed):
             continue  # NumPy's short name of float32
         with pytest.raises(ValueError, match=rf"^{name} {allowed}"):
             call(**{name: value})
+
+
+@pytest.mark.parametrize("run", [simulate, estimate])
+def test_what_is_missing_is_named_with_what_stands_in_its_place(run):
+    both = problems.AbsoluteValue(1.0), schedules.Linear()
+    with pytest.raises(TypeError, match=r"^base_lr, replicates must be given by keyword, got lr, n$"):
+        run(*both, lr=0.1, horizon=10, n=5)
+    with pytest.raises(TypeError, match=r"^horizon must be given by keyword, got no such one$"):
+        run(*both, base_lr=0.1, replicates=10, seed=3)
+    with pytest.raises(TypeError, match=r"^n_jobs is no argument of this call"):
+        run(*both, base_lr=0.1, replicates=10, horizon=10, n_jobs=2)
 
 
 @pytest.mark.parametrize(

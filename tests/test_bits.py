@@ -85,7 +85,7 @@ def test_every_kind_is_among_the_cases():
     for option in (*NOISES, *SETS, *ITERATES, *WEIGHING_ITERATES, *DTYPES, *SAMPLINGS, *SEPARABLE, *MODELS, *SCHEDULES):
         assert option in text
     taken = {type(method).__name__ for method in METHODS.values() if isinstance(method, methods.Method)}
-    assert taken | {"Custom"} == set(methods.__all__) - {"Method", "Following", "by_name", "names"}
+    assert taken | {"Custom"} == set(methods.__all__) - {"Method", "Following", "by_name", "from_torch", "names"}
     for name in METHODS:
         assert re.search(rf"^method .*, {name}, start", text, re.M)
     for noise in MORE_OWN_NOISES:

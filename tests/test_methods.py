@@ -107,6 +107,45 @@ def test_steps_are_pytorchs(name):
     assert_close(points(CASES[name][0]), np.array(found), allowed)
 
 
+@pytest.mark.parametrize("name", [name for name in torch_optimizers() if "clipped" not in name])
+def test_methods_are_made_of_pytorchs_optimizers(name):
+    torch = pytest.importorskip("torch")
+    optimizer = torch_optimizers()[name](torch.optim, [torch.nn.Parameter(torch.tensor(START))])
+    assert methods.from_torch(optimizer) == CASES[name][0]
+
+
+def test_one_group_of_an_optimizer_is_one_method():
+    torch = pytest.importorskip("torch")
+    a, b = (torch.nn.Parameter(torch.tensor(START)) for _ in "ab")
+    optimizer = torch.optim.SGD([{"params": [a]}, {"params": [b], "momentum": 0.5}], lr=1.0, momentum=0.9)
+    assert methods.from_torch(optimizer) == methods.SGD(momentum=0.9)
+    assert methods.from_torch(optimizer, group=1) == methods.SGD(momentum=0.5)
+    with pytest.raises(ValueError, match=r"^group must be an integer in 0 .. 1, got 2"):
+        methods.from_torch(optimizer, group=2)
+    assert methods.from_torch(torch.optim.AdamW([a], weight_decay=0.0)) == methods.Adam()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda torch, p: torch.optim.SGD(p, lr=1.0, momentum=0.9, dampening=0.1), "must have no dampening, got 0.1"),
+        (lambda torch, p: torch.optim.Adagrad(p, lr_decay=0.2), "must have no lr_decay, got 0.2"),
+        (lambda torch, p: torch.optim.Adam(p, maximize=True), "must have no maximize, got True"),
+        (lambda torch, p: torch.optim.NAdam(p), "must be one of torch.optim's SGD, .*, got torch.optim.nadam.NAdam"),
+        (lambda torch, p: type("Adam", (torch.optim.Adam,), {})(p), "must be one of torch.optim's"),
+        (lambda torch, p: "adam", "must be one of torch.optim's .*, got builtins.str"),
+        (
+            lambda torch, p: torch.optim.lr_scheduler.OneCycleLR(torch.optim.Adam(p), 0.1, total_steps=10).optimizer,
+            "must have no scheduler that cycles its momentum",
+        ),
+    ],
+)
+def test_what_is_no_optimizer_of_a_method_is_refused(make, message):
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=f"^optimizer {message}"):
+        methods.from_torch(make(torch, [torch.nn.Parameter(torch.tensor(START))]))
+
+
 def optax_transforms(optax):
     return {
         "sgd": optax.sgd(1.0),

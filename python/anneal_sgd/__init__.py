@@ -17,7 +17,14 @@ from ._late import names_of
 
 TYPE_CHECKING = False  # typing takes longer to import than the rest of this file
 if TYPE_CHECKING:
+    from . import benchmark as benchmark
+    from . import campaigns as campaigns
+    from . import datasets as datasets
+    from . import experiments as experiments
     from . import methods, problems, runtime, schedules, theory
+    from . import programs as programs
+    from . import reference as reference
+    from . import results as results
     from ._core import STREAM_VERSION, __version__
     from ._estimate import Estimate, estimate
     from ._simulate import Backend, Simulator, simulate
@@ -59,7 +66,9 @@ if not TYPE_CHECKING:
             "experiments",
             "methods",
             "problems",
+            "programs",
             "reference",
+            "results",
             "runtime",
             "schedules",
             "theory",

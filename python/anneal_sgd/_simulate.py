@@ -33,6 +33,7 @@ __all__ = ["Simulator", "simulate"]
 Backend: TypeAlias = Literal["auto", "cpu", "cuda"]
 Device: TypeAlias = "Whole | Sequence[Whole] | Literal['all'] | None"
 
+_NEEDED = ("base_lr", "horizon", "replicates")
 _REPLICATE_NUMBERS = 2**32
 _LARGEST_THREADS = 2**31 - 1
 _UNCHECKED_BYTES = 2**24  # fewer are allocated without asking the system how much there is
@@ -115,17 +116,24 @@ def simulate(
     >>> result.dims, result.mean.round(12).tolist()
     (('record_at',), [1.0, 0.25, 0.25, 0.0])
     """
-    simulator = Simulator(problem)
-    simulator._warns = 3
-    return simulator.run(schedule, **arguments)
+    return _run(problem, schedule, arguments, warns=4)
 
 
 def simulate_quietly(
     problem: Problem | Sequence[Problem], schedule: Schedule | Sequence[Schedule], **arguments: Unpack[Arguments]
 ) -> Result:
     """`simulate` without a warning where trajectories diverge: for callers that look at `result.diverged`."""
+    return _run(problem, schedule, arguments, warns=0)
+
+
+def _run(
+    problem: Problem | Sequence[Problem], schedule: Schedule | Sequence[Schedule], arguments: Arguments, *, warns: int
+) -> Result:
+    if missing := [name for name in _NEEDED if name not in arguments]:
+        unknown = ", ".join(name for name in arguments if name not in Arguments.__annotations__)
+        raise TypeError(f"{', '.join(missing)} must be given by keyword, got {unknown or 'no such one'}")
     simulator = Simulator(problem)
-    simulator._warns = 0
+    simulator._warns = warns
     return simulator.run(schedule, **arguments)
 
 

@@ -276,7 +276,11 @@ def checked(
         if isinstance(schedule, Schedule)
         else _validate.one_or_more("schedule", schedule, Schedule, "schedule")
     )
-    steps = _validate.integer("horizon", horizon, lowest=1, highest=_validate.LARGEST_UINT32)
+    try:
+        steps = _validate.integer("horizon", horizon, lowest=1, highest=_validate.LARGEST_UINT32)
+    except ValueError as error:
+        several = ": campaigns.Campaign takes several" if isinstance(horizon, list | tuple | np.ndarray) else ""
+        raise ValueError(f"{error}{several}") from None
     for one in (kept_schedule,) if isinstance(kept_schedule, Schedule) else kept_schedule:
         one._core(steps)  # refuses what does not fit the horizon; kept
     kept_records, records = _records(record_at, steps)
@@ -370,6 +374,8 @@ def _metrics(metric: object, problems: tuple[Problem, ...]) -> str | tuple[str |
         if not metric:
             raise ValueError("metric must have a name and a function at least, got {}")
         return tuple(_named_metric(name, one, problems[0]) for name, one in metric.items())
+    if callable(metric):
+        raise ValueError(f"metric must have a name where it is a function, metric={{'name': f}}, got {metric!r}")
     names = (metric,) if isinstance(metric, str) else metric
     allowed = f"one or more of {', '.join(map(repr, problems[0]._METRICS))} for {kind.__name__}"
     if not isinstance(names, tuple | list) or not names or len(set(map(str, names))) < len(names):

@@ -174,7 +174,7 @@ def one_or_more(name: str, value: object, kind: type[_T], noun: str) -> tuple[_T
         return (value,)
     allowed = f"be a {noun} or a sequence of {noun}s"
     if isinstance(value, str) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0:
-        raise ValueError(f"{name} must {allowed}, got {shown(value)}{_remedy(value, kind, noun)}")
+        raise ValueError(f"{name} must {allowed}, got {shown(value)}{remedy(value, kind, noun)}")
     try:
         elements = tuple(ordered(name, value))
     except MemoryError:
@@ -183,21 +183,36 @@ def one_or_more(name: str, value: object, kind: type[_T], noun: str) -> tuple[_T
         raise ValueError(f"{name} must {allowed}, got an empty one")
     for i, element in enumerate(elements):
         if not isinstance(element, kind):
-            raise ValueError(f"{name} must {allowed}, got {shown(element)} at index {i}{_remedy(element, kind, noun)}")
+            raise ValueError(f"{name} must {allowed}, got {shown(element)} at index {i}{remedy(element, kind, noun)}")
     return elements
 
 
-def _remedy(value: object, kind: type, noun: str) -> str:
-    """What to do with what is nearly one."""
+def remedy(value: object, kind: type, noun: str) -> str:
+    """What to do with what is nearly one, after a colon; empty where nothing is known."""
     if isinstance(value, type):
         return f": {value.__name__}(..) makes one of the class" if issubclass(value, kind) else ""
-    if noun != "schedule":
-        return ""
     if isinstance(value, str):
-        return ": schedules.by_name makes one of a text"
-    if callable(value):
-        return ": schedules.Tabulated makes one of a function of t / horizon, schedules.from_callable of one of t"
-    return ""
+        sort = "text"
+    elif type(value).__module__.startswith("torch."):
+        sort = "torch"
+    elif hasattr(value, "init") and hasattr(value, "update"):
+        sort = "optax"
+    else:
+        sort = "function" if callable(value) else ""
+    return _REMEDIES.get((noun, sort), "")
+
+
+_REMEDIES = {
+    ("schedule", "text"): ": schedules.by_name makes one of a text",
+    ("schedule", "torch"): ": schedules.from_torch makes one of an optimizer and its scheduler",
+    ("schedule", "function"): ": schedules.Tabulated makes one of a function of t / horizon, schedules.from_callable "
+    "of one of t",
+    ("method", "text"): ": methods.by_name makes one of a text",
+    ("method", "torch"): ": methods.from_torch makes one of an optimizer",
+    ("method", "optax"): ": methods.names() are those there are, methods.Custom takes a step of one's own",
+    ("method", "function"): ": methods.Custom makes one of a function",
+    ("problem", "function"): ": problems.Custom makes one of a function",
+}
 
 
 def refuse_formula(cls: type, root: type, advice: str) -> None:

@@ -324,7 +324,7 @@ class Result(Statistics):
         return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def __repr__(self) -> str:
-        """Dimensions, size and origin; without dimensions the mean as well, and of what where it is no suboptimality."""
+        """Dimensions, size and origin; without dimensions the mean as well, of what if not of the suboptimality."""
         shape = " x ".join(f"{name}: {n}" for name, n in zip(self.dims, self.spec.shape, strict=True))
         if not shape:
             metric = "" if self.spec.metric == "suboptimality" else f" {self.spec.metric}"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._others import DescentAscent, ExtraGradient, Langevin
     from ._parameter_free import NGN, DoG, PolyakMax, ScheduleFree
     from ._sgd import SGD, NormalizedSGD, SignSGD
+    from ._torch import from_torch
 else:
     __getattr__, __dir__ = names_of(
         __name__,
@@ -35,6 +36,7 @@ else:
             "_others": "DescentAscent ExtraGradient Langevin",
             "_parameter_free": "NGN DoG PolyakMax ScheduleFree",
             "_sgd": "SGD NormalizedSGD SignSGD",
+            "_torch": "from_torch",
         },
     )
 
@@ -58,5 +60,6 @@ __all__ = [
     "ScheduleFree",
     "SignSGD",
     "by_name",
+    "from_torch",
     "names",
 ]

@@ -152,5 +152,6 @@ def _program(method: Method, dimension: int, intercepts: tuple[tuple[int, int], 
 def of_kind(name: str, value: object) -> Method:
     """The method that an argument is. ValueError: it is none."""
     if not isinstance(value, Method):
-        raise ValueError(f"{name} must be of anneal_sgd.methods, such as methods.Adam(), got {shown(value)}")
+        what = _validate.remedy(value, Method, "method")
+        raise ValueError(f"{name} must be of anneal_sgd.methods, such as methods.Adam(), got {shown(value)}{what}")
     return value
