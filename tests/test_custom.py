@@ -425,6 +425,46 @@ def test_value_is_recorded_where_the_minimum_is_not_known():
     assert simulate(negative, schedules.Linear(), base_lr=0.1, horizon=5, replicates=5, metric="value").mean < -1.0
 
 
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_exponent_that_is_a_parameter_has_the_bits_of_the_reference(dtype, place):
+    def powers(q):
+        return problems.Custom(
+            lambda x, q: np.sum(np.abs(x) ** q) + np.linalg.norm(x) ** q,
+            x0=[0.3, -0.2, 0.0],
+            parameters={"q": q},
+            noise="rademacher",
+            noise_std=0.1,
+        )
+
+    for q in (0.5, 1.5, 2.5):
+        core, slow = compared(powers(q), dtype=dtype, place=place)
+        assert np.array_equal(core, slow, equal_nan=True)
+        assert np.isfinite(core).all()
+    sweep = simulate([powers(1.5), powers(2.0)], schedules.Linear(), base_lr=0.05, horizon=20, replicates=5)
+    alone = simulate(
+        problems.Custom(
+            lambda x: np.sum(np.abs(x) ** 1.5) + np.linalg.norm(x) ** 1.5,
+            x0=[0.3, -0.2, 0.0],
+            noise="rademacher",
+            noise_std=0.1,
+        ),
+        schedules.Linear(),
+        base_lr=0.05,
+        horizon=20,
+        replicates=5,
+    )
+    assert sweep.mean[0] == pytest.approx(alone.mean, rel=1e-5)
+    assert sweep.coords["q"].tolist() == [1.5, 2.0]
+
+
+def test_a_parameter_of_several_numbers_is_no_sweep():
+    with pytest.raises(
+        ValueError, match=r"^f must return one number, got shape \(2,\), which a parameter has: .*ProblemGrid"
+    ):
+        problems.Custom(lambda x, a: a * np.sum(x**2), x0=np.ones(3), parameters={"a": [0.1, 1.0]})
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [

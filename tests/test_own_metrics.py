@@ -179,7 +179,7 @@ def test_a_campaigns_file_has_them(tmp_path):
         ({"x": lambda x, c: c}, ValueError, "parameters must have 'c'"),
         ({"x": lambda: 1.0}, TypeError, "f must be a function of x: too many positional arguments"),
         ({"x": lambda x: 1e300 * x[0]}, ValueError, "metric 'x' must have constants of size up to 3.403e[+]38 in"),
-        (lambda x: x[0], ValueError, "metric must be one or more of 'suboptimality', 'value'"),
+        (lambda x: x[0], ValueError, "metric must have a name where it is a function, metric={'name': f}, got <func"),
         ([OWN["distance"]], ValueError, "metric must be one or more of 'suboptimality', 'value'"),
     ],
 )

@@ -42,6 +42,15 @@ FUNCTIONS = {
     "spread": lambda x: np.var(x, ddof=1) + x.std() + np.sum(x * x.var(keepdims=True)) - np.std(x[:3], 0, ddof=0.5),
     "products": lambda x: np.prod(x) + x[1:].prod(-1) ** 2 + np.sum(np.cumsum(np.sin(x)) ** 2) + np.cumsum(x[::2])[-1],
     "kept dimensions": lambda x: np.sum(np.exp(x - np.max(x, axis=-1, keepdims=True)) / (1 + x[:1] ** 2)) + x.sum(0),
+    "places": lambda x: (
+        x[[0, 3, 1]].sum() ** 2 + np.sum(x[np.array([3, 2, 0])] * x[1:] ** 2) + x[..., 2] * x[[-1, 0]][1]
+    ),
+    "masks": lambda x: np.sum(x[np.array([True, False, True, True])] ** 3) + np.sum(x[[1, 1, 2]] ** 2),
+    "joined": lambda x: np.sum(np.hstack([x[:2] * 2, x[:1], [3.0]]) ** 3) + np.sum(np.append(x, x[0]) ** 2),
+    "any and all": lambda x: np.where(np.any(x > 0.5), x[0] ** 2, x[1]) + np.where((x < 1).all(), 1.0, 2.0) * x[2] ** 3,
+    "hyperbolic": lambda x: np.sum(np.sinh(x) * x + np.cosh(2 * x)),
+    "other bases": lambda x: np.sum(np.log2(1 + x**2) + np.log10(2 + x**2) + np.exp2(x)),
+    "copies": lambda x: np.sum(x.copy().ravel().clip(-0.5, 0.5) ** 2) + np.sum(np.copy(x), axis=(0,)) * x.max((-1,)),
     "extremes": lambda x: np.sum(np.maximum(x, 2 * x) + np.minimum(x, x**2)) + x.max() - x.min(),
 }
 
@@ -70,6 +79,35 @@ def test_a_norm_has_the_derivative_0_at_0_and_keeps_a_nan():
     assert beside["gradient"] == pytest.approx([0.0, 0.6, -0.8], rel=1e-15)
     assert np.isnan(lost["value"])
     assert np.isnan(lost["gradient"]).any()
+
+
+@pytest.mark.parametrize("q", [0.0, 0.5, 1.0, 1.5, 2.0, 3.0])
+def test_an_exponent_may_be_a_parameter(q):
+    def f(x, q):
+        return np.sum(np.abs(x) ** q) + (x @ x) ** q + np.sum(np.maximum(0, x) ** q)
+
+    program = canonical(differentiated(trace(f, dimension=4, parameters={"q": ()})))
+    x = np.random.default_rng(1).standard_normal(4)
+    found = evaluate(program, x, {"q": np.array(q)})
+    assert found["value"] == pytest.approx(f(x, q), rel=1e-13)
+    assert found["gradient"] == pytest.approx(differences(lambda x: f(x, q), x), rel=1e-6, abs=1e-7)
+    with np.errstate(all="ignore"):
+        at_zero, lost, far = (evaluate(program, [v, 0, 0, 0], {"q": np.array(q)}) for v in (0.0, np.nan, np.inf))
+    assert at_zero["value"] == f(np.zeros(4), q)  # 0 to the 0 is 1
+    assert at_zero["gradient"].tolist() == [0.0] * 4
+    assert np.isnan(lost["value"])
+    assert far["value"] == np.inf or not q
+
+
+def test_only_what_is_seen_not_to_be_negative_has_such_an_exponent():
+    shapes = {"q": ()}
+    for base in (np.abs, np.exp, np.linalg.norm, lambda x: x @ x, lambda x: np.max(np.abs(x)) + 1.0, np.square):
+        trace(lambda x, q, base=base: np.sum(base(x) ** q), dimension=2, parameters=shapes)
+    for base in (lambda x: x, np.sin, lambda x: np.minimum(1, x), lambda x: x[0] * x[1], lambda x: np.abs(x) - 1):
+        with pytest.raises(
+            TypeError, match=r"no constants, of what may be negative \(take np.abs of it\), cannot be traced"
+        ):
+            trace(lambda x, q, base=base: np.sum(base(x) ** q), dimension=2, parameters=shapes)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 8, 9, 31])
@@ -354,10 +392,10 @@ def assigns(x):
 @pytest.mark.parametrize(
     ("f", "error", "message"),
     [
-        (branch, TypeError, "A branch on a value .use np.where. cannot be traced .*test_programs"),
-        (assigns, TypeError, "Assignment to an element cannot be traced"),
-        (lambda x: float(x[0]), TypeError, "Conversion to a number cannot be traced"),
-        (lambda x: np.asarray(x), TypeError, "Conversion to an array cannot be traced"),
+        (branch, TypeError, "A branch on a value .use np.where, np.max.* cannot be traced .*test_programs"),
+        (assigns, TypeError, "Assignment to an element .use np.where or .* cannot be traced"),
+        (lambda x: float(x[0]), TypeError, "Conversion to a number .np.exp is what .* cannot be traced"),
+        (lambda x: np.asarray(x), TypeError, "Conversion to an array .x is one already, .* cannot be traced"),
         (lambda x: np.sort(x)[0], TypeError, "np.sort cannot be traced"),
         (lambda x: np.arctan(x[0]), TypeError, "np.arctan cannot be traced"),
         (lambda x: np.add.accumulate(x)[0], TypeError, "np.add.accumulate cannot be traced"),
@@ -369,8 +407,15 @@ def assigns(x):
         (lambda x: np.var(x, ddof=np.nan), ValueError, "ddof must be below 2, .* got nan"),
         (lambda x: np.outer(x, x)[0], TypeError, r"np.outer, .* matrix .*a \* np.dot\(b, c\).*, cannot be traced"),
         (lambda x: np.dot(x, x[:1]), ValueError, "a product must be of values of one length, got .2,. and .1,. "),
-        (lambda x: x[0] ** x[1], TypeError, "A power whose base and exponent are no constants cannot be traced"),
-        (lambda x: x[[0, 1]], TypeError, "Indexing with list cannot be traced"),
+        (lambda x: x[0] ** x[1], TypeError, "A power whose base and exponent are no constants, .* cannot be traced"),
+        (lambda x: x[[0.5]], TypeError, "Indexing with ndarray of float64, 1 of 2 cannot be traced"),
+        (lambda x: x[[True]], TypeError, "Indexing with ndarray of bool, 1 of 2 cannot be traced"),
+        (lambda x: x[[False, False]], TypeError, "Indexing with ndarray of int64, 0 of 2 cannot be traced"),
+        (lambda x: x[[0, 2]], IndexError, "index must be in -2 .. 1, got 2 .*test_programs"),
+        (lambda x: x[[0, 0, 1] * 40], TypeError, "Indexing with 120 places in more than 64 runs cannot be traced"),
+        (lambda x: x[:, None], TypeError, "Indexing with tuple cannot be traced"),
+        (lambda x: x[x > 0], TypeError, "Indexing with Condition cannot be traced"),
+        (lambda x: np.stack([x, -x]).max(0)[0], TypeError, "np.stack of vectors, .* cannot be traced .*test_programs"),
         (lambda x: "text", TypeError, "the result, str of shape .* cannot be traced"),
         (lambda x: x[0] + np.nan, ValueError, "constants must be finite, got nan .*test_programs"),
         (lambda x: x + np.ones(3), ValueError, "add must be of values of one length, got .*test_programs"),

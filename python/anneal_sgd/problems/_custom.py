@@ -38,9 +38,10 @@ class Custom(Problem):
     number. Here and below what has the name of a parameter, or "draw", is that wherever it stands, "x" is the point,
     and other names are the point and the draws in this order. It may use NumPy: operators, `np.sum`, `max`, `min`,
     `mean`, `var`, `std`, `prod`, `cumsum`, `dot`, `@` with a constant matrix, `where`, `abs`, `sqrt`, `exp`, `log`,
-    `log1p`, `expm1`, `sin`, `cos`, `tanh`, `maximum`, `minimum`, `clip`, powers with a constant exponent, slices.
-    Arrays that it refers to are constants. What cannot be traced, such as a branch on a value, is a TypeError that
-    names the operation and the line. Or a text in a small language of such names, `"a * sum(abs(x) ** 1.5)"`
+    `log1p`, `expm1`, `sin`, `cos`, `tanh`, `maximum`, `minimum`, `clip`, powers with a constant exponent, or with a
+    parameter for one of what is seen to be >= 0, `np.abs(x) ** q`, slices and known indices. Arrays that it refers to
+    are constants. What cannot be traced, such as a branch on a value, is a TypeError that names the operation and the
+    line. Or a text in a small language of such names, `"a * sum(abs(x) ** 1.5)"`
     (`programs.parse`), which is read and never executed as code; so may be the other functions. The gradient is
     derived; at kinks it is the subgradient of docs/stream.md, "Programs".
 
@@ -128,6 +129,12 @@ class Custom(Problem):
         value = program_of("f", f, d, shapes)
         if callable(f) and {*inspect.signature(f).parameters} <= {*given}:
             raise ValueError(f"f must take the point beside its parameters, got a function of {', '.join(given)}")
+        shape = value.nodes[value.output("value")].shape
+        if shape in shapes.values() and shape != ():
+            raise ValueError(
+                f"f must return one number, got shape {shape}, which a parameter has: it is a vector; for a sweep "
+                "make a list of problems, or a campaigns.ProblemGrid"
+            )
         derived = exact = canonical(differentiated(value))
         if gradient is not None:
             own = _vector("gradient", gradient, d, shapes)

@@ -27,6 +27,8 @@ _FOLDED = {
     "log1p": np.log1p,
 }
 
+_PICKS = ("slice", "element", "embed")
+
 
 class Builder:
     """A program in the making; values are the numbers of nodes."""
@@ -73,6 +75,22 @@ class Builder:
         """The numbers of a constant, (n,); None of what is none."""
         node = self.nodes[value]
         return node.attribute.array if node.op == "constant" else None
+
+    def is_non_negative(self, value: int) -> bool:
+        """Whether it can be seen that no number of a value is below 0."""
+        node = self.nodes[value]
+        signs = [self.is_non_negative(k) for k in node.operands]
+        if node.op == "constant":
+            return bool((node.attribute.array >= 0.0).all())
+        if node.op in ("multiply", "sum_product") and node.operands[0] == node.operands[1]:
+            return True
+        if node.op == "power" and node.attribute % 2.0 == 0.0:
+            return True
+        if node.op == "maximum":
+            return any(signs)
+        if node.op in ("add", "multiply", "divide", "minimum", "sum", "max", "min", "power", *_PICKS):
+            return all(signs)
+        return node.op in ("absolute", "exp", "sqrt", "less") or (node.op == "select" and all(signs[1:]))
 
     def expanded(self, value: int, n: int) -> int:
         """One number as a vector of n equal ones."""

@@ -67,15 +67,23 @@ def _power(s: Symbol, base: Any, exponent: Any) -> Symbol:
 
 
 def _power_of_number(s: Symbol, base: Any, exponent: Symbol) -> Symbol:
-    if isinstance(base, Symbol) or np.ndim(base) != 0 or not float(base) > 0:
-        raise refused("A power whose base and exponent are no constants")
-    return s._made("exp", s._made("multiply", exponent, s._made("log", float(base))))
+    """exp(exponent log base), of what is >= 0; its derivative where that is 0 is 0."""
+    if not isinstance(base, Symbol) and np.ndim(base) == 0 and float(base) > 0:
+        return s._made("exp", s._made("multiply", exponent, s._made("log", float(base))))
+    if not isinstance(base, Symbol) or not s._builder.is_non_negative(base._value):
+        raise refused("A power whose base and exponent are no constants, of what may be negative (take np.abs of it),")
+    positive = s._made("less", 0.0, base)
+    log = s._made("log", s._made("select", positive, base, 1.0))
+    log = s._made("select", positive, log, s._made("add", base, _LOG_OF_ZERO))  # which keeps a NaN
+    return s._made("exp", s._made("multiply", exponent, log))
 
 
 def _logaddexp(s: Symbol, a: Any, b: Any) -> Symbol:
     apart = s._made("exp", s._made("negative", s._made("absolute", s._made("subtract", a, b))))
     return s._made("add", s._made("maximum", a, b), s._made("log", s._made("add", 1.0, apart)))
 
+
+_LOG_OF_ZERO = -1e30  # finite, so that 0 to the 0 is 1
 
 _OR = _logical("maximum")  # which is what NumPy adds conditions with
 
@@ -100,6 +108,11 @@ _UFUNCS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("logical_or", "bitwise_or"), _OR),
     **dict.fromkeys(("logical_not", "invert"), _not),
     "logaddexp": _logaddexp,
+    "sinh": lambda s, a: _sinh(s, a),
+    "cosh": lambda s, a: s._made("multiply", 0.5, s._made("add", np.exp(a), np.exp(-a))),
+    "exp2": lambda s, a: s._made("exp", s._made("multiply", a, np.log(2.0))),
+    "log2": lambda s, a: s._made("multiply", s._made("log", a), 1.0 / np.log(2.0)),
+    "log10": lambda s, a: s._made("multiply", s._made("log", a), 1.0 / np.log(10.0)),
     "tan": lambda s, a: s._made("divide", s._made("sin", a), s._made("cos", a)),
     "hypot": lambda s, a, b: _hypot(s, a, b),
     "matmul": lambda _, a, b: product(a, b),
@@ -110,6 +123,11 @@ _UFUNCS: dict[str, Callable[..., Any]] = {
 
 def _hypot(s: Symbol, a: Any, b: Any) -> Symbol:
     return s._made("sqrt", s._made("add", s._made("multiply", a, a), s._made("multiply", b, b)))
+
+
+def _sinh(s: Symbol, a: Any) -> Symbol:
+    m = s._made("expm1", a)
+    return s._made("multiply", 0.5, s._made("add", m, s._made("divide", m, s._made("add", m, 1.0))))
 
 
 def _clip(s: Symbol, a: Any, a_min: Any = None, a_max: Any = None, **names: Any) -> Symbol:
@@ -135,7 +153,7 @@ def _norm(s: Symbol, x: Any, ord: Any = None) -> Symbol:
 def _concatenate(s: Symbol, parts: Any, axis: int = 0) -> Symbol:
     if axis not in (0, -1):
         raise refused(f"np.concatenate over axis {axis}")
-    values = [lifted(s._builder, part) for part in parts]
+    values = [lifted(s._builder, _concatenate(s, p) if isinstance(p, list | tuple) else p) for p in parts]
     sizes = [s._builder.shape(v)[0] if s._builder.shape(v) else 1 for v in values]
     total, result = sum(sizes), None
     for i, value in enumerate(values):
@@ -144,6 +162,12 @@ def _concatenate(s: Symbol, parts: Any, axis: int = 0) -> Symbol:
         result = part if result is None else s._made("add", result, part)
     assert result is not None
     return result
+
+
+def _stack(s: Symbol, parts: Any, axis: int = 0) -> Symbol:
+    if any(np.ndim(part) for part in parts):
+        raise refused("np.stack of vectors, whose value is a matrix (the max over it is np.maximum of them),")
+    return _concatenate(s, parts, axis)
 
 
 def _roll(s: Symbol, x: Symbol, shift: int) -> Symbol:
@@ -160,7 +184,7 @@ def _method(name: str) -> Callable[..., Symbol]:
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    **{name: _method(name) for name in ("sum", "mean", "max", "min", "var", "std", "prod", "cumsum")},
+    **{name: _method(name) for name in ("sum", "mean", "max", "min", "var", "std", "prod", "cumsum", "any", "all")},
     "amax": _method("max"),
     "amin": _method("min"),
     "outer": _outer,
@@ -171,12 +195,16 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "clip": _clip,
     "norm": _norm,
     "concatenate": _concatenate,
-    "stack": lambda s, parts, axis=0: _concatenate(s, parts, axis),
+    "hstack": _concatenate,
+    "append": lambda s, a, b: _concatenate(s, [a, b]),
+    "stack": _stack,
     "diff": lambda _, a: a[1:] - a[:-1],
     "roll": _roll,
     "flip": lambda _, a: a[::-1],
     "zeros_like": lambda s, a: s._made("multiply", 0.0, np.zeros(a.shape)) if a.shape else s._made("add", 0.0, 0.0),
     "ones_like": lambda s, a: s._made("multiply", 1.0, np.ones(a.shape)) if a.shape else s._made("add", 1.0, 0.0),
+    "copy": lambda _, a: a,
+    "ravel": lambda _, a: a.ravel(),
     "shape": lambda _, a: a.shape,
     "ndim": lambda _, a: a.ndim,
     "size": lambda _, a: a.size,

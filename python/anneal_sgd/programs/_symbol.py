@@ -100,7 +100,11 @@ class Symbol(NDArrayOperatorsMixin):
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> Symbol:
-        """A number, or a slice."""
+        """A number, a slice, or what known indices or a known mask pick."""
+        if isinstance(index, tuple) and len(rest := [one for one in index if one is not Ellipsis]) == 1:
+            index = rest[0]  # of x[..., 0]
+        if self.shape and isinstance(index, list | np.ndarray) and np.ndim(index) == 1:
+            return self._gathered(np.asarray(index))
         if self.shape == () or isinstance(index, bool) or not isinstance(index, int | np.integer | slice):
             raise refused(f"Indexing with {type(index).__name__}")
         n = self.shape[0]
@@ -114,6 +118,29 @@ class Symbol(NDArrayOperatorsMixin):
             raise IndexError(f"index must be in {-n} .. {n - 1}, got {index} ({place()})")
         return self._picked("element", int(index) % n)
 
+    def _gathered(self, index: Any) -> Symbol:
+        """The numbers at known places, or where a known mask is True: runs of equal steps, each a slice."""
+        n = len(self)
+        if index.dtype == bool and len(index) == n:
+            index = np.flatnonzero(index)
+        if index.dtype.kind not in "iu" or not index.size:
+            raise refused(f"Indexing with {type(index).__name__} of {index.dtype}, {index.size} of {n}")
+        if (outside := index[(index < -n) | (index >= n)]).size:
+            raise IndexError(f"index must be in {-n} .. {n - 1}, got {outside[0]} ({place()})")
+        parts, places = [], (index % n).tolist()
+        while places:
+            step = places[1] - places[0] if len(places) > 1 else 0
+            count = 1
+            while step and count < len(places) and places[count] - places[count - 1] == step:
+                count += 1
+            end = places[0] + count * step
+            run = slice(places[0], end if end >= 0 else None, step) if step else slice(places[0], places[0] + 1)
+            parts.append(self[run])
+            places = places[count:]
+            if len(parts) > _MOST_ITERATED:
+                raise refused(f"Indexing with {index.size} places in more than {_MOST_ITERATED} runs")
+        return parts[0] if len(parts) == 1 else FUNCTIONS["concatenate"](self, parts)
+
     def __iter__(self) -> Iterator[Symbol]:
         """Number after number, where they are few."""
         if len(self) > _MOST_ITERATED:
@@ -122,21 +149,21 @@ class Symbol(NDArrayOperatorsMixin):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """TypeError."""
-        raise refused("Assignment to an element")
+        raise refused("Assignment to an element (use np.where or np.concatenate)")
 
     def __bool__(self) -> bool:
         """TypeError."""
-        raise refused("A branch on a value (use np.where)")
+        raise refused("A branch on a value (use np.where, np.maximum for max, & for and)")
 
     def __float__(self) -> float:
         """TypeError."""
-        raise refused("Conversion to a number")
+        raise refused("Conversion to a number (np.exp is what math.exp would be)")
 
     __int__ = __index__ = __complex__ = __float__
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         """TypeError."""
-        raise refused("Conversion to an array")
+        raise refused("Conversion to an array (x is one already, np.stack makes one of numbers)")
 
     def __getattr__(self, name: str) -> Any:
         """Untraceable, which is a TypeError and, for `hasattr`, an AttributeError."""
@@ -187,6 +214,31 @@ class Symbol(NDArrayOperatorsMixin):
         while k < n:
             total, k = total + total[:-k]._picked("embed", (k, 1, n)), 2 * k
         return total
+
+    def any(self, axis: Any = None, *, keepdims: bool = False) -> Symbol:
+        """As `np.any`."""
+        truth: Symbol = self if isinstance(self, Condition) else self != 0.0
+        return Condition(self._builder, truth.max(axis, keepdims=keepdims)._value)
+
+    def all(self, axis: Any = None, *, keepdims: bool = False) -> Symbol:
+        """As `np.all`."""
+        truth: Symbol = self if isinstance(self, Condition) else self != 0.0
+        return Condition(self._builder, truth.min(axis, keepdims=keepdims)._value)
+
+    def clip(self, min: Any = None, max: Any = None) -> Symbol:
+        """As `np.clip`."""
+        clipped: Symbol = FUNCTIONS["clip"](self, self, min, max)
+        return clipped
+
+    def copy(self) -> Symbol:
+        """Itself, which nothing can change."""
+        return self
+
+    def ravel(self) -> Symbol:
+        """Its numbers as a vector."""
+        return self if self.shape else self._alone()
+
+    flatten = ravel
 
     def dot(self, other: Any) -> Symbol:
         """As `np.dot`."""
@@ -252,7 +304,7 @@ class Condition(Symbol):
 
 
 def _check_axis(axis: Any) -> None:
-    if axis not in (None, 0, -1):
+    if axis not in (None, 0, -1, (0,), (-1,)):
         raise refused(f"A reduction over axis {axis!r}")
 
 
