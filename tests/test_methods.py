@@ -424,6 +424,30 @@ def test_built_in_problems_run_as_their_program(noise, projection):
             assert np.array_equal(kept(problem, method, **options), kept(problem._as_custom, method, **options))
 
 
+ANYWHERE = [name for name in CASES if not getattr(CASES[name][0], "ascent", ())]  # in one coordinate too
+
+
+@pytest.mark.parametrize("name", ANYWHERE)
+def test_one_coordinate_without_noise_is_one_with_noise_of_size_zero(name):
+    for make in (problems.AbsoluteValue, problems.Quadratic, lambda a, **more: problems.Huber(a, width=0.15, **more)):
+        shared = {"x0": 0.5, "projection": ("box", -0.8, 1.2) if not CASES[name][0]._unconstrained else None}
+        quiet, zero = make(0.7, **shared), make(0.7, noise="gaussian", noise_std=0.0, **shared)
+        method = CASES[name][0]
+        assert np.array_equal(*(kept(p, method, isa=ISAS[-1], dtype="float32") for p in (quiet, zero)))
+
+
+@pytest.mark.parametrize("d", [1, 3])
+@pytest.mark.parametrize("name", ANYWHERE)
+def test_a_gradient_that_is_one_number_is_of_every_coordinate(name, d):
+    method = CASES[name][0]
+    one, all_of_them = (
+        problems.Custom(lambda x: 0.75 * np.sum(x), gradient=slope, x0=np.linspace(0.5, 1.0, d))
+        for slope in (lambda x: 0.75, lambda x: 0.75 * np.ones(d))
+    )
+    options = {"isa": ISAS[-1], "dtype": "float64", "metric": "value"}
+    assert np.array_equal(kept(one, method, **options), kept(all_of_them, method, **options))
+
+
 def test_grids_of_built_in_problems_keep_their_numbers():
     grid = [
         problems.Huber(a, width=w, noise="gaussian", noise_std=s, x0=x)

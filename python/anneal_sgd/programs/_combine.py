@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ._canonical import ordered
 from ._ir import NOISE_PLACE, Node, Program
+from ._numbers import Numbers
 
 
 def combined(**outputs: tuple[Program, str]) -> Program:
@@ -101,13 +104,25 @@ class _Merged:
                     found[k] = self._evaluation(
                         k, self.copies[method.output(f"point {k}")] if method.has(f"point {k}") else None
                     )
-                self.copies.append(found[k][problem.output(kind)])
+                value = found[k][problem.output(kind)]
+                self.copies.append(self._vector(value) if kind == "gradient" else value)
             else:
                 attribute = node.attribute
                 if node.op == "draw":
                     attribute = (attribute[0] + evaluations * self.places - 1, attribute[1])
                 self.copies.append(len(self.nodes))
                 self.nodes.append(Node(node.op, tuple(self.copies[i] for i in node.operands), attribute, node.shape))
+
+    def _vector(self, gradient: int) -> int:
+        """A gradient that is one number for all coordinates, as a vector."""
+        if self.nodes[gradient].shape != ():
+            return gradient
+        d, n = self.problem.dimension, len(self.nodes)
+        if d == 1:
+            self.nodes.append(Node("embed", (gradient,), (0, 1, 1), (1,)))
+        else:
+            self.nodes += [Node("constant", (), Numbers(np.zeros(d)), (d,)), Node("add", (n, gradient), None, (d,))]
+        return len(self.nodes) - 1
 
     def of_problem(self, output: str) -> int:
         return self.plain[self.problem.output(output)]
