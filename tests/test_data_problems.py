@@ -263,7 +263,7 @@ def test_what_pandas_and_scipy_hold_is_refused_with_the_remedy():
         ("X", frame.astype({"b": str}), r"column 'b' .* X.astype\(float\) takes numbers that are written as text"),
         ("X", X.astype(str), r"X.astype\(float\) takes numbers"),
         ("X", X.astype(object), r"X.astype\(float\) takes numbers"),
-        ("X", gap, "got nan in row 7, column 2$"),
+        ("X", gap, "got nan in row 7, column 'c': fill in or leave out what is missing"),
         ("X", frame.reset_index(names="Unnamed: 0"), r"got column 'Unnamed: 0', the index .* index_col=0"),
         ("y", sparse.csr_array(SIGNS[:, None]), r"use .toarray\(\)$"),
         ("y", pandas.Series([*SIGNS[1:], None]), "none missing, got nan at index 39"),
@@ -295,7 +295,7 @@ TEXTS, NAN = ["text", [["a"]] * N, [[1], [2, 3]], X + 1j, {"a": 1}], spoilt(X, m
 @pytest.mark.parametrize(
     ("kinds", "name", "values", "message"),
     [
-        (TARGETS, "X", [NAN, NAN.astype(np.float32)], f"{FINITE}, got nan in row 7, column 2$"),
+        (TARGETS, "X", [NAN, NAN.astype(np.float32)], f"{FINITE}, got nan in row 7, column 2: fill in"),
         (TARGETS, "X", [spoilt(X, -math.inf, 39, 0)], f"{FINITE}, got -inf in row 39, column 0$"),
         (TARGETS, "X", [X[:, 0], X[None], X[:0], X[:, :0], 1.0], rf"{FINITE}, n and d >= 1, got shape \("),
         (TARGETS, "X", [*TEXTS, None], f"{FINITE}, got"),
@@ -309,7 +309,7 @@ TEXTS, NAN = ["text", [["a"]] * N, [[1], [2, 3]], X + 1j, {"a": 1}], spoilt(X, m
         (MANY, "y", [np.zeros(N)], "must be labels of two classes at least, got only 0"),
         (TARGETS, "test", ["ab", X, (X,), {"X": X, "y": SIGNS}, 1], r"must be None or \(X, y\), got"),
         (TARGETS, "test", [(X[:, :2], SIGNS), (WIDE, SIGNS)], "X must have 3 columns like X, got"),
-        (TARGETS, "test", [(NAN, SIGNS)], f"X {FINITE}, got nan in row 7, column 2$"),
+        (TARGETS, "test", [(NAN, SIGNS)], f"X {FINITE}, got nan in row 7, column 2: fill in"),
         (TARGETS, "test", [(X, SIGNS[:3])], r"y must have shape \(40,\)"),
         (TWO, "test", [(X, CLASSES)], "y must be labels that y has, .* got 2 at index"),
         (MANY, "test", [(X, CLASSES + 1)], "y must be labels that y has, .* got 3 at index"),

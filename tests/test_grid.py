@@ -5,8 +5,10 @@ import gzip
 import io
 import json
 import math
+import re
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -274,6 +276,16 @@ def test_recommended_grids_keep_the_promise():
     assert strict.runs == 64 * len(strict.base_lr) == 64 * 31
     with pytest.raises(ValueError, match=r"^base_lr_range must hold the best learning rate inside"):
         recommend_grid(NOISY, schedules.Cosine(), 0.5, horizon=200, replicates=64, base_lr_range=(1e-6, 1e-4))
+    text = (
+        r"<GridRecommendation 10 points per factor of 10, within the tolerance: 31 learning rates .*, 1984 runs; .*Row"
+    )
+    assert re.match(text, repr(strict))
+    with pytest.raises(
+        ValueError, match=r"^schedule must be one schedule, got \[.*\]: grid_robustness compares several"
+    ):
+        recommend_grid(NOISY, [schedules.Cosine(), schedules.Linear()], 0.5)
+    both = grid_robustness(NOISY, [schedules.Cosine(), schedules.Linear()], **SMALL)
+    assert [row.schedule for row in both.rows] == ["cosine", "linear"]
 
 
 @pytest.mark.parametrize(
@@ -374,7 +386,8 @@ def test_rare_classes_stay_in_training(tmp_path):
     y = np.array([0] * 30 + [1] * 30 + [2] * 2)
     np.savez(tmp_path / "data.npz", X=np.random.default_rng(0).normal(size=(62, 2)), y=y)
     for seed in range(5):
-        problem = datasets.make_problem(datasets.load(str(tmp_path / "data.npz")), test_frac=0.4, seed=seed)
+        table = datasets.load(str(tmp_path / "data.npz"))
+        problem = datasets.make_problem(table, test_frac=0.4, seed=seed, intercept=True)
         assert np.bincount(problem.y.astype(int)).tolist() == [18, 18, 1]
 
 
@@ -387,6 +400,57 @@ def test_npz_files(tmp_path):
         datasets.load(str(path))
 
 
+def test_a_frame_is_a_file_of_it(tmp_path):
+    pytest.importorskip("pandas")
+    table = frame(y=KINDS % 2, w=1.0 + KINDS)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    options = {"target": "y", "encode": True, "sample_weight": "w"}
+    a, b, c = (datasets.load(one, **options) for one in (table, str(tmp_path / "t.csv"), tmp_path / "t.csv"))
+    assert (a.name, a.columns, a.classes) == ("frame", b.columns, b.classes)
+    for name in ("X", "y", "sample_weight"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+        np.testing.assert_array_equal(getattr(b, name), getattr(c, name))
+    with pytest.raises(ValueError, match="frame: column 'kind' must be numbers"):
+        datasets.load(table, target="y")
+    with pytest.raises(ValueError, match=r"data must be a name, a path or a frame of pandas, got array"):
+        datasets.load(table.to_numpy())
+
+
+def unbalanced(least, weights=None):
+    rng = np.random.default_rng(1)
+    y = (np.arange(100) < least).astype(float)
+    return datasets.Table("t", rng.standard_normal((100, 3)), y, ("a", "b", "c"), ("no", "yes"), y, weights)
+
+
+@pytest.mark.parametrize("model", ["logistic", "softmax", "hinge"])
+def test_unbalanced_classes_ask_for_an_intercept(model):
+    told = "t: classes have 25 to 75 % of the rows, and the model has no intercept, .* --intercept"
+    with pytest.warns(UserWarning, match=told) as said:
+        datasets.make_problem(unbalanced(25), model=model)
+    assert said[0].filename == __file__
+    with pytest.warns(UserWarning, match=told):
+        datasets.make_problem(unbalanced(25), loss="log(1 + exp(-y * z))")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        datasets.make_problem(unbalanced(26), model=model)
+        datasets.make_problem(unbalanced(25), model=model, intercept=True)
+        datasets.make_problem(unbalanced(25), model="mlp")
+        datasets.make_problem(unbalanced(25), model="least_squares")
+        datasets.make_problem(unbalanced(26), model="linear_model", loss="log(1 + exp(-y * z))")
+        datasets.make_problem(unbalanced(25, np.where(np.arange(100) < 25, 3.0, 1.0)), model=model)
+
+
+def test_the_command_says_that_an_intercept_is_missing(tmp_path, capsys):
+    pytest.importorskip("pandas").DataFrame(unbalanced(10).X).assign(y=unbalanced(10).y).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    arguments = ["grid", "--data", str(tmp_path / "t.csv"), "--target", "y", "--schedule", "cosine", *CHEAP]
+    assert cli.main(arguments) == 0
+    assert "classes have 10 to 90 % of the rows, and the model has no intercept" in capsys.readouterr().err
+    assert cli.main([*arguments, "--intercept"]) == 0
+    assert "intercept" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("content", "target", "message"),
     [
@@ -396,8 +460,8 @@ def test_npz_files(tmp_path):
         ("a,y\n1,0\n2,1\n", None, "target must name the column to predict, one of 'a', 'y'"),
         ("a,y\n1,0\n2,1\n", "z", "target must be a column of .*, one of 'a', 'y', got 'z'"),
         ("a,y\nx,0\n2,1\n", "y", "column 'a' must be numbers"),
-        ("a,y\n,0\n2,1\n", "y", "'a' must be a finite number in every row, got nan in row 1"),
-        ("a,y\n1,0\n2,\n", "y", "target 'y' is missing in row 2"),
+        ("a,y\n,0\n2,1\n", "y", "'a' must be a finite number in every row, got nan in row 1: fill in or leave"),
+        ("a,y\n1,0\n2,\n", "y", "target 'y' is missing in row 2: fill in or leave out what is missing"),
         ("a,y\n1,0\n2,0\n", "y", "the target must take two values at least, got only 0"),
         ("b,c,y\n5,6,0\n5,6,1\n", "y", "a column must take two values at least, got constant ones alone"),
         ('a,y\n"1,0\n2,1\n', "y", "not a CSV file|column|missing|no row"),
@@ -639,7 +703,7 @@ def test_categorical_features(tmp_path, capsys):
     assert cli.main([*arguments, "--encode"]) == 0
     assert "LogisticRegression X: 48 x 7" in capsys.readouterr().out
     table.assign(size=np.where(KINDS > 0, "big", None)).to_csv(tmp_path / "gap.csv", index=False)
-    with pytest.raises(ValueError, match="'size' must have a value in every row, got none in row 1"):
+    with pytest.raises(ValueError, match="'size' must have a value in every row, got none in row 1: fill in"):
         datasets.load(str(tmp_path / "gap.csv"), target="y", encode=True)
     many = frame().iloc[np.arange(150) % 60].assign(kind=[f"id {i}" for i in range(150)], y=np.arange(150) % 2)
     many.to_csv(tmp_path / "many.csv", index=False)

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._extras import need
-from .problems._input import INDEX_COLUMN
+from .problems._input import INDEX_COLUMN, MISSING
 
 FORMATS = ".csv, .tsv, .parquet, .npz, .npy, .svm, .svmlight or .libsvm"  # those of text also compressed
 _COMPRESSIONS = (".gz", ".bz2", ".xz")
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
+FRAME = "frame"  # what messages call one
 _TAKEN = ("target", "weights")
 _SVMLIGHT = (".svm", ".svmlight", ".libsvm")
 _MOST_VALUES = 100  # of a column that is encoded
@@ -79,6 +80,11 @@ def read(path: Path, target: str | None, sample_weight: str | None, *, encode: b
     return _from_frame(pandas, path, frame, target, sample_weight, encode=encode)
 
 
+def read_frame(frame: Any, target: str | None, sample_weight: str | None, *, encode: bool) -> Columns:
+    """Of a frame of pandas, as `read` of a file."""
+    return _from_frame(need("data", "pandas"), FRAME, frame, target, sample_weight, encode=encode)
+
+
 def _kind(path: Path) -> tuple[str, bool]:
     """The suffix that says what the file holds, and whether it is compressed."""
     packed = path.suffix.lower() in _COMPRESSIONS
@@ -92,7 +98,7 @@ def exact_numbers(pandas: Any) -> dict[str, str]:
 
 
 def _from_frame(
-    pandas: Any, path: Path, frame: Any, target: str | None, sample_weight: str | None, *, encode: bool
+    pandas: Any, path: Path | str, frame: Any, target: str | None, sample_weight: str | None, *, encode: bool
 ) -> Columns:
     frame = frame.rename(columns=str)
     names = ", ".join(map(repr, frame.columns[:8])) + (", ..." if len(frame.columns) > 8 else "")
@@ -115,7 +121,8 @@ def _from_frame(
         raise ValueError(f"{path}: there is no column besides the {' and the '.join(_TAKEN[: len(taken)])}")
     features = _numeric(pandas, path, features, encode=encode)
     if values.isna().any():
-        raise ValueError(f"{path}: target {target!r} is missing in row {int(values.isna().to_numpy().argmax()) + 1}")
+        where = int(values.isna().to_numpy().argmax()) + 1
+        raise ValueError(f"{path}: target {target!r} is missing in row {where}{MISSING}")
     values = values.infer_objects()
     plain = values.to_numpy(getattr(values.dtype, "numpy_dtype", None)) if _is_number(pandas, values) else values
     numbers = features.astype("Float64").to_numpy(np.float64, na_value=np.nan)
@@ -127,7 +134,7 @@ def _is_number(pandas: Any, column: Any) -> bool:
     return bool(pandas.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind != "c")
 
 
-def _numeric(pandas: Any, path: Path, features: Any, *, encode: bool) -> Any:
+def _numeric(pandas: Any, path: Path | str, features: Any, *, encode: bool) -> Any:
     others = [column for column in features.columns if not _is_number(pandas, features[column])]
     if not others:
         return features
@@ -141,7 +148,7 @@ def _numeric(pandas: Any, path: Path, features: Any, *, encode: bool) -> Any:
         missing, values = features[column].isna().to_numpy(), features[column].nunique()
         if missing.any():
             raise ValueError(
-                f"{path}: {column!r} must have a value in every row, got none in row {missing.argmax() + 1}"
+                f"{path}: {column!r} must have a value in every row, got none in row {missing.argmax() + 1}{MISSING}"
             )
         if values > _MOST_VALUES:
             raise ValueError(f"{path}: {column!r} must have at most {_MOST_VALUES} values to be encoded, got {values}")

@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _validate, problems
-from ._tables import FORMATS, is_table, read
+from ._tables import FORMATS, FRAME, is_table, read, read_frame
 from .problems import DataProblem
-from .problems._input import weights_of
+from .problems._input import MISSING, column_names, weights_of
 from .problems._own_loss import OwnLoss
+
+if TYPE_CHECKING:
+    import pandas
 
 BUILT_IN = ("synthetic-logistic", "digits", "breast_cancer")
 MODELS = ("auto", "least_squares", "logistic", "softmax", "hinge", "mlp", "linear_model")
 Model = Literal["auto", "least_squares", "logistic", "softmax", "hinge", "mlp", "linear_model"]
 MOST_CLASSES = 100  # of a target that is taken for classes rather than numbers
 HIDDEN = (32,)
+_OF_CLASSES = (problems.LogisticRegression, problems.SoftmaxRegression, problems.HingeLoss)
+_UNBALANCED = 3.0  # times as many rows of the most frequent class as of the rarest
 
 
 @dataclass(frozen=True)
@@ -41,23 +47,24 @@ class Table:
 
 
 def load(
-    source: str,
+    source: str | PathLike[str] | pandas.DataFrame,
     *,
     target: str | None = None,
     seed: int = 0,
     encode: bool = False,
     sample_weight: str | None = None,
 ) -> Table:
-    """A built-in data set by name, or a file: .csv, .tsv, .parquet, .npz, .npy, or svmlight's.
+    """A built-in data set by name, a frame of pandas, or a file: .csv, .tsv, .parquet, .npz, .npy, or svmlight's.
 
     Args:
-        source: one of ``BUILT_IN``, or a path.
-        target: of a CSV, TSV or Parquet file, the name of the target's column; of an .npy file, its number; of an .npz
-            file, the name of its array (default "y"; the features are "X"); none of an svmlight file, which says it.
+        source: one of ``BUILT_IN``, a path, or a frame, which is as a CSV file of it.
+        target: of a frame and of a CSV, TSV or Parquet file, the name of the target's column; of an .npy file, its
+            number; of an .npz file, the name of its array (default "y"; the features are "X"); none of an svmlight
+            file, which says it.
         seed: of the synthetic data.
         encode: whether a feature of text or categories becomes a column of 0 and 1 for every value that it has.
-        sample_weight: of a CSV, TSV or Parquet file, the name of the column that says how much each row counts; of an
-            .npz file, the name of its array.
+        sample_weight: of a frame and of a CSV, TSV or Parquet file, the name of the column that says how much each row
+            counts; of an .npz file, the name of its array.
 
     Raises:
         ValueError: no such data set, or a file that does not hold what is needed; the message says what.
@@ -67,7 +74,12 @@ def load(
     >>> table.X.shape, table.classes
     ((10000, 100), ('-1', '+1'))
     """
-    if source in BUILT_IN:
+    if column_names(source) is not None:
+        columns = read_frame(source, target, sample_weight, encode=_validate.flag("encode", encode))
+        return _weighted(FRAME, *columns)
+    if not isinstance(source, str | PathLike):
+        raise ValueError(f"data must be a name, a path or a frame of pandas, got {_validate.shown(source)}")
+    if isinstance(source, str) and source in BUILT_IN:
         if target is not None:
             raise ValueError(f"target must be left out for the built-in data {source!r}, got {target!r}")
         if sample_weight is not None:
@@ -78,8 +90,13 @@ def load(
         raise ValueError(f"data must be one of {', '.join(BUILT_IN)} or a {FORMATS} file, got {source!r}")
     if not path.is_file():
         raise ValueError(f"data must be a file that exists, got {source!r}")
-    X, y, columns, weights = read(path, target, sample_weight, encode=_validate.flag("encode", encode))
-    table = _table(str(path), X, y, columns)
+    return _weighted(str(path), *read(path, target, sample_weight, encode=_validate.flag("encode", encode)))
+
+
+def _weighted(
+    name: str, X: NDArray[np.float64], y: NDArray[Any], columns: tuple[str, ...], weights: NDArray[Any] | None
+) -> Table:
+    table = _table(name, X, y, columns)
     if weights is None:
         return table
     return replace(table, sample_weight=weights_of("sample_weight", weights, len(X)))
@@ -97,7 +114,8 @@ def make_problem(
 ) -> DataProblem:
     """The problem of fitting a model to a table, but for columns that are constant in the rows to train on.
 
-    These are left out, with a warning that names them: brought to mean 0 they would be 0 in every row.
+    These are left out, with a warning that names them: brought to mean 0 they would be 0 in every row. Another warns of
+    classes of which one has three times the rows of another where the model, not a network, has no intercept.
 
     Args:
         table: what ``load`` gave. With weights, the means and standard deviations of features and numbers are
@@ -132,6 +150,9 @@ def make_problem(
         y = y if table.values is None else table.values
         centre, spread = _moments(y[train], weights)
         y = (y - centre) / (spread or 1.0)
+    classifies = kind in _OF_CLASSES or (kind is problems.LinearModel and len(table.classes) == 2)
+    if classifies and parameters.get("intercept") is not True:
+        _warn_of_classes(table, train, weights)
     own = {} if loss is None else {"loss": loss}
     problem: DataProblem = kind(
         scaled[0],
@@ -158,6 +179,19 @@ def _varying(table: Table, train: NDArray[np.intp], weights: NDArray[np.float64]
     which = f"column {names} is" if len(found) == 1 else f"columns {names} are"
     warnings.warn(f"{table.name}: {which} constant{where} and left out of the features", stacklevel=3)
     return table.X[:, ~constant], mean[~constant], std[~constant]
+
+
+def _warn_of_classes(table: Table, train: NDArray[np.intp], weights: NDArray[np.float64] | None) -> None:
+    """Where features of mean 0, without an intercept, predict alike what is not."""
+    shares = np.bincount(table.y[train].astype(np.intp), weights)
+    if shares.max() < _UNBALANCED * shares.min():
+        return
+    least, most = (100 * share / shares.sum() for share in (shares.min(), shares.max()))
+    warnings.warn(
+        f"{table.name}: classes have {least:.3g} to {most:.3g} % of the rows, and the model has no intercept, without "
+        "which features of mean 0 predict them about alike: --intercept (intercept=True) fits one",
+        stacklevel=3,
+    )
 
 
 def _moments(values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> tuple[Any, Any]:
@@ -240,9 +274,8 @@ def _table(name: str, X: NDArray[np.float64], target: NDArray[Any], columns: tup
     finite = np.isfinite(X)
     if not finite.all():
         row, column = (int(i) for i in np.argwhere(~finite)[0])
-        raise ValueError(
-            f"{name}: {columns[column]!r} must be a finite number in every row, got {X[row, column]} in row {row + 1}"
-        )
+        got = f"{X[row, column]} in row {row + 1}{MISSING if np.isnan(X[row, column]) else ''}"
+        raise ValueError(f"{name}: {columns[column]!r} must be a finite number in every row, got {got}")
     numeric = target.dtype.kind in "iufb"
     if numeric and not np.isfinite(target.astype(np.float64)).all():
         where = int(np.argmin(np.isfinite(target.astype(np.float64))))

@@ -167,7 +167,7 @@ class GridReport:
         return json.dumps({"meta": self.meta, "rows": rows}, indent=1, allow_nan=False) + "\n"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GridRecommendation:
     """The coarsest grid that keeps within a tolerance, and the evidence."""
 
@@ -179,11 +179,20 @@ class GridRecommendation:
     within_tolerance: bool
     evidence: GridRow
 
+    def __repr__(self) -> str:
+        """Points, runs, and of what."""
+        rates = f"{len(self.base_lr)} learning rates {self.base_lr[0]:.3g} .. {self.base_lr[-1]:.3g}"
+        within = "within the tolerance" if self.within_tolerance else "not shown to be within the tolerance"
+        return (
+            f"<GridRecommendation {self.points_per_decade:.2g} points per factor of 10, {within}: {rates}, "
+            f"{self.runs} runs; evidence {self.evidence!r}>"
+        )
+
 
 def grid_robustness(
     problem: Problem,
-    *,
     schedules: Sequence[Schedule] = DEFAULT_SCHEDULES,
+    *,
     base_lr_range: tuple[float, float] = BASE_LR_RANGE,
     points_per_decade: int = POINTS_PER_DECADE,
     largest_resolution: float = LARGEST_RESOLUTION,
@@ -397,6 +406,10 @@ def recommend_grid(
     >>> grid.within_tolerance, grid.points_per_decade < 5, grid.runs == 30 * len(grid.base_lr)
     (True, True, True)
     """
+    if not isinstance(schedule, Schedule):
+        raise ValueError(
+            f"schedule must be one schedule, got {_validate.shown(schedule)}: grid_robustness compares several"
+        )
     few = () if runs_per_point is None else (runs_per_point,)
     report = grid_robustness(problem, schedules=(schedule,), tolerance=tolerance, runs_per_point=few, **arguments)
     row = report.rows[0]

@@ -14,6 +14,7 @@ from .._validate import FINITE, NON_NEGATIVE, shown
 from ._dataset import CHUNK
 
 INDEX_COLUMN = "Unnamed: 0"  # as pandas names the column of a CSV file that holds a table's index
+MISSING = ": fill in or leave out what is missing, as fillna and dropna of pandas do"
 _LARGEST_ROWS = 2**31 - 1
 
 
@@ -39,12 +40,14 @@ def features_of(name: str, X: ArrayLike) -> NDArray[Any]:
         finite = np.isfinite(given[first : first + step])
         if not finite.all():
             row, column = (int(i) for i in np.argwhere(~finite)[0])
-            got = f"{float(given[first + row, column])!r} in row {first + row}, column {column}"
-            raise ValueError(f"{name} must be finite numbers of shape (n, d), got {got}")
+            value, names = float(given[first + row, column]), column_names(X)
+            where = f"row {first + row}, column {column if names is None else repr(names[column])}"
+            remedy = MISSING if np.isnan(value) else ""
+            raise ValueError(f"{name} must be finite numbers of shape (n, d), got {value!r} in {where}{remedy}")
     return given
 
 
-def column_names(X: ArrayLike) -> tuple[Any, ...] | None:
+def column_names(X: Any) -> tuple[Any, ...] | None:
     """Of a frame of pandas."""
     pandas = sys.modules.get("pandas")
     return tuple(X.columns) if pandas is not None and isinstance(X, pandas.DataFrame) else None
