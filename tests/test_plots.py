@@ -59,6 +59,24 @@ def test_means_against_the_learning_rate(errors, factor):
     assert axes.get_legend().get_title().get_text() == expected
 
 
+@pytest.mark.parametrize(("points", "bands"), [(32, False), (33, True)])
+def test_many_points_have_bands_in_place_of_bars(points, bands):
+    result = run(base_lr=0.1, record_at=range(points))
+    axes = result.plot()
+    assert axes.get_legend().get_title().get_text() == f"{'bands' if bands else 'bars'}: 95 % intervals"
+    assert len(axes.collections) == 2
+    for s, (_, y, bars) in enumerate(drawn(axes).values()):
+        assert y.tolist() == result.mean[s].tolist()
+        half = 1.96 * result.stderr[s]
+        if not bands:
+            assert bars == pytest.approx(half)
+            continue
+        assert len(bars) == 0
+        corners = {tuple(corner) for corner in axes.collections[s].get_paths()[0].vertices.tolist()}
+        for t in range(points):
+            assert {(t, y[t] - half[t]), (t, y[t] + half[t])} <= corners
+
+
 def test_scales_of_few_decades_have_plain_numbers():
     axes = run(base_lr=[0.1, 0.2, 0.5, 2.0]).plot()
     axes.figure.canvas.draw()

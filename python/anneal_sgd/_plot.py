@@ -22,6 +22,7 @@ Errors: TypeAlias = Literal["interval", "stderr", "anytime", "none"]
 ERRORS = {"interval": "95 % intervals", "stderr": "standard errors", "anytime": "95 % anytime intervals", "none": ""}
 """What the bars are called."""
 QUANTILE = 1.96
+_MOST_BARS = 32  # points of a line; of more, bars and marks run into each other
 _MOST_INSIDE = 6  # lines of which the legend is within the axes
 MOST_LINES = len(COLOURS) * len(DASHES)
 _WIDE = 100.0  # ratio of values from which on powers of ten label an axis
@@ -53,14 +54,18 @@ class Line:
 def draw(
     lines: Sequence[Line], *, x_label: str, y_label: str, errors: str = "", marks: bool = True, ax: Axes | None = None
 ) -> Axes:
-    """Lines in looks of their own on the axes, or on new ones, with a legend that says what the bars are."""
+    """Lines in looks of their own on the axes, or on new ones, with a legend that says what the bars, or bands, are."""
     axes = new_axes() if ax is None else ax
+    bands = max(line.x.size for line in lines) > _MOST_BARS
     for number, line in enumerate(lines):
         colour = COLOURS[number % len(COLOURS)]
         look: dict[str, Any] = {"color": colour, "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
-        if marks:
+        if marks and not bands:
             look |= {"marker": MARKERS[number % len(MARKERS)], "markersize": 3.0}
-        axes.errorbar(line.x, line.y, line.error, label=line.name, linewidth=1.2, elinewidth=0.8, capsize=1.5, **look)
+        bars = None if bands else line.error
+        axes.errorbar(line.x, line.y, bars, label=line.name, linewidth=1.2, elinewidth=0.8, capsize=1.5, **look)
+        if bands and line.error is not None:
+            axes.fill_between(line.x, line.y - line.error, line.y + line.error, color=colour, alpha=0.2, linewidth=0)
         if line.theory is not None:
             axes.plot(line.x, line.theory, ":", color=colour, linewidth=0.8)
     _scale(axes, "x", np.concatenate([line.x for line in lines]))
@@ -73,7 +78,7 @@ def draw(
         figure = axes.get_figure(root=True)
         if ax is None and figure is not None:
             figure.set_size_inches(7.0, max(3.4, 0.15 * len(lines)))
-    legend = axes.legend(title=errors and f"bars: {errors}", **place)
+    legend = axes.legend(title=errors and f"{'bands' if bands else 'bars'}: {errors}", **place)
     for text in legend.get_texts():
         text.set_parse_math(False)
     return axes
