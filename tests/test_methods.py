@@ -349,6 +349,21 @@ def test_second_moments_with_momentum_are_exact():
         assert abs(found - expected[t]) < 5.0 * error
 
 
+@pytest.mark.parametrize(
+    "method",
+    [methods.ScheduleFree(), methods.ScheduleFree(degree=2.0, lr_power=0.0), methods.ScheduleFree(methods.Adam(0.0))],
+    ids=lambda method: method.name,
+)
+def test_late_steps_of_a_schedule_free_average_are_not_lost(method):
+    """They are a millionth of z - x, where x = 10 has a spacing of 1e-6 in float32. Both dtypes see the same noise."""
+    problem = problems.Custom(
+        lambda x: np.sum((x - 10.0) ** 2) / 2.0, x0=[11.0, 8.0], noise="rademacher", noise_std=0.3, minimum=0.0
+    )
+    call = {"method": method, "base_lr": 0.01, "horizon": 1_000_000, "replicates": 16, "keep_samples": True}
+    single, double = (simulate(problem, schedules.Constant(), dtype=dtype, **call).samples for dtype in DTYPES)
+    assert np.sqrt(np.mean((single - double) ** 2)) < 0.01 * double.mean()
+
+
 def test_langevins_stationary_variance_is_exact():
     c, h, temperature, n = 1.5, 0.4, 0.3, 100_000
     result = simulate(

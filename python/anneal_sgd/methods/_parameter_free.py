@@ -23,9 +23,10 @@ class ScheduleFree(Method):
 
     u is what `method` makes of the stochastic gradient at y: `SGD` without momentum, or `Adam` with beta1 = 0; their
     weight_decay is that of y. x, an average, is what is recorded. $c = w_t / (w_1 + .. + w_t)$ with
-    $w_t = t^degree lr_max^lr_power$, lr_max the largest lr so far; 0 where all w are 0. Meant for a learning rate that
-    is constant after warmup. Defazio et al., NeurIPS 2024; the defaults are those of their package. Without a
-    projection only. ValueError: momentum outside [0, 1), degree or lr_power < 0, another `method`.
+    $w_t = t^degree lr_max^lr_power$, lr_max the largest lr so far; 0 where all w are 0. What x cannot take of c (z - x)
+    is kept for the next step, as late ones are smaller than its spacing in float32. Meant for a learning rate that is
+    constant after warmup. Defazio et al., NeurIPS 2024; the defaults are those of their package. Without a projection
+    only. ValueError: momentum outside [0, 1), degree or lr_power < 0, another `method`.
 
     >>> from anneal_sgd import methods, problems, schedules, simulate
     >>> problem = problems.Quadratic(curvature=1.0)
@@ -54,19 +55,26 @@ class ScheduleFree(Method):
             self._number(name, NON_NEGATIVE)
 
     def _state(self, d: int) -> Mapping[str, Any]:
-        return {"z": lambda x: x, "total": 0.0, "lr_max": 0.0, **self.method._state(d)}
+        return {"ahead": np.zeros(d), "rest": np.zeros(d), "count": 0.0, "lr_max": 0.0, **self.method._state(d)}
 
     def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:
+        """`ahead` is z - x, `rest` what x could not take so far, and `count` 1 / c: all weights over the last one."""
         inner = dict(state)
-        z, total, lr_max = (inner.pop(name) for name in ("z", "total", "lr_max"))
-        y = now.rest(self.momentum) * z + now.number(self.momentum) * now.x
+        ahead, rest, count, lr_max = (inner.pop(name) for name in ("ahead", "rest", "count", "lr_max"))
+        y = now.x + now.rest(self.momentum) * ahead
         u, after = self.method._step(Moved(now, y), **inner)
         top = np.maximum(lr_max, now.lr)
-        weight = top**self.lr_power * now.t**self.degree if self.degree else top**self.lr_power
-        total = total + weight
-        c = weight / unless_zero(total)
-        z = z - now.lr * u
-        return Next((1.0 - c) * now.x + c * z), {"z": z, "total": total, "lr_max": top, **after}
+        if self.lr_power:
+            count = count * (lr_max / unless_zero(top)) ** self.lr_power
+        if self.degree:
+            count = count * (1.0 - 1.0 / now.t) ** self.degree
+        count = count + 1.0
+        c = np.where(top > 0.0, 1.0 / count, 0.0) if self.lr_power else 1.0 / count
+        ahead = ahead - now.lr * u
+        move = c * ahead + rest
+        x = now.x + move
+        after = {"rest": move - (x - now.x), "ahead": (1.0 - c) * ahead, "count": count, "lr_max": top, **after}
+        return Next(x), after
 
 
 @dataclass(frozen=True)
