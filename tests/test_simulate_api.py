@@ -13,6 +13,8 @@ import sys
 import threading
 import time
 from _thread import interrupt_main
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -724,3 +726,66 @@ def test_the_package_offers_what_it_says():
     assert anneal_sgd.experiments.__name__ == "anneal_sgd.experiments"
     with pytest.raises(AttributeError, match="no attribute 'simulation'"):
         _ = anneal_sgd.simulation
+
+
+# --- the same call again ----------------------------------------------------------------------------------------------
+
+
+X, Y = np.random.default_rng(0).standard_normal((30, 3)), np.arange(30) % 2
+OWN = problems.Custom(
+    lambda x, a: a * np.sum(x**4), x0=[1.0, 0.5], parameters={"a": 0.3}, noise=lambda x, draw: draw.laplace()
+)
+AGAIN = {
+    "separable": (problems.AbsoluteValue(0.5, noise="gaussian", noise_std=1.0), schedules.Linear(), {"base_lr": 0.1}),
+    "dimensions": (
+        [problems.Quadratic(c, noise="uniform", noise_std=0.3) for c in (1.0, 2.0)],
+        [schedules.Linear(), schedules.Cosine(floor=0.1)],
+        {"base_lr": [0.1, 0.2], "record_at": [3, 9], "iterate": ["last", "tail_average"], "tail_frac": 0.25},
+    ),
+    "own": (
+        OWN,
+        schedules.Cosine(),
+        {"base_lr": [0.01], "metric": {"value": "value", "size": lambda x: np.linalg.norm(x)}, "dtype": "float64"},
+    ),
+    "method": (
+        OWN,
+        schedules.Constant(),
+        {"base_lr": 0.01, "method": methods.Adam(beta1=0.5), "iterate": "ema", "ema_decay": 0.5},
+    ),
+    "data": (
+        problems.LogisticRegression(X, Y, batch_size=4),
+        schedules.Linear(),
+        {"base_lr": 0.1, "momentum": 0.9, "nesterov": True, "metric": ["loss"], "common_random_numbers": False},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_a_spec_has_the_arguments_of_its_call(name):
+    problem, schedule, options = AGAIN[name]
+    call = {"horizon": 9, "seed": np.random.default_rng(3), **options}
+    first = simulate(problem, schedule, **call, replicates=1024)
+    rest = simulate(**first.spec.arguments(), replicates=500, first_replicate=1024)
+    whole = simulate(problem, schedule, **{**call, "seed": first.seed}, replicates=1524)
+    assert rest.spec == first.spec == whole.spec
+    assert np.array_equal((first + rest).mean, whole.mean)
+    assert not np.array_equal(first.mean, whole.mean)
+
+
+def test_a_spec_of_another_stream_has_no_call_here():
+    spec = simulate(*AGAIN["separable"][:2], base_lr=0.1, horizon=3, replicates=2).spec
+    old = dataclasses.replace(spec, stream_version=spec.stream_version - 1)
+    with pytest.raises(ValueError, match=r"^stream_version must be \d+ here, got \d+: take the version of anneal_sgd"):
+        old.arguments()
+
+
+def test_parts_of_a_call_come_from_spawned_processes():
+    """Own functions and metrics go there as programs."""
+    problem, schedule, options = AGAIN["own"]
+    whole = simulate(problem, schedule, **options, horizon=9, replicates=2048)
+    call = whole.spec.arguments()
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
+        parts = [processes.submit(simulate, **call, replicates=1024, first_replicate=first) for first in (1024, 0)]
+        total = sum(part.result() for part in parts)
+    assert np.array_equal(total.mean, whole.mean)
+    assert total.replicate_ranges == ((0, 2048),)

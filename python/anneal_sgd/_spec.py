@@ -216,6 +216,25 @@ class Spec:
     )
     stream_version: int = _core.STREAM_VERSION
 
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of a call of `simulate` for the same trajectories, but for `replicates`.
+
+        ValueError: they are of another version of the random stream.
+
+        >>> from anneal_sgd import problems, schedules, simulate
+        >>> problem = problems.AbsoluteValue(slope=0.5, noise="rademacher", noise_std=1.0)
+        >>> part = simulate(problem, schedules.Linear(), base_lr=[0.25, 0.5], horizon=9, replicates=1024, seed=7)
+        >>> more = simulate(**part.spec.arguments(), first_replicate=1024, replicates=3072)
+        >>> (part + more).replicates, more.spec == part.spec
+        (4096, True)
+        """
+        if self.stream_version != _core.STREAM_VERSION:
+            raise ValueError(
+                f"stream_version must be {_core.STREAM_VERSION} here, got {self.stream_version}: take the version of "
+                "anneal_sgd that has it"
+            )
+        return {name: getattr(self, name) for name in _ABOUT}
+
     @property
     def dims(self) -> tuple[str, ...]:
         """Those of "iterate", "problem", "schedule", "base_lr", "record_at", "metric" that were given as sequences."""

@@ -132,8 +132,8 @@ class Statistics(ABC):
 
         `errors`: "interval", mean -+ 1.96 stderr; "stderr"; "anytime", `anytime_error()`; or "none". The bars of the
         best of several learning rates do not include what choosing the best does. Where a line has more than 32 points
-        they are bands. `ax`: where to draw; without it on
-        new axes. Scales are logarithmic where all values are positive. Its `figure.savefig` keeps it.
+        they are bands. `ax`: where to draw; without it on new axes. Scales are logarithmic where all values are
+        positive. Its `figure.savefig` keeps it.
 
         ValueError: no such dimension or metric, nothing to show, or more lines than can be told apart (24).
         ImportError: Matplotlib is missing; the extra `anneal_sgd[plots]` brings it.
