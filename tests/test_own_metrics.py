@@ -3,14 +3,16 @@
 import itertools
 import pickle
 import warnings
+from contextlib import nullcontext
 from functools import cache
 
 import numpy as np
 import pytest
 
-from anneal_sgd import _core, problems, schedules, simulate
+from anneal_sgd import _core, methods, problems, runtime, schedules, simulate
 from anneal_sgd.campaigns import Campaign, read_spec
 from anneal_sgd.problems import OwnMetric
+from anneal_sgd.programs._combine import with_method
 from anneal_sgd.reference import Network, Schedule, networks
 from anneal_sgd.reference import programs as reference
 from bit_cases import on
@@ -123,6 +125,100 @@ def test_results():
     table = one.to_xarray()
     assert isinstance(table, xarray.Dataset)
     assert table["mean"].sel(metric="distance").item() == one.mean[0]
+
+
+# --- of a method's state ----------------------------------------------------------------------------------------------
+
+AWAY = 0.3
+
+
+def watching(x, g, value, best, away, far):
+    """The best f(x) so far, how many iterates were away, and the farthest that each coordinate was."""
+    seen = {"best": np.minimum(best, value), "away": away + np.where(np.linalg.norm(x) > AWAY, 1.0, 0.0)}
+    return g, seen | {"far": np.maximum(far, np.abs(x))}
+
+
+WATCHING = methods.Custom(watching, state={"best": 1e30, "away": 0.0, "far": np.zeros(3)}, dimension=3)
+WATCHED = {
+    "value": "value",
+    "best": lambda value, best: np.minimum(value, best),
+    "away": lambda away: away,
+    "far": lambda x, far: np.max(np.maximum(far, np.abs(x))),
+    "text": "best + a * away",
+    "first of far": lambda far: far[0],
+}
+PLACES = [*_core.supported_isas(), "emulated CUDA"]
+
+
+@pytest.mark.parametrize("iterate", ITERATES)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("place", PLACES)
+def test_those_of_a_state_have_the_bits_of_the_reference(place, dtype, iterate):
+    problem, records = example(), [0, 7, 40]
+    emulated = on(_core.testing.emulated_device(), steps_per_launch=6) if place == PLACES[-1] else nullcontext()
+    isa = {} if place == PLACES[-1] else {"isa": place, "backend": "cpu"}
+    with emulated:
+        result = simulate(
+            problem, schedules.Linear(), method=WATCHING, metric=WATCHED, base_lr=0.1, horizon=40, replicates=5, seed=3,
+            record_at=records, dtype=dtype, iterate=iterate, keep_samples=True, **isa,
+        )  # fmt: skip
+    for i, metric in enumerate(result.spec.metric):
+        slow = reference.simulate(
+            program=with_method(problem.program, WATCHING.program(3)), x0=problem.x0, parameters=problem.parameters,
+            schedule=Schedule("linear"), base_lr=0.1, horizon=40, replicates=np.arange(5), seed=3, record_at=records,
+            dtype=dtype, iterate=iterate, projection="box", lower=-1.0, upper=0.8,
+            metric=metric if isinstance(metric, str) else metric.program,
+        )  # fmt: skip
+        assert np.array_equal(result.samples[:, i], slow), str(metric)
+
+
+@pytest.mark.parametrize("machine_code", ["on", "off"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_best_so_far_and_the_share_of_time_are_those_of_all_iterates(dtype, machine_code):
+    """Against a run that records every iterate, by SGD, which the watching method is."""
+    if machine_code == "on":
+        pytest.importorskip("llvmlite")
+    call = {"replicates": 100, "dtype": dtype, "keep_samples": True, "base_lr": [0.1, 0.5]}
+    every = run(example(), record_at=range(41), metric={"value": "value", "norm": "norm(x)"}, **call).samples
+    runtime.set_machine_code(machine_code)
+    try:
+        watched = run(example(), method=WATCHING, metric=WATCHED, record_at=[10, 40], **call).samples
+    finally:
+        runtime.set_machine_code(None)
+    for k, steps in enumerate((10, 40)):
+        assert np.array_equal(watched[:, k, 0], every[:, steps, 0])
+        assert np.array_equal(watched[:, k, 1], every[:, : steps + 1, 0].min(axis=1))
+        assert np.array_equal(watched[:, k, 2], (every[:, :steps, 1] > AWAY).sum(axis=1))
+
+
+def test_methods_that_are_there_have_parts_too():
+    call = {"horizon": 3, "replicates": 1, "base_lr": 0.1, "dtype": "float64"}
+    still = problems.Custom(lambda x: 2.0 * x[0] - x[1], x0=[0.0, 0.0])
+    m = run(still, method=methods.SGD(momentum=0.5), metric={"v": lambda v: v[0], "x": lambda x: x[0]}, **call).mean[0]
+    assert m == 2.0 * (1 + 0.5 + 0.25)
+    adam = {"m": "m[1]", "v": lambda v: v[0], "c1": lambda c1: c1}
+    mean = run(still, method=methods.Clipped(methods.Adam(beta1=0.5, beta2=0.75), 9.0), metric=adam, **call).mean
+    np.testing.assert_allclose(mean, [-(1 - 0.5**3), 4 * (1 - 0.75**3), 1 - 0.5**3], rtol=1e-15)
+    named = problems.Custom(lambda x, v: v * x[0], x0=1.0, parameters={"v": 7.0})  # the parameter comes first
+    assert run(named, method=methods.SGD(momentum=0.5), metric={"v": lambda v: v}, **call).mean.item() == 7.0
+
+
+def test_a_metric_of_a_state_needs_the_method():
+    metric = run(example(), method=WATCHING, metric=WATCHED).spec.metric
+    assert run(example(), method=WATCHING, metric=metric).spec.metric == metric
+    for method in (methods.SGD(), methods.Adam(), methods.SGD(momentum=0.5)):
+        with pytest.raises(ValueError, match="metric 'best' must be of a method with this one's state"):
+            run(example(), method=method, metric=metric)
+        with pytest.raises(ValueError, match="'best'"):
+            run(example(), method=method, metric=WATCHED)
+    again = pickle.loads(pickle.dumps(WATCHING))
+    assert np.array_equal(
+        run(example(), method=again, metric=WATCHED).mean, run(example(), method=again, metric=metric).mean
+    )
+    X = np.random.default_rng(0).standard_normal((20, 3))
+    data = problems.LeastSquares(X, X[:, 0])
+    with pytest.raises(ValueError, match="metric 'v' must be a function of the point x alone"):
+        run(data, method=methods.SGD(momentum=0.5), metric={"v": lambda x, v: v[0]})
 
 
 def test_what_is_not_finite_counts_as_diverged():
@@ -245,7 +341,7 @@ def by_the_reference(kind, dtype, iterate):
         x0=problem.x0, intercept=True, batch_size=problem.batch_size, test_X=problem.test[0], test_y=problem.test[1],
         **hidden,
     )  # fmt: skip
-    own = {name: problem._own_metric(name, f).program for name, f in ON_DATA.items() if name != f}
+    own = {name: problem._own_metric(name, f, {}).program for name, f in ON_DATA.items() if name != f}
     return networks.simulate(
         network=network, schedule=Schedule("linear"), base_lr=0.2, replicates=np.arange(17), seed=3, own=own,
         dtype=dtype, iterate=iterate, **OF_DATA,

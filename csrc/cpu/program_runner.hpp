@@ -455,6 +455,7 @@ private:
         constexpr int row = V * width;
         take_problem<V>(c);
         copy_in(x + first, b.registers, b.dimension);
+        copy_in(b.state(c, first), b.registers + b.dimension * b.row, b.kept);
         const auto now = machine<V>(b.draws);
         now.run(program.value, program.value_count);
         const R minimum = set1<R>(Real(e.problems.minimum.data[configs.problem(c) * e.problems.minimum.stride]));

@@ -20,6 +20,7 @@ from .schedules import Schedule
 
 if TYPE_CHECKING:
     from .programs import Program
+    from .programs._ir import Shape
 
 Iterate: TypeAlias = Literal["last", "average", "tail_average", "ema", "polynomial_average"]
 Whole: TypeAlias = float | np.integer[Any]
@@ -201,9 +202,9 @@ class Spec:
   f(x), "test_loss", the mean loss of held-out rows without l2, and "test_accuracy". of
   `problems.Custom` also "value", f(x). Default: "suboptimality" where a minimum can be known, else "loss" or "value".
   Of these problems and of those on data also a dictionary: names, and for each a function of the point which returns
-  one number, of `problems.Custom` also of `value` = f(x), `gradient` = f'(x) without noise and the problem's parameters
-  by their names; or a text of that kind; or a metric's own name. All are recorded in one pass. What is said of the
-  suboptimality holds for every metric.""",
+  one number, of `problems.Custom` also of `value` = f(x), `gradient` = f'(x) without noise, the problem's parameters
+  by their names and, by theirs, the parts of the method's state; or a text of that kind; or a metric's own name. All
+  are recorded in one pass. What is said of the suboptimality holds for every metric.""",
             _as_given,  # what it may be is for the problems to say
         ),
     )
@@ -308,7 +309,7 @@ def checked(
         if name not in _CHECKS:
             raise TypeError(f"{name} is no argument of this call: got an unexpected keyword")
         kept[name] = _CHECKS[name](name, value)
-    kept["metric"] = _metrics(kept.get("metric"), problems)
+    kept["metric"] = _metrics(kept.get("metric"), problems, kept.get("method", DEFAULTS["method"]))
     spec = Spec(problem, kept_schedule, 0.0, steps, kept_records, **kept)
     for metric in own_metrics(spec.metric):
         if (constant := metric.program.largest_constant) > (largest := _RANGES[spec.dtype][1]):
@@ -385,14 +386,15 @@ def for_core(spec: Spec, problem: Problem) -> Spec:
     return replace(spec, **of_method)
 
 
-def _metrics(metric: object, problems: tuple[Problem, ...]) -> str | tuple[str | OwnMetric, ...]:
+def _metrics(metric: object, problems: tuple[Problem, ...], method: Method) -> str | tuple[str | OwnMetric, ...]:
     kind = type(problems[0])
     if metric is None:
         return problems[0]._METRICS[0]
     if isinstance(metric, Mapping):
         if not metric:
             raise ValueError("metric must have a name and a function at least, got {}")
-        return tuple(_named_metric(name, one, problems[0]) for name, one in metric.items())
+        state = _state(method, problems[0])
+        return tuple(_named_metric(name, one, problems[0], state) for name, one in metric.items())
     if callable(metric):
         raise ValueError(f"metric must have a name where it is a function, metric={{'name': f}}, got {metric!r}")
     names = (metric,) if isinstance(metric, str) else metric
@@ -401,7 +403,7 @@ def _metrics(metric: object, problems: tuple[Problem, ...]) -> str | tuple[str |
         raise ValueError(f"metric must be {allowed}, each once, got {_validate.shown(metric)}")
     for name in names:
         if isinstance(name, OwnMetric):  # of a result
-            problems[0]._check_own_metric(name)
+            problems[0]._check_own_metric(name, _state(method, problems[0]))
             continue
         if not isinstance(name, str) or name not in problems[0]._METRICS:
             raise ValueError(f"metric must be {allowed}, got {_validate.shown(name)}")
@@ -410,13 +412,19 @@ def _metrics(metric: object, problems: tuple[Problem, ...]) -> str | tuple[str |
     return metric if isinstance(metric, str) else tuple(names)
 
 
-def _named_metric(name: object, one: object, problem: Problem) -> str | OwnMetric:
+def _state(method: Method, problem: Problem) -> Mapping[str, Shape]:
+    """What a metric of one's own may take of a method."""
+    fits = method._dimension in (None, problem.dimension)  # else it is refused after this
+    return {} if method._is_plain or not fits or problem._TAKES_MOMENTUM else method._parts(problem.dimension)
+
+
+def _named_metric(name: object, one: object, problem: Problem, state: Mapping[str, Shape]) -> str | OwnMetric:
     if not isinstance(name, str) or not name:
         raise ValueError(f"metric must have names that are text, got {_validate.shown(name)}")
     if name not in problem._METRICS:
         if isinstance(one, str) and one in problem._METRICS and one != "value":
             raise ValueError(f"metric {name!r} must be named {one!r}, as the problem has it")
-        return problem._own_metric(name, one)
+        return problem._own_metric(name, one, state)
     if not isinstance(one, str) or one != name:
         raise ValueError(f"metric {name!r} must be {name!r}, as the problem has it, got {_validate.shown(one)}")
     return name

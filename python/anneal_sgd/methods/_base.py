@@ -17,6 +17,7 @@ from ._following import SCHEDULABLE, Following
 
 if TYPE_CHECKING:
     from ..programs import Program, Symbol
+    from ..programs._ir import Shape
     from ._step import Now, Start
 
 
@@ -65,6 +66,15 @@ class Method(ABC):
     def _state(self, d: int) -> Mapping[str, Start]:
         """The parts of the state and what they begin with."""
         return {}
+
+    def _parts(self, dimension: int) -> dict[str, Shape]:
+        """The parts of the state of a step in that many coordinates, in order, and their shapes."""
+        program = self.program(dimension)
+        names = enumerate(self._names_of_parts(dimension))
+        return {name: program.nodes[program.output(f"state {k}")].shape for k, name in names}
+
+    def _names_of_parts(self, dimension: int) -> tuple[str, ...]:
+        return tuple(self._state(dimension))
 
     @abstractmethod
     def _step(self, now: Now, **state: Symbol) -> tuple[Any, Mapping[str, Any]]:

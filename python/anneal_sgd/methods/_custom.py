@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .. import _validate
@@ -50,6 +50,7 @@ class Custom(Method):
 
     step: Program
     numbers: tuple[tuple[str, Following], ...]
+    parts: tuple[str, ...] = field(compare=False)
 
     def __init__(
         self,
@@ -89,6 +90,7 @@ class Custom(Method):
             raise ValueError("update must do the same at every call, got two programs: random numbers come from draw")
         object.__setattr__(self, "step", program)
         object.__setattr__(self, "numbers", tuple(following.items()))
+        object.__setattr__(self, "parts", tuple(parts))
 
     @property
     def _dimension(self) -> int:
@@ -108,6 +110,9 @@ class Custom(Method):
     def _identity(self) -> Any:
         numbers = [[name, one._identity] for name, one in self.numbers]
         return [self._kind, self.step.digest, *numbers]
+
+    def _names_of_parts(self, dimension: int) -> tuple[str, ...]:
+        return self.parts
 
     @property
     def _scheduled(self) -> tuple[tuple[str, Following], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -18,6 +18,7 @@ from ._own_metric import OwnMetric
 if TYPE_CHECKING:
     from ..methods import Method
     from ..programs import Program
+    from ..programs._ir import Shape
 
 Projection: TypeAlias = tuple[str, ArrayLike, ArrayLike] | tuple[str, float] | None
 
@@ -117,15 +118,18 @@ class Problem(ABC):
         """What is run where it is a program, of a method that is None where it is SGD; None: it is none."""
         return None
 
-    def _own_metric(self, name: str, f: object) -> OwnMetric:
-        """What a function of one's own records. ValueError: problems of this class take none."""
+    def _own_metric(self, name: str, f: object, state: Mapping[str, Shape]) -> OwnMetric:
+        """What a function of one's own records, which may take parts of a method's state.
+
+        ValueError: problems of this class take none.
+        """
         raise ValueError(
             f"metric {name!r} must go with problems.Custom or a problem on data, got it for {type(self).__name__}"
         )
 
-    def _check_own_metric(self, metric: OwnMetric) -> None:
-        """ValueError: it is of another kind of problem."""
-        self._own_metric(metric.name, metric)
+    def _check_own_metric(self, metric: OwnMetric, state: Mapping[str, Shape]) -> None:
+        """ValueError: it is of another kind of problem, or of another method's state."""
+        self._own_metric(metric.name, metric, state)
 
     @classmethod
     @abstractmethod

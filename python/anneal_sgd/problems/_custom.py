@@ -16,7 +16,7 @@ from .._arrays import FloatArray, frozen, short
 from .._validate import FINITE, NON_NEGATIVE, shown
 from ..programs import Program, canonical, differentiated, evaluate
 from ..programs._canonical import ordered
-from ..programs._combine import alone, combined, noisy, substituted, summed, with_method
+from ..programs._combine import alone, combined, noisy, of_state, substituted, summed, with_method
 from ..programs._ir import Shape
 from ..programs._lower import lowered
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
@@ -285,18 +285,22 @@ class Custom(Problem):
         shape = point.shape if output == "gradient" else point.shape[1:]
         return np.array(np.broadcast_to(result, shape), np.float64)
 
-    def _own_metric(self, name: str, f: object) -> OwnMetric:
+    def _own_metric(self, name: str, f: object, state: Mapping[str, Shape]) -> OwnMetric:
         shapes = dict(self.program.parameters)
         exact = {"value": (), "gradient": (self.dimension,)}  # of f, where no parameter has that name
-        program = program_of(f"metric {name!r}", f, self.dimension, exact | shapes)
+        program = program_of(f"metric {name!r}", f, self.dimension, {**state, **exact, **shapes})
+        program = of_state(program, ["" if part in shapes or part in exact else part for part in state])
         program = canonical(substituted(program, self._exact, [one for one in exact if one not in shapes]))
         if (shape := program.nodes[program.output("value")].shape) != ():
             raise ValueError(f"metric {name!r} must return one number, got shape {shape}")
         return OwnMetric(name, program)
 
-    def _check_own_metric(self, metric: OwnMetric) -> None:
+    def _check_own_metric(self, metric: OwnMetric, state: Mapping[str, Shape]) -> None:
         if (metric.program.dimension, metric.program.parameters) != (self.dimension, self.program.parameters):
             raise ValueError(f"metric {metric.name!r} must be of a problem with this one's dimension and parameters")
+        there = dict(enumerate(state.values()))
+        if any(node.op == "state" and there.get(node.attribute) != node.shape for node in metric.program.nodes):
+            raise ValueError(f"metric {metric.name!r} must be of a method with this one's state")
 
     def _run_program(self, own: Sequence[OwnMetric], method: Program | None) -> Program:
         """With the method's step in place of the gradient, and the metrics' values as further outputs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from inspect import signature
@@ -32,6 +32,7 @@ from ._own_metric import OwnMetric, program_of
 
 if TYPE_CHECKING:
     from ..methods import Method
+    from ..programs._ir import Shape
 
 Sampling: TypeAlias = Literal["with_replacement", "reshuffling", "sequential"]
 
@@ -308,7 +309,7 @@ class DataProblem(Problem):
 
     # --- metrics of one's own -----------------------------------------------------------------------------------------
 
-    def _own_metric(self, name: str, f: object) -> OwnMetric:
+    def _own_metric(self, name: str, f: object, state: Mapping[str, Shape]) -> OwnMetric:
         try:
             traced = program_of(f"metric {name!r}", f, self.dimension, {"value": (), "gradient": (self.dimension,)})
         except ValueError as error:
@@ -320,7 +321,7 @@ class DataProblem(Problem):
             raise ValueError(f"metric {name!r} must return one number, got shape {shape}")
         return OwnMetric(name, program)
 
-    def _check_own_metric(self, metric: OwnMetric) -> None:
+    def _check_own_metric(self, metric: OwnMetric, state: Mapping[str, Shape]) -> None:
         if metric.program.dimension != self.dimension or metric.program.parameters:
             raise ValueError(f"metric {metric.name!r} must be of a problem with this one's dimension and parameters")
 

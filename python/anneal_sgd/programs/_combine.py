@@ -45,6 +45,18 @@ def substituted(program: Program, exact: Program, names: Sequence[str]) -> Progr
     return Program(program.dimension, parameters, tuple(nodes), outputs)
 
 
+def of_state(program: Program, parts: Sequence[str]) -> Program:
+    """`program` with part k of a method's state in place of the parameter of its name."""
+    nodes = tuple(
+        Node("state", (), parts.index(node.attribute), node.shape)
+        if node.op == "parameter" and node.attribute in parts
+        else node
+        for node in program.nodes
+    )
+    parameters = tuple((name, shape) for name, shape in program.parameters if name not in parts)
+    return Program(program.dimension, parameters, nodes, program.outputs)
+
+
 def summed(exact: Program, noise: Program) -> Program:
     """`exact` with the value of `noise` added to its gradient."""
     both = combined(value=(exact, "value"), gradient=(exact, "gradient"), noise=(noise, "value"))

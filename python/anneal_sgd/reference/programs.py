@@ -319,6 +319,6 @@ def simulate(
                 averages.add(k, x)
             if k in records:
                 recorded = program if isinstance(metric, str) else metric
-                f = evaluated(recorded, "value", averages.at(k, x), given, {})[0]
+                f = evaluated(recorded, "value", averages.at(k, x), given, {}, state)[0]
                 out[records.index(k)] = greater(F(0), f - F(minimum)) if metric == "suboptimality" else f
     return out
