@@ -35,6 +35,7 @@ def core_program(given):
 
 
 RNG = np.random.default_rng(0)
+FOLLOWS = methods.SGD(momentum=schedules.Linear(floor=0.5, warmup_frac=0.1))
 COORDINATES = {f"x{i}": f"x[{i}]" for i in range(3)}
 
 
@@ -535,6 +536,19 @@ def test_grids_of_built_in_problems_keep_their_numbers():
         (lambda: methods.by_name("clipped(adm)"), r"method 'adm': name must be one of"),
         (lambda: methods.by_name(3), r"name must be a text like"),
         (lambda: methods.by_name("adam", beta=0.5), r"beta must be a parameter of adam, which are beta1, beta2"),
+        (lambda: methods.Custom(lambda u: u), r"update must take arguments among x, g, .* got 'u'"),
+        (lambda: methods.Custom(lambda u: u, of="adam"), r"of must be of anneal_sgd.methods, .*by_name makes one"),
+        (lambda: methods.Custom(lambda u: u, of=methods.ExtraGradient()), r"of must be a method that is not traced"),
+        (
+            lambda: methods.Custom(lambda u: u, of=methods.Custom(lambda g: g)),
+            r"of must be a method that is not traced",
+        ),
+        (lambda: methods.Custom(lambda u: u, of=FOLLOWS), r"of must be a method that .*, follows no schedules"),
+        (lambda: methods.Custom(lambda u: u, of=methods.Adam(), state={"m": 0}), r"state must not have 'm'"),
+        (
+            lambda: methods.Custom(lambda u, m, b: (u, {"b": b, "m": m}), of=methods.Adam(), state={"b": 0}),
+            r"update must return its own parts of the state alone, got 'm'",
+        ),
         (lambda: methods.by_name("clipped", method=3), r"method must be a name, one of sgd, "),
     ],
 )

@@ -191,6 +191,35 @@ def test_the_best_so_far_and_the_share_of_time_are_those_of_all_iterates(dtype, 
         assert np.array_equal(watched[:, k, 2], (every[:, :steps, 1] > AWAY).sum(axis=1))
 
 
+OTHERS = {
+    "sgd": methods.SGD(),
+    "momentum": methods.SGD(momentum=0.9, nesterov=True, weight_decay=0.1),
+    "adam": methods.Adam(),
+    "clipped": methods.Clipped(methods.RMSProp(), 0.5),
+    "polyak": methods.PolyakMax(),
+    "dog": methods.DoG(),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", OTHERS)
+def test_any_method_can_be_watched(name, dtype):
+    """Its iterates keep their bits, and the best so far is the least of all that the method itself records."""
+    call = {"replicates": 50, "dtype": dtype, "keep_samples": True, "base_lr": [0.1, 0.5]}
+    every = run(example(), method=OTHERS[name], record_at=range(41), metric=["value"], **call).samples[:, :, 0]
+    watching = methods.Custom(
+        lambda u, value, best: (u, {"best": np.minimum(best, value)}),
+        of=OTHERS[name],
+        state={"best": 1e30},
+        dimension=3,
+    )
+    metric = {"value": "value", "best": WATCHED["best"]}
+    watched = run(example(), method=watching, record_at=[10, 40], metric=metric, **call).samples
+    assert np.array_equal(watched[:, :, 0], every[:, [10, 40]])
+    for k, steps in enumerate((10, 40)):
+        assert np.array_equal(watched[:, k, 1], every[:, : steps + 1].min(axis=1))
+
+
 def test_methods_that_are_there_have_parts_too():
     call = {"horizon": 3, "replicates": 1, "base_lr": 0.1, "dtype": "float64"}
     still = problems.Custom(lambda x: 2.0 * x[0] - x[1], x0=[0.0, 0.0])

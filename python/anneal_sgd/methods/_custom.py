@@ -12,7 +12,7 @@ from .._validate import shown
 from ..programs import Program, Symbol
 from ..programs._ir import MOST_STEP_NUMBERS
 from ..schedules import Schedule
-from ._base import Method
+from ._base import Method, of_kind
 from ._following import Following
 from ._step import Next, Now, traced
 
@@ -29,6 +29,10 @@ class Custom(Method):
     and the parts of the `state` by their names. It returns the direction u of $x <- P(x - lr u)$, (d,) or one number;
     or, with `moves="next"`, the point after the step, before P; with a state a pair of this and a dictionary of all its
     parts after the step.
+
+    `of`: another method, whose direction `update` takes as `u`, beside the parts of its state, which it keeps itself;
+    not one that is traced already, follows schedules, or is for problems without a projection alone. So
+    `lambda u, value, best: (u, {"best": np.minimum(best, value)})` watches it.
 
     `state`: names and what the parts begin with: a number, an array of any length, or a function of x0. `numbers`:
     names and what these follow, a schedule or `Following`; the number of the step goes to `update` by the name.
@@ -56,6 +60,7 @@ class Custom(Method):
         self,
         update: Callable[..., Any],
         *,
+        of: Method | None = None,
         state: Mapping[str, Any] | None = None,
         numbers: Mapping[str, Schedule | Following] | None = None,
         dimension: int = 1,
@@ -69,12 +74,17 @@ class Custom(Method):
         parts = {} if state is None else state
         if not isinstance(parts, Mapping) or not all(isinstance(n, str) and n.isidentifier() for n in parts):
             raise ValueError(f"state must be a dictionary of names and what they begin with, got {shown(state)}")
-        if taken := [name for name in parts if name in _GIVEN]:
+        inner = {} if of is None else _watched(of)._state(d)
+        known_names = (*_GIVEN, *([] if of is None else ["u"]), *inner)
+        if taken := [name for name in parts if name in known_names]:
             raise ValueError(f"state must not have {taken[0]!r}, which is an argument of update already")
-        following = _followed(numbers or {}, (*_GIVEN, *parts))
-        wanted = _arguments(update, (*_GIVEN, *parts, *following))
+        following = _followed(numbers or {}, (*known_names, *parts))
+        wanted = _arguments(update, (*known_names, *parts, *following))
 
-        def step(now: Now, **known: Symbol) -> tuple[Any, Mapping[str, Any]]:
+        def step(now: Now, **known: Any) -> tuple[Any, Mapping[str, Any]]:
+            kept: Mapping[str, Any] = {}
+            if of is not None:
+                known["u"], kept = of._step(now, **{name: known[name] for name in inner})
             given = {name: known[name] for name in wanted if name in known}
             given |= {name: now.number(following[name]) for name in wanted if name in following}
             given |= {name: getattr(now, name) for name in wanted if name not in given}
@@ -82,15 +92,17 @@ class Custom(Method):
             move, after = found if parts and isinstance(found, tuple) and len(found) == 2 else (found, {})
             if not isinstance(after, Mapping):
                 raise ValueError(f"update must return a move and a dictionary of the state, got {shown(after)}")
-            return Next(move) if moves == "next" else move, after
+            if taken := [name for name in after if name in kept]:
+                raise ValueError(f"update must return its own parts of the state alone, got {taken[0]!r}")
+            return Next(move) if moves == "next" else move, {**kept, **after}
 
         followed = tuple(dict.fromkeys(following.values()))
-        program = traced(d, parts, step, followed=followed)
-        if traced(d, parts, step, followed=followed) != program:
+        program = traced(d, {**inner, **parts}, step, followed=followed)
+        if traced(d, {**inner, **parts}, step, followed=followed) != program:
             raise ValueError("update must do the same at every call, got two programs: random numbers come from draw")
         object.__setattr__(self, "step", program)
         object.__setattr__(self, "numbers", tuple(following.items()))
-        object.__setattr__(self, "parts", tuple(parts))
+        object.__setattr__(self, "parts", (*inner, *parts))
 
     @property
     def _dimension(self) -> int:
@@ -137,6 +149,16 @@ class Custom(Method):
         """The program's digest, and what follows schedules."""
         numbers = f", numbers={dict(self.numbers)}" if self.numbers else ""
         return f"Custom(<program {self.step.digest[:8]}>, dimension={self.step.dimension}{numbers})"
+
+
+def _watched(method: object) -> Method:
+    found = of_kind("of", method)
+    if found._dimension is not None or found._unconstrained or found._scheduled:
+        raise ValueError(
+            "of must be a method that is not traced already, follows no schedules and is for all sets, got "
+            f"{shown(method)}"
+        )
+    return found
 
 
 def _followed(numbers: object, taken: tuple[str, ...]) -> dict[str, Following]:
