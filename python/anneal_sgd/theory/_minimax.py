@@ -92,9 +92,10 @@ def polynomial_value(degree: float, ratio: float) -> float:
 
 
 def best_degree(ratio: float) -> float:
-    """The degree p whose $(1 - u)^p$ has the smallest `polynomial_value` at that `ratio`, to 1e-6; 1 at ratio 1.
+    """The degree p whose $(1 - u)^p$ has the smallest `polynomial_value` at that `ratio`; 1 at ratio 1.
 
-    It tends to $log(ratio) - 0.714$. ValueError: `ratio` below 1 or not finite.
+    To 1e-6, for ratios above 1e8 to 1e-4: there the smallest value is flat to rounding. It tends to
+    $log(ratio) - 0.714$. ValueError: `ratio` below 1 or not finite.
 
     >>> round(best_degree(100), 2), round(best_degree(1e6), 2)
     (4.05, 13.15)
