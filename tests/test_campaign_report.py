@@ -395,6 +395,37 @@ def test_factors_and_costs_do_not_depend_on_where_the_grid_lies(power, shift):
     assert cost(rates, curve(rates), 100.0) == pytest.approx(curve(100.0 * best), rel=0.02)
 
 
+def test_octaves_are_too_coarse_for_small_losses():
+    """What docs/campaigns.md says: r + 1/r at octaves, and sqrt(r) + 1/r, from 32 places each."""
+    optimize = pytest.importorskip("scipy.optimize")
+    off, missed = [], 0
+    for power in (1.0, 0.5):
+        best = power ** (-1 / (1 + power))
+        for shift in np.arange(32) / 32:
+            rates = 2.0 ** (np.arange(-6.0, 12.0) + shift)
+            values = (rates**power + 1 / rates) / (best**power + 1 / best)
+            for loss in (0.1, 0.5, 1.0):
+                limit = (1 + loss) * (best**power + 1 / best)
+                exact = optimize.brentq(lambda r, p=power, y=limit: r**p + 1 / r - y, best, 100.0) / best
+                off.append(tolerated(rates, values, loss) / exact - 1)
+                missed += abs(np.log1p(off[-1])) > grid_error(partial(tolerated, loss=loss), rates, values)
+    assert min(off) == pytest.approx(-0.137, abs=0.001)
+    assert missed == 10
+
+
+def test_tolerated_factors_are_held_where_errors_are_as_large_as_the_loss():
+    """Errors of 10 % of the mean, a loss of 10 %: without them (2 r^(1/3) + r^(-2/3)) / 3 is 1.1 at 2.70."""
+    rho, rng = 1.1 * 2.0 ** (np.arange(-6, 21) / 2), np.random.default_rng(0)
+    exact = (2.0 * rho ** (1 / 3) + rho ** (-2 / 3)) / 3.0
+    noisy = exact * (1.0 + 0.1 * rng.standard_normal((40, rho.size)))
+    rows = [robustness(made(one[None, None], rho, names=["linear"], relative=0.1))[0] for one in noisy]
+    truths = [2.697, 9.813, 25.470]
+    held = [
+        [found.low <= true <= found.high for found, true in zip(row.tolerated, truths, strict=True)] for row in rows
+    ]
+    assert (np.mean(held, axis=0) >= [0.8, 0.9, 0.9]).all()  # the standard error of 0.9 is 0.05
+
+
 def test_ranks_are_by_the_cost_at_a_stated_factor_and_shared_where_intervals_overlap():
     rho = 2.0 ** np.arange(-2, 10)
     values = np.stack([(rho**p + 1 / rho) for p in (1.0, 1 / 3, 0.335)])

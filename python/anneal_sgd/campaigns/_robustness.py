@@ -263,7 +263,7 @@ class _Worst:
             best_rate=best_rate,
             best=least,
             at_edge=best in (0, len(rates) - 1),
-            tolerated=[_interval(partial(tolerated, loss=loss), rates, worst, draws) for loss in LOSSES],
+            tolerated=_tolerated(rates, worst, draws),
             ratio=ratio,
             cost=_interval(partial(cost, ratio=ratio), rates, worst, draws),
             predicted=predicted,
@@ -371,9 +371,13 @@ def tolerated(rates: Floats, values: Floats, loss: float) -> float:
     if not 0.0 <= values.min() < math.inf:
         return math.nan
     rate, value = best_of(rates, values)
+    return _within((1.0 + loss) * value, rate, value, rates, values)
+
+
+def _within(limit: float, rate: float, value: float, rates: Floats, values: Floats) -> float:
+    """The factor above `rate`, where `value` is within the limit, up to which values stay within it."""
     later = rates > rate
     rates, values = np.append(rate, rates[later]), np.append(value, values[later])
-    limit = (1.0 + loss) * value
     past = np.flatnonzero(~(values <= limit * (1 + 1e-12)))
     if not past.size:
         return math.inf
@@ -437,6 +441,26 @@ def _interval(of: Callable[[Floats, Floats], float], rates: Floats, values: Floa
         return Interval(value, math.nan, math.nan)
     low, high = drawn[int(0.025 * (drawn.size - 1))], drawn[math.ceil(0.975 * (drawn.size - 1))]
     return Interval(value, float(min(low, value) / wider), float(max(high, value) * wider))
+
+
+def _tolerated(rates: Floats, values: Floats, draws: Floats) -> list[Interval]:
+    """What each of LOSSES tolerates, with an upper end up to which no value is beyond the limit by more than noise.
+
+    Where errors are no small part of the loss a redrawn curve leaves the limit at once, as the measured one does. The
+    best is corrected for being the least of several by the bootstrap's own bias.
+    """
+    found = [_interval(partial(tolerated, loss=loss), rates, values, draws) for loss in LOSSES]
+    if math.isnan(found[0].low):
+        return found
+    rate, least = best_of(rates, values)
+    bias = float(_mean(np.array([best_of(rates, redrawn)[1] for redrawn in draws]))) - least
+    errors = np.where(np.isfinite(draws).all(axis=0), _std(draws), 0.0)
+    of_best = errors[int(values.argmin())]
+    latest = []
+    for loss in LOSSES:
+        sure = values - QUANTILE * np.hypot(errors, (1.0 + loss) * of_best)
+        latest.append(_within((1.0 + loss) * (least - bias), rate, least - bias, rates, sure))
+    return [replace(one, high=max(one.high, late)) for one, late in zip(found, latest, strict=True)]
 
 
 def _around(centre: float, redrawn: Floats) -> Interval:
