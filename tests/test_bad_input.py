@@ -80,6 +80,12 @@ def test_the_call_itself_is_fine():
             "must be one of 'last', 'average', 'tail_average', 'ema', 'polynomial_average', got",
         ),
         ("iterate", [[], ["last", "last"], {"last"}], "must be one "),
+        (
+            "iterate",
+            ["best", ["best"]],
+            ".*, got 'best': the best so far is a metric, of what methods.Custom remembers",
+        ),
+        ("iterate", ["suffix_average"], ".*, got 'suffix_average': a suffix average is the tail_average"),
         ("tail_frac", [0.25], "must go with iterate 'tail_average', got 0.25 with 'last'"),
         ("tail_frac", [0.0, -0.5, 1.5, math.nan, "0.5", None, True], r"must be one number, in \(0, 1\], got"),
         ("common_random_numbers", [1, 0, None, "yes"], "must be True or False, got"),

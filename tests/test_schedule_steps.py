@@ -99,6 +99,8 @@ def test_frozen_by_content():
         ([3.0], 0),
         ([0, 3.0], 0),
         ([0, 1.0, 0], 0),
+        (0.5 + 0.5 * np.cos(np.pi * (np.arange(1000) % 333) / 333), 0),  # a cycle begins at the last step
+        (0.5 + 0.5 * np.cos(np.pi * (np.arange(999) % 333) / 333), 2),
     ],
 )
 def test_estimated_tail_degree(values, degree):

@@ -72,11 +72,20 @@ def integer_seed(name: str, seed: object) -> int:
 
 def _iterates(name: str, iterate: object) -> str | tuple[str, ...]:
     if not isinstance(iterate, tuple | list):
-        return _validate.choice(name, iterate, _ITERATES)
-    names = tuple(_validate.choice(name, one, _ITERATES) for one in iterate)
+        return _iterate(name, iterate)
+    names = tuple(_iterate(name, one) for one in iterate)
     if not names or len(set(names)) < len(names):
         raise ValueError(f"{name} must be one or more of {', '.join(map(repr, _ITERATES))}, each once, got {iterate!r}")
     return names
+
+
+def _iterate(name: str, value: object) -> str:
+    try:
+        return _validate.choice(name, value, _ITERATES)
+    except ValueError as error:
+        best = ": the best so far is a metric, of what methods.Custom remembers" if value == "best" else ""
+        suffix = ": a suffix average is the tail_average" if value in ("suffix", "suffix_average") else ""
+        raise ValueError(f"{error}{best}{suffix}") from None
 
 
 def _as_given(name: str, value: Any) -> Any:

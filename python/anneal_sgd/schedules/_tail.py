@@ -50,6 +50,8 @@ def degree_of_steps(values: FloatArray) -> float:
     """Of the values at the steps 0 .. T - 1, after which h is 0, or stays: one value stays."""
     end = int(np.flatnonzero(values)[-1]) + 1
     slopes = _slopes(_before(values, end))
+    if slopes.size and slopes[0] < -_FLAT:
+        return 0.0  # it rises at the last step, as where a cycle begins there
     if slopes.size > 1 and slopes[0] > 2.0 * slopes[1] > 2.0 * _FLAT:
         end -= 1  # at the last step h has fallen to a smallest learning rate
     return degree_from(_before(values, end)) or 0.0
