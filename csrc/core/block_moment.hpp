@@ -19,16 +19,25 @@ ASGD_FN SlotRow operator+(const SlotRow& a, const SlotRow& b) {
     return sum;
 }
 
+inline constexpr int few_rows = rows_per_block / 8;
+
 // Sum of all slots, slot i to slot i + w for w = 512, 256, ..., 1, where row(r) has slots 16 r .. 16 r + 15: eight rows
-// at a time, so that sums stay in registers.
+// at a time, so that sums stay in registers. Where only the first few_rows or less, a power of two, have values, what
+// the others would add is 0, which takes the sign of -0.
 template <class F>
-ASGD_FN double fold_block(F row) {
-    constexpr int rows = rows_per_block / 8;
-    SlotRow sums[rows];
-    for (int r = 0; r < rows; ++r) {
-        const SlotRow a = (row(r) + row(r + 4 * rows)) + (row(r + 2 * rows) + row(r + 6 * rows));
-        const SlotRow b = (row(r + rows) + row(r + 5 * rows)) + (row(r + 3 * rows) + row(r + 7 * rows));
-        sums[r] = a + b;
+ASGD_FN double fold_block(int rows, F row) {
+    SlotRow sums[few_rows];
+    if (rows <= few_rows) {
+        const SlotRow nothing{};
+        for (int r = 0; r < rows; ++r) sums[r] = row(r) + nothing;
+    } else {
+        for (int r = 0; r < few_rows; ++r) {
+            constexpr int n = few_rows;
+            const SlotRow a = (row(r) + row(r + 4 * n)) + (row(r + 2 * n) + row(r + 6 * n));
+            const SlotRow b = (row(r + n) + row(r + 5 * n)) + (row(r + 3 * n) + row(r + 7 * n));
+            sums[r] = a + b;
+        }
+        rows = few_rows;
     }
     for (int w = rows / 2; w > 0; w /= 2)
         for (int r = 0; r < w; ++r) sums[r] = sums[r] + sums[r + w];
@@ -52,8 +61,11 @@ static Moment block_moment(const Real* values, std::int64_t first_slot, std::int
     constexpr double largest = __DBL_MAX__, infinity = __builtin_inf();
     // Absent slots are infinite, so that they count as little as diverged ones.
     alignas(64) Real padded[block_replicates];
+    int rows = rows_per_block;
+    if (first_slot + n <= few_rows * slots_per_row)
+        for (rows = 1; rows * slots_per_row < first_slot + n;) rows *= 2;
     if (n < block_replicates) {
-        for (std::int64_t i = 0; i < block_replicates; ++i) padded[i] = Real(infinity);
+        for (int i = 0; i < rows * slots_per_row; ++i) padded[i] = Real(infinity);
         memcpy(padded + first_slot, values, sizeof(Real) * std::size_t(n));
         values = padded;
     }
@@ -64,7 +76,7 @@ static Moment block_moment(const Real* values, std::int64_t first_slot, std::int
         minimum.v[k] = infinity;
         maximum.v[k] = -infinity;
     }
-    const double sum = fold_block([&](int r) {
+    const double sum = fold_block(rows, [&](int r) {
         SlotRow row;
         for (int k = 0; k < slots_per_row; ++k) {
             const double value = double(values[r * slots_per_row + k]);
@@ -88,7 +100,7 @@ static Moment block_moment(const Real* values, std::int64_t first_slot, std::int
     if (__builtin_fabs(sum) <= largest) {
         m.mean = sum / double(m.count);
     } else {
-        const double scaled_sum = fold_block([&](int r) {
+        const double scaled_sum = fold_block(rows, [&](int r) {
             SlotRow row;
             for (int k = 0; k < slots_per_row; ++k) {
                 const double value = double(values[r * slots_per_row + k]);
@@ -98,7 +110,7 @@ static Moment block_moment(const Real* values, std::int64_t first_slot, std::int
         });
         m.mean = unscaled_mean(scaled_sum, double(m.count), m.minimum, m.maximum);
     }
-    m.m2 = fold_block([&](int r) {
+    m.m2 = fold_block(rows, [&](int r) {
         SlotRow row;
         for (int k = 0; k < slots_per_row; ++k) {
             const double value = double(values[r * slots_per_row + k]), deviation = value - m.mean;
