@@ -115,7 +115,7 @@ def of_step(found: dict[str, list[Instruction]], isa: str, dtype: str, noise: st
     calls = draws["word_product"] // WORD_PRODUCTS[dtype]
     kinds = f"(anneal_sgd::ProblemKind)0, (anneal_sgd::{isa}::NoiseForm){form}"
     clamp = f"(anneal_sgd::{isa}::Clamp){CLAMPS[isa]}"
-    step = hottest(found, f"advance_strip<{lanes}, {kinds}, {clamp}, false", f" {STRIP}, {STRIP}", vector)
+    step = hottest(found, f"advance_strip<{lanes}, {kinds}, {clamp}, false", f" 1, {STRIP}", vector)
     total = {sort: draws[sort] / (calls * VECTORS_PER_CALL[noise][dtype]) + step[sort] / STRIP for sort in draws | step}
     return {sort: round(count, 3) for sort, count in sorted(total.items())}
 

@@ -205,21 +205,33 @@ def test_a_norm_out_of_range_is_divergence(isa, dtype):
     assert moments.diverged.sum() == 5
 
 
+@pytest.mark.parametrize("iterate", ["last", "average"])
+@pytest.mark.parametrize("noise", ["gaussian", "rademacher"])
+@pytest.mark.parametrize("replicates", [3, 9, 27, 60, 150])
 @pytest.mark.parametrize("shared", [True, False])
-def test_sweeps_are_the_single_runs(isa, shared):
-    """Configs in C order; with common random numbers all see stream 0, else config c has stream c."""
-    stacked, pairs = stacked_pairs("huber", "gaussian", "box", 2, count=3)
-    schedules = [COSINE, (_core.Schedule(ScheduleKind.linear), reference.Schedule("linear"))]
-    base_lr = [0.1, 0.2, 0.4, 0.8, 1.6]
+def test_sweeps_are_the_single_runs(isa, shared, replicates, noise, iterate):
+    """Configs in C order; with common random numbers all see stream 0, else config c has stream c.
+
+    Few replicates leave room in a strip for other configs of the same problem, of which each has nine: eight, four or
+    two go side by side, and one is left alone.
+    """
+    stacked, pairs = stacked_pairs("huber", noise, "box", 2, count=3)
+    schedules = [
+        COSINE,
+        (_core.Schedule(ScheduleKind.linear), reference.Schedule("linear")),
+        (_core.Schedule(ScheduleKind.constant), reference.Schedule("constant")),
+    ]
+    base_lr = [0.1, 0.4, 1.6]
+    records = {"record_at": [3, 20, 50], "iterate": iterate}
     got, _ = run(
         stacked,
         [fast for fast, _ in schedules],
         horizon=50,
-        replicates=9,
+        replicates=replicates,
         isa=isa,
         base_lr=base_lr,
         shared=shared,
-        record_at=[20, 50],
+        **records,
     )
     configs = itertools.product(pairs, schedules, base_lr)
     for c, ((_, slow), (_, schedule), lr) in enumerate(configs):
@@ -228,20 +240,21 @@ def test_sweeps_are_the_single_runs(isa, shared):
             schedule=schedule,
             base_lr=lr,
             horizon=50,
-            replicates=np.arange(9),
+            replicates=np.arange(replicates),
             seed=SEED,
             stream=0 if shared else c,
-            record_at=[20, 50],
+            **records,
         )
         np.testing.assert_array_equal(got[c], expected)
 
 
-@pytest.mark.parametrize("first", [0, 1000, 3 * 1024])
-@pytest.mark.parametrize("replicates", [1, 24, 1024, 5000, 9000])
-def test_statistics_equal_the_reference(first, replicates):
-    core, _ = problem_pair("absolute_value", "rademacher", "box", 1)
+@pytest.mark.parametrize("first", [0, 100, 1000, 3 * 1024])
+@pytest.mark.parametrize("replicates", [1, 16, 17, 24, 28, 29, 64, 65, 128, 129, 512, 1023, 1024, 5000, 9000])
+def test_statistics_equal_the_reference(isa, first, replicates):
+    """Of blocks that are full or hold a few replicates, at their begin or elsewhere."""
+    core, _ = problem_pair("absolute_value", "gaussian", "box", 1)
     samples, moments = run(
-        core, [COSINE[0]], horizon=33, replicates=replicates, first=first, isa="scalar", record_at=[9, 33]
+        core, [COSINE[0]], horizon=33, replicates=replicates, first=first, isa=isa, record_at=[9, 33]
     )
     assert moments.ranges.tolist() == [list(node) for node in reference.nodes(first, first + replicates)]
     total = moments.total()

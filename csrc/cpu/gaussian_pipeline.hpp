@@ -70,7 +70,7 @@ ASGD_FN void pipeline_beat(AngleStage<R>* angles, typename Lane<R>::Real* out, s
 }
 
 inline constexpr std::int64_t most_calls_in_pipeline = 32;
-inline constexpr std::int64_t least_pipelined = 48;  // vectors x calls: turns of the loop; to fill it takes two more
+inline constexpr std::int64_t least_pipelined = 32;  // vectors x calls: turns of the loop; to fill it takes two more
 
 // What is to be drawn: `calls` calls from first_call on, at most most_calls_in_pipeline, for the first `vectors` of a
 // strip of vectors of replicates.

@@ -49,15 +49,18 @@ template <class R>
 struct LearningRates {
     using Real = typename Lane<R>::Real;
     double* h;                   // [config, step]: only the first config of each schedule uses its row
-    Real* minus_lr;              // [config, step]
+    Real* minus_lr;              // [config, step]; after them rows of zeros, where there are no configs
     std::int64_t* schedule_row;  // [config]: the config whose h row holds its schedule
+    std::int64_t zeros;
 
-    LearningRates(std::int64_t configs, Arena& arena)
+    LearningRates(std::int64_t configs, Arena& arena, std::int64_t zero_rows = 0)
         : h(arena.take<double>(configs * segment_steps)),
-          minus_lr(arena.take<Real>(configs * segment_steps)),
-          schedule_row(arena.take<std::int64_t>(configs)) {}
+          minus_lr(arena.take<Real>((configs + zero_rows) * segment_steps)),
+          schedule_row(arena.take<std::int64_t>(configs)),
+          zeros(zero_rows * segment_steps) {}
 
     void start(const Configs& configs) {
+        for (std::int64_t k = 0; k < zeros; ++k) minus_lr[configs.n * segment_steps + k] = 0;
         for (std::int64_t c = 0; c < configs.n; ++c) {
             schedule_row[c] = c;
             for (std::int64_t other = 0; other < c; ++other)

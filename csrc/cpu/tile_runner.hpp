@@ -4,9 +4,10 @@
 // Coordinates meet only in a ball projection and in the objective, so a group of them may go through the whole horizon
 // before the next (Task::coordinates); between groups only the objective's partial sums are kept. Time runs in tiles
 // of up to 128 steps, cut where more is recorded than can be kept aside. For a tile the learning rates of all configs
-// are computed once; then every coordinate takes the whole tile on its own, strip by strip: `strip` vectors of
-// replicates whose state stays in registers. A strip's noise is drawn into an L1 buffer and used by every config of the
-// task that shares the stream, so with common random numbers the generator is paid once for all configs.
+// are computed once; then every coordinate takes the whole tile on its own, strip by strip: `strip` vectors whose state
+// stays in registers, of replicates of one config, or, where too few are left, of several configs side by side. A
+// strip's noise is drawn into an L1 buffer and used by every config of the task that shares the stream, so with common
+// random numbers the generator is paid once for all configs.
 #pragma once
 
 #include "../core/with_kind.hpp"
@@ -20,13 +21,24 @@ inline constexpr std::int64_t ball_buffer_bytes = 1 << 17;
 // ends the tile, so that tiles of a record at every step are whole calls of a generator.
 inline constexpr std::int64_t fewest_records_along = 3, most_records_along = 15, along_buffer_bytes = 1 << 20;
 
+// Vectors of a strip, or of a half, a quarter or an eighth of it, that hold so many replicates.
+inline constexpr int most_side_by_side = 8;  // configs in a strip
+template <class R>
+ASGD_FN int rest_of_strip(std::int64_t replicates) {
+    int vectors = Lane<R>::strip;
+    while (vectors % 2 == 0 && vectors > Lane<R>::strip / most_side_by_side &&
+           vectors / 2 * Lane<R>::width >= replicates)
+        vectors /= 2;
+    return vectors;
+}
+
 template <class R>
 struct Buffers {
     using Real = typename Lane<R>::Real;
     using BitsReal = typename Constants<Real>::Integer;  // one lane of Lane<R>::Bits
 
     std::int64_t configs, replicates;
-    std::int64_t group, padded;         // group: coordinates; padded: replicates rounded up to whole strips
+    std::int64_t group, padded;         // group: coordinates; padded: replicates rounded up to parts of strips
     bool grouped;                       // there is more than one group
     int ball_steps;                     // steps of drawn values that a ball projection buffers per coordinate
     std::int64_t state, records_along;  // elements of x; records that `along` has room for
@@ -45,13 +57,15 @@ struct Buffers {
 
     Buffers(const EnsembleSpec& e, const Task& task, Arena& arena) {
         const bool averaging = e.iterate != Iterate::last, ball = couples_coordinates(e.problems.projection);
-        const std::int64_t strip_lanes = Lane<R>::strip * Lane<R>::width, narrow_lanes = narrow_strip * Lane<R>::width;
+        const std::int64_t strip_lanes = Lane<R>::strip * Lane<R>::width, ball_lanes = narrow_strip * Lane<R>::width;
         configs = task.stop_config - task.first_config;
         replicates = task.stop_replicate - task.first_replicate;
-        const std::int64_t rest = replicates % strip_lanes;
         group = e.problems.dimension < task.coordinates ? e.problems.dimension : task.coordinates;
         grouped = group < e.problems.dimension;
-        padded = replicates - rest + (rest == 0 ? 0 : rest <= narrow_lanes ? narrow_lanes : strip_lanes);
+        padded = replicates / strip_lanes * strip_lanes;
+        if (replicates > padded)
+            padded += ball ? round_up(replicates - padded, ball_lanes)
+                           : rest_of_strip<R>(replicates - padded) * Lane<R>::width;
         state = configs * group * padded;
         records_along = along_buffer_bytes / (state * std::int64_t(sizeof(Real)));
         if (records_along < fewest_records_along) records_along = fewest_records_along;
@@ -69,12 +83,12 @@ struct Buffers {
             (problem_of(e, task.stop_config - 1) - problem_of(e, task.first_config) + 1) * group);
 
         ball_steps = value_tile_steps<Real>;
-        while (ball_steps > 4 && group * ball_steps * narrow_lanes * std::int64_t(sizeof(Real)) > ball_buffer_bytes)
+        while (ball_steps > 4 && group * ball_steps * ball_lanes * std::int64_t(sizeof(Real)) > ball_buffer_bytes)
             ball_steps /= 2;
         const std::int64_t value_rows = ball ? group * ball_steps : value_tile_steps<Real>;
         const std::int64_t bit_rows = ball ? group * 4 : 4;
         const NoiseForm form = noise_form(e.problems.noise);
-        const std::int64_t noise_lanes = ball ? narrow_lanes : strip_lanes;
+        const std::int64_t noise_lanes = ball ? ball_lanes : strip_lanes;
         noise_value_count = form == NoiseForm::values ? value_rows * noise_lanes : 0;
         noise_values = arena.take<Real>(noise_value_count);
         noise_bits = arena.take<BitsReal>(form == NoiseForm::bits ? bit_rows * noise_lanes : 0);
@@ -89,37 +103,62 @@ struct Buffers {
 // What holds x in its box: nothing, the two bounds, or, of a box around 0, the one size that both have.
 enum class Clamp { none, bounds, size };
 
-// One coordinate of V vectors through n steps without leaving registers, of a strip of `strip` vectors. `noise` begins
-// at the first of the n steps (values), or at the call's four words with the first step's place `bit` in them (bits).
+// One coordinate of the vectors of a strip, side by side of each of `most` configs, of which the first `count` are
+// there.
+template <class R, int most>
+struct Strip {
+    using Real = typename Lane<R>::Real;
+    static constexpr int vectors = Lane<R>::strip / most;  // of a config
+    int count;
+    std::int64_t apart;  // from a config's state to the next one's
+    Real *x, *low, *sum;
+    const Real* minus_lr;  // rows of segment_steps
+    // At the first of the steps to take (values), or at the call's four words with its place in them (bits). Rows are a
+    // strip long; from a config's noise to the next one's, 0 where they share it.
+    std::int64_t noise_apart;
+    const Real* values;
+    const typename Constants<Real>::Integer* bits;
+    int bit;
+
+    // Vector v of the strip in `state`. Where no config is there it is the first one's, and is not stored.
+    std::int64_t place(int v) const {
+        const int config = v / vectors;
+        return (config < count ? config * apart : 0) + v % vectors * Lane<R>::width;
+    }
+    void store_at(int v, Real* state, R value) const {
+        if (v / vectors < count) store(state + place(v), value);
+    }
+    std::int64_t noise_place(int v) const { return v / vectors * noise_apart + v % vectors * Lane<R>::width; }
+};
+
+// The first V vectors of a strip through n steps without leaving registers.
 //
 // A clamp by size is one instruction, but makes a number of NaN. The last step clamps by the bounds, and x is NaN after
 // it wherever it would have become NaN before: what a step makes NaN of x, it makes so of `low`, and that of all after.
-template <class R, ProblemKind kind, NoiseForm form, Clamp clamp, bool summing, int V, int strip>
-static void advance_strip(const Coordinate<typename Lane<R>::Real>& p, const typename Lane<R>::Real* minus_lr, int n,
-                          const typename Lane<R>::Real* values,
-                          const typename Constants<typename Lane<R>::Real>::Integer* bits, int bit,
-                          typename Lane<R>::Real* x_memory, typename Lane<R>::Real* low_memory,
-                          typename Lane<R>::Real* sum_memory) {
-    constexpr int width = Lane<R>::width;
+template <class R, ProblemKind kind, NoiseForm form, Clamp clamp, bool summing, int most, int V>
+static void advance_strip(const Coordinate<typename Lane<R>::Real>& p, const Strip<R, most>& strip, int n) {
+    constexpr int row = Lane<R>::strip * Lane<R>::width, W = Strip<R, most>::vectors;
     R x[V], low[V], sum[V];
     ASGD_UNROLL
     for (int v = 0; v < V; ++v) {
-        x[v] = load<R>(x_memory + v * width);
-        low[v] = load<R>(low_memory + v * width);
-        if constexpr (summing) sum[v] = load<R>(sum_memory + v * width);
+        x[v] = load<R>(strip.x + strip.place(v));
+        low[v] = load<R>(strip.low + strip.place(v));
+        if constexpr (summing) sum[v] = load<R>(strip.sum + strip.place(v));
     }
+    const auto* const minus_lr = strip.minus_lr;
     const auto drawn = [&](int j, int v) {
         if constexpr (form == NoiseForm::values)
-            return load<R>(values + (j * strip + v) * width);
+            return load<R>(strip.values + j * row + strip.noise_place(v));
         else if constexpr (form == NoiseForm::bits)
-            return load_bits(bits + ((bit + j) / 32 * strip + v) * width, R()) << ((bit + j) % 32);
+            return load_bits(strip.bits + (strip.bit + j) / 32 * row + strip.noise_place(v), R())
+                   << ((strip.bit + j) % 32);
         else
             return 0;
     };
     const auto take = [&](int j, auto how, const auto& noise) ASGD_INLINE_LAMBDA {
-        const R lr = set1<R>(minus_lr[j]);
         ASGD_UNROLL
         for (int v = 0; v < V; ++v) {
+            const R lr = set1<R>(minus_lr[v / W * segment_steps + j]);
             const R y = step<kind, form>(p, lr, x[v], low[v], noise(v));
             if constexpr (how.value == Clamp::none)
                 x[v] = y;
@@ -133,7 +172,7 @@ static void advance_strip(const Coordinate<typename Lane<R>::Real>& p, const typ
     const int stop = clamp == Clamp::size ? n - 1 : n;
     for (int j = 0; j < stop;) {
         if constexpr (form == NoiseForm::bits) {
-            const int left = 32 - (bit + j) % 32, word_stop = stop - j < left ? stop : j + left;
+            const int left = 32 - (strip.bit + j) % 32, word_stop = stop - j < left ? stop : j + left;
             typename Lane<R>::Bits w[V];
             ASGD_UNROLL
             for (int v = 0; v < V; ++v) w[v] = drawn(j, v);
@@ -152,9 +191,9 @@ static void advance_strip(const Coordinate<typename Lane<R>::Real>& p, const typ
         take(stop, KindConstant<Clamp::bounds>(), [&](int v) { return drawn(stop, v); });
     ASGD_UNROLL
     for (int v = 0; v < V; ++v) {
-        store(x_memory + v * width, x[v]);
-        store(low_memory + v * width, low[v]);
-        if constexpr (summing) store(sum_memory + v * width, sum[v]);
+        strip.store_at(v, strip.x, x[v]);
+        strip.store_at(v, strip.low, low[v]);
+        if constexpr (summing) strip.store_at(v, strip.sum, sum[v]);
     }
 }
 
@@ -190,7 +229,7 @@ public:
           e(ensemble),
           task(r),
           b(ensemble, r, arena),
-          rates(b.configs, arena),
+          rates(b.configs, arena, Lane<R>::strip),
           configs(ensemble, r),
           keys(philox_keys(ensemble.seed)),
           averaging(ensemble.iterate != Iterate::last) {}
@@ -293,60 +332,97 @@ private:
         }
         for (std::int64_t i = 0; i < coordinates && !stopped; ++i) {
             std::int64_t first = 0;
-            for (; b.replicates - first > narrow_strip * width; first += Lane<R>::strip * width)
-                advance_coordinate<kind, noise, Lane<R>::strip>(t, n, i, first);
-            if (first < b.replicates) advance_coordinate<kind, noise, narrow_strip>(t, n, i, first);
+            for (; b.padded - first >= Lane<R>::strip * width; first += Lane<R>::strip * width)
+                advance_coordinate<kind, noise, 1>(t, n, i, first);
+            if (first < b.padded) advance_rest<kind, noise, 2>(t, n, i, first);
             stopped_after(n * b.configs * b.replicates);
         }
     }
 
-    template <ProblemKind kind, NoiseKind noise, int V>
+    // Less than a strip of replicates: of `most` configs side by side, or of twice as many.
+    template <ProblemKind kind, NoiseKind noise, int most>
+    void advance_rest(std::int64_t t, int n, std::int64_t i, std::int64_t first) {
+        if constexpr (most < most_side_by_side && most < Lane<R>::strip)
+            if (b.padded - first < Lane<R>::strip / most * width)
+                return advance_rest<kind, noise, 2 * most>(t, n, i, first);
+        advance_coordinate<kind, noise, most>(t, n, i, first);
+    }
+
+    // How the first V vectors of a strip are advanced.
+    template <ProblemKind kind, NoiseForm form, int most, int V>
+    auto way_through(const Coordinate<Real>& p) const {
+        const auto clamping = [&](auto clamp) {
+            return averaging ? advance_strip<R, kind, form, clamp.value, true, most, V>
+                             : advance_strip<R, kind, form, clamp.value, false, most, V>;
+        };
+        if (!clamps(e.problems.projection)) return clamping(KindConstant<Clamp::none>());
+        if constexpr (Lane<R>::limits_size)
+            if (p.lower == -p.upper) return clamping(KindConstant<Clamp::size>());
+        return clamping(KindConstant<Clamp::bounds>());
+    }
+
+    // A strip of replicates from `first` on, of `most` configs side by side, through n steps.
+    template <ProblemKind kind, NoiseKind noise, int most>
     void advance_coordinate(std::int64_t t, int n, std::int64_t i, std::int64_t first) {
         constexpr NoiseForm form = noise_form(noise);
-        const bool box = clamps(e.problems.projection);
-        const int vectors = used_vectors<V>(first);
-        const auto clamping = [&](auto clamp) {
-            // Half a strip takes less than a whole one where that is enough.
-            constexpr int half = V > narrow_strip ? V / 2 : V;
-            if (vectors <= half)
-                return averaging ? advance_strip<R, kind, form, clamp.value, true, half, V>
-                                 : advance_strip<R, kind, form, clamp.value, false, half, V>;
-            return averaging ? advance_strip<R, kind, form, clamp.value, true, V, V>
-                             : advance_strip<R, kind, form, clamp.value, false, V, V>;
-        };
-        const auto in_bounds = box ? clamping(KindConstant<Clamp::bounds>()) : clamping(KindConstant<Clamp::none>());
-        auto in_size = in_bounds;
-        if constexpr (Lane<R>::limits_size)
-            if (box) in_size = clamping(KindConstant<Clamp::size>());
-        constexpr int row = V * width, per_call = value_draws_per_call<Real>;
+        constexpr int V = Lane<R>::strip, W = V / most, row = V * width, per_call = value_draws_per_call<Real>;
+        const bool shared = e.common_random_numbers;
+        const int vectors = used_vectors<W>(first);
         const uint32_t replicate = uint32_t(task.first_replicate + first), substream = substream_of(i);
+        Strip<R, most> strip;
+        strip.apart = b.offset(1, 0);
+        strip.noise_apart = shared ? 0 : W * width;
+        const auto strip_stop = [&](std::int64_t c) {
+            std::int64_t stop = c + 1;
+            while (stop < b.configs && stop < c + most && configs.problem(stop) == configs.problem(c)) ++stop;
+            return stop;
+        };
+        // Configs begin .. end - 1 use the noise in the buffer: all of them, or those of a strip.
         for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
-            end = sharing_stop(begin);
+            end = shared ? b.configs : strip_stop(begin);
+            const auto for_each_stream = [&](auto fill) {
+                for (std::int64_t c = begin; c < (shared ? begin + 1 : end); ++c)
+                    fill(configs.stream(c), (c - begin) * strip.noise_apart);
+            };
             if constexpr (form == NoiseForm::bits)
-                fill_bits<R, V>(keys, configs.stream(begin), substream, replicate, vectors, t, b.noise_bits);
+                for_each_stream([&](uint32_t stream, std::int64_t at) {
+                    fill_bits<R, V>(keys, stream, substream, replicate, vectors, t, b.noise_bits + at);
+                });
             for (int j = 0; j < n;) {
                 const int m = piece_steps(form, t + j, n - j, value_tile_steps<Real>);
                 if constexpr (form == NoiseForm::values)
-                    fill_values<R, noise, V>(keys, configs.stream(begin), substream, replicate, vectors, t + j,
-                                             t + j + m, b.noise_values);
-                const Real* values = b.noise_values + (t + j) % per_call * row;
-                for (std::int64_t c = begin; c < end; ++c) {
+                    for_each_stream([&](uint32_t stream, std::int64_t at) {
+                        fill_values<R, noise, V>(keys, stream, substream, replicate, vectors, t + j, t + j + m,
+                                                 b.noise_values + at);
+                    });
+                for (std::int64_t c = begin, stop; c < end; c = stop) {
+                    stop = strip_stop(c);
                     const Coordinate<Real>& p = parameters(c, i);
-                    const auto strip = p.lower == -p.upper ? in_size : in_bounds;
+                    const auto advance =
+                        stop == c + 1 ? way_through<kind, form, most, W>(p) : way_through<kind, form, most, V>(p);
                     const std::int64_t at = b.offset(c, i) + first;
+                    strip.count = int(stop - c);
+                    strip.x = b.x + at;
+                    strip.low = b.low + at;
+                    strip.sum = averaging ? b.averages.segment + at : nullptr;
+                    strip.bits = b.noise_bits;
                     int done = 0;
-                    const auto advance_to = [&](int stop) {
-                        if (stop > done)
-                            strip(p, rates.minus_lr + c * segment_steps + j + done, stop - done, values + done * row,
-                                  b.noise_bits, int((t + j + done) % rademacher_draws_per_call), b.x + at, b.low + at,
-                                  averaging ? b.averages.segment + at : nullptr);
-                        done = stop;
+                    const auto advance_to = [&](int there) {
+                        if (there <= done) return;
+                        strip.minus_lr = rates.minus_lr + c * segment_steps + j + done;
+                        strip.values = b.noise_values + ((t + j) % per_call + done) * row;
+                        strip.bit = int((t + j + done) % rademacher_draws_per_call);
+                        advance(p, strip, there - done);
+                        done = there;
                     };
                     for (std::int64_t k = 0; k < count_along; ++k) {
-                        const std::int64_t stop = e.record_at[first_along + k] - (t + j);
-                        if (stop <= 0 || stop > m) continue;
-                        advance_to(int(stop));
-                        memcpy(b.along + k * b.state + at, b.x + at, row * sizeof(Real));
+                        const std::int64_t record = e.record_at[first_along + k] - (t + j);
+                        if (record <= 0 || record > m) continue;
+                        advance_to(int(record));
+                        for (int config = 0; config < strip.count; ++config) {
+                            const std::int64_t from = at + config * strip.apart;
+                            memcpy(b.along + k * b.state + from, b.x + from, W * width * sizeof(Real));
+                        }
                     }
                     advance_to(m);
                 }
@@ -462,7 +538,7 @@ template <class R>
 ASGD_FN std::int64_t scratch_bytes_of(const EnsembleSpec& e, const Task& task) {
     Arena arena{nullptr};
     const Buffers<R> buffers(e, task, arena);
-    const LearningRates<R> rates(buffers.configs, arena);
+    const LearningRates<R> rates(buffers.configs, arena, Lane<R>::strip);
     return arena.used;
 }
 
