@@ -39,11 +39,11 @@ class Custom(Problem):
     and other names are the point and the draws in this order. It may use NumPy: operators, `np.sum`, `max`, `min`,
     `mean`, `var`, `std`, `prod`, `cumsum`, `dot`, `@` with a constant matrix, `where`, `abs`, `sqrt`, `exp`, `log`,
     `log1p`, `expm1`, `sin`, `cos`, `tanh`, `maximum`, `minimum`, `clip`, powers with a constant exponent, or with a
-    parameter for one of what is seen to be >= 0, `np.abs(x) ** q`, slices and known indices. Arrays that it refers to
-    are constants. What cannot be traced, such as a branch on a value, is a TypeError that names the operation and the
-    line. Or a text in a small language of such names, `"a * sum(abs(x) ** 1.5)"`
-    (`programs.parse`), which is read and never executed as code; so may be the other functions. The gradient is
-    derived; at kinks it is the subgradient of docs/stream.md, "Programs".
+    parameter for one of what is seen to be >= 0, `np.abs(x) ** q`, slices, known indices and small
+    matrices, `x.reshape(3, 4)`. Arrays that it refers to are constants. What cannot be traced, such as a branch on a
+    value, is a TypeError that names the operation and the line. Or a text in a small language of such names,
+    `"a * sum(abs(x) ** 1.5)"` (`programs.parse`), which is read and never executed as code; so may be the other
+    functions. The gradient is derived; at kinks it is the subgradient of docs/stream.md, "Programs".
 
     - `x0`: the start, a number or (d,), inside the set; or a function of draw (as in `noise`) and parameters, so that
       every replicate starts at a point of its own, which is projected. `dimension`: d, where x0 is no array (1 by

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._ir import COMPOSED
+from ._matrix import function_of_matrices, of_matrices, outer, reshaped, stacked
 from ._symbol import FUNCTIONS, UFUNCS, Condition, Symbol, lifted, product, refused, root_of_square
 
 
@@ -164,19 +165,13 @@ def _concatenate(s: Symbol, parts: Any, axis: int = 0) -> Symbol:
     return result
 
 
-def _stack(s: Symbol, parts: Any, axis: int = 0) -> Symbol:
-    if any(np.ndim(part) for part in parts):
-        raise refused("np.stack of vectors, whose value is a matrix (the max over it is np.maximum of them),")
-    return _concatenate(s, parts, axis)
+def _stack(s: Symbol, parts: Any, axis: int = 0) -> Any:
+    return stacked(parts, axis) if any(np.ndim(part) for part in parts) else _concatenate(s, parts, axis)
 
 
 def _roll(s: Symbol, x: Symbol, shift: int) -> Symbol:
     k = int(shift) % len(x)
     return s._made("add", x, 0.0) if k == 0 else _concatenate(s, [x[-k:], x[:-k]])
-
-
-def _outer(_: Symbol, a: Any, b: Any) -> Symbol:
-    raise refused("np.outer, whose value is a matrix (np.outer(a, b) @ c is a * np.dot(b, c)),")
 
 
 def _method(name: str) -> Callable[..., Symbol]:
@@ -187,7 +182,10 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: _method(name) for name in ("sum", "mean", "max", "min", "var", "std", "prod", "cumsum", "any", "all")},
     "amax": _method("max"),
     "amin": _method("min"),
-    "outer": _outer,
+    "outer": lambda _, a, b: outer(a, b),
+    "reshape": lambda _, a, *shape: reshaped(a, *shape),
+    "of matrices": of_matrices,
+    "function of matrices": function_of_matrices,
     "dot": lambda _, a, b: product(a, b),
     "inner": lambda _, a, b: product(a, b),
     "vdot": lambda _, a, b: product(a, b),

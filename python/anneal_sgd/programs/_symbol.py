@@ -99,8 +99,11 @@ class Symbol(NDArrayOperatorsMixin):
             raise refused("len() of one number")
         return self.shape[0]
 
-    def __getitem__(self, index: Any) -> Symbol:
-        """A number, a slice, or what known indices or a known mask pick."""
+    def __getitem__(self, index: Any) -> Any:
+        """A number, a slice, what known indices or a known mask pick, or a matrix of one row or column."""
+        if isinstance(index, tuple) and self.shape and len(index) == 2 and (index[0] is None) != (index[1] is None):
+            vector = self[index[1] if index[0] is None else index[0]]
+            return FUNCTIONS["reshape"](self, vector, *((1, -1) if index[0] is None else (-1, 1)))
         if isinstance(index, tuple) and len(rest := [one for one in index if one is not Ellipsis]) == 1:
             index = rest[0]  # of x[..., 0]
         if self.shape and isinstance(index, list | np.ndarray) and np.ndim(index) == 1:
@@ -139,7 +142,8 @@ class Symbol(NDArrayOperatorsMixin):
             places = places[count:]
             if len(parts) > _MOST_ITERATED:
                 raise refused(f"Indexing with {index.size} places in more than {_MOST_ITERATED} runs")
-        return parts[0] if len(parts) == 1 else FUNCTIONS["concatenate"](self, parts)
+        joined: Symbol = parts[0] if len(parts) == 1 else FUNCTIONS["concatenate"](self, parts)
+        return joined
 
     def __iter__(self) -> Iterator[Symbol]:
         """Number after number, where they are few."""
@@ -234,6 +238,10 @@ class Symbol(NDArrayOperatorsMixin):
         """Itself, which nothing can change."""
         return self
 
+    def reshape(self, *shape: Any) -> Any:
+        """As `np.reshape`: a vector, or a matrix of its numbers, row after row."""
+        return FUNCTIONS["reshape"](self, self, *shape)
+
     def ravel(self) -> Symbol:
         """Its numbers as a vector."""
         return self if self.shape else self._alone()
@@ -277,16 +285,21 @@ class Symbol(NDArrayOperatorsMixin):
         name = ufunc.__name__
         if method != "__call__" or name not in UFUNCS:
             raise refused(f"np.{name}" if method == "__call__" else f"np.{name}.{method}")
+        matrices = [value for value in inputs if getattr(value, "ndim", 0) == 2]
+        if matrices and (name != "matmul" or not isinstance(matrices[0], np.ndarray)):
+            return FUNCTIONS["of matrices"](ufunc, method, inputs, options)
         if options.get("out") == (self,) and self.shape == ():  # s += a, of one number, which NumPy does not change
             options = {}
         if any(value is not None for value in options.values()):
             raise refused(f"np.{name} with {', '.join(options)}")
         return UFUNCS[name](self, *inputs)
 
-    def __array_function__(self, function: Any, _: Any, arguments: Any, options: Any) -> Any:
+    def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
         """NumPy's functions of arrays."""
         name = function.__name__
         full = f"{function.__module__}.{name}".replace("numpy", "np", 1)
+        if any(getattr(one, "ndim", 0) == 2 for one in types):
+            return FUNCTIONS["function of matrices"](function, arguments, options)
         if name not in FUNCTIONS:
             raise refused(full)
         try:
