@@ -330,6 +330,15 @@ def test_bound_grows_with_misspecification_while_it_says_something(schedule: the
     assert np.all(np.diff(bound.start) >= 0)
 
 
+def test_local_exponents_where_two_starts_tie() -> None:
+    """T = 1, D = G = 1: 1 / (4 lr) + lr from k = 1 and 1 / (2 lr) + lr / 2 from k = 2, equal at lr = sqrt(1 / 2)."""
+    rho = 2**0.5 * np.array([1.0 - 1e-9, 1.0, 1.0 + 1e-9])
+    exponents = theory.local_exponent(schedules.Constant(), 1, misspecification=rho)
+    start = theory.last_iterate_bound(schedules.Constant(), 1, misspecification=rho).start
+    assert start[[0, 2]].tolist() == [1, 2]
+    np.testing.assert_allclose(exponents, np.where(start == 1, 1 / 3, -1 / 3), rtol=1e-8)
+
+
 @pytest.mark.parametrize("loss", [1e-12, 0.05, 0.5, 4.0])
 @pytest.mark.parametrize("schedule", ALL, ids=name)
 def test_tolerated_misspecification_meets_its_loss_exactly(schedule: theory.ScheduleLike, loss: float) -> None:

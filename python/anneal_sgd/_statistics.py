@@ -130,10 +130,10 @@ class Statistics(ABC):
         its own, where it is no record); where `x` is no record, the last is shown. A point of which any trajectory
         diverged is left out, as its mean looks better than it is.
 
-        `errors`: "interval", mean -+ 1.96 stderr; "stderr"; "anytime", `anytime_error()`; or "none". The bars of the
-        best of several learning rates do not include what choosing the best does. Where a line has more than 32 points
-        they are bands. `ax`: where to draw; without it on new axes. Scales are logarithmic where all values are
-        positive. Its `figure.savefig` keeps it.
+        `errors`: "interval", mean -+ 1.96 stderr, 95 % for many replicates (for 10 normal values 92 %, for 3 81 %);
+        "stderr"; "anytime", `anytime_error()`; or "none". The bars of the best of several learning rates do not include
+        what choosing the best does. Where a line has more than 32 points they are bands. `ax`: where to draw; without
+        it on new axes. Scales are logarithmic where all values are positive. Its `figure.savefig` keeps it.
 
         ValueError: no such dimension or metric, nothing to show, or more lines than can be told apart (24).
         ImportError: Matplotlib is missing; the extra `anneal_sgd[plots]` brings it.

@@ -95,8 +95,10 @@ def local_exponent(schedule: ScheduleLike, horizon: int, *, misspecification: Ar
     """`d log(bound) / d log(rho)` at the given rho: `(noise_term - distance_term) / value` at the best k.
 
     With k held fixed the distance term goes as 1 / rho and the noise term as rho, which gives the formula; that k moves
-    with rho adds nothing, because the bound is a minimum over k (envelope theorem). It is exact, no finite difference;
-    where two k tie, it is the slope on the side of the `start` that `last_iterate_bound` reports.
+    with rho adds nothing, because the bound is a minimum over k (envelope theorem). It is exact, no finite difference.
+    Where two k tie the slope falls from that of one to that of the other, for rho up to 8 by up to 0.08 at T = 100 and
+    0.01 at T = 1000 (schedules without steps); there it is that of the `start` that `last_iterate_bound` reports, and a
+    quotient of differences lies between.
     `misspecification`: a scalar or 1-D; the result is float64 of its shape, dimensionless, 0 at rho = 1 (where k = 1 is
     the best there) and near `asymptotic_exponent` for annealed schedules and $1 << rho << sqrt(T)$. Does not depend on
     D and G. ValueError: an argument out of its range.
