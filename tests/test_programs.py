@@ -103,9 +103,35 @@ def test_an_exponent_may_be_a_parameter(q):
 
 def test_only_what_is_seen_not_to_be_negative_has_such_an_exponent():
     shapes = {"q": ()}
-    for base in (np.abs, np.exp, np.linalg.norm, lambda x: x @ x, lambda x: np.max(np.abs(x)) + 1.0, np.square):
+
+    def deep(x):
+        y = np.abs(x)
+        for _ in range(200):
+            y = 0.5 * (y + y * y)
+        return y
+
+    for base in (
+        deep,
+        np.var,
+        np.abs,
+        np.exp,
+        np.linalg.norm,
+        lambda x: x @ x,
+        lambda x: np.max(np.abs(x)) + 1.0,
+        np.square,
+    ):
         trace(lambda x, q, base=base: np.sum(base(x) ** q), dimension=2, parameters=shapes)
-    for base in (lambda x: x, np.sin, lambda x: np.minimum(1, x), lambda x: x[0] * x[1], lambda x: np.abs(x) - 1):
+    negative = [
+        lambda x: x,
+        np.sin,
+        lambda x: np.minimum(1, x),
+        lambda x: np.maximum(-1, x),
+        lambda x: x[0] * x[1],
+        lambda x: np.abs(x) - 1,
+        lambda x: np.where(x > 0, x, 1),
+        lambda x: np.abs(x) / x,
+    ]
+    for base in negative:
         with pytest.raises(
             TypeError, match=r"no constants, of what may be negative \(take np.abs of it\), cannot be traced"
         ):

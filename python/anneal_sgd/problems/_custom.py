@@ -288,7 +288,12 @@ class Custom(Problem):
     def _own_metric(self, name: str, f: object, state: Mapping[str, Shape]) -> OwnMetric:
         shapes = dict(self.program.parameters)
         exact = {"value": (), "gradient": (self.dimension,)}  # of f, where no parameter has that name
-        program = program_of(f"metric {name!r}", f, self.dimension, {**state, **exact, **shapes})
+        try:
+            program = program_of(f"metric {name!r}", f, self.dimension, {**state, **exact, **shapes})
+        except ValueError as error:
+            known = ", ".join(["x", *{**exact, **shapes, **state}])
+            what = f"metric {name!r} must be a function of {known}: " if str(error).startswith("parameters") else ""
+            raise ValueError(f"{what}{error}") from None
         program = of_state(program, ["" if part in shapes or part in exact else part for part in state])
         program = canonical(substituted(program, self._exact, [one for one in exact if one not in shapes]))
         if (shape := program.nodes[program.output("value")].shape) != ():

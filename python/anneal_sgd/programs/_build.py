@@ -27,8 +27,6 @@ _FOLDED = {
     "log1p": np.log1p,
 }
 
-_PICKS = ("slice", "element", "embed")
-
 
 class Builder:
     """A program in the making; values are the numbers of nodes."""
@@ -78,19 +76,10 @@ class Builder:
 
     def is_non_negative(self, value: int) -> bool:
         """Whether it can be seen that no number of a value is below 0."""
-        node = self.nodes[value]
-        signs = [self.is_non_negative(k) for k in node.operands]
-        if node.op == "constant":
-            return bool((node.attribute.array >= 0.0).all())
-        if node.op in ("multiply", "sum_product") and node.operands[0] == node.operands[1]:
-            return True
-        if node.op == "power" and node.attribute % 2.0 == 0.0:
-            return True
-        if node.op == "maximum":
-            return any(signs)
-        if node.op in ("add", "multiply", "divide", "minimum", "sum", "max", "min", "power", *_PICKS):
-            return all(signs)
-        return node.op in ("absolute", "exp", "sqrt", "less") or (node.op == "select" and all(signs[1:]))
+        known: list[bool] = []
+        for node in self.nodes[: value + 1]:
+            known.append(_is_non_negative(node, [known[k] for k in node.operands]))
+        return known[value]
 
     def expanded(self, value: int, n: int) -> int:
         """One number as a vector of n equal ones."""
@@ -124,6 +113,22 @@ class Builder:
     def _inner(self, value: int) -> int | None:
         node = self.nodes[value]
         return node.operands[0] if node.op == "negative" else None
+
+
+def _is_non_negative(node: Node, operands: list[bool]) -> bool:
+    if node.op == "constant":
+        return bool((node.attribute.array >= 0.0).all())
+    if node.op in ("multiply", "sum_product") and node.operands[0] == node.operands[1]:
+        return True
+    if node.op == "power" and node.attribute % 2.0 == 0.0:
+        return True
+    if node.op == "maximum":
+        return any(operands)
+    if node.op == "select":
+        return all(operands[1:])
+    if node.op in ("add", "multiply", "divide", "minimum", "sum", "max", "min", "power", "slice", "element", "embed"):
+        return all(operands)
+    return node.op in ("absolute", "exp", "sqrt", "less")
 
 
 def _all_are(numbers: FloatArray | None, value: float | None) -> bool:
