@@ -441,7 +441,7 @@ def assigns(x):
         (lambda x: x[[0, 2]], IndexError, "index must be in -2 .. 1, got 2 .*test_programs"),
         (lambda x: x[[0, 0, 1] * 40], TypeError, "Indexing with 120 places in more than 64 runs cannot be traced"),
         (lambda x: x[:, 0], TypeError, "Indexing with tuple cannot be traced"),
-        (lambda x: x[x > 0], TypeError, "Indexing with Condition cannot be traced"),
+        (lambda x: x[x > 0], TypeError, "Indexing with Condition .use np.where. cannot be traced"),
         (lambda x: "text", TypeError, "the result, str of shape .* cannot be traced"),
         (lambda x: x[0] + np.nan, ValueError, "constants must be finite, got nan .*test_programs"),
         (lambda x: x + np.ones(3), ValueError, "add must be of values of one length, got .*test_programs"),

@@ -17,6 +17,7 @@ from .._validate import FINITE, NON_NEGATIVE, shown
 from ..programs import Program, canonical, differentiated, evaluate
 from ..programs._canonical import ordered
 from ..programs._combine import alone, combined, noisy, of_state, substituted, summed, with_method
+from ..programs._draws import Draws
 from ..programs._ir import Shape
 from ..programs._lower import lowered
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
@@ -148,7 +149,7 @@ class Custom(Problem):
             program = canonical(combined(value=(value, "value"), gradient=(own, "value")))
         elif not named:
             program = canonical(summed(exact, _vector("noise", noise, d, shapes, draws=True)))
-        elif _validate.choice("noise", noise, _NOISES) != "none":
+        elif _named_noise(noise) != "none":
             if noise_std is None:
                 raise ValueError(f"noise_std must be given where noise is {noise!r}")
             if "noise_std" in given:
@@ -412,6 +413,15 @@ class _Programs:
     def __str__(self) -> str:
         """With noise, and without."""
         return f"<programs {self.program.digest[:8]}, {self.exact.digest[:8]}>"
+
+
+def _named_noise(noise: object) -> str:
+    if isinstance(noise, str) and noise not in _NOISES and not noise.startswith("_") and hasattr(Draws, noise):
+        names = ", ".join(map(repr, _NOISES))
+        raise ValueError(
+            f"noise must be one of {names}, or a function such as lambda draw: draw.{noise}(..), got {noise!r}"
+        )
+    return _validate.choice("noise", noise, _NOISES)
 
 
 def _vector(name: str, f: object, dimension: int, shapes: Mapping[str, Shape], **options: bool) -> Program:

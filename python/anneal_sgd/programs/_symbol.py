@@ -109,7 +109,8 @@ class Symbol(NDArrayOperatorsMixin):
         if self.shape and isinstance(index, list | np.ndarray) and np.ndim(index) == 1:
             return self._gathered(np.asarray(index))
         if self.shape == () or isinstance(index, bool) or not isinstance(index, int | np.integer | slice):
-            raise refused(f"Indexing with {type(index).__name__}")
+            hint = " (use np.where)" if isinstance(index, Condition) else ""
+            raise refused(f"Indexing with {type(index).__name__}{hint}")
         n = self.shape[0]
         if isinstance(index, slice):
             picked = range(n)[index]
