@@ -334,7 +334,8 @@ def test_random_programs(text, seed):
             assert np.allclose(plain[name], brought[name], rtol=1e-9, atol=1e-9, equal_nan=True)
         assert np.allclose(plain["value"], f(x, **parameters), rtol=1e-12, atol=1e-12, equal_nan=True)
         steps = [differences(lambda y: f(y, **parameters), x, h) for h in (1e-6, 3e-6)]
-    if np.isfinite(steps).all() and np.allclose(*steps, rtol=1e-6, atol=1e-6):  # no kink near by
+    precise = abs(plain["value"]) < 1e5  # differences are of values that are rounded to 1e-16 of themselves
+    if precise and np.isfinite(steps).all() and np.allclose(*steps, rtol=1e-6, atol=1e-6):  # no kink near by
         assert np.allclose(plain["gradient"], steps[0], rtol=1e-4, atol=1e-4)
 
 
