@@ -471,7 +471,9 @@ QUADRATIC: dict[str, Any] = {"curvature": [1.0, 2.0], "x0": 1.0, "noise_std": 1.
         ("base_lr", []),
         ("distance", 0.0),
         ("distance", [1.0, 2.0]),
+        ("distance", 1e200),
         ("gradient_bound", math.nan),
+        ("gradient_bound", 1e-200),
         ("start", 0),
         ("start", 12),
         ("start", 1.5),
@@ -481,6 +483,23 @@ def test_bound_names_the_wrong_argument(argument: str, value: Any) -> None:
     arguments: dict[str, Any] = {"horizon": 10, "base_lr": 0.1, argument: value}
     with pytest.raises(ValueError, match=rf"^{argument} must .*, got "):
         theory.last_iterate_bound(schedules.Linear(), arguments.pop("horizon"), **arguments)
+
+
+@pytest.mark.parametrize("base_lr", [5e-324, 1.0, 1.7e308])
+@pytest.mark.parametrize("distance", [1e-100, 1e100])
+@pytest.mark.parametrize("gradient_bound", [1e-100, 1e100])
+def test_the_largest_and_smallest_numbers_have_bounds(base_lr: float, distance: float, gradient_bound: float) -> None:
+    """Infinite ones where they leave float64, with a start in its range, and no warning."""
+    for function in (theory.last_iterate_bound, theory.worst_case):
+        bound = function(schedules.Linear(), 5, base_lr=base_lr, distance=distance, gradient_bound=gradient_bound)
+        assert 1 <= bound.start <= 6
+        assert bound.value > 0.0
+    assert bound.value <= distance * gradient_bound * (1.0 + 1e-12)  # of all that the set has
+    if base_lr > 1.0:
+        with pytest.raises(
+            ValueError, match=r"^misspecification times tuned_base_lr must be .*finite and > 0, got inf$"
+        ):
+            theory.worst_case(schedules.Linear(), 5, misspecification=base_lr, distance=1e100, gradient_bound=1e-100)
 
 
 def test_error_messages_show_the_value_and_what_is_allowed() -> None:

@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _validate
 from .._arrays import FloatArray
-from .._validate import POSITIVE
+from .._validate import POSITIVE, Interval
 from ._steps import Steps
 
 _Sums = TypeVar("_Sums")
+_SIZE = Interval(low=1e-100, high=1e100)  # of D and G, whose squares and ratios are computed with
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +63,20 @@ class Setting:
                 "base_lr must be given or misspecification, exactly one of the two, "
                 f"got base_lr={base_lr!r} and misspecification={misspecification!r}"
             )
-        d = _validate.real("distance", distance, POSITIVE)
-        g = _validate.real("gradient_bound", gradient_bound, POSITIVE)
+        d, g = units(distance, gradient_bound)
         if base_lr is not None:
             return cls(_validate.real_array("base_lr", base_lr, POSITIVE, max_ndim=1), d, g)
         assert misspecification is not None  # one of the two is given
         rho = _validate.real_array("misspecification", misspecification, POSITIVE, max_ndim=1)
-        return cls(np.asarray(rho * (tuned.tuned * d / g)), d, g)
+        with np.errstate(over="ignore"):
+            rates = rho * (tuned.tuned * d / g)
+        return cls(_validate.real_array("misspecification times tuned_base_lr", rates, POSITIVE, max_ndim=1), d, g)
+
+
+def units(distance: float, gradient_bound: float) -> tuple[float, float]:
+    """D and G, checked."""
+    d, g = _validate.real("distance", distance, _SIZE), _validate.real("gradient_bound", gradient_bound, _SIZE)
+    return d, g
 
 
 class Tuned(Protocol):

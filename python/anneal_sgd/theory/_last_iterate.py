@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from .. import _validate
 from .._arrays import FloatArray
 from .._validate import NON_NEGATIVE, POSITIVE
-from ._bound import Bound, Setting, best_start
+from ._bound import Bound, Setting, best_start, units
 from ._steps import ScheduleLike, Steps, sums_to_end
 
 
@@ -58,7 +58,7 @@ def tuned_base_lr(schedule: ScheduleLike, horizon: int, *, distance: float = 1.0
     >>> round(tuned_base_lr(schedules.Polynomial(degree=2), 20_000), 4)
     0.01
     """
-    d, g = _validate.real("distance", distance, POSITIVE), _validate.real("gradient_bound", gradient_bound, POSITIVE)
+    d, g = units(distance, gradient_bound)
     return Weights(Steps(schedule, horizon)).tuned * d / g
 
 

@@ -11,7 +11,7 @@ from .. import _validate
 from .._arrays import FloatArray
 from .._validate import POSITIVE, Interval
 from ..schedules._minimax import profile
-from ._bound import Setting, best_start
+from ._bound import Setting, best_start, units
 from ._last_iterate import Weights
 from ._steps import ScheduleLike, Steps
 from ._worst_case import Reach
@@ -44,7 +44,7 @@ def minimax_base_lr(ratio: float, horizon: int, *, distance: float = 1.0, gradie
     0.017893
     """
     steps = _validate.integer("horizon", horizon, lowest=1)
-    d, g = _validate.real("distance", distance, POSITIVE), _validate.real("gradient_bound", gradient_bound, POSITIVE)
+    d, g = units(distance, gradient_bound)
     return profile(_ratio(ratio)).first_height * d / g / math.sqrt(steps)
 
 
@@ -62,7 +62,7 @@ def minimax_steps(ratio: float, horizon: int, *, distance: float = 1.0, gradient
     (0.2348, 1.0)
     """
     steps = _validate.integer("horizon", horizon, lowest=1)
-    d, g = _validate.real("distance", distance, POSITIVE), _validate.real("gradient_bound", gradient_bound, POSITIVE)
+    d, g = units(distance, gradient_bound)
     shape = profile(_ratio(ratio))
     u = np.arange(steps + 1) / (steps + 1)
     y = np.empty(u.size)
@@ -124,7 +124,7 @@ def hedged_base_lr(
     """
     width = _width(ratio)
     steps = Steps(schedule, horizon)
-    d, g = _validate.real("distance", distance, POSITIVE), _validate.real("gradient_bound", gradient_bound, POSITIVE)
+    d, g = units(distance, gradient_bound)
     tuned, reach = math.log(Weights(steps).tuned), Reach(steps)
 
     def excess(log_lr: float) -> float:

@@ -105,14 +105,15 @@ class Reach:
 
     @staticmethod
     def terms(sums: Sums, base_lr: float, distance: float, gradient_bound: float) -> tuple[FloatArray, FloatArray]:
-        """Distance and noise term of those starts."""
-        reach, noise, travel = (base_lr * x for x in sums)
+        """Distance and noise term of those starts; the latter is inf where it leaves float64."""
         free = distance / gradient_bound  # the least that q^2 may be, were it free
-        short = reach < free
-        return (
-            distance * distance / (2.0 * np.where(short, free, reach)),
-            0.5 * gradient_bound**2 * np.where(short, free - 2.0 * travel, noise),
-        )
+        with np.errstate(over="ignore"):
+            reach, noise, travel = (base_lr * x for x in sums)
+            short = reach < free
+            return (
+                distance * distance / (2.0 * np.where(short, free, reach)),
+                0.5 * gradient_bound**2 * np.where(short, free - 2.0 * travel, noise),
+            )
 
 
 def _before(h: FloatArray, reach: float, noise: float, travel: float) -> Sums:
