@@ -525,7 +525,9 @@ def test_matrices_are_those_of_numpy(name):
 @pytest.mark.parametrize(
     ("f", "error", "message"),
     [
-        (lambda x: of(x), TypeError, "Conversion to an array cannot be traced .*test_programs"),
+        (lambda x: of(x), TypeError, "A matrix where one number or a vector is needed .x.ravel.* cannot be traced"),
+        (lambda x: np.dot(x, of(x)), ValueError, "a product must be of values of one length, got 12 and 3"),
+        (lambda x: x.dot(of(x)), TypeError, "A matrix where one number or a vector is needed"),
         (lambda x: x.reshape(5, 2), TypeError, r"A reshape of 12 numbers to \(5, 2\) cannot be traced"),
         (lambda x: x.reshape(2, 2, 3), TypeError, r"A reshape of 12 numbers to \(2, 2, 3\) cannot be traced"),
         (lambda x: x.reshape(-1, -1), TypeError, "A reshape of 12 numbers to"),

@@ -85,7 +85,7 @@ class Matrix(NDArrayOperatorsMixin):
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         """TypeError."""
-        raise refused("Conversion to an array")
+        raise refused("A matrix where one number or a vector is needed (x.ravel() is one)")
 
     def __getattr__(self, name: str) -> Any:
         """Reductions; else Untraceable."""
