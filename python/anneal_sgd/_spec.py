@@ -83,9 +83,10 @@ def _iterate(name: str, value: object) -> str:
     try:
         return _validate.choice(name, value, _ITERATES)
     except ValueError as error:
-        best = ": the best so far is a metric, of what methods.Custom remembers" if value == "best" else ""
-        suffix = ": a suffix average is the tail_average" if value in ("suffix", "suffix_average") else ""
-        raise ValueError(f"{error}{best}{suffix}") from None
+        hints = {"best": "the best so far is a metric, of what methods.Custom remembers"}
+        hints |= dict.fromkeys(("suffix", "suffix_average"), "a suffix average is the tail_average")
+        hint = hints.get(value) if isinstance(value, str) else None
+        raise ValueError(f"{error}: {hint}" if hint else str(error)) from None
 
 
 def _as_given(name: str, value: Any) -> Any:
