@@ -10,7 +10,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from anneal_sgd import _core, problems, runtime, schedules, simulate
+from anneal_sgd import _core, methods, problems, runtime, schedules, simulate
 from anneal_sgd.programs import _machine_code, _step_code, canonical, differentiated
 from anneal_sgd.programs._build import Builder
 from anneal_sgd.programs._ir import ELEMENTWISE
@@ -75,7 +75,7 @@ def of(program, x0, parameters=None):
 def made(problem, dtype, isa, iterate="last", replicates=1000):
     return _machine_code.machine_code(
         problem.program, dtype=dtype, isa=isa, projection=problem._common[3], summing=iterate != "last",
-        replicates=replicates, steps=0.0,
+        replicates=replicates, configs=1, steps=0.0,
     )  # fmt: skip
 
 
@@ -391,7 +391,8 @@ class Arguments(ctypes.Structure):
         ("lower", ctypes.POINTER(ctypes.c_float)), ("upper", ctypes.POINTER(ctypes.c_float)),
         ("radius", ctypes.POINTER(ctypes.c_float)), ("minus_lr", ctypes.POINTER(ctypes.c_float)),
         ("step_numbers", ctypes.c_void_p), ("scratch", ctypes.c_void_p), ("steps", ctypes.c_int64),
-        ("row", ctypes.c_int64), ("draws_apart", ctypes.c_int64), ("first_sign", ctypes.c_int64),
+        ("row", ctypes.c_int64), ("draws_apart", ctypes.c_int64), ("trajectories", ctypes.c_int64),
+        ("first_sign", ctypes.c_int64),
     ]  # fmt: skip
 
 
@@ -406,7 +407,7 @@ def test_the_core_tells_what_a_step_needs(monkeypatch):
         seen.append((rates, a.radius[0], a.radius[1], a.row % lanes, a.draws_apart % a.row, a.first_sign, row_of_draws))
 
     address = ctypes.cast(take_steps, ctypes.c_void_p).value
-    code = _core.MachineCode(address=address, lanes=lanes, scratch=5, owner=take_steps)
+    code = _core.MachineCode(address=address, lanes=lanes, part=8 * NARROW[ISAS[-1]] // 2, scratch=5, owner=take_steps)
     monkeypatch.setattr("anneal_sgd.programs._machine_code.machine_code", lambda *_, **__: code)
     problem = problems.Custom("x[0] ** 2", x0=1.0, projection=("ball", 3.0))
     result = simulate(
@@ -425,23 +426,63 @@ def test_the_core_tells_what_a_step_needs(monkeypatch):
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("more", [0, 1])
-def test_code_is_made_for_the_strips_that_there_are(isa, dtype, more, monkeypatch):
-    """Narrow ones, or, with more replicates, wide ones: strips that are no multiple of the code's vectors would
-    silently be the interpreter's."""
-    rows, replicates = set(), NARROW[isa] * 4 // np.dtype(dtype).itemsize + more
-    problem = problems.Custom("x[0] ** 2", x0=1.0, minimum=0.0)
+@pytest.mark.parametrize("d", [1, 70, 2000])
+@pytest.mark.parametrize("replicates", [1, 3, 8, 9, 16, 17, 32, 33, 64, 65, 129])
+@pytest.mark.parametrize("configs", [1, 2, 3, 9])
+def test_code_is_made_for_the_strips_that_there_are(isa, dtype, d, replicates, configs, monkeypatch):
+    """Whatever part of them a config has, and however wide they are: the others would silently be the interpreter's."""
+    told, lanes = [], []
+    problem = problems.Custom("sum(x ** 2)", x0=np.ones(d), minimum=0.0)
 
     @ctypes.CFUNCTYPE(None, ctypes.POINTER(Arguments))
-    def take_steps(told):
-        rows.add(told.contents.row)
+    def take_steps(arguments):
+        told.append((arguments.contents.trajectories, arguments.contents.row))
 
     address = ctypes.cast(take_steps, ctypes.c_void_p).value
+    made = _step_code.step_code
+
+    def seen(*arguments):
+        code = made(*arguments)
+        lanes.append(code.lanes)
+        return code
+
+    monkeypatch.setattr(_step_code, "step_code", seen)
     monkeypatch.setattr(_machine_code, "_function", lambda *_: (address, take_steps))
     with patch.dict(_machine_code._known, clear=True):
-        run(problem, "on", replicates=replicates, isa=isa, dtype=dtype)
-    vectors = _step_code._STRIP[isa] if more else 2
-    assert rows == {NARROW[isa] // 2 * 4 // np.dtype(dtype).itemsize * vectors}
+        run(problem, "on", replicates=replicates, isa=isa, dtype=dtype, base_lr=np.linspace(0.01, 0.02, configs))
+    assert lanes
+    assert told
+    assert all(0 < wanted <= row and wanted % lanes[0] == 0 for wanted, row in told)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("mode", ["on", "off"])
+@pytest.mark.parametrize("form", ["short", "waited_for", "looped"])
+def test_configs_side_by_side_change_no_bit(isa, shared, mode, form):
+    """Where replicates are few eight, four or two configs of a problem are in a strip, and one of nine is left."""
+
+    def noise(x, draw):
+        return 0.3 * draw.rademacher() + draw.gaussian(size=())
+
+    text = "scale * sum(sqrt(1 + x ** 2))" if form == "waited_for" else "scale * sum(abs(x)) + max(x)"
+    start = np.ones(70 if form == "looped" else 2)
+    several = [problems.Custom(text, x0=start, parameters={"scale": scale}, noise=noise) for scale in (1.0, 0.5)]
+    several_schedules = [schedules.Linear(), schedules.Constant(), schedules.Cosine()]
+    runtime.set_machine_code(mode)
+    for method in (methods.SGD(), methods.Adam()):
+        many, *few = (
+            simulate(
+                several, several_schedules, method=method, base_lr=[0.01, 0.1, 0.05], horizon=70, record_at=[0, 1, 70],
+                iterate=["last", "average"], replicates=replicates, seed=7, isa=isa, common_random_numbers=shared,
+                keep_samples=True, keep_iterates=True, metric="value", threads=1,
+            )
+            for replicates in (150, 3, 9, 27, 60)
+        )  # fmt: skip
+        for result in few:
+            n = result.samples.shape[-1]
+            np.testing.assert_array_equal(result.samples, many.samples[..., :n])
+            np.testing.assert_array_equal(result.iterates, many.iterates[..., :n, :])
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -461,9 +502,9 @@ def test_long_programs_have_enough_to_do_meanwhile():
 
 
 def test_what_is_no_machine_code_is_refused():
-    for wrong in ({"address": 0}, {"lanes": 0}, {"scratch": -1}):
-        with pytest.raises(ValueError, match="address, lanes, scratch: must be of a function"):
-            _core.MachineCode(**{"address": 1, "lanes": 1, "scratch": 0, "owner": None} | wrong)
+    for wrong in ({"address": 0}, {"lanes": 0}, {"part": 0}, {"scratch": -1}):
+        with pytest.raises(ValueError, match="address, lanes, part, scratch: must be of a function"):
+            _core.MachineCode(**{"address": 1, "lanes": 1, "part": 1, "scratch": 0, "owner": None} | wrong)
 
 
 @pytest.mark.parametrize("isa", ISAS)

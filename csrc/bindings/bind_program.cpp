@@ -331,11 +331,12 @@ std::shared_ptr<Method> make_method(const std::shared_ptr<Program>& program,
     return m;
 }
 
-std::shared_ptr<MachineCodeHandle> make_machine_code(std::uintptr_t address, std::int64_t lanes, std::int64_t scratch,
-                                                     py::object owner) {
-    require(address != 0 && lanes >= 1 && scratch >= 0, "address, lanes, scratch: must be of a function");
+std::shared_ptr<MachineCodeHandle> make_machine_code(std::uintptr_t address, std::int64_t lanes, std::int64_t part,
+                                                     std::int64_t scratch, py::object owner) {
+    require(address != 0 && lanes >= 1 && part >= 1 && scratch >= 0,
+            "address, lanes, part, scratch: must be of a function");
     const auto take_steps = reinterpret_cast<void (*)(const StepArguments*)>(address);
-    return std::make_shared<MachineCodeHandle>(MachineCodeHandle{{take_steps, lanes, scratch}, std::move(owner)});
+    return std::make_shared<MachineCodeHandle>(MachineCodeHandle{{take_steps, lanes, part, scratch}, std::move(owner)});
 }
 
 std::shared_ptr<MethodCodeHandle> make_method_code(std::uintptr_t address, const std::vector<std::uintptr_t>& points,
@@ -395,8 +396,8 @@ void bind_program(py::module_& m) {
              py::arg("takes_values"), py::arg("singles"), py::arg("single_starts"), py::arg("constants"),
              py::arg("block"), py::arg("adam"));
     py::class_<MachineCodeHandle, std::shared_ptr<MachineCodeHandle>>(m, "MachineCode")
-        .def(py::init(&make_machine_code), py::kw_only(), py::arg("address"), py::arg("lanes"), py::arg("scratch"),
-             py::arg("owner"));
+        .def(py::init(&make_machine_code), py::kw_only(), py::arg("address"), py::arg("lanes"), py::arg("part"),
+             py::arg("scratch"), py::arg("owner"));
     py::class_<MethodCodeHandle, std::shared_ptr<MethodCodeHandle>>(m, "MethodCode")
         .def(py::init(&make_method_code), py::kw_only(), py::arg("address"), py::arg("points"), py::arg("scratch"),
              py::arg("constants"), py::arg("owner"));

@@ -197,21 +197,22 @@ struct StepArguments {
     const void* numbers;    // Real: of the program
     const void *lower, *upper;  // Real: [coordinate], of the box
     const void* radius;         // Real: that of the ball, and its square
-    const void* minus_lr;       // Real: [step]
+    const void* minus_lr;       // Real: [config, step], those of a config segment_steps apart
     const void* step_numbers;   // Real: [number, step], those of a number segment_steps apart: as in a ProgramSpec
     void* scratch;              // Real: [MachineCode::scratch]
     std::int64_t steps, row;
-    std::int64_t draws_apart;  // elements between draws, or those that are signs
-    std::int64_t first_sign;   // place among the signs of the first step's
-    std::int64_t first_step;   // number of the first of them, from 0 on
+    std::int64_t draws_apart;   // elements between draws, or those that are signs
+    std::int64_t trajectories;  // of a row that are wanted, from its begin: a multiple of MachineCode::lanes
+    std::int64_t first_sign;    // place among the signs of the first step's
+    std::int64_t first_step;    // number of the first of them, from 0 on
 };
 
-// What takes the steps of a program in the interpreter's place, for strips that are a multiple of `lanes` long. Of the
-// program, precision, kind of projection and instruction set of the call, and with or without sums of iterates as its
-// iterate needs them.
+// What takes the steps of a program in the interpreter's place, for strips that are a multiple of `lanes` long and hold
+// `part` trajectories of each config. Of the program, precision, kind of projection and instruction set of the call,
+// and with or without sums of iterates as its iterate needs them.
 struct MachineCode {
     void (*take_steps)(const StepArguments*);  // null: there is none
-    std::int64_t lanes, scratch;
+    std::int64_t lanes, part, scratch;
 };
 
 // What a method on data is to make of trajectories whose points follow on one another, for machine code; Real is the

@@ -41,6 +41,12 @@ struct Configs {
     std::int64_t schedule(std::int64_t c) const { return (first + c) / e.base_lr_count % e.schedule_count; }
     std::int64_t problem(std::int64_t c) const { return problem_of(e, first + c); }
     double base_lr(std::int64_t c) const { return e.base_lr[(first + c) % e.base_lr_count]; }
+    // Configs c .. stop - 1 are of one problem; `most` at most.
+    std::int64_t of_one_problem(std::int64_t c, std::int64_t most) const {
+        std::int64_t stop = c + 1;
+        while (stop < n && stop < c + most && problem(stop) == problem(c)) ++stop;
+        return stop;
+    }
     uint32_t stream(std::int64_t c) const { return e.common_random_numbers ? 0 : uint32_t(first + c); }
 };
 

@@ -11,6 +11,17 @@ template <class Real>
 inline constexpr int value_tile_steps = 256 / int(sizeof(Real));  // drawn together: 32 KiB of a strip at 512 bits
 inline constexpr int narrow_strip = 2;                            // vectors, for what a whole strip would waste
 
+// Vectors of a strip, or of a half, a quarter or an eighth of it, that hold so many replicates.
+inline constexpr int most_side_by_side = 8;  // configs in a strip
+template <class R>
+ASGD_FN int part_of_strip(std::int64_t replicates) {
+    int vectors = Lane<R>::strip;
+    while (vectors % 2 == 0 && vectors > Lane<R>::strip / most_side_by_side &&
+           vectors / 2 * Lane<R>::width >= replicates)
+        vectors /= 2;
+    return vectors;
+}
+
 // f(lanes, v) for each of the first `vectors` of V vectors: its type of lanes and its number, two vectors at a time
 // where that keeps the processor busier.
 template <class R, int V, class F>

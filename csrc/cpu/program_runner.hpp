@@ -4,7 +4,8 @@
 // Strips of V vectors of replicates go through a tile in pieces of steps: the draws of a piece are made once for all
 // configs that share the stream, then every config copies its state into registers, takes the steps of the piece there
 // (program_machine.hpp) and copies it back. So registers stay in the first-level cache where the dimension is small.
-// Machine code of the program, where a call has it, takes these steps instead.
+// Where replicates are few, a strip has a part for each of several configs of a problem, side by side. Machine code of
+// the program, where a call has it, takes these steps instead.
 #pragma once
 
 #include "horizon.hpp"
@@ -23,19 +24,21 @@ struct ProgramBuffers {
 
     std::int64_t configs, replicates, padded, dimension, elements;
     std::int64_t kept;                    // numbers of a method's state
+    bool coded;                           // machine code is of such parts of strips
     bool wide;                            // strips of Lane<R>::strip vectors, else of narrow_strip
-    int row;                              // replicates of a strip
+    int row, part, parts;                 // trajectories of a strip, of a config in it; configs side by side
     int steps;                            // of a piece
     Real *x, *low;                        // [config, coordinate, replicate]
     Real* states;                         // [config, number, replicate]
     Averages<R> averages;                 // of x
-    Real* averaged;                       // [coordinate, replicate]
-    Real *registers, *low_now, *sum_now;  // [.., replicate of the strip]
-    Real* draws;                          // [draw, step, replicate of the strip]; for the start, of a call's steps
+    Real* averaged;                       // [config of the strip, coordinate, replicate]
+    Real *registers, *low_now, *sum_now;  // [.., trajectory of the strip]
+    int rates_at[Lane<R>::strip];         // of a vector of the strip, from those of the first config
+    Real* draws;                          // [draw, step, trajectory of the strip]; for the start, of a call's steps
     std::int64_t draw_size;
     BitsReal* bits;                 // of one coordinate's call
     Real *numbers, *lower, *upper;  // of the program; of the box of the config at hand
-    Real* recorded;                 // [metric, replicate]
+    Real* recorded;                 // [config of the strip, metric, replicate]
     Real* scratch;                  // of machine code
 
     ProgramBuffers(const EnsembleSpec& e, const Task& task, Arena& arena) {
@@ -48,10 +51,18 @@ struct ProgramBuffers {
         const std::int64_t real = sizeof(Real);
         const std::int64_t registers_used =
             (e.machine_code.take_steps != nullptr ? kept : program.registers) + 2 * dimension;
-        wide = replicates > narrow_strip * Lane<R>::width &&
-               registers_used * Lane<R>::strip * Lane<R>::width * real <= program_registers_bytes;
+        part = part_of_strip<R>(replicates) * Lane<R>::width;
+        coded = e.machine_code.take_steps != nullptr && e.machine_code.part == part;
+        // Machine code is made for as many configs as the problem has.
+        const std::int64_t of_problem = e.base_lr_count * e.schedule_count;
+        const std::int64_t side_by_side = coded || of_problem < configs ? of_problem : configs;
+        wide = registers_used * Lane<R>::strip * Lane<R>::width * real <= program_registers_bytes &&
+               part * side_by_side > narrow_strip * Lane<R>::width;
         row = (wide ? Lane<R>::strip : narrow_strip) * Lane<R>::width;
-        padded = round_up<std::int64_t>(replicates, row);
+        if (part > row) part = row;
+        parts = row / part;
+        for (int v = 0; v < Lane<R>::strip; ++v) rates_at[v] = v * Lane<R>::width / part * segment_steps;
+        padded = round_up<std::int64_t>(replicates, part);
         elements = configs * dimension * padded;
         steps = value_tile_steps<Real>;
         while (steps > 4 && program.draw_rows * steps * row * real > program_draws_bytes) steps /= 2;
@@ -60,7 +71,7 @@ struct ProgramBuffers {
         low = arena.take<Real>(elements);
         states = arena.take<Real>(configs * kept * padded);
         averages.take(e, elements, arena);
-        averaged = arena.take<Real>(averaging ? dimension * padded : 0);
+        averaged = arena.take<Real>(averaging ? parts * dimension * padded : 0);
         registers = arena.take<Real>(program.registers * row);
         low_now = arena.take<Real>(dimension * row);
         sum_now = arena.take<Real>(averaging ? dimension * row : 0);
@@ -72,16 +83,18 @@ struct ProgramBuffers {
         numbers = arena.take<Real>(program.number_count);
         lower = arena.take<Real>(dimension);
         upper = arena.take<Real>(dimension);
-        recorded = arena.take<Real>(e.metric_count * padded);
+        recorded = arena.take<Real>(parts * e.metric_count * padded);
         scratch = arena.take<Real>(e.machine_code.scratch);
     }
 
     std::int64_t offset(std::int64_t config, std::int64_t coordinate) const {
         return (config * dimension + coordinate) * padded;
     }
-    Real* state(std::int64_t config, std::int64_t first_replicate) const {
-        return states + config * kept * padded + first_replicate;
-    }
+};
+
+// Trajectories of a strip: so many replicates from the first one on of configs first_config .. stop_config - 1.
+struct ProgramStrip {
+    std::int64_t config, stop_config, first;
 };
 
 template <class R>
@@ -107,7 +120,7 @@ public:
           program(*ensemble.problems.program),
           task(t),
           b(ensemble, t, arena),
-          rates(b.configs, arena),
+          rates(b.configs, arena, Lane<R>::strip),
           numbers(ensemble, arena),
           configs(ensemble, t),
           keys(philox_keys(ensemble.seed)),
@@ -141,23 +154,28 @@ public:
                   [&](std::int64_t begin, std::int64_t end) { b.averages.save_window_start(r, begin, end); });
     }
     void report(std::int64_t record, std::int64_t k) {
-        for (std::int64_t c = 0; c < b.configs && !stopped_after(0); ++c) {
+        for (std::int64_t c = 0, stop; c < b.configs && !stopped_after(0); c = stop) {
+            stop = configs.of_one_problem(c, b.parts);
             const Real* x = b.x + b.offset(c, 0);
             if (averaging && k > 0) {
-                in_pieces(b.dimension * b.padded, [&](std::int64_t begin, std::int64_t end) {
+                in_pieces((stop - c) * b.dimension * b.padded, [&](std::int64_t begin, std::int64_t end) {
                     b.averages.average(e, record, k, b.offset(c, 0), begin, end, b.averaged);
                 });
                 x = b.averaged;
             }
             for (std::int64_t first = 0; first < b.replicates && !stopped_after(0); first += b.row)
                 if (b.wide)
-                    evaluate<Lane<R>::strip>(c, x, first);
+                    evaluate<Lane<R>::strip>({c, stop, first}, x);
                 else
-                    evaluate<narrow_strip>(c, x, first);
-            for (std::int64_t m = 0; m < e.metric_count && !stopped; ++m)
-                listener.recorded(listener.context, task.first_config + c, record * e.metric_count + m,
-                                  b.recorded + m * b.padded);
-            if (!stopped) tell_iterates(e, listener, task.first_config + c, record, 0, b.dimension, x, b.padded);
+                    evaluate<narrow_strip>({c, stop, first}, x);
+            for (std::int64_t p = 0; p < stop - c; ++p) {
+                for (std::int64_t m = 0; m < e.metric_count && !stopped; ++m)
+                    listener.recorded(listener.context, task.first_config + c + p, record * e.metric_count + m,
+                                      b.recorded + (p * e.metric_count + m) * b.padded);
+                if (!stopped)
+                    tell_iterates(e, listener, task.first_config + c + p, record, 0, b.dimension, x + b.offset(p, 0),
+                                  b.padded);
+            }
         }
     }
 
@@ -167,6 +185,8 @@ private:
         for (std::int64_t k = 0; k < program.number_count; ++k) b.numbers[k] = Real(program.numbers[k]);
         for (std::int64_t k = 0; k < b.draw_size; ++k) b.draws[k] = Real(0);
         for (std::int64_t k = 0; k < program.registers * b.row; ++k) b.registers[k] = Real(0);
+        for (std::int64_t k = 0; k < b.dimension * b.row; ++k) b.low_now[k] = Real(0);
+        for (std::int64_t k = 0; averaging && k < b.dimension * b.row; ++k) b.sum_now[k] = Real(0);
         for (std::int64_t k = 0; k < program.constant_count; ++k)
             fill_register(program.first_constant(b.dimension) + k, Real(program.constants[k]));
         const MatrixView& x0 = e.problems.x0;
@@ -196,16 +216,17 @@ private:
     void start_strip(std::int64_t first) {
         constexpr int apart = value_draws_per_call<Real>;
         for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
-            end = e.common_random_numbers ? b.configs : begin + 1;
-            fill<V>(program.start_draws, program.start_draw_count, apart, configs.stream(begin), 0, 1, first);
-            for (std::int64_t c = begin; c < end && !stopped_after(0); ++c) {
+            end = sharing_stop(begin);
+            fill<V>(program.start_draws, program.start_draw_count, apart, {begin, end, first}, 0, 1);
+            for (std::int64_t c = begin, stop; c < end && !stopped_after(0); c = stop) {
+                stop = configs.of_one_problem(c, b.parts);
                 take_problem<V>(c);
                 const Machine<R, V> now{b.registers, b.draws, b.numbers, apart};
                 now.run(program.start, program.start_count);
                 take_point<V>(now, program.start_result);
                 if (clamps(e.problems.projection)) clamp<V>();
                 project<V>(now, c);
-                copy_out(b.registers, b.x + b.offset(c, 0) + first, b.dimension);
+                copy_out({c, stop, first}, b.registers, b.x, b.dimension);
             }
         }
     }
@@ -213,15 +234,22 @@ private:
     // What a method begins with, where x begins.
     template <int V>
     void start_states(std::int64_t first) {
-        for (std::int64_t c = 0; c < b.configs && !stopped_after(0); ++c) {
+        for (std::int64_t c = 0, stop; c < b.configs && !stopped_after(0); c = stop) {
+            stop = configs.of_one_problem(c, b.parts);
+            const ProgramStrip strip{c, stop, first};
             take_problem<V>(c);
-            copy_in(b.x + b.offset(c, 0) + first, b.registers, b.dimension);
+            copy_in(strip, b.x, b.registers, b.dimension);
             for (std::int64_t k = 0; k < b.kept; ++k) fill_register(b.dimension + k, Real(0));
             const auto now = machine<V>(b.draws);
             now.run(program.state_start, program.state_start_count);
             take_state<V>(now, program.state_start_results, program.state_start_result_count);
-            copy_out(b.registers + b.dimension * b.row, b.state(c, first), b.kept);
+            copy_out(strip, b.registers + b.dimension * b.row, b.states, b.kept);
         }
+    }
+
+    // Configs c .. sharing_stop(c) - 1 use the draws in the buffer: all that see the same, or those of a strip.
+    std::int64_t sharing_stop(std::int64_t c) const {
+        return e.common_random_numbers ? b.configs : configs.of_one_problem(c, b.parts);
     }
 
     void fill_register(std::int64_t number, Real value) {
@@ -252,90 +280,121 @@ private:
         }
     }
 
-    // Between rows of a strip and the same replicates of all.
-    void copy_in(const Real* all, Real* rows, std::int64_t count) const {
-        for (std::int64_t i = 0; i < count; ++i)
-            memcpy(rows + i * b.row, all + i * b.padded, sizeof(Real) * std::size_t(b.row));
+    // Between rows of a strip and the same trajectories among all, [config, one of `count`, replicate]. Parts without a
+    // config keep what they had.
+    void copy_in(const ProgramStrip& strip, const Real* all, Real* rows, std::int64_t count) const {
+        for (std::int64_t c = strip.config; c < strip.stop_config; ++c)
+            for (std::int64_t i = 0; i < count; ++i)
+                memcpy(rows + i * b.row + (c - strip.config) * b.part, all + (c * count + i) * b.padded + strip.first,
+                       part_bytes());
     }
-    void copy_out(const Real* rows, Real* all, std::int64_t count) const {
-        for (std::int64_t i = 0; i < count; ++i)
-            memcpy(all + i * b.padded, rows + i * b.row, sizeof(Real) * std::size_t(b.row));
+    void copy_out(const ProgramStrip& strip, const Real* rows, Real* all, std::int64_t count) const {
+        for (std::int64_t c = strip.config; c < strip.stop_config; ++c)
+            for (std::int64_t i = 0; i < count; ++i)
+                memcpy(all + (c * count + i) * b.padded + strip.first, rows + i * b.row + (c - strip.config) * b.part,
+                       part_bytes());
     }
+    std::size_t part_bytes() const { return sizeof(Real) * std::size_t(b.part); }
 
     template <int V>
     void advance_strip(std::int64_t t, int n, std::int64_t first) {
         for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
-            end = e.common_random_numbers ? b.configs : begin + 1;
+            end = sharing_stop(begin);
             for (int j = 0; j < n && !stopped;) {
                 const int to_multiple = b.steps - int((t + j) % b.steps), m = n - j < to_multiple ? n - j : to_multiple;
-                fill<V>(program.draws, program.draw_count, b.steps, configs.stream(begin), t + j, m, first);
-                for (std::int64_t c = begin; c < end && !stopped_after(0); ++c) {
+                fill<V>(program.draws, program.draw_count, b.steps, {begin, end, first}, t + j, m);
+                for (std::int64_t c = begin, stop; c < end && !stopped_after(0); c = stop) {
+                    stop = configs.of_one_problem(c, b.parts);
                     if (c == begin || configs.problem(c) != configs.problem(c - 1)) take_problem<V>(c);
-                    take_steps<V>(c, t, j, m, first);
+                    take_steps<V>({c, stop, first}, t, j, m);
                 }
                 j += m;
             }
         }
     }
 
-    // Draws of m steps from t on, to rows of the buffer that are so many steps apart.
+    // Draws of m steps from t on, to rows of the buffer that are so many steps apart: for all parts the same, or for
+    // each config of a strip its own.
     template <int V>
-    void fill(const DrawSpec* draws, std::int64_t count, int apart, uint32_t stream, std::int64_t t, int m,
-              std::int64_t first) {
-        const std::int64_t left = (b.replicates - first + width - 1) / width;
+    void fill(const DrawSpec* draws, std::int64_t count, int apart, const ProgramStrip& strip, std::int64_t t, int m) {
+        const std::int64_t left = (b.replicates - strip.first + width - 1) / width;
         const int vectors = left < V ? int(left) : V;
-        const uint32_t replicate = uint32_t(task.first_replicate + first);
+        const uint32_t replicate = uint32_t(task.first_replicate + strip.first);
+        const bool shared = e.common_random_numbers;
+        const std::int64_t sharing = strip.stop_config - strip.config, copies = sharing < b.parts ? sharing : b.parts;
         for (std::int64_t d = 0; d < count; ++d) {
             const DrawSpec& draw = draws[d];
+            const bool as_bits = draw.kind == DrawKind::rademacher && in_machine_code() && draws == program.draws;
             for (std::int32_t i = 0; i < draw.count && !stopped_after(0); ++i) {
-                Real* const out = b.draws + std::int64_t(draw.row + i) * apart * b.row;
+                Real* const rows = b.draws + std::int64_t(draw.row + i) * apart * b.row;
                 const uint32_t substream = draw.substream + uint32_t(i);
-                if (draw.kind == DrawKind::rademacher && in_machine_code() && draws == program.draws)
-                    fill_bits<R, V>(keys, stream, substream, replicate, vectors, t, reinterpret_cast<BitsReal*>(out));
-                else
-                    with_kind(draw.kind, [&](auto kind) {
-                        fill_draws<R, kind.value, V>(keys, stream, substream, replicate, vectors, t, t + m, b.bits,
-                                                     out);
-                    });
+                for (std::int64_t c = strip.config; c < (shared ? strip.config + 1 : strip.stop_config); ++c) {
+                    Real* const out = rows + (c - strip.config) * b.part;
+                    const uint32_t stream = configs.stream(c);
+                    if (as_bits)
+                        fill_bits<R, V>(keys, stream, substream, replicate, vectors, t,
+                                        reinterpret_cast<BitsReal*>(out));
+                    else
+                        with_kind(draw.kind, [&](auto kind) {
+                            fill_draws<R, kind.value, V>(keys, stream, substream, replicate, vectors, t, t + m, b.bits,
+                                                         out);
+                        });
+                }
+                if (!shared) continue;
+                Real* const stop = rows + (as_bits ? 4 : t % value_draws_per_call<Real> + m) * b.row;
+                for (Real* row = rows; row < stop; row += b.row)
+                    for (int p = 1; p < copies; ++p) memcpy(row + p * b.part, row, part_bytes());
             }
         }
     }
 
-    bool in_machine_code() const { return e.machine_code.take_steps != nullptr && b.row % e.machine_code.lanes == 0; }
+    bool in_machine_code() const { return b.coded && b.row % e.machine_code.lanes == 0; }
 
     // m of the steps from t + j on, whose draws are there.
     template <int V>
-    void take_steps(std::int64_t c, std::int64_t t, int j, int m, std::int64_t first) {
+    void take_steps(const ProgramStrip& strip, std::int64_t t, int j, int m) {
+        const std::int64_t c = strip.config;
         const int first_row = int((t + j) % value_draws_per_call<Real>);
-        const std::int64_t at = b.offset(c, 0) + first;
-        copy_in(b.x + at, b.registers, b.dimension);
-        copy_in(b.low + at, b.low_now, b.dimension);
-        copy_in(b.state(c, first), b.registers + b.dimension * b.row, b.kept);
-        if (averaging) copy_in(b.averages.segment + at, b.sum_now, b.dimension);
+        copy_in(strip, b.x, b.registers, b.dimension);
+        copy_in(strip, b.low, b.low_now, b.dimension);
+        copy_in(strip, b.states, b.registers + b.dimension * b.row, b.kept);
+        if (averaging) copy_in(strip, b.averages.segment, b.sum_now, b.dimension);
         const bool long_steps = b.dimension * b.row > uninterrupted_elements / b.steps;
         const int together = in_machine_code() && !long_steps ? m : 1;
         for (int s = 0; s < m && !(long_steps && stopped_after(0)); s += together) {
             if (in_machine_code()) {
-                run_machine_code(c, t, j + s, together, first_row + s);
+                run_machine_code(strip, t, j + s, together, first_row + s);
                 continue;
             }
-            const Real minus_lr = rates.minus_lr[c * segment_steps + j + s];
-            for (std::int64_t k = 0; k < program.step_numbers; ++k)
-                fill_register(b.dimension + b.kept + k, k == 0   ? -minus_lr
-                                                        : k == 1 ? Real(t + j + s + 1)
-                                                                 : numbers.values[(k - 2) * segment_steps + j + s]);
+            const Real* const minus_lr = rates.minus_lr + c * segment_steps + j + s;
+            take_numbers<V>(minus_lr, t + j + s, j + s);
             const auto now = machine<V>(b.draws + std::int64_t(first_row + s) * b.row);
             now.run(program.gradient, program.gradient_count);
             take_state<V>(now, program.state_results, program.state_result_count);
             move<V>(now, c, minus_lr);
         }
-        copy_out(b.registers, b.x + at, b.dimension);
-        copy_out(b.low_now, b.low + at, b.dimension);
-        copy_out(b.registers + b.dimension * b.row, b.state(c, first), b.kept);
-        if (averaging) copy_out(b.sum_now, b.averages.segment + at, b.dimension);
+        copy_out(strip, b.registers, b.x, b.dimension);
+        copy_out(strip, b.low_now, b.low, b.dimension);
+        copy_out(strip, b.registers + b.dimension * b.row, b.states, b.kept);
+        if (averaging) copy_out(strip, b.sum_now, b.averages.segment, b.dimension);
     }
 
-    void run_machine_code(std::int64_t c, std::int64_t t, int j, int steps, int first_row) const {
+    // What step t, the tile's step j, has of its own, where `minus_lr` are its learning rates, of a strip's configs.
+    template <int V>
+    void take_numbers(const Real* minus_lr, std::int64_t t, int j) {
+        for (std::int64_t k = 0; k < program.step_numbers; ++k) {
+            if (k > 0) {
+                fill_register(b.dimension + b.kept + k,
+                              k == 1 ? Real(t + 1) : numbers.values[(k - 2) * segment_steps + j]);
+                continue;
+            }
+            Real* const lr = b.registers + (b.dimension + b.kept) * b.row;
+            for (int v = 0; v < V; ++v) store(lr + v * width, set1<R>(-minus_lr[b.rates_at[v]]));
+        }
+    }
+
+    void run_machine_code(const ProgramStrip& strip, std::int64_t t, int j, int steps, int first_row) const {
+        const std::int64_t c = strip.config;
         const double radius = e.problems.radius.data[configs.problem(c) * e.problems.radius.stride];
         const Real ball[] = {Real(radius), Real(radius * radius)};
         const StepArguments arguments{b.registers,
@@ -354,6 +413,7 @@ private:
                                       steps,
                                       b.row,
                                       std::int64_t(b.steps) * b.row,
+                                      round_up((strip.stop_config - c) * b.part, e.machine_code.lanes),
                                       (t + j) % rademacher_draws_per_call,
                                       t + j};
         e.machine_code.take_steps(&arguments);
@@ -372,7 +432,7 @@ private:
 
     // The step, the projection, and the sum of iterates.
     template <int V>
-    void move(const Machine<R, V>& now, std::int64_t c, Real minus_lr) {
+    void move(const Machine<R, V>& now, std::int64_t c, const Real* minus_lr) {
         if (!program.replaces) {
             descend<V>(now, minus_lr);
         } else {
@@ -387,12 +447,14 @@ private:
 
     // x - lr g, in the box.
     template <int V>
-    void descend(const Machine<R, V>& now, Real minus_lr) {
+    void descend(const Machine<R, V>& now, const Real* minus_lr) {
         constexpr int row = V * width;
         const Real* g = now.at(program.gradient_result);
         const std::int64_t next_g = now.stride(program.gradient_result);
         const bool box = clamps(e.problems.projection);
-        const R lr = set1<R>(minus_lr);
+        R lr[V];
+        ASGD_UNROLL
+        for (int v = 0; v < V; ++v) lr[v] = set1<R>(minus_lr[b.rates_at[v]]);
         for (std::int64_t i = 0; i < b.dimension; ++i, g += next_g) {
             Real *const x = b.registers + i * row, *const low = b.low_now + i * row;
             const R lower = set1<R>(b.lower[i]), upper = set1<R>(b.upper[i]);
@@ -400,7 +462,7 @@ private:
             for (int v = 0; v < row; v += width) {
                 R low_v = load<R>(low + v);
                 R y = load<R>(x + v);
-                y = moved(y, fma(lr, load<R>(g + v), low_v), low_v);
+                y = moved(y, fma(lr[v / width], load<R>(g + v), low_v), low_v);
                 if (box) y = min_keep_nan(upper, max_keep_nan(lower, y));
                 store(x + v, y);
                 store(low + v, low_v);
@@ -449,22 +511,23 @@ private:
         }
     }
 
-    // All metrics of a strip of replicates at x, to `recorded`.
+    // All metrics of a strip at x, [config of the strip, coordinate, replicate], to `recorded`.
     template <int V>
-    void evaluate(std::int64_t c, const Real* x, std::int64_t first) {
-        constexpr int row = V * width;
+    void evaluate(const ProgramStrip& strip, const Real* x) {
+        const std::int64_t c = strip.config;
         take_problem<V>(c);
-        copy_in(x + first, b.registers, b.dimension);
-        copy_in(b.state(c, first), b.registers + b.dimension * b.row, b.kept);
+        copy_in({0, strip.stop_config - c, strip.first}, x, b.registers, b.dimension);
+        copy_in(strip, b.states, b.registers + b.dimension * b.row, b.kept);
         const auto now = machine<V>(b.draws);
         now.run(program.value, program.value_count);
         const R minimum = set1<R>(Real(e.problems.minimum.data[configs.problem(c) * e.problems.minimum.stride]));
-        for (std::int64_t m = 0; m < e.metric_count; ++m) {
-            const Real* const number = now.at(recorded_operand(program, e.metrics, m));
-            Real* const out = b.recorded + m * b.padded + first;
-            for (int v = 0; v < row; v += width)
-                store(out + v, recorded_value(e.metrics[m], load<R>(number + v), minimum));
-        }
+        for (std::int64_t p = 0; p < strip.stop_config - c; ++p)
+            for (std::int64_t m = 0; m < e.metric_count; ++m) {
+                const Real* const number = now.at(recorded_operand(program, e.metrics, m)) + p * b.part;
+                Real* const out = b.recorded + (p * e.metric_count + m) * b.padded + strip.first;
+                for (int v = 0; v < b.part; v += width)
+                    store(out + v, recorded_value(e.metrics[m], load<R>(number + v), minimum));
+            }
     }
 };
 
@@ -472,7 +535,7 @@ template <class R>
 ASGD_FN std::int64_t program_scratch_bytes(const EnsembleSpec& e, const Task& task) {
     Arena arena{nullptr};
     const ProgramBuffers<R> buffers(e, task, arena);
-    const LearningRates<R> rates(buffers.configs, arena);
+    const LearningRates<R> rates(buffers.configs, arena, Lane<R>::strip);
     const StepNumbers<R> numbers(e, arena);
     return arena.used;
 }

@@ -21,17 +21,6 @@ inline constexpr std::int64_t ball_buffer_bytes = 1 << 17;
 // ends the tile, so that tiles of a record at every step are whole calls of a generator.
 inline constexpr std::int64_t fewest_records_along = 3, most_records_along = 15, along_buffer_bytes = 1 << 20;
 
-// Vectors of a strip, or of a half, a quarter or an eighth of it, that hold so many replicates.
-inline constexpr int most_side_by_side = 8;  // configs in a strip
-template <class R>
-ASGD_FN int rest_of_strip(std::int64_t replicates) {
-    int vectors = Lane<R>::strip;
-    while (vectors % 2 == 0 && vectors > Lane<R>::strip / most_side_by_side &&
-           vectors / 2 * Lane<R>::width >= replicates)
-        vectors /= 2;
-    return vectors;
-}
-
 template <class R>
 struct Buffers {
     using Real = typename Lane<R>::Real;
@@ -65,7 +54,7 @@ struct Buffers {
         padded = replicates / strip_lanes * strip_lanes;
         if (replicates > padded)
             padded += ball ? round_up(replicates - padded, ball_lanes)
-                           : rest_of_strip<R>(replicates - padded) * Lane<R>::width;
+                           : part_of_strip<R>(replicates - padded) * Lane<R>::width;
         state = configs * group * padded;
         records_along = along_buffer_bytes / (state * std::int64_t(sizeof(Real)));
         if (records_along < fewest_records_along) records_along = fewest_records_along;
@@ -372,14 +361,9 @@ private:
         Strip<R, most> strip;
         strip.apart = b.offset(1, 0);
         strip.noise_apart = shared ? 0 : W * width;
-        const auto strip_stop = [&](std::int64_t c) {
-            std::int64_t stop = c + 1;
-            while (stop < b.configs && stop < c + most && configs.problem(stop) == configs.problem(c)) ++stop;
-            return stop;
-        };
         // Configs begin .. end - 1 use the noise in the buffer: all of them, or those of a strip.
         for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
-            end = shared ? b.configs : strip_stop(begin);
+            end = shared ? b.configs : configs.of_one_problem(begin, most);
             const auto for_each_stream = [&](auto fill) {
                 for (std::int64_t c = begin; c < (shared ? begin + 1 : end); ++c)
                     fill(configs.stream(c), (c - begin) * strip.noise_apart);
@@ -396,7 +380,7 @@ private:
                                                  b.noise_values + at);
                     });
                 for (std::int64_t c = begin, stop; c < end; c = stop) {
-                    stop = strip_stop(c);
+                    stop = configs.of_one_problem(c, most);
                     const Coordinate<Real>& p = parameters(c, i);
                     const auto advance =
                         stop == c + 1 ? way_through<kind, form, most, W>(p) : way_through<kind, form, most, V>(p);

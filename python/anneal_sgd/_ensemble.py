@@ -192,6 +192,7 @@ class Prepared:
             projection=self._ensemble.problems[0]._common[3],
             summing=_iterates(spec)[number] != "last",
             replicates=replicates,
+            configs=prod(len(getattr(spec, name)) for name in ("schedule", "base_lr") if name in spec.dims),
             steps=float(prod(spec.config_shape)) * replicates / threads * spec.horizon,
         )
 

@@ -176,10 +176,11 @@ class MachineCode:
     """A function in memory that takes steps of a program in the interpreter's place: `StepArguments` of core/spec.hpp.
 
     It is of the program, precision, kind of projection and instruction set of a call, and of its iterate: with sums, or
-    without where that is the last; a device does not use it. `owner`, which keeps it in memory, lives as long as this.
+    without where that is the last; a device does not use it. `part` trajectories of a strip are one config's. `owner`,
+    which keeps it in memory, lives as long as this.
     """
 
-    def __init__(self, *, address: int, lanes: int, scratch: int, owner: object) -> None: ...
+    def __init__(self, *, address: int, lanes: int, part: int, scratch: int, owner: object) -> None: ...
 
 class StepsCode:
     """The same for devices: PTX of a kernel `steps`, whose parameter is `StepsLaunch` of cuda/launch.hpp.

@@ -25,10 +25,11 @@ _FEATURES = {
     "avx512": "+avx2,+fma,+avx512f,+avx512dq,+avx512bw,+avx512vl",
     "neon": "+neon",
 }  # without a fused multiply-add of the processor, as on the scalar instruction set, every one would be a call
-_NARROW = {"avx2": 64, "avx512": 128, "neon": 32}  # bytes of a narrow strip of the core's: two vectors
+_HALF = {"avx2": 128, "avx512": 256, "neon": 32}  # bytes of half a strip of the core's; more go by whole ones
 _OLDEST_GPU = "sm_75"  # its PTX is for all later ones
 
 _Code = TypeVar("_Code")
+_Few = tuple[int, int] | None  # powers of two that are no less than replicates and configs; None: many replicates
 
 
 @dataclass
@@ -42,7 +43,7 @@ class _Known(Generic[_Code]):
     """None before, and of a program that only the interpreter runs."""
 
 
-_known: OrderedDict[tuple[Program, str, str, str, bool, bool], _Known[_core.MachineCode]] = OrderedDict()
+_known: OrderedDict[tuple[Program, str, str, str, bool, _Few], _Known[_core.MachineCode]] = OrderedDict()
 _known_on_data: OrderedDict[tuple[Program, str, str, tuple[int, ...], bool], _Known[_core.MethodCode]] = OrderedDict()
 _known_on_gpus: OrderedDict[tuple[Program, str, str, bool, int], _Known[_core.StepsCode]] = OrderedDict()
 _Key = TypeVar("_Key", bound=tuple[Any, ...])
@@ -50,17 +51,28 @@ _lock = threading.Lock()
 
 
 def machine_code(
-    program: Program, *, dtype: str, isa: str, projection: str, summing: bool, replicates: int, steps: float
+    program: Program,
+    *,
+    dtype: str,
+    isa: str,
+    projection: str,
+    summing: bool,
+    replicates: int,
+    configs: int,
+    steps: float,
 ) -> _core.MachineCode | None:
-    """Of a canonical program, for a call of so many replicates in which a thread takes so many steps of trajectories.
+    """Of a canonical program, for a call of so many replicates and configs of a problem, in which a thread takes so
+    many steps of trajectories.
 
     None where the interpreter is to run it: `runtime.machine_code` says when. ImportError: it is to be machine code,
     but there is no llvmlite.
     """
     if not _may_be_made(isa):
         return None
-    narrow = replicates * np.dtype(dtype).itemsize <= _NARROW[isa]
-    key = (program, dtype, isa, projection, summing, narrow)
+    few = None
+    if replicates * np.dtype(dtype).itemsize <= _HALF[isa]:
+        few = 2 ** (replicates - 1).bit_length(), min(8, 2 ** (configs - 1).bit_length())
+    key = (program, dtype, isa, projection, summing, few)
     return _looked_up(_known, key, runtime.machine_code(), steps, _PAYS, _compiled)
 
 
@@ -125,15 +137,15 @@ def operations(program: Program) -> int:
 
 
 def _compiled(
-    program: Program, dtype: str, isa: str, projection: str, summing: bool, narrow: bool
+    program: Program, dtype: str, isa: str, projection: str, summing: bool, few: _Few
 ) -> _core.MachineCode | None:
     from ._step_code import step_code  # what it needs takes long to import
 
-    code = step_code(program, dtype, isa, projection, summing, narrow)
+    code = step_code(program, dtype, isa, projection, summing, *few or ())
     if code is None:
         return None
     address, owner = _function(code.text, isa)
-    return _core.MachineCode(address=address, lanes=code.lanes, scratch=code.scratch, owner=owner)
+    return _core.MachineCode(address=address, lanes=code.lanes, part=code.part, scratch=code.scratch, owner=owner)
 
 
 def _of_method(

@@ -15,7 +15,6 @@ from ._unrolled import Unrolled
 from ._vectors import REGISTERS, Code
 
 _STRIP = {"avx2": 8, "avx512": 8, "neon": 4}  # vectors of a wide strip of the core's
-_NARROW_STRIP = 2  # of a narrow one
 _TOGETHER = {"avx2": 1, "avx512": 2, "neon": 2}  # vectors of code that loops
 # What follows waits long for these: up to so many operations of vectors side by side are worth more than registers.
 _HIDING = 500
@@ -30,18 +29,28 @@ class StepCode(NamedTuple):
     text: str
     lanes: int
     """Trajectories that go side by side: a strip is a multiple of them."""
+    part: int
+    """Trajectories of a strip that are one config's."""
     scratch: int
     """Numbers of memory that it needs."""
 
 
 def step_code(
-    program: Program, dtype: str, isa: str, projection: str, summing: bool, narrow: bool = False
+    program: Program,
+    dtype: str,
+    isa: str,
+    projection: str,
+    summing: bool,
+    replicates: float = float("inf"),
+    configs: int = 1,
 ) -> StepCode | None:
     """Of a canonical program with an output "gradient" or "next"; None: it would be too long.
 
-    `summing`: the sum of iterates is wanted too. `narrow`: strips are.
+    `summing`: the sum of iterates is wanted too. `replicates`, `configs`: of a call, the latter of a problem; few
+    replicates leave room for other configs beside them, whose learning rates are others.
     """
-    strip = _NARROW_STRIP if narrow else _STRIP[isa]
+    part = part_of_strip(dtype, isa, replicates)
+    strip = min(_STRIP[isa], part * configs)
     state = (2 if summing else 1) * program.dimension + state_rows(program)[-1]
     operations = sum(map(unrolled_operations, in_turn(program)))
     waits = any(node.op in _WAITED_FOR for part in in_turn(program) for node in part.nodes)
@@ -56,9 +65,18 @@ def step_code(
         kind, together = Looped, _TOGETHER[isa]
         if together * sum(WEIGHTS.get(node.op, 5) for node in program.nodes) > MOST_OPERATIONS:
             return None
-    steps = kind(Code(dtype, isa, together), program, placed(program), projection, summing)
+    code = Code(dtype, isa, together)
+    steps = kind(code, program, placed(program), projection, summing, part if part < _STRIP[isa] else 0)
     steps.write()
-    return StepCode(steps.code.text, steps.lanes, steps.code.rows * steps.lanes)
+    return StepCode(code.text, steps.lanes, part * code.width, code.rows * steps.lanes)
+
+
+def part_of_strip(dtype: str, isa: str, replicates: float) -> int:
+    """Vectors of a strip that are one config's: csrc/cpu/noise.hpp."""
+    part = _STRIP[isa]
+    while part > 1 and part // 2 * Code(dtype, isa, 1).width >= replicates:
+        part //= 2
+    return part
 
 
 def unrolled_operations(program: Program) -> int:

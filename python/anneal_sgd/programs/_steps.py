@@ -30,7 +30,7 @@ _POINTERS = (
     "step_numbers",
     "scratch",
 )
-_COUNTS = ("steps", "row", "apart", "first_sign", "first_step")
+_COUNTS = ("steps", "row", "apart", "trajectories", "first_sign", "first_step")
 
 _OPERATIONS: dict[str, Callable[..., Real]] = {
     "negative": lambda x: -x,
@@ -76,9 +76,11 @@ class Steps(ABC):
     following: list[Real]  # those of the step that follow schedules
     then: Steps | None  # what takes the point to a set of one's own
 
-    def __init__(self, code: Code, program: Program, placed: Placed, projection: str, summing: bool) -> None:
-        """`summing`: the sum of iterates is kept too."""
-        self.code, self.program, self.placed = code, program, placed
+    def __init__(
+        self, code: Code, program: Program, placed: Placed, projection: str, summing: bool, part: int = 0
+    ) -> None:
+        """`summing`: the sum of iterates is kept too. `part`: vectors of a strip that are one config's; 0: all."""
+        self.code, self.program, self.placed, self.part = code, program, placed, part
         self.projection, self.summing = projection, summing
         self.d = program.dimension
         self.moving, *self.kept = step_outputs(program)
@@ -89,9 +91,10 @@ class Steps(ABC):
         self.radius: list[Real] = []  # and its square
         self.draws = self.signs = self.sign_in_word = ""  # of the step at hand: addresses, and a place
         self.offset = ""  # bytes to the vectors at hand from the first of a row
+        self.rates: list[str] = []  # addresses
         self.then = None
         if projection == "own":
-            self.then = type(self)(code, projecting(program), placed, "none", summing)
+            self.then = type(self)(code, projecting(program), placed, "none", summing, part)
             self.then.arguments = self.arguments
 
     def write(self) -> None:
@@ -107,12 +110,13 @@ class Steps(ABC):
 
         def of_group(group: str, _: list[Real]) -> list[Real]:
             offset = code.named(f"mul i64 {group}, {self.lanes * code.size}")
+            rates = self.rates_of_group(group)
             for part in parts:
-                part.offset = offset
+                part.offset, part.rates = offset, rates
             self.take_group()
             return []
 
-        code.loop("group", code.named(f"sdiv i64 {self.arguments['row']}, {self.lanes}"), [], of_group)
+        code.loop("group", code.named(f"sdiv i64 {self.arguments['trajectories']}, {self.lanes}"), [], of_group)
         code.line("  ret void")
 
     @abstractmethod
@@ -169,13 +173,23 @@ class Steps(ABC):
         word = code.named(f"lshr i64 {sign}, 5")
         self.signs = self.row(self.after(self.arguments["signs"], self.offset), word)
         self.sign_in_word = code.named(f"and i64 {sign}, 31")
-        self.minus_lr = code.spread(self.element(self.arguments["minus_lr"], step))
+        every = [code.spread(self.element(rates, step)).names[0] for rates in self.rates]
+        self.minus_lr = Real(code, tuple(name for name in every for _ in range(code.together // len(every))))
         if (count := step_numbers(self.program)) > 0:
             before = code.named(f"add i64 {self.arguments['first_step']}, {step}")
             self.t = code.whole(code.named(f"add i64 {before}, 1"))
             first = self.element(self.arguments["step_numbers"], step)
             rows = [self.element(first, str(k * _SEGMENT_STEPS)) for k in range(count - 2)]
             self.following = [code.spread(row) for row in rows]
+
+    def rates_of_group(self, group: str) -> list[str]:
+        """Where learning rates are: of each config that vectors at hand are of."""
+        rates, together = self.arguments["minus_lr"], self.code.together
+        if self.part == 0:
+            return [rates]
+        config = self.code.named(f"sdiv i64 {self.code.named(f'mul i64 {group}, {together}')}, {self.part}")
+        first = self.element(rates, self.code.named(f"mul i64 {config}, {_SEGMENT_STEPS}"))
+        return [self.element(first, str(k * _SEGMENT_STEPS)) for k in range(max(1, together // self.part))]
 
     def number_of_step(self, i: int) -> Real:
         """Its learning rate, how many it makes, or one that follows a schedule."""
