@@ -318,7 +318,7 @@ def test_states_that_depend_on_each_other_have_the_bits_of_the_interpreter(make,
 def test_it_is_made_where_it_pays():
     problem = problems.Custom("abs(x[0]) + 0.123 * x[0]", x0=1.0)
     small, large = 1e3, 1e9
-    of = {"dtype": "float32", "isa": ISAS[-1], "projection": "none", "summing": False, "replicates": 99}
+    of = {"dtype": "float32", "isa": ISAS[-1], "projection": "none", "summing": False, "replicates": 99, "configs": 1}
     assert _machine_code.machine_code(problem.program, **of, steps=small) is None
     first = _machine_code.machine_code(problem.program, **of, steps=large)
     assert first is not None
@@ -330,8 +330,8 @@ def test_it_is_made_where_it_pays():
 
 def test_calls_that_are_small_alone_are_counted_together():
     problem = problems.Custom("abs(x[0]) + 0.456 * x[0]", x0=1.0)
-    of = {"dtype": "float32", "isa": ISAS[-1], "projection": "none", "summing": False, "replicates": 99, "steps": 2e7}
-    found = [_machine_code.machine_code(problem.program, **of) is not None for _ in range(50)]
+    of = {"dtype": "float32", "isa": ISAS[-1], "projection": "none", "summing": False, "replicates": 99, "configs": 1}
+    found = [_machine_code.machine_code(problem.program, **of, steps=2e7) is not None for _ in range(50)]
     assert not found[0]
     assert found[-1]
     assert found == sorted(found)
