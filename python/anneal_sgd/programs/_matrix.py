@@ -52,7 +52,7 @@ class Matrix(NDArrayOperatorsMixin):
         return found
 
     def __len__(self) -> int:
-        """M."""
+        """How many rows."""
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Symbol]:
