@@ -100,8 +100,10 @@ def test_minima_of_streams():
     points = np.random.default_rng(1).standard_normal((5, 6))
     np.testing.assert_allclose(one.value(points), STREAMS["phases"][0].value(points), rtol=1e-12)
     small = problems.teacher_student(4, hidden=1, teacher=TEACHER, x0=np.ones(4))
+    call = {"base_lr": 0.01, "horizon": 1, "replicates": 1}
+    assert simulate(small, schedules.Constant(), **call).spec.metric == "value"
     with pytest.raises(ValueError, match="minimum must be given"):
-        simulate(small, schedules.Constant(), base_lr=0.01, horizon=1, replicates=1)
+        simulate(small, schedules.Constant(), metric="suboptimality", **call)
 
 
 def test_a_quadratic_with_a_full_matrix():
