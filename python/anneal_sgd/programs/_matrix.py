@@ -22,7 +22,6 @@ class Matrix(NDArrayOperatorsMixin):
     """What `x.reshape(m, n)` and the like are in a function that is traced."""
 
     __slots__ = ("numbers", "shape")
-    __hash__ = None  # type: ignore[assignment]
 
     ndim = 2
 
