@@ -3,9 +3,17 @@
 import contextlib
 import io
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -60,6 +68,28 @@ def test_local_links_lead_somewhere():
             continue
         for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / link.strip("<>")).exists(), f"{document.name}: {link}"
+
+
+def test_links_of_a_release_lead_to_the_files_of_its_tag(tmp_path):
+    for name in ("README.md", "pyproject.toml", ".github/address.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    address = "https://host.example/owner/name"
+    subprocess.run([sys.executable, tmp_path / ".github/address.py", address, "v1.0"], check=True)
+
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["urls"].pop("Issues") == f"{address}/issues"
+    assert project["urls"].pop("Source") == address
+    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
+    pages = [*project["urls"].values(), *re.findall(r"\]\((.*?)\)", readme)]
+    whole = re.compile(rf"{address}/(raw|blob)/v1.0/([^#]+)(#.*)?")
+    files = {link[2]: link[1] for page in pages if (link := whole.fullmatch(page))}
+    elsewhere = [page for page in pages if not whole.fullmatch(page)]
+    assert all(page.startswith("https://") for page in elsewhere)
+    assert len(files) > 20
+    for file, kind in files.items():
+        assert (ROOT / file).is_file(), file
+        assert kind == ("raw" if file.endswith(".png") else "blob"), file
 
 
 def test_every_page_is_in_the_table_of_contents():
