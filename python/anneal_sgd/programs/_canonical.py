@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ._build import Builder
 from ._ir import Node, Program
@@ -37,7 +37,7 @@ def _rebuilt(program: Program) -> Builder:
 
 
 def _expanded(program: Program) -> Program:
-    """Equal nodes shared, numbers computed, powers as products and roots, log1p and expm1 by log, exp and tanh."""
+    """Equal nodes shared, numbers computed, powers as products and roots, what the core has not in what it has."""
     b = _rebuilt(program)
     copies: list[int] = []
     for node in program.nodes:
@@ -83,7 +83,38 @@ def _expm1(b: Builder, x: int) -> int:
     return b.node("multiply", half, b.node("add", b.node("exp", x), b.constant(1.0)))
 
 
-_COMPOSED = {"log1p": _log1p, "expm1": _expm1}
+def _sinh(b: Builder, x: int) -> int:
+    """`tanh(x / 2) (e^|x| + 1) (1 + e^-|x|) / 2`: of either sign, and infinite where e^|x| is."""
+    one, e = b.constant(1.0), b.node("exp", b.node("absolute", x))
+    half = b.node("multiply", b.node("tanh", b.node("multiply", x, b.constant(0.5))), b.node("add", e, one))
+    return b.node("multiply", half, b.node("add", b.constant(0.5), b.node("divide", b.constant(0.5), e)))
+
+
+def _cosh(b: Builder, x: int) -> int:
+    exponentials = b.node("add", b.node("exp", x), b.node("exp", b.node("negative", x)))
+    return b.node("multiply", b.constant(0.5), exponentials)
+
+
+def _expit(b: Builder, x: int) -> int:
+    one = b.constant(1.0)
+    return b.node("divide", one, b.node("add", one, b.node("exp", b.node("negative", x))))
+
+
+def _logaddexp(b: Builder, x: int, y: int) -> int:
+    """The larger plus `log1p(e^-|x - y|)`, of equal ones `log 2`: infinite ones have no difference."""
+    low, high = b.node("minimum", x, y), b.node("maximum", x, y)
+    ratio = b.node("select", b.node("less", low, high), b.node("exp", b.node("subtract", low, high)), b.constant(1.0))
+    return b.node("add", high, _log1p(b, ratio))
+
+
+_COMPOSED: dict[str, Callable[..., int]] = {
+    "log1p": _log1p,
+    "expm1": _expm1,
+    "sinh": _sinh,
+    "cosh": _cosh,
+    "expit": _expit,
+    "logaddexp": _logaddexp,
+}
 
 
 def ordered(program: Program) -> Program:

@@ -127,6 +127,13 @@ _RULES: dict[str, Callable[..., list[tuple[int, int]]]] = {
     "log": _one(lambda b, i, x, g: b.node("divide", g, x)),
     "expm1": _one(lambda b, i, x, g: b.node("multiply", g, b.node("exp", x))),
     "log1p": _one(lambda b, i, x, g: b.node("divide", g, b.node("add", b.constant(1.0), x))),
+    "sinh": _one(lambda b, i, x, g: b.node("multiply", g, b.node("cosh", x))),
+    "cosh": _one(lambda b, i, x, g: b.node("multiply", g, b.node("sinh", x))),
+    "expit": _one(lambda b, i, x, g: _times(b, g, i, b.node("expit", b.node("negative", x)))),
+    "logaddexp": lambda b, i, node, g: [
+        (x, b.node("multiply", g, b.node("expit", b.node("subtract", x, y))))
+        for x, y in (node.operands, node.operands[::-1])
+    ],
     "sin": _one(lambda b, i, x, g: b.node("multiply", g, b.node("cos", x))),
     "cos": _one(lambda b, i, x, g: b.node("negative", b.node("multiply", g, b.node("sin", x)))),
     "tanh": _one(

@@ -14,7 +14,8 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     **{
         name: getattr(np, name) for name in ("negative", "absolute", "sign", "sqrt", "exp", "log", "sin", "cos", "tanh")
     },
-    **{name: getattr(np, name) for name in COMPOSED},
+    **{name: getattr(np, name) for name in COMPOSED if name != "expit"},
+    "expit": lambda a: 1.0 / (1.0 + np.exp(-a)),
     **{name: getattr(np, name) for name in ("add", "subtract", "multiply", "divide", "minimum", "maximum", "power")},
     "less": np.less,
     "fma": lambda a, b, c: a * b + c,

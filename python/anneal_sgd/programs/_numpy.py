@@ -79,11 +79,6 @@ def _power_of_number(s: Symbol, base: Any, exponent: Symbol) -> Symbol:
     return s._made("exp", s._made("multiply", exponent, log))
 
 
-def _logaddexp(s: Symbol, a: Any, b: Any) -> Symbol:
-    apart = s._made("exp", s._made("negative", s._made("absolute", s._made("subtract", a, b))))
-    return s._made("add", s._made("maximum", a, b), s._made("log", s._made("add", 1.0, apart)))
-
-
 _LOG_OF_ZERO = -1e30  # finite, so that 0 to the 0 is 1
 
 _OR = _logical("maximum")  # which is what NumPy adds conditions with
@@ -108,9 +103,6 @@ _UFUNCS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("logical_and", "bitwise_and"), _logical("multiply")),
     **dict.fromkeys(("logical_or", "bitwise_or"), _OR),
     **dict.fromkeys(("logical_not", "invert"), _not),
-    "logaddexp": _logaddexp,
-    "sinh": lambda s, a: _sinh(s, a),
-    "cosh": lambda s, a: s._made("multiply", 0.5, s._made("add", np.exp(a), np.exp(-a))),
     "exp2": lambda s, a: s._made("exp", s._made("multiply", a, np.log(2.0))),
     "log2": lambda s, a: s._made("multiply", s._made("log", a), 1.0 / np.log(2.0)),
     "log10": lambda s, a: s._made("multiply", s._made("log", a), 1.0 / np.log(10.0)),
@@ -123,12 +115,7 @@ _UFUNCS: dict[str, Callable[..., Any]] = {
 
 
 def _hypot(s: Symbol, a: Any, b: Any) -> Symbol:
-    return s._made("sqrt", s._made("add", s._made("multiply", a, a), s._made("multiply", b, b)))
-
-
-def _sinh(s: Symbol, a: Any) -> Symbol:
-    m = s._made("expm1", a)
-    return s._made("multiply", 0.5, s._made("add", m, s._made("divide", m, s._made("add", m, 1.0))))
+    return root_of_square(s._made("add", s._made("multiply", a, a), s._made("multiply", b, b)))
 
 
 def _clip(s: Symbol, a: Any, a_min: Any = None, a_max: Any = None, **names: Any) -> Symbol:
