@@ -92,6 +92,43 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path, commits):
         assert (tmp_path / f"whole.{suffix}").read_bytes() == (tmp_path / f"parts.{suffix}").read_bytes()
 
 
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "INSERT OR REPLACE INTO run", "COMMIT"])
+@pytest.mark.usefixtures("short_shards")
+def test_an_interrupt_while_a_commit_is_made_loses_nothing(tmp_path, monkeypatch, statement):
+    """Ctrl-C is heard when SQLite has come back, whatever that was to do."""
+    campaign = small(horizon=20)
+    committed, computed, left = [], [], [1]
+
+    class Interrupted(sqlite3.Connection):
+        def execute(self, sql, *values):
+            rows = super().execute(sql, *values)
+            if len(committed) > 2 and sql.startswith(statement) and left:
+                left.clear()
+                raise KeyboardInterrupt
+            return rows
+
+    class Counted(_run.Store):
+        def commit(self, answers, **options):
+            committed.append(len(answers))
+            super().commit(answers, **options)
+
+    def compute(shard, **options):
+        computed.append(shard.trajectories)
+        return made(shard, **options)
+
+    made, connect = _run.compute, sqlite3.connect
+    with monkeypatch.context() as patched:
+        patched.setattr(_run, "compute", compute)
+        patched.setattr(_run, "Store", Counted)
+        patched.setattr(sqlite3, "connect", partial(connect, factory=Interrupted))
+        with pytest.raises(KeyboardInterrupt):
+            campaign.run(tmp_path / "parts.db")
+    stopped = Campaign.load(tmp_path / "parts.db")
+    assert stopped.count[..., -1].sum() == sum(computed)
+    assert sum(run["trajectory_steps"] for run in stopped.runs) == sum(computed) * 20
+    assert arrays(campaign.run(tmp_path / "parts.db")) == arrays(campaign.run(tmp_path / "whole.db"))
+
+
 @pytest.mark.parametrize(("before", "after"), [(1, 5000), (1000, 1024), (1500, 1600), (3000, 9000), (4096, 4097)])
 def test_more_replicates_extend_to_the_bits_of_one_run(tmp_path, before, after):
     small(replicates=before).run(tmp_path / "s.db")

@@ -278,19 +278,20 @@ class _Job:
                     pending.append(answer)
                     self.done += answer.trajectory_steps
                     if time.perf_counter() - self.committed_at > COMMIT_SECONDS:
-                        ready, pending = pending, []
-                        self.commit(ready)
+                        self.commit(pending)
             finally:
                 self.commit(pending)
             work = self.missing()
         if self.progress is not None:
             self.report(0.0)
 
-    def commit(self, answers: list[Answer]) -> None:
-        """Write answers to the store."""
-        if not answers:
+    def commit(self, pending: list[Answer]) -> None:
+        """Write answers to the store; they are pending until they are there, for an interrupt may break this off."""
+        if not pending:
             return
-        self.store.commit(answers, run=self.run_id)
+        self.store.commit(pending, run=self.run_id)
+        answers = pending.copy()
+        pending.clear()
         self.committed += sum(len(a.ids) * (a.node[1] - a.node[0]) for a in answers)
         self.committed_at = time.perf_counter()
         errors = [relative_stderr(a.cells, a.node[1]).max() for a in answers]

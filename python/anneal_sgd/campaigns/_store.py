@@ -223,10 +223,12 @@ class Store:
             self._put_run(*begun, time.time(), environment, backends, steps)
 
     def commit(self, answers: Sequence[Answer], *, run: int) -> None:
-        """Add statistics, all or none. What is there already, or part of what is there, changes nothing."""
+        """Add statistics, all or none. What is there already, or part of what is there, changes nothing.
+
+        So this may be called again where an interrupt leaves open whether it came before the end or after it.
+        """
         with self._explained(), self._transaction():
-            for answer in answers:
-                self._add(answer)
+            answers = [answer for answer in answers if self._add(answer)]
             ((*begun, backends, steps),) = self._runs("WHERE id = ?", run)
             backends = json.dumps(sorted({*json.loads(backends), *(answer.backend for answer in answers)}))
             self._put_run(*begun, backends, steps + sum(answer.trajectory_steps for answer in answers))
@@ -274,7 +276,8 @@ class Store:
             for run, row in enumerate((row[2:] for row in rows if row[2:] not in known), last + 1):
                 self._put_run(run, here, *row)
 
-    def _add(self, answer: Answer, *, of: Path | None = None) -> None:
+    def _add(self, answer: Answer, *, of: Path | None = None) -> bool:
+        """Whether any of it is new."""
         first, stop = answer.node
         if len(answer.cells) != len(answer.ids):
             raise RuntimeError(f"a shard of {len(answer.ids)} configs came back with {len(answer.cells)}")
@@ -302,6 +305,7 @@ class Store:
         self._db.executemany("DELETE FROM statistic WHERE config = ? AND first = ?", dropped)
         self._db.executemany("UPDATE config SET replicates = ?, checksum = ? WHERE id = ?", added)
         self._insert([answer.ids[i] for i in places], answer.node, answer.cells[places], stored)
+        return bool(places)
 
     def _insert(self, ids: list[int], node: Range, cells: Cells, stored: dict[int, dict[Range, Cells]]) -> None:
         """Add a node; where its sibling is there, the parent in place of both: rows grow with log(replicates) only."""
@@ -447,8 +451,10 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
-        self._db.execute(f"BEGIN {kind}")
-        try:
+        if self._db.in_transaction:  # an interrupt has broken it off before anything could end it
+            self._db.execute("ROLLBACK")
+        try:  # an interrupt during BEGIN is raised after it
+            self._db.execute(f"BEGIN {kind}")
             yield
             self._db.execute("COMMIT")
         except BaseException:
