@@ -252,6 +252,42 @@ except KeyboardInterrupt:
     assert (ended.status, ended.output, ended.errors) == (status, "kept\n", TOLD[status])
 
 
+CALL = """
+import signal, sys, time
+import numpy as np
+from anneal_sgd import problems, runtime, schedules, simulate
+class Deleted:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.001)
+def imported(event, arguments):
+    if event == "import" and arguments[0] == sys.argv[1]:
+        Deleted()
+problem = problems.Custom(lambda x: np.sum(x**2), x0=1.0, dimension=3, minimum=0.0)
+runtime.set_machine_code(sys.argv[2])
+sys.addaudithook(imported)
+try:
+    simulate(problem, schedules.Linear(), base_lr=0.1, horizon=10, replicates=8)
+except KeyboardInterrupt:
+    print("heard", sys.argv[1] in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "mode"),
+    [
+        ("importlib.metadata", "auto"),
+        ("llvmlite.binding.ffi", "on"),
+        ("anneal_sgd.programs._step_code", "on"),
+    ],
+)
+def test_a_call_hears_an_interrupt_that_comes_where_it_imports(tmp_path, module, mode):
+    """Python loses what `__del__`, and the callbacks of its own imports, raise; the import goes to its end."""
+    pytest.importorskip("llvmlite")
+    ended = run(CALL, tmp_path, module, mode)
+    assert (ended.status, ended.output, ended.errors) == (0, "heard True\n", "")
+
+
 @on_every_system
 def test_one_that_a_library_swallows_comes_at_the_end(tmp_path, system):
     code = (

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from . import _core, _validate
-from ._extras import need
+from ._extras import interrupts_deferred, need
 from ._machine import usable_processors
 
 __all__ = [
@@ -162,13 +162,14 @@ def _llvm() -> Any:
 
 @cache
 def _why_no_llvmlite() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # takes long to import
-
     wanted = f"llvmlite {_LLVMLITE[0]}.{_LLVMLITE[1]} or later is needed: pip install 'anneal_sgd[jit]'"
-    try:
-        found = version("llvmlite")
-    except PackageNotFoundError:
-        return wanted
+    with interrupts_deferred():
+        from importlib.metadata import PackageNotFoundError, version  # takes long to import
+
+        try:
+            found = version("llvmlite")
+        except PackageNotFoundError:
+            return wanted
     return "" if tuple(int(part) for part in found.split(".")[:2]) >= _LLVMLITE else f"{wanted} (it is {found})"
 
 

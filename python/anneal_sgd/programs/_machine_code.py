@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from .. import _core, runtime
+from .._extras import interrupts_deferred
 from ._ir import Program, in_turn, step_outputs
 
 _KEPT = 256  # programs of which something is known
@@ -120,7 +121,8 @@ def _looked_up(
         if not known.tried:
             known.done += sum(map(operations, in_turn(key[0]))) * steps
             if mode == "on" or known.done >= pays:
-                known.tried, known.code = True, compiled(*key)
+                with interrupts_deferred():
+                    known.tried, known.code = True, compiled(*key)
         return known.code
 
 
