@@ -27,6 +27,8 @@ EXPRESSIONS = [
     "sum(log1p(x**2) + expm1(b * x)) + prod(x) * var(x) - std(cumsum(x) - b)",
     "sum(where((x == b) | (x != a), x, b))",
     "sum(abs(x)**a) + where(any(x > a) & all(x < 2), x[0], 1) * sinh(x[1]) + cosh(a) + exp2(x[0]) * log2(a) - log10(a)",
+    "sum(cbrt(sort(x)) + arcsinh(x) * sinc(x)) + tan(median(x)) + sum(cumprod(x) * heaviside(x, 0.5))",
+    "sum(logaddexp(x, hypot(a, b)))",
 ]
 
 
@@ -35,7 +37,8 @@ def traced(text, **options):
     names = {name: getattr(np, name) for name in (
         "abs", "sqrt", "exp", "log", "sin", "cos", "tanh", "sign", "square", "sum", "max", "min", "mean", "maximum",
         "minimum", "dot", "where", "clip", "pi", "log1p", "expm1", "prod", "cumsum", "var", "std", "any", "all",
-        "sinh", "cosh", "exp2", "log2", "log10",
+        "sinh", "cosh", "exp2", "log2", "log10", "tan", "arcsinh", "cbrt", "sinc", "sort", "median", "cumprod",
+        "hypot", "logaddexp", "heaviside",
     )}  # fmt: skip
     used = [name for name in PARAMETERS if re.search(rf"\b{name}\b", text)]
     arguments = ", ".join(["x", *(["draw"] if options.get("draws") else []), *used])

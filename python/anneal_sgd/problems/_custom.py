@@ -38,8 +38,9 @@ class Custom(Problem):
     `f`: a function of the point, an array of shape (d,), and of its `parameters` by their names, which returns one
     number. Here and below what has the name of a parameter, or "draw", is that wherever it stands, "x" is the point,
     and other names are the point and the draws in this order. It may use NumPy: operators, `np.sum`, `max`, `min`,
-    `mean`, `var`, `std`, `prod`, `cumsum`, `dot`, `@` with a constant matrix, `where`, `abs`, `sqrt`, `exp`, `log`,
-    `log1p`, `expm1`, `sin`, `cos`, `tanh`, `maximum`, `minimum`, `clip`, powers with a constant exponent, or with a
+    `mean`, `var`, `std`, `prod`, `cumsum`, `median`, `dot`, `@` with a constant matrix, `where`, `abs`, `sqrt`, `exp`,
+    `log`, `log1p`, `logaddexp`, `sin`, `cos`, `tanh`, `maximum`, `minimum`, `clip`, `scipy.special.expit` and many more
+    (the list is in "Your own problem"), powers with a constant exponent, or with a
     parameter for one of what is seen to be >= 0, `np.abs(x) ** q`, slices, known indices and small
     matrices, `x.reshape(3, 4)`. Arrays that it refers to are constants. What cannot be traced, such as a branch on a
     value, is a TypeError that names the operation and the line. Or a text in a small language of such names,

@@ -107,7 +107,48 @@ def _logaddexp(b: Builder, x: int, y: int) -> int:
     return b.node("add", high, _log1p(b, ratio))
 
 
+def _cbrt(b: Builder, x: int) -> int:
+    """`|x|^(1/3)`, a step of Newton's method nearer, which makes up for what 1/3 is rounded by; with the sign of x."""
+    a = b.node("absolute", x)
+    y = b.node("power", a, attribute=1.0 / 3.0)
+    inside = b.node("multiply", b.node("less", b.constant(0.0), y), b.node("less", y, b.constant(2.0**400)))
+    apart = b.node("subtract", y, b.node("divide", a, b.node("multiply", y, y)))
+    step = b.node("select", inside, b.node("multiply", apart, b.constant(1.0 / 3.0)), b.constant(0.0))
+    return b.node("multiply", b.node("sign", x), b.node("subtract", y, step))
+
+
+def _arcsinh(b: Builder, x: int) -> int:
+    """`log1p(a + a^2 / (1 + sqrt(1 + a^2)))`, a = |x| up to 2^30, from there on the logarithm of what is left more."""
+    one, limit = b.constant(1.0), b.constant(2.0**30)
+    size = b.node("absolute", x)
+    a = b.node("minimum", size, limit)
+    square = b.node("multiply", a, a)
+    root = b.node("sqrt", b.node("add", one, square))
+    near = _log1p(b, b.node("add", a, b.node("divide", square, b.node("add", one, root))))
+    rest = b.node("log", b.node("maximum", b.node("multiply", size, b.constant(2.0**-30)), one))
+    return b.node("multiply", b.node("sign", x), b.node("add", near, rest))
+
+
+def _arccosh(b: Builder, x: int) -> int:
+    """`log1p(t + sqrt(t) sqrt(t + 2))`, t = x - 1."""
+    t = b.node("subtract", x, b.constant(1.0))
+    roots = b.node("multiply", b.node("sqrt", t), b.node("sqrt", b.node("add", t, b.constant(2.0))))
+    return _log1p(b, b.node("add", t, roots))
+
+
+def _arctanh(b: Builder, x: int) -> int:
+    """`log1p(2 a / (1 - a)) / 2`, a = |x|, with the sign of x."""
+    a = b.node("absolute", x)
+    ratio = b.node("divide", b.node("add", a, a), b.node("subtract", b.constant(1.0), a))
+    half = b.node("multiply", b.constant(0.5), b.node("sign", x))
+    return b.node("multiply", half, _log1p(b, ratio))
+
+
 _COMPOSED: dict[str, Callable[..., int]] = {
+    "cbrt": _cbrt,
+    "arcsinh": _arcsinh,
+    "arccosh": _arccosh,
+    "arctanh": _arctanh,
     "log1p": _log1p,
     "expm1": _expm1,
     "sinh": _sinh,

@@ -72,6 +72,15 @@ def _times(b: Builder, g: int, *factors: int) -> int:
     return g
 
 
+def _plus(b: Builder, number: float, x: int) -> int:
+    return b.node("add", b.constant(number), x)
+
+
+def _root(b: Builder, x: int, number: float) -> int:
+    """Of `x + number`."""
+    return b.node("sqrt", _plus(b, number, x))
+
+
 def _divide(b: Builder, i: int, node: Node, g: int) -> list[tuple[int, int]]:
     x, y = node.operands
     return [(x, b.node("divide", g, y)), (y, b.node("negative", b.node("divide", b.node("multiply", g, i), y)))]
@@ -129,6 +138,14 @@ _RULES: dict[str, Callable[..., list[tuple[int, int]]]] = {
     "log1p": _one(lambda b, i, x, g: b.node("divide", g, b.node("add", b.constant(1.0), x))),
     "sinh": _one(lambda b, i, x, g: b.node("multiply", g, b.node("cosh", x))),
     "cosh": _one(lambda b, i, x, g: b.node("multiply", g, b.node("sinh", x))),
+    "cbrt": _one(lambda b, i, x, g: b.node("divide", g, _times(b, b.constant(3.0), i, i))),
+    "arcsinh": _one(lambda b, i, x, g: b.node("divide", g, b.node("sqrt", _plus(b, 1.0, b.node("multiply", x, x))))),
+    "arccosh": _one(lambda b, i, x, g: b.node("divide", g, _times(b, _root(b, x, -1.0), _root(b, x, 1.0)))),
+    "arctanh": _one(
+        lambda b, i, x, g: b.node(
+            "divide", g, b.node("multiply", _plus(b, 1.0, b.node("negative", x)), _plus(b, 1.0, x))
+        )
+    ),
     "expit": _one(lambda b, i, x, g: _times(b, g, i, b.node("expit", b.node("negative", x)))),
     "logaddexp": lambda b, i, node, g: [
         (x, b.node("multiply", g, b.node("expit", b.node("subtract", x, y))))

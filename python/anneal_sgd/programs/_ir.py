@@ -28,6 +28,7 @@ ELEMENTWISE = {
 }
 """Operations on number after number, and how many operands they have; one number is taken for several."""
 COMPOSED = {"log1p": 1, "expm1": 1, "sinh": 1, "cosh": 1, "expit": 1, "logaddexp": 2}
+COMPOSED |= dict.fromkeys(("cbrt", "arcsinh", "arccosh", "arctanh"), 1)
 """Likewise, but the core has none: the canonical form writes them in other operations."""
 
 REDUCTIONS = {"sum": 1, "sum_product": 2, "max": 1, "min": 1}

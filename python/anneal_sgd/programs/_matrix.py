@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from ._symbol import FUNCTIONS, UFUNCS, Symbol, place, refused
+from ._refusals import instead
+from ._symbol import FUNCTIONS, UFUNCS, Symbol, full_name, place, refused
 
 _MOST_PARTS = 1024  # rows, columns or numbers that are taken one by one
 _REDUCTIONS = ("sum", "max", "min", "mean", "prod", "any", "all")
@@ -123,9 +124,9 @@ def of_matrices(ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: di
     """An operator or function of numbers where an operand has two dimensions."""
     name = ufunc.__name__
     if method != "__call__" or name not in UFUNCS:
-        raise refused(f"np.{name} of a matrix" if method == "__call__" else f"np.{name}.{method} of a matrix")
+        raise refused(f"{full_name(ufunc, method)} of a matrix ({instead(name)})")
     if any(value is not None for value in options.values()):
-        raise refused(f"np.{name} of a matrix with {', '.join(options)}")
+        raise refused(f"{full_name(ufunc)} of a matrix with {', '.join(options)}")
     if name == "matmul":
         return _product(*inputs)
     return _elementwise(UFUNCS[name], inputs)
@@ -136,7 +137,7 @@ def function_of_matrices(function: Any, arguments: Sequence[Any], options: dict[
     name = function.__name__
     full = f"{function.__module__}.{name}".replace("numpy", "np", 1)
     if name not in _FUNCTIONS:
-        raise refused(f"{full} of a matrix")
+        raise refused(f"{full} of a matrix ({instead(name)})")
     try:
         return _FUNCTIONS[name](*arguments, **options)
     except TypeError as error:

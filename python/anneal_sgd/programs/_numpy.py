@@ -9,6 +9,7 @@ import numpy as np
 
 from ._ir import COMPOSED
 from ._matrix import function_of_matrices, of_matrices, outer, reshaped, stacked
+from ._special import SPECIAL_FUNCTIONS, SPECIAL_UFUNCS
 from ._symbol import FUNCTIONS, UFUNCS, Condition, Symbol, lifted, product, refused, root_of_square
 
 
@@ -183,7 +184,6 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "hstack": _concatenate,
     "append": lambda s, a, b: _concatenate(s, [a, b]),
     "stack": _stack,
-    "diff": lambda _, a: a[1:] - a[:-1],
     "roll": _roll,
     "flip": lambda _, a: a[::-1],
     "zeros_like": lambda s, a: s._made("multiply", 0.0, np.zeros(a.shape)) if a.shape else s._made("add", 0.0, 0.0),
@@ -195,5 +195,5 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "size": lambda _, a: a.size,
 }
 
-UFUNCS.update(_UFUNCS)
-FUNCTIONS.update(_FUNCTIONS)
+UFUNCS.update(_UFUNCS | SPECIAL_UFUNCS)
+FUNCTIONS.update(_FUNCTIONS | SPECIAL_FUNCTIONS)

@@ -22,7 +22,8 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
     **{name: (getattr(np, name), 1) for name in ("abs", "sqrt", "exp", "log", "sin", "cos", "tanh", "sign", "square")},
     **{name: (getattr(np, name), 1) for name in ("log1p", "expm1", "sum", "prod", "cumsum", "max", "min", "mean")},
     **{name: (getattr(np, name), 1) for name in ("var", "std", "any", "all", "sinh", "cosh", "exp2", "log2", "log10")},
-    **{name: (getattr(np, name), 2) for name in ("maximum", "minimum", "dot")},
+    **{name: (getattr(np, name), 1) for name in ("tan", "arcsinh", "cbrt", "sinc", "sort", "median", "cumprod")},
+    **{name: (getattr(np, name), 2) for name in ("maximum", "minimum", "dot", "hypot", "logaddexp", "heaviside")},
     **{name: (getattr(np, name), 3) for name in ("where", "clip")},
     "norm": (np.linalg.norm, 1),
 }
@@ -67,8 +68,9 @@ def parse(
     The names are x, of shape (dimension,), unless there is no `point`, the `parameters`, `pi`, and with `draws` the
     methods of `draw`; there are numbers, lists of numbers (also as a constant matrix before @), + - * / ** @,
     < <= > >= == != for `where`, joined by & and |, elements and slices, and the functions abs, sqrt, exp,
-    exp2, expm1, log, log2, log10, log1p, sin, cos, sinh, cosh, tanh, sign, square, sum, prod, cumsum, max, min, mean,
-    var, std, any, all, maximum, minimum, dot, where, clip, norm. `numbers`: names of the numbers of the point, one
+    exp2, expm1, log, log2, log10, log1p, logaddexp, sin, cos, tan, sinc, sinh, cosh, tanh, arcsinh, cbrt, hypot, sign,
+    heaviside, square, sum, prod, cumsum, cumprod, max, min, mean, median, sort, var, std, any, all, maximum, minimum,
+    dot, where, clip, norm. `numbers`: names of the numbers of the point, one
     by one in place of x.
 
     ValueError: anything else, with the column where it begins.

@@ -19,6 +19,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from ._build import Builder
 from ._ir import ELEMENTWISE, LARGEST, Shape
+from ._refusals import instead
 
 _HERE = str(Path(__file__).parent)
 _MOST_ITERATED = 64  # numbers of a symbol that a loop may take one by one
@@ -168,11 +169,14 @@ class Symbol(NDArrayOperatorsMixin):
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         """TypeError."""
-        raise refused("Conversion to an array (x is one already, np.stack makes one of numbers)")
+        raise refused(
+            "Conversion to an array (x is one already, np.stack makes one of numbers, "
+            "np.logaddexp.reduce(x) is scipy.special.logsumexp(x))"
+        )
 
     def __getattr__(self, name: str) -> Any:
         """Untraceable, which is a TypeError and, for `hasattr`, an AttributeError."""
-        raise refused(f"Attribute {name!r}")
+        raise refused(f"Attribute {name!r} ({instead(name)})")
 
     def sum(self, axis: Any = None, *, keepdims: bool = False) -> Symbol:
         """As `np.sum`."""
@@ -239,6 +243,17 @@ class Symbol(NDArrayOperatorsMixin):
         """Itself, which nothing can change."""
         return self
 
+    def astype(self, dtype: Any, **_: Any) -> Symbol:
+        """Itself: numbers are of the dtype of the call."""
+        if np.dtype(dtype).kind != "f":
+            raise refused(f"Conversion to {np.dtype(dtype).name}")
+        return self
+
+    def cumprod(self, axis: Any = None) -> Symbol:
+        """As `np.cumprod`."""
+        product_so_far: Symbol = FUNCTIONS["cumprod"](self, self, axis)
+        return product_so_far
+
     def reshape(self, *shape: Any) -> Any:
         """As `np.reshape`: a vector, or a matrix of its numbers, row after row."""
         return FUNCTIONS["reshape"](self, self, *shape)
@@ -284,15 +299,24 @@ class Symbol(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """NumPy's operators and functions of numbers."""
         name = ufunc.__name__
+        if method in _OF_UFUNCS and name in _OF_UFUNCS[method] and len(inputs) == 1:
+            axis = options.pop("axis", None)
+            try:
+                return _OF_UFUNCS[method][name](inputs[0], axis, **options)
+            except Untraceable:
+                raise
+            except TypeError:
+                raise refused(f"np.{name}.{method} with {', '.join(options)}") from None
+        full = full_name(ufunc, method)
         if method != "__call__" or name not in UFUNCS:
-            raise refused(f"np.{name}" if method == "__call__" else f"np.{name}.{method}")
+            raise refused(f"{full} ({instead(name)})")
         matrices = [value for value in inputs if getattr(value, "ndim", 0) == 2]
         if matrices and (name != "matmul" or not isinstance(matrices[0], np.ndarray)):
             return FUNCTIONS["of matrices"](ufunc, method, inputs, options)
         if options.get("out") == (self,) and self.shape == ():  # s += a, of one number, which NumPy does not change
             options = {}
         if any(value is not None for value in options.values()):
-            raise refused(f"np.{name} with {', '.join(options)}")
+            raise refused(f"{full} with {', '.join(options)}")
         return UFUNCS[name](self, *inputs)
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
@@ -302,13 +326,44 @@ class Symbol(NDArrayOperatorsMixin):
         if any(getattr(one, "ndim", 0) == 2 for one in types):
             return FUNCTIONS["function of matrices"](function, arguments, options)
         if name not in FUNCTIONS:
-            raise refused(full)
+            raise refused(f"{full} ({instead(name)})")
         try:
             return FUNCTIONS[name](self, *arguments, **options)
         except Untraceable:
             raise
         except TypeError:
             raise refused(f"{full} with {', '.join(options) or 'these arguments'}") from None
+
+
+def full_name(ufunc: np.ufunc, method: str = "__call__") -> str:
+    """As a user writes it; what is not of NumPy is of scipy.special."""
+    of = "np" if getattr(np, ufunc.__name__, None) is ufunc else "scipy.special"
+    return f"{of}.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+
+
+def _log_sum_exp(x: Symbol, axis: Any = None, *, keepdims: bool = False) -> Symbol:
+    """Relative to the largest number, of which one is in any case."""
+    _check_axis(axis)
+    top = x.max()
+    apart = x._made("exp", x._made("subtract", x, top)).sum()
+    return x._kept(x._made("add", top, x._made("log", apart)), keepdims)
+
+
+_OF_UFUNCS: dict[str, dict[str, Callable[..., Any]]] = {
+    "reduce": {
+        "add": lambda x, axis, **options: x.sum(axis, **options),
+        "multiply": lambda x, axis, **options: x.prod(axis, **options),
+        "maximum": lambda x, axis, **options: x.max(axis, **options),
+        "minimum": lambda x, axis, **options: x.min(axis, **options),
+        "logical_and": lambda x, axis, **options: x.all(axis, **options),
+        "logical_or": lambda x, axis, **options: x.any(axis, **options),
+        "logaddexp": _log_sum_exp,
+    },
+    "accumulate": {
+        "add": lambda x, axis: x.cumsum(axis),
+        "multiply": lambda x, axis: FUNCTIONS["cumprod"](x, x, axis),
+    },
+}
 
 
 class Condition(Symbol):
