@@ -96,7 +96,6 @@ def test_gradient_is_the_exact_one_and_a_parameter_of_that_name_comes_first():
         (lambda value: value, 18.0),
         (lambda c: c, 2.0),
         (lambda value, x: value + 100 * x[0], 318.0),
-        (lambda c, point: c + 100 * point[0], 302.0),
         (lambda *points: points[0][0], 3.0),
         (lambda x, scale=0.5: scale * x[0], 1.5),
     ],
@@ -238,7 +237,7 @@ def test_a_metric_of_a_state_needs_the_method():
     for method in (methods.SGD(), methods.Adam(), methods.SGD(momentum=0.5)):
         with pytest.raises(ValueError, match="metric 'best' must be of a method with this one's state"):
             run(example(), method=method, metric=metric)
-        with pytest.raises(ValueError, match=r"^metric 'best' must return one number, got shape"):  # of x
+        with pytest.raises(ValueError, match=r"^metric 'best' must be a function of x, .* got one of 'best'$"):
             run(example(), method=method, metric=WATCHED)
     again = pickle.loads(pickle.dumps(WATCHING))
     assert np.array_equal(
@@ -432,6 +431,22 @@ def test_points_on_data_are_those_that_were_recorded(kind):
     two = run(problem, metric=("loss",), iterate=["last", "average"], keep_iterates=True, **call)
     assert np.array_equal(two.iterates[0], result.iterates)
     np.testing.assert_allclose(problem.value(two.iterates[1]), two.samples[1, :, 0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["grad", "velocity", "v", "w", "X"])
+def test_a_name_that_is_not_known_is_not_the_point(name):
+    """In one dimension, or where a function returns a number anyhow, it would be taken for x."""
+    f = eval(f"lambda {name}: np.sum({name} ** 2)", {"np": np})
+    one = problems.Custom(lambda x: x**2, x0=1.0)
+    known = r"x, value, gradient, by these names, got one of"
+    with pytest.raises(ValueError, match=f"^metric 'm' must be a function of {known} '{name}'$"):
+        run(one, metric={"m": f})
+    with pytest.raises(
+        ValueError, match=f"^metric 'm' must be a function of the point x alone, .* got one of '{name}'$"
+    ):
+        run(on_data("LeastSquares"), metric={"m": f})
+    norms = run(one, metric={"m": np.linalg.norm, "n": "norm(x)"}, replicates=2).mean
+    assert norms[0] == norms[1]  # whose argument is x
 
 
 def test_on_data_what_cannot_be_taken():

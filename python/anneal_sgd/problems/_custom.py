@@ -22,7 +22,7 @@ from ..programs._ir import Shape
 from ..programs._lower import lowered
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
 from ._minimum import NotFoundError
-from ._own_metric import OwnMetric, program_of
+from ._own_metric import OwnMetric, check_point, program_of
 from ._search import AGREEMENT, lowest_value
 from ._sets import check_set, numbers_of, parsed_set
 
@@ -296,6 +296,7 @@ class Custom(Problem):
             known = ", ".join(["x", *{**exact, **shapes, **state}])
             what = f"metric {name!r} must be a function of {known}: " if str(error).startswith("parameters") else ""
             raise ValueError(f"{what}{error}") from None
+        check_point(name, f, {**exact, **shapes, **state})
         program = of_state(program, ["" if part in shapes or part in exact else part for part in state])
         program = canonical(substituted(program, self._exact, [one for one in exact if one not in shapes]))
         if (shape := program.nodes[program.output("value")].shape) != ():

@@ -28,7 +28,7 @@ from ._input import column_names, features_of, weights_of
 from ._minimum import NotFoundError, remembered
 from ._model import Model
 from ._own_loss import lost_loss, lowered_loss
-from ._own_metric import OwnMetric, program_of
+from ._own_metric import OwnMetric, check_point, program_of
 
 if TYPE_CHECKING:
     from ..methods import Method
@@ -316,6 +316,7 @@ class DataProblem(Problem):
             raise ValueError(f"metric {name!r} must be a function of the point x alone: {error}") from None
         if taken := [node.attribute for node in traced.nodes if node.op == "parameter"]:
             raise ValueError(f"metric {name!r} must be a function of the point x alone, got one of {taken[0]!r}")
+        check_point(name, f, ())
         program = canonical(replace(traced, parameters=()))
         if (shape := program.nodes[program.output("value")].shape) != ():
             raise ValueError(f"metric {name!r} must return one number, got shape {shape}")

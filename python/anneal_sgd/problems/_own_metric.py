@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,3 +51,13 @@ def program_of(
     if not callable(f):
         raise TypeError(f"{name} must be a function of x or a text, got {shown(f)}")
     return programs.trace(f, dimension=dimension, parameters=shapes, draws=draws, point=point)
+
+
+def check_point(metric: str, f: object, known: Collection[str]) -> None:
+    """ValueError: a function takes the point by another name than x, which may be meant for something else."""
+    taken = inspect.signature(f).parameters.values() if callable(f) else ()
+    names = [one.name for one in taken if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    other = next((name for name in names if name not in known), "x")
+    if "x" not in names and other != "x":
+        told = f"x, {', '.join(known)}" if known else "the point x alone"
+        raise ValueError(f"metric {metric!r} must be a function of {told}, by these names, got one of {other!r}")
