@@ -85,6 +85,10 @@ def optax(name: str, *arguments: Any, **options: Any) -> Any:
     return getattr(importlib.import_module("optax"), name)(*arguments, **options)
 
 
+def one_cycled(T: int, **options: Any) -> Callable[[Any], Any]:
+    return torch("OneCycleLR", PEAK, T + 1, pct_start=(0.25 * T + 1) / (T + 1), cycle_momentum=False, **options)
+
+
 def torch(name: str, *arguments: Any, **options: Any) -> Callable[[Any], Any]:
     schedulers = importlib.import_module("torch.optim.lr_scheduler")
     return lambda optimizer: getattr(schedulers, name)(optimizer, *arguments, **options)
@@ -333,19 +337,19 @@ TORCH = [
     Case(
         "torch",
         "OneCycleLR",
-        lambda T: torch("OneCycleLR", PEAK, T + 1, pct_start=(0.25 * T + 1) / (T + 1)),
+        one_cycled,
         lambda T: one_cycle(0.25),
     ),
     Case(
         "torch",
         "OneCycleLR, linear",
-        lambda T: torch("OneCycleLR", PEAK, T + 1, pct_start=(0.25 * T + 1) / (T + 1), anneal_strategy="linear"),
+        lambda T: one_cycled(T, anneal_strategy="linear"),
         lambda T: one_cycle(0.25, shape="linear"),
     ),
     Case(
         "torch",
         "OneCycleLR, three phases",
-        lambda T: torch("OneCycleLR", PEAK, T + 1, pct_start=(0.25 * T + 1) / (T + 1), three_phase=True),
+        lambda T: one_cycled(T, three_phase=True),
         lambda T: Joined(
             [Reversed(Cosine(floor=0.04)), Cosine(floor=0.04), Cosine(floor=1e-4)], at=[0.25, 0.5], scales=[1, 1, 0.04]
         ),

@@ -209,16 +209,17 @@ class Optimizer:
 
 
 class Scheduler:
-    """Halves every learning rate, and the momentum of the first group."""
+    """Halves every learning rate, or more of the first group."""
 
-    def __init__(self, optimizer):
-        self.optimizer, self.count = optimizer, 0
+    def __init__(self, optimizer, *names):
+        self.optimizer, self.count, self.names = optimizer, 0, names
 
     def step(self):
         self.count += 1
         for group in self.optimizer.param_groups:
             group["lr"] /= 2
-        self.optimizer.param_groups[0]["momentum"] /= 2
+        for name in self.names:
+            self.optimizer.param_groups[0][name] /= 2
 
     def state_dict(self):
         return {"count": self.count}
@@ -254,6 +255,28 @@ def test_a_scheduler_is_stepped_and_set_back():
     with pytest.raises(RuntimeError, match="no further"):
         from_torch(optimizer, failing, 5)
     assert (optimizer.param_groups, failing.count) == (before, 0)
+
+
+def test_what_else_a_scheduler_changes_is_told():
+    optimizer = Optimizer()
+    scheduler = Scheduler(optimizer, "momentum")
+    with pytest.warns(UserWarning, match="^scheduler changes momentum too, .* learning rate alone") as told:
+        made = from_torch(optimizer, scheduler, 5)
+    assert told[0].filename == __file__
+    assert made.values(5).tolist() == [1, 0.5, 0.25, 0.125, 0.0625]
+    assert optimizer.param_groups[0]["momentum"] == 0.9
+    from_torch(optimizer, scheduler, 5, group=1)  # of which it changes nothing else
+
+
+@pytest.mark.parametrize("kind", ["OneCycleLR", "CyclicLR"])
+@pytest.mark.parametrize(("optimizer", "name"), [("SGD", "momentum"), ("Adam", "betas")])
+def test_a_cycled_momentum_is_told(kind, optimizer, name):
+    torch = pytest.importorskip("torch", exc_type=ImportError)
+    made = getattr(torch.optim, optimizer)([torch.zeros(1, requires_grad=True)], lr=0.1)
+    options = {"total_steps": 20} if kind == "OneCycleLR" else {"base_lr": 0.01, "step_size_up": 5}
+    scheduler = getattr(torch.optim.lr_scheduler, kind)(made, max_lr=0.1, **options)
+    with pytest.warns(UserWarning, match=f"^scheduler changes {name} too"):
+        from_torch(made, scheduler, 20)
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,9 @@ def from_torch(
     Of the optimizer's parameter group number `group`. Scheduler and optimizer are stepped where they are and then set
     back to where they were. (A scheduler stepped once per epoch of k steps: `from_torch` of as many epochs, then
     `from_steps(np.repeat(epochs.base_lr * epochs.table, k))`.) ValueError: a scheduler that needs more than steps, such
-    as `ReduceLROnPlateau`, or that belongs to another optimizer; no such group; the rest as in `from_steps`.
+    as `ReduceLROnPlateau`, or that belongs to another optimizer; no such group; the rest as in `from_steps`. A
+    UserWarning names other numbers of the group that it changes, which no schedule has: `OneCycleLR` and `CyclicLR`
+    cycle the momentum too, unless they are made with `cycle_momentum=False`.
 
     >>> import torch  # doctest: +SKIP
     >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)  # doctest: +SKIP
@@ -154,6 +156,7 @@ def from_torch(
     state = copy.deepcopy(scheduler.state_dict())
     kept = [{key: copy.deepcopy(value) for key, value in one.items() if key != "params"} for one in groups]
     table = np.empty(steps)
+    changed: set[str] = set()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the optimizer takes no steps
@@ -161,6 +164,7 @@ def from_torch(
                 table[t] = float(groups[number]["lr"])
                 if t < steps - 1:
                     scheduler.step()
+                    changed.update(name for name, value in kept[number].items() if groups[number][name] != value)
     finally:
         scheduler.load_state_dict(state)
         for one, before in zip(groups, kept, strict=True):
@@ -169,6 +173,9 @@ def from_torch(
                     one[key].fill_(value)
                 else:
                     one[key] = value
+    if others := ", ".join(sorted(changed - {"lr"})):
+        told = f"scheduler changes {others} too, and the schedule is of the learning rate alone"
+        warnings.warn(f"{told}: methods.Following is for numbers that follow schedules", UserWarning, stacklevel=2)
     return _normalised(_validate.real_array("values", table, _validate.NON_NEGATIVE), tail_degree, name)
 
 
