@@ -1,5 +1,6 @@
 """Metrics of one's own: bits of the reference, known values, and all around a result that has them."""
 
+import importlib.util
 import itertools
 import pickle
 import warnings
@@ -243,10 +244,6 @@ def test_a_metric_of_a_state_needs_the_method():
     assert np.array_equal(
         run(example(), method=again, metric=WATCHED).mean, run(example(), method=again, metric=metric).mean
     )
-    X = np.random.default_rng(0).standard_normal((20, 3))
-    data = problems.LeastSquares(X, X[:, 0])
-    with pytest.raises(ValueError, match="metric 'v' must be a function of the point x alone"):
-        run(data, method=methods.SGD(momentum=0.5), metric={"v": lambda x, v: v[0]})
 
 
 def test_what_is_not_finite_counts_as_diverged():
@@ -364,19 +361,22 @@ MODELS = {
 OF_DATA = {"horizon": 5, "record_at": [0, 2, 5]}
 
 
-@cache
-def by_the_reference(kind, dtype, iterate):
-    problem = on_data(kind, **MODELS[kind])
+def of_the_reference(kind, problem):
     hidden = {"hidden": problem.hidden} if kind == "MLP" else {}
-    network = Network(
+    return Network(
         "logistic" if kind == "LogisticRegression" else "softmax", problem.X, problem.y, outputs=problem._sizes[-1],
         x0=problem.x0, intercept=True, batch_size=problem.batch_size, test_X=problem.test[0], test_y=problem.test[1],
         **hidden,
     )  # fmt: skip
+
+
+@cache
+def by_the_reference(kind, dtype, iterate):
+    problem = on_data(kind, **MODELS[kind])
     own = {name: problem._own_metric(name, f, {}).program for name, f in ON_DATA.items() if name != f}
     return networks.simulate(
-        network=network, schedule=Schedule("linear"), base_lr=0.2, replicates=np.arange(17), seed=3, own=own,
-        dtype=dtype, iterate=iterate, **OF_DATA,
+        network=of_the_reference(kind, problem), schedule=Schedule("linear"), base_lr=0.2, replicates=np.arange(17),
+        seed=3, own=own, dtype=dtype, iterate=iterate, **OF_DATA,
     )  # fmt: skip
 
 
@@ -466,3 +466,233 @@ def test_on_data_what_cannot_be_taken():
     with pytest.raises(ValueError, match="metric 'norm' must be of a problem with this one's dimension"):
         run(on_data("LogisticRegression", d=4), metric=other)
     assert run(problem, metric=other, replicates=2, base_lr=0.0).mean == [0.0]
+
+
+# --- of a method's state, on data -------------------------------------------------------------------------------------
+
+
+def wave(x):
+    """Its extremes are anywhere along a way."""
+    return np.sum(np.sin(20 * x))
+
+
+def around(d):
+    """A method that is watched: numbers of all coordinates, single numbers, and as many as there are nowhere else."""
+
+    def update(u, x, value, least, far, t, lowest, when):
+        now = wave(x)
+        seen = {
+            "least": np.minimum(least, value),
+            "far": np.maximum(far, np.abs(x)),
+            "lowest": np.minimum(lowest, now),
+        }
+        return u, seen | {"when": np.where(now < lowest, t - 1.0, when)}
+
+    start = {"least": 1e30, "far": np.zeros(d), "lowest": 1e30, "when": 0.0}
+    return methods.Custom(update, of=methods.Clipped(methods.Adam(), 0.5), state=start, dimension=d)
+
+
+def in_order(d):
+    """What only the interpreter takes, with a part of a length of its own, and one that the start decides."""
+
+    def update(g, x, last, shift):
+        return g, {"last": np.append(last[1:], np.max(x)), "shift": 0.5 * shift + x}
+
+    return methods.Custom(update, state={"last": np.zeros(19), "shift": lambda x0: 3.0 * x0}, dimension=d)
+
+
+ADAM = {"c1": "c1", "m": "norm(m)", "v": lambda x, v: np.max(v * np.abs(x)), "first": "v[1]", "loss": "loss"}
+WATCHED_ON_DATA = {  # a method that takes blocks, by a pass of its own or not; one that does not; instructions alone
+    "adam": (lambda d: methods.Adam(), ADAM),
+    "rmsprop": (
+        lambda d: methods.RMSProp(momentum=0.5, weight_decay=0.1),
+        {"s": "max(s)", "all": "sum(b) + x[0]"},
+    ),
+    "around": (
+        around,
+        {
+            "when": "when",
+            "least": lambda x, least: least + 0.0 * x[0],
+            "far": lambda x, far: np.max(np.maximum(far, np.abs(x))),
+            "lowest": "lowest",
+            "c1": "c1",
+        },
+    ),
+    "in order": (in_order, {"before": "last[17]", "shift": "sum(shift)", "all": "norm(last) + sum(shift * x)"}),
+}
+
+
+@cache
+def state_by_the_reference(kind, name, dtype, iterate):
+    problem = on_data(kind, **MODELS[kind])
+    make, metric = WATCHED_ON_DATA[name]
+    method = make(problem.dimension)
+    parts = method._parts(problem.dimension)
+    own = {one: problem._own_metric(one, f, parts).program for one, f in metric.items() if one != "loss"}
+    return networks.simulate(
+        network=of_the_reference(kind, problem), schedule=Schedule("linear"), base_lr=0.2, replicates=np.arange(17),
+        seed=3, own=own, method=problem._method_program(method), dtype=dtype, iterate=iterate, **OF_DATA,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("name", WATCHED_ON_DATA)
+def test_on_data_those_of_a_state_have_the_bits_of_the_reference(isa, name, kind, dtype):
+    problem = on_data(kind, **MODELS[kind])
+    make, metric = WATCHED_ON_DATA[name]
+    call = {"method": make(problem.dimension), "metric": metric, "replicates": 17, "dtype": dtype, "isa": isa}
+    call |= {"keep_samples": True, **OF_DATA}
+    codes = ["off", "on"] if importlib.util.find_spec("llvmlite") else ["off"]
+    for machine_code, iterate in itertools.product(codes, ("last", "average")):
+        runtime.set_machine_code(machine_code)
+        try:
+            samples = run(problem, base_lr=0.2, iterate=iterate, **call).samples
+            several = run([problem, problem.replace(l2=0.1)], base_lr=[0.1, 0.2], iterate=iterate, **call).samples
+        finally:
+            runtime.set_machine_code(None)
+        for i, one in enumerate(metric):
+            assert np.array_equal(samples[:, i], state_by_the_reference(kind, name, dtype, iterate)[one]), one
+        assert np.array_equal(several[0, 1], samples)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("name", WATCHED_ON_DATA)
+def test_a_gpu_has_those_of_a_state_on_data(device, name, kind, dtype):
+    made = on_data(kind, **MODELS[kind])
+    make, metric = WATCHED_ON_DATA[name]
+    call = {"method": make(made.dimension), "metric": metric, "base_lr": [0.1, 0.2], "replicates": 17, "dtype": dtype}
+    call |= {"first_replicate": 1010, "keep_samples": True, **OF_DATA}
+    made = [made, made.replace(l2=0.1)]
+    for iterate, kept in (("last", True), ("average", False)):
+        expected = run(made, **call, iterate=iterate, keep_iterates=kept)
+        for cut in ({}, {"steps_per_launch": 1, "rows_per_launch": 1}):
+            with on(device, **cut):
+                found = run(made, **call, iterate=iterate, keep_iterates=kept)
+            assert np.array_equal(found.samples, expected.samples)
+            assert np.array_equal(found.iterates, expected.iterates) if kept else found.iterates is None
+
+
+@pytest.mark.parametrize("name", WATCHED_ON_DATA)
+def test_states_of_many_coordinates_in_little_memory(small_device, name):
+    made = on_data("SoftmaxRegression", d=170)
+    make, metric = WATCHED_ON_DATA[name]
+    call = {"metric": metric, "base_lr": [0.1, 0.2], "replicates": 1100, "first_replicate": 1000, "horizon": 2}
+    call |= {"method": make(made.dimension)}
+    expected = run(made, **call)
+    for memory in (2**32, 2**23):
+        with on(small_device(memory)):
+            assert np.array_equal(run(made, **call).mean, expected.mean)
+
+
+@pytest.mark.parametrize("machine_code", ["on", "off"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", MODELS)
+def test_on_data_what_a_state_keeps_is_what_numpy_finds_among_all_iterates(kind, dtype, machine_code):
+    """The lowest of a wave so far, when that was, the farthest coordinate: of a run that records every iterate."""
+    if machine_code == "on":
+        pytest.importorskip("llvmlite")
+    made, steps = on_data(kind, **MODELS[kind]), (1, 10, 40)
+    call = {"replicates": 40, "dtype": dtype, "keep_samples": True, "base_lr": [0.1, 0.5]}
+    every = run(
+        made,
+        method=methods.Clipped(methods.Adam(), 0.5),
+        record_at=range(41),
+        metric={"wave": wave, "far": "max(abs(x))"},
+        **call,
+    ).samples
+    metric = {"lowest": "lowest", "when": "when", "far": "max(far)", "wave": wave}
+    runtime.set_machine_code(machine_code)
+    try:
+        found = run(made, method=around(made.dimension), record_at=steps, metric=metric, **call).samples
+    finally:
+        runtime.set_machine_code(None)
+    for k, step in enumerate(steps):
+        before = every[:, :step]
+        assert np.array_equal(found[:, k, 0], before[:, :, 0].min(axis=1))
+        assert np.array_equal(found[:, k, 1], before[:, :, 0].argmin(axis=1))
+        assert np.array_equal(found[:, k, 2], before[:, :, 1].max(axis=1))
+        assert np.array_equal(found[:, k, 3], every[:, step, 0])
+    assert len(np.unique(found[:, 2, 1])) > 2
+
+
+def test_the_least_loss_of_all_rows_is_that_of_all_iterates():
+    """Where a batch is all rows, the value of a step is the loss."""
+    made = on_data("LogisticRegression", l2=0.01, batch_size=30, sampling="sequential")
+    call = {"dtype": "float64", "base_lr": 20.0, "replicates": 1, "schedule": schedules.Constant()}
+    every = simulate(made, method=methods.SGD(), horizon=40, record_at=range(40), metric="loss", **call).mean
+    watching = methods.Custom(
+        lambda g, value, least: (g, {"least": np.minimum(least, value)}), state={"least": 1e30}, dimension=6
+    )
+    least = simulate(made, method=watching, horizon=40, record_at=range(1, 41), metric={"m": "least"}, **call).mean
+    assert np.any(np.diff(every) > 0)
+    np.testing.assert_allclose(least[:, 0], np.minimum.accumulate(every), rtol=1e-12)
+
+
+def test_on_data_a_state_of_adam_is_known():
+    """Sums of a constant gradient: of the loss z, the mean of the rows."""
+    X = np.array([[1.0, -2.0], [3.0, 4.0]])
+    made = problems.LinearModel(X, [0.0, 0.0], loss="z", batch_size=2, sampling="sequential")
+    adam = methods.Adam(beta1=0.5, beta2=0.75)
+    metric = {"m0": "m[0]", "m1": lambda m: m[1], "v0": "v[0]", "c1": "c1", "c2": "c2"}
+    mean = run(made, method=adam, metric=metric, horizon=3, replicates=1, dtype="float64").mean
+    first, second = 1 - 0.5**3, 1 - 0.75**3
+    np.testing.assert_allclose(mean, [2 * first, first, 4 * second, first, second], rtol=1e-14)
+
+
+def test_on_data_a_metric_of_a_state_needs_the_method():
+    made = on_data("LogisticRegression")
+    metric = run(made, method=around(6), metric={"lowest": "lowest"}).spec.metric
+    again = run(made, method=pickle.loads(pickle.dumps(around(6))), metric=metric)
+    assert np.array_equal(again.mean, run(made, method=around(6), metric=metric).mean)
+    for method in (methods.SGD(), methods.SGD(momentum=0.5), methods.AdaGrad()):
+        with pytest.raises(ValueError, match="metric 'lowest' must be of a method with this one's state"):
+            run(made, method=method, metric=metric)
+    with pytest.raises(ValueError, match="metric 'm' must be a function of the point x alone, got one of 'value'"):
+        run(made, method=methods.SGD(momentum=0.5), metric={"m": lambda x, value: value + x[0]})
+    with pytest.raises(
+        ValueError, match="metric 'f' must be a function of the point x and the method's m, c1, v, c2 a"
+    ):
+        run(made, method=methods.Adam(), metric={"f": "value + m[0]"})
+
+
+def test_campaigns_have_those_of_a_state_on_data(tmp_path):
+    call = {
+        "metric": {"lowest": "lowest"},
+        "base_lr": [0.1, 0.2],
+        "horizon": 5,
+        "replicates": 1024,
+        "method": around(6),
+    }
+    campaign = Campaign(on_data("LogisticRegression"), schedules.Linear(), **call)
+    alone = simulate(on_data("LogisticRegression"), schedules.Linear(), **call)
+    assert np.array_equal(campaign.run(tmp_path / "own.db").mean, alone.mean)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"own_state": [[0, 0]]}, r"own_state: shape must be \(parts, 3\)"),
+        ({"method": None}, "own_state: must go with own_metrics and a method"),
+        ({"own_state": [[0, 1024, 6]]}, "own_state: part 0 is not among the 1024 numbers of the method's state"),
+        ({"own_state": [[0, -512, 6]]}, "own_state: part 0 is not among the 1024 numbers"),
+        ({"own_state": [[0, 16, 6]]}, "own_state: part 0 is not one of the method's"),
+        ({"own_state": [[0, 512, 7]]}, "own_state: part 0 is not one of the method's"),
+        ({"own_state": [[1, 2, 1]]}, "own_state: part 0 is not among the 2 numbers"),
+        ({"own_state": [[1, 0, 2]]}, "own_state: part 0 is one number"),
+        ({"own_state": [[0, 512, 6], [1, 0, 1]]}, "own_state: 7 numbers are not those that own_metrics take"),
+    ],
+)
+def test_the_core_checks_what_they_take_of_a_state(monkeypatch, changes, message):
+    given = {}
+    made, adam = on_data("LogisticRegression"), methods.Adam()
+    own = run(made, method=adam, metric={"v": "v[1]"}).spec.metric
+    build = _core.Problems
+    monkeypatch.setattr(_core, "Problems", lambda **fields: given.update(fields))
+    made._stack([made], "float32", with_minimum=False, own=own, method=made._method_program(adam))
+    build(**given)
+    if "own_state" in changes:
+        changes = {"own_state": np.array(changes["own_state"])}
+    with pytest.raises(ValueError, match=message):
+        build(**{**given, **changes})

@@ -66,13 +66,40 @@ std::shared_ptr<T> given_or_none(const py::object& given) {
     return given.is_none() ? nullptr : given.cast<std::shared_ptr<T>>();
 }
 
+// Parts of a method's state, (single or not, first, count), that follow on one another in the metrics' program.
+std::vector<TakenPart> taken_parts(const Integers& given, const Program* metrics, const Method* method,
+                                   std::int64_t dimension) {
+    require(given.ndim() == 2 && given.shape(1) == 3, "own_state: shape must be (parts, 3)");
+    require(given.shape(0) == 0 || (metrics != nullptr && method != nullptr),
+            "own_state: must go with own_metrics and a method");
+    std::vector<TakenPart> parts;
+    std::int64_t numbers = 0;
+    for (std::int64_t k = 0; k < given.shape(0); ++k) {
+        const bool single = given.at(k, 0) != 0;
+        const std::int64_t first = given.at(k, 1), count = given.at(k, 2);
+        const std::int64_t row = method->program->dimension, block = method->spec.block;
+        const std::int64_t there = single ? method->spec.single_count : method->program->spec.state;
+        const std::int64_t taken = !single && block > 0 ? row : count;  // in the method's code
+        require(count >= 1 && first >= 0 && taken <= there && first <= there - taken, "own_state: part ", k,
+                " is not among the ", there, " numbers of the method's state");
+        require(!single || count == 1, "own_state: part ", k, " is one number");
+        require(single || block == 0 || (first % row == 0 && count == dimension), "own_state: part ", k,
+                " is not one of the method's");
+        parts.push_back({single, std::int32_t(first), std::int32_t(count)});
+        numbers += count;
+    }
+    require(metrics == nullptr || metrics->spec.state == numbers, "own_state: ", numbers,
+            " numbers are not those that own_metrics take");
+    return parts;
+}
+
 // `problems`: for each (train, test or None, l2, radius, minimum, x0 or None), train and test as
 // (features, targets, weights or None).
 std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, Sampling sampling, bool intercept,
                                              const std::vector<std::int64_t>& sizes, std::int64_t batch_size,
                                              ProjectionKind projection, Precision precision, const py::list& problems,
                                              const py::object& given_loss, const py::object& given_metrics,
-                                             const py::object& given_method) {
+                                             const py::object& given_method, const Integers& own_state) {
     const auto own_loss = given_or_none<Program>(given_loss), own_metrics = given_or_none<Program>(given_metrics);
     const auto method = given_or_none<Method>(given_method);
     require(sizes.size() >= 2 && sizes.size() <= std::size_t(max_layers) + 1,
@@ -93,8 +120,12 @@ std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, S
             "own_loss: must be a program of output and target alone");
     auto p = std::make_shared<Problems>();
     p->precision = precision;
-    p->network = {loss, activation, sampling, intercept, int(sizes.size()) - 1,
-                  {},   batch_size, nullptr,  nullptr,   nullptr};
+    p->network.loss = loss;
+    p->network.activation = activation;
+    p->network.sampling = sampling;
+    p->network.intercept = intercept;
+    p->network.layers = int(sizes.size()) - 1;
+    p->network.batch_size = batch_size;
     if (own_loss != nullptr) p->network.own_loss = &own_loss->spec;
     if (own_metrics != nullptr) p->network.own_metrics = &own_metrics->spec;
     p->programs = {own_loss, own_metrics};
@@ -103,9 +134,8 @@ std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, S
     std::int64_t dimension = 0;
     for (int k = 0; k < layout.layers; ++k) dimension += layout.units[k] * (layout.inputs[k] + (intercept ? 1 : 0));
     require(dimension < (std::int64_t(1) << 24), "sizes: ", dimension, " coordinates are not below 2**24");
-    require(own_metrics == nullptr ||
-                (own_metrics->dimension == dimension && own_metrics->spec.parameter_count == 0 &&
-                 own_metrics->spec.draw_rows == 0 && own_metrics->spec.first_constant(dimension) == dimension),
+    require(own_metrics == nullptr || (own_metrics->dimension == dimension && own_metrics->spec.parameter_count == 0 &&
+                                       own_metrics->spec.draw_rows == 0 && own_metrics->spec.step_numbers == 0),
             "own_metrics: must be a program of the ", dimension, " coordinates alone");
     if (method != nullptr) {
         require(method->spec.block > 0 ? method->constants.shape(1) == dimension
@@ -114,6 +144,9 @@ std::shared_ptr<Problems> make_data_problems(Loss loss, Activation activation, S
         p->method = method;
         p->network.method = &method->spec;
     }
+    p->taken = taken_parts(own_state, own_metrics.get(), method.get(), dimension);
+    p->network.taken = p->taken.data();
+    p->network.taken_count = std::int64_t(p->taken.size());
     for (const py::handle item : problems) {
         const auto fields = item.cast<py::tuple>();
         require(fields.size() == 6, "problems: each must be (train, test, l2, radius, minimum, x0)");
@@ -271,7 +304,7 @@ void bind_spec(py::module_& m) {
         .def(py::init(&make_data_problems), py::kw_only(), py::arg("loss"), py::arg("activation"), py::arg("sampling"),
              py::arg("intercept"), py::arg("sizes"), py::arg("batch_size"), py::arg("projection"), py::arg("precision"),
              py::arg("problems"), py::arg("own_loss") = py::none(), py::arg("own_metrics") = py::none(),
-             py::arg("method") = py::none())
+             py::arg("method") = py::none(), py::arg("own_state") = Integers(std::vector<py::ssize_t>{0, 3}))
         .def(py::init(&make_program_problems), py::kw_only(), py::arg("program").none(false), py::arg("projection"),
              py::arg("parameters"), py::arg("lower"), py::arg("upper"), py::arg("radius"), py::arg("x0"),
              py::arg("minimum"))

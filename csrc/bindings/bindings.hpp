@@ -89,6 +89,7 @@ struct Problems {
     std::shared_ptr<Program> program;
     std::vector<std::shared_ptr<Program>> programs;  // of a problem on data
     std::shared_ptr<Method> method;                  // the same
+    std::vector<TakenPart> taken;                    // the same
     ProgramSpec program_spec{};                      // with the problems' parameters
 };
 

@@ -37,6 +37,7 @@ struct DataView {
 
 struct ProgramSpec;
 struct MethodSpec;
+struct TakenPart;
 
 inline constexpr std::int64_t most_step_numbers = 64;  // of a method that follow schedules
 
@@ -52,8 +53,10 @@ struct NetworkSpec {
     std::int64_t sizes[max_layers + 1];  // inputs, hidden units, outputs
     std::int64_t batch_size;
     const ProgramSpec* own_loss;     // with Loss::own: its value, and its derivative by the output as the gradient
-    const ProgramSpec* own_metrics;  // of a point; null: none
+    const ProgramSpec* own_metrics;  // of a point, and of what they take of a method's state; null: none
     const MethodSpec* method;        // null: SGD
+    const TakenPart* taken;          // [part]: the state of the metrics' program, in order
+    std::int64_t taken_count;
 };
 
 struct DataProblem {
@@ -180,6 +183,13 @@ struct MethodSpec {
     const double* constants;    // [constant, coordinate]
     std::int64_t constant_count;
     const Operand* adam;  // [AdamNumber]: where its code is that of Adam, and takes blocks; else null
+};
+
+// A part of a method's state that metrics of one's own take: of its single numbers, number `first`; of a block's code
+// the coordinates of the part that begins there; else numbers first .. first + count - 1.
+struct TakenPart {
+    bool single;
+    std::int32_t first, count;
 };
 
 // The single numbers of Adam's step: beta and 1 - beta of both means, epsilon, and what the means are corrected by, the

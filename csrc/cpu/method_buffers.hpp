@@ -95,6 +95,22 @@ struct MethodBuffers {
         constants = arena.take<Real>(constant_count * group * layout.size);
     }
 
+    // put(i, number i) of a part of the state of a trajectory of the task.
+    template <class Put>
+    void take_part(const MethodSpec& method, const NetworkLayout& layout, const TakenPart& part,
+                   std::int64_t trajectories, std::int64_t replicates, std::int64_t trajectory, Put put) const {
+        if (part.single) {
+            const std::int64_t of_group = method.block > 0 ? trajectory % replicates % group : 0;
+            put(0, singles[(trajectory - of_group) * method.single_count + part.first]);
+        } else if (in_place) {
+            const Real* const from = states + (part.first / row * trajectories + trajectory) * layout.size;
+            for_each_coordinate(layout, [&](std::int64_t i, std::int64_t offset, int, bool) { put(i, from[offset]); });
+        } else {
+            const Real* const from = states + trajectory * method.program->state + part.first;
+            for (std::int64_t i = 0; i < part.count; ++i) put(i, from[i]);
+        }
+    }
+
     VectorMachine<R> machine() const { return {registers, draws, numbers, scratch, longest}; }
 };
 

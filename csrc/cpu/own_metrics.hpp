@@ -1,5 +1,5 @@
-// Metrics of one's own of problems on data: a program of a point (program_machine.hpp), for a vector of points at
-// once. Included by data_buffers.hpp.
+// Metrics of one's own of problems on data: a program of a point, and of parts of a method's state
+// (program_machine.hpp), for a vector of points at once. Included by data_buffers.hpp.
 #pragma once
 
 #include "../core/network.hpp"
@@ -28,11 +28,14 @@ public:
         if (program == nullptr) return;
         for (std::int64_t k = 0; k < program->number_count; ++k) numbers[k] = Real(program->numbers[k]);
         for (std::int64_t k = 0; k < program->registers * width; ++k) registers[k] = Real(0);
-        Real* const constants = registers + dimension * width;
+        Real* const constants = registers + program->first_constant(dimension) * width;
         for (std::int64_t k = 0; k < program->constant_count * width; ++k)
             constants[k] = Real(program->constants[k / width]);
         machine().run(program->prologue, program->prologue_count);
     }
+
+    // [number, point]: of a method's state, in the order that it is taken in.
+    Real* state(std::int64_t dimension) const { return registers + dimension * width; }
 
     // Of n points, at most a vector of them, one after another: metric k of the first to values[k * apart].
     void evaluate(const NetworkLayout& layout, const Real* points, std::int64_t n, Real* values,

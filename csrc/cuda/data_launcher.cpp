@@ -91,6 +91,7 @@ public:
         steps_ = {};
         set_chunk(steps_, e_, upload_->ensemble, chunk);
         steps_.network = network_;
+        steps_.network.taken = upload_->taken;
         steps_.net = net_;
         steps_.own_loss = upload_->own_loss.spec;
         steps_.own_numbers = upload_->own_loss.numbers;
@@ -268,6 +269,8 @@ private:
         ProgramLaunch metrics = metrics_;
         told.work = DataWork::points;
         told.record = metrics.first_record = progress_.record;
+        told.method = steps_.method;
+        told.taken = metrics.states;
         if (keeps_points()) {
             metrics.points = told.points;
             metrics.point_stride = told.point_stride;

@@ -104,7 +104,9 @@ struct ProgramLaunch : Launch {
     void* rates;                         // Real: -lr, [block, config of the block, step]
     std::int64_t rates_row;              // Reals between configs
     void *x, *low;  // Real: between launches, as in EnsembleLaunch; x also while averages are recorded
-    void* states;   // Real: between launches, [block, number of the state, trajectory of the block]
+    // Real: between launches, [block, number of the state, trajectory of the block]; at points, of [config -
+    // first_config, number of the state], replicate - first_replicate, what metrics take of a method
+    void* states;
 };
 
 // What machine code takes steps of: python/anneal_sgd/programs/_kernel_code.py, which reads every field as 8 bytes. All
@@ -206,6 +208,7 @@ struct DataLaunch : Launch {
     std::int64_t first_row, stop_row, last_row;
     const void* x;          // the state; `point` is a copy of it, or averages, where it is not the state itself
     double *losses, *hits;  // [block, thread]: sums of the rows before first_row
+    void* taken;            // with points, what metrics take of a method: as the `states` of a ProgramLaunch
 };
 
 // Moments of values[cell, replicate - first_replicate], for each block of replicates, and how many are in each bin.

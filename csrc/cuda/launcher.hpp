@@ -112,7 +112,7 @@ struct Progress {
 };
 
 // Of metrics of one's own of a problem on data: the launches for so many trajectories, but for what set_chunk fills in
-// and the program. They have memory for the points of a record.
+// and the program. They have memory for the points of a record, and for what they take of a method's state.
 void lay_out_metrics(ProgramLaunch& launch, const EnsembleSpec& ensemble, std::int64_t configs, std::int64_t replicates,
                      std::int64_t shared_limit, StateMemory& memory);
 

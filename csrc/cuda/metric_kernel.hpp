@@ -1,5 +1,5 @@
-// The kernel that evaluates metrics of one's own at points of problems on data. Included by program_kernels.cuh and
-// program_kernels_emulated.cpp.
+// The kernel that evaluates metrics of one's own at points of problems on data, with parts of a method's state.
+// Included by program_kernels.cuh and program_kernels_emulated.cpp.
 #pragma once
 
 #include "program_machine.hpp"
@@ -43,6 +43,14 @@ struct MetricKernel : ProgramMachine<Real> {
             this->for_coordinates(thread, [&](int, std::int64_t i) {
                 for (int k = 0; k < abreast; ++k)
                     at(thread, i, k) = replicate + k < p.stop_replicate ? points[i * p.point_stride + k] : Real(0);
+            });
+            const std::int64_t apart = p.stop_replicate - p.first_replicate;
+            const Real* const states =
+                static_cast<const Real*>(p.states) + config * p.program.state * apart + replicate - p.first_replicate;
+            this->for_numbers(thread, p.program.state, [&](int n) {
+                for (int k = 0; k < abreast; ++k)
+                    at(thread, p.ensemble.problems.dimension + n, k) =
+                        replicate + k < p.stop_replicate ? states[n * apart + k] : Real(0);
             });
         });
         block.team_barrier();

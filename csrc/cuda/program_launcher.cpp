@@ -220,6 +220,7 @@ void lay_out_metrics(ProgramLaunch& launch, const EnsembleSpec& e, std::int64_t 
     launch.at_points = true;
     launch.points = memory.take(double(real) * double(dimension) * double(configs) * double(replicates));
     launch.point_stride = replicates;
+    launch.states = memory.take(double(real) * double(program.state) * double(configs) * double(replicates));
     launch.rows.count = program.registers;
     place_rows(launch.rows, launch.layout, blocks, real, shared_limit, memory);
 }

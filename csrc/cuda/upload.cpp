@@ -73,6 +73,7 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
     }
     if (on_data && p.network->own_loss != nullptr) own_loss = packed(*p.network->own_loss, e);
     if (on_data && p.network->own_metrics != nullptr) own_metrics = packed(*p.network->own_metrics, e);
+    if (on_data) taken = pack(p.network->taken, p.network->taken_count);
     std::vector<MethodPoint> points;  // of the method
     std::size_t points_at = 0;
     if (on_data && p.network->method != nullptr) {
@@ -161,6 +162,7 @@ Upload::Upload(Device& device, const EnsembleSpec& e) {
     move(method.singles);
     move(method.single_starts);
     move(method.constants);
+    move(taken);
     for (Program* const each : {&program, &own_loss, &own_metrics, &method_program}) {
         ProgramSpec& code = each->spec;
         move(code.constants);

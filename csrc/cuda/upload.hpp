@@ -21,7 +21,8 @@ public:
     Program program{};                  // of problems that are one
     Program own_loss{}, own_metrics{};  // of problems on data
     Program method_program{};
-    MethodSpec method{};  // constants at [constant, element of the padded point]
+    MethodSpec method{};          // constants at [constant, element of the padded point]
+    const TakenPart* taken = {};  // of its state, by metrics of one's own
 
     // What the rows of problems on data take.
     static double data_bytes(const EnsembleSpec& ensemble);

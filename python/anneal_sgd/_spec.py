@@ -211,10 +211,10 @@ class Spec:
             """what is recorded, or a sequence of such: "suboptimality" f(x) - f*; for problems on data also "loss"
   f(x), "test_loss", the mean loss of held-out rows without l2, and "test_accuracy"; for
   `problems.Custom` also "value", f(x). Default: "suboptimality" where a minimum can be known, else "loss" or "value".
-  Of these problems and of those on data also a dictionary: names, and for each a function of the point x which returns
-  one number, of `problems.Custom` also of `value` = f(x), `gradient` = f'(x) without noise, the problem's parameters
-  by their names and, by theirs, the parts of the method's state; or a text of that kind; or a metric's own name. All
-  are recorded in one pass. What is said of the suboptimality holds for every metric.""",
+  Of these problems and of those on data also a dictionary: names, and for each a function of the point x and, by
+  their names, of parts of the method's state, which returns one number, of `problems.Custom` also of `value` = f(x),
+  `gradient` = f'(x) without noise and the problem's parameters by their names; or a text of that kind; or a metric's
+  own name. All are recorded in one pass. What is said of the suboptimality holds for every metric.""",
             _as_given,  # what it may be is for the problems to say
         ),
     )
@@ -425,7 +425,8 @@ def _metrics(metric: object, problems: tuple[Problem, ...], method: Method) -> s
 def _state(method: Method, problem: Problem) -> Mapping[str, Shape]:
     """What a metric of one's own may take of a method."""
     fits = method._dimension in (None, problem.dimension)  # else it is refused after this
-    return {} if method._is_plain or not fits or problem._TAKES_MOMENTUM else method._parts(problem.dimension)
+    none = method._is_plain or not fits or _is_options(method, problem)
+    return {} if none else method._parts(problem.dimension)
 
 
 def _named_metric(name: object, one: object, problem: Problem, state: Mapping[str, Shape]) -> str | OwnMetric:

@@ -77,7 +77,8 @@ GROUPS = (
     Group(
         ("test_exceedance.py", "test_iterates.py", "test_own_metrics.py"),
         "counts or any_number or (keeps and not network) or (take_turns and not least_squares) or "
-        "(ones_own and (LogisticRegression or MLP-float32))",
+        "(ones_own and (LogisticRegression or MLP-float32)) or "
+        "(state_on_data and (LogisticRegression-float64 or MLP-float32))",
     ),
 )
 # The stages of gpu-check and several processes on a device, in slow runs.

@@ -244,8 +244,9 @@ class Problems:
         # train, test, l2, radius, minimum, x0
         problems: list[tuple[_Data, _Data | None, float, float, float, NDArray[np.float64] | None]],
         own_loss: Program | None = ...,  # with Loss.own: of the point (output, target)
-        own_metrics: Program | None = ...,  # of a point: its own results
+        own_metrics: Program | None = ...,  # of a point, and parts of a method's state: its own results
         method: Method | None = ...,  # in place of SGD
+        own_state: NDArray[np.int64] = ...,  # (parts, 3) of own_metrics: whether a single number, first, count
     ) -> None:
         """Data that the core reads as it lies."""
     @overload

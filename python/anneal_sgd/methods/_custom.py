@@ -32,7 +32,7 @@ class Custom(Method):
 
     `of`: another method, whose direction `update` takes as `u`, beside the parts of its state, which it keeps itself;
     not one that is traced already, follows schedules, or is for problems without a projection alone. So
-    `lambda u, value, best: (u, {"best": np.minimum(best, value)})` watches it.
+    `lambda u, value, best: (u, {"best": np.minimum(best, value)})` watches it. On data it takes intercepts for weights.
 
     `state`: names and what the parts begin with: a number, an array of any length, or a function of x0. `numbers`:
     names and what these follow, a schedule or `Following`; the number of the step goes to `update` by the name.

@@ -22,7 +22,7 @@ from ..programs._ir import Shape
 from ..programs._lower import lowered
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
 from ._minimum import NotFoundError
-from ._own_metric import OwnMetric, check_point, program_of
+from ._own_metric import OwnMetric, check_point, check_state, program_of
 from ._search import AGREEMENT, lowest_value
 from ._sets import check_set, numbers_of, parsed_set
 
@@ -306,9 +306,7 @@ class Custom(Problem):
     def _check_own_metric(self, metric: OwnMetric, state: Mapping[str, Shape]) -> None:
         if (metric.program.dimension, metric.program.parameters) != (self.dimension, self.program.parameters):
             raise ValueError(f"metric {metric.name!r} must be of a problem with this one's dimension and parameters")
-        there = dict(enumerate(state.values()))
-        if any(node.op == "state" and there.get(node.attribute) != node.shape for node in metric.program.nodes):
-            raise ValueError(f"metric {metric.name!r} must be of a method with this one's state")
+        check_state(metric, state)
 
     def _run_program(self, own: Sequence[OwnMetric], method: Program | None) -> Program:
         """With the method's step in place of the gradient, and the metrics' values as further outputs."""

@@ -19,16 +19,17 @@ from .._arrays import FloatArray, frozen, short
 from .._validate import FINITE, NON_NEGATIVE, POSITIVE, shown
 from ..programs import Node, Program, canonical
 from ..programs._canonical import ordered
-from ..programs._combine import combined
+from ..programs._combine import combined, of_state
+from ..programs._ir import state_part
 from ..programs._lower import lowered
-from ..programs._lower_method import lowered_method
+from ..programs._lower_method import lowered_method, places_of_state
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
 from ._dataset import Dataset
 from ._input import column_names, features_of, weights_of
 from ._minimum import NotFoundError, remembered
 from ._model import Model
 from ._own_loss import lost_loss, lowered_loss
-from ._own_metric import OwnMetric, check_point, program_of
+from ._own_metric import OwnMetric, check_point, check_state, program_of
 
 if TYPE_CHECKING:
     from ..methods import Method
@@ -310,13 +311,18 @@ class DataProblem(Problem):
     # --- metrics of one's own -----------------------------------------------------------------------------------------
 
     def _own_metric(self, name: str, f: object, state: Mapping[str, Shape]) -> OwnMetric:
+        exact = {"value": (), "gradient": (self.dimension,)}
+        allowed = f"metric {name!r} must be a function of the point x" + (
+            f" and the method's {', '.join(state)} alone" if state else " alone"
+        )
         try:
-            traced = program_of(f"metric {name!r}", f, self.dimension, {"value": (), "gradient": (self.dimension,)})
+            traced = program_of(f"metric {name!r}", f, self.dimension, {**state, **exact})
         except ValueError as error:
-            raise ValueError(f"metric {name!r} must be a function of the point x alone: {error}") from None
+            raise ValueError(f"{allowed}: {error}") from None
+        traced = of_state(traced, list(state))
         if taken := [node.attribute for node in traced.nodes if node.op == "parameter"]:
-            raise ValueError(f"metric {name!r} must be a function of the point x alone, got one of {taken[0]!r}")
-        check_point(name, f, ())
+            raise ValueError(f"{allowed}, got one of {taken[0]!r}")
+        check_point(name, f, state)
         program = canonical(replace(traced, parameters=()))
         if (shape := program.nodes[program.output("value")].shape) != ():
             raise ValueError(f"metric {name!r} must return one number, got shape {shape}")
@@ -325,6 +331,7 @@ class DataProblem(Problem):
     def _check_own_metric(self, metric: OwnMetric, state: Mapping[str, Shape]) -> None:
         if metric.program.dimension != self.dimension or metric.program.parameters:
             raise ValueError(f"metric {metric.name!r} must be of a problem with this one's dimension and parameters")
+        check_state(metric, state)
 
     # --- for the core -------------------------------------------------------------------------------------------------
 
@@ -339,10 +346,13 @@ class DataProblem(Problem):
         method: Program | None = None,
     ) -> _core.Problems:
         first = problems[0]
+        taken = sorted({node.attribute for metric in own for node in metric.program.nodes if node.op == "state"})
+        places = [] if method is None else [places_of_state(method)[k] for k in taken]
         return _core.Problems(
             loss=first._loss,
             own_loss=None if first._own_loss is None else lowered_loss(first._own_loss),
-            own_metrics=_lowered_metrics(own) if own else None,
+            own_metrics=_lowered_metrics(own, taken) if own else None,
+            own_state=np.array(places, np.int64).reshape(-1, 3),
             method=None if method is None else lowered_method(method),
             activation=_core.Activation[first._activation],
             sampling=_core.Sampling[first.sampling],
@@ -437,13 +447,23 @@ class DataProblem(Problem):
         return _rebuilt, (type(self), np.array(self.X), y, parameters, self.__dict__.get("minimum"))
 
 
-def _lowered_metrics(own: Sequence[OwnMetric]) -> _core.Program:
-    """For the compiled core, which asks for a value and a gradient beside them."""
+def _lowered_metrics(own: Sequence[OwnMetric], taken: Sequence[int]) -> _core.Program:
+    """For the compiled core, which asks for a value and a gradient beside them; `taken`: parts of a method's state."""
     d = own[0].program.dimension
     point = Program(d, (), (Node("point", (), None, (d,)),), (("value", 0),))
-    outputs = {"value": (own[0].program, "value"), "gradient": (point, "value")}
-    outputs |= {f"metric {i}": (metric.program, "value") for i, metric in enumerate(own)}
+    programs = [_with_parts(metric.program, taken) for metric in own]
+    outputs = {"value": (programs[0], "value"), "gradient": (point, "value")}
+    outputs |= {f"metric {i}": (program, "value") for i, program in enumerate(programs)}
+    kept = {node.attribute: node for program in programs for node in program.nodes if node.op == "state"}
+    for k in range(len(taken)):
+        outputs[state_part(k)] = (Program(d, (), (kept[k],), (("value", 0),)), "value")
     return lowered(ordered(combined(**outputs)))
+
+
+def _with_parts(program: Program, taken: Sequence[int]) -> Program:
+    """Parts of the state by their places among those that are taken."""
+    nodes = (replace(n, attribute=taken.index(n.attribute)) if n.op == "state" else n for n in program.nodes)
+    return replace(program, nodes=tuple(nodes))
 
 
 def _rebuilt(

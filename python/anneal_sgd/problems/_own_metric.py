@@ -39,6 +39,13 @@ class OwnMetric:
         return self.name
 
 
+def check_state(metric: OwnMetric, state: Mapping[str, Shape]) -> None:
+    """ValueError: it takes parts of another method's state."""
+    there = dict(enumerate(state.values()))
+    if any(node.op == "state" and there.get(node.attribute) != node.shape for node in metric.program.nodes):
+        raise ValueError(f"metric {metric.name!r} must be of a method with this one's state")
+
+
 def program_of(
     name: str, f: object, dimension: int, shapes: Mapping[str, Shape], *, draws: bool = False, point: bool = True
 ) -> Program:

@@ -7,6 +7,7 @@ number for all of them, such as the learning rate, is computed once per step, in
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 from typing import Any
 
@@ -36,6 +37,22 @@ def lowered_method(program: Program) -> _core.Method:
     """Of a method's program, as `Method.program` gives it."""
     block = BLOCK if is_coordinatewise(program) else 0
     return _OfMethod(*rewritten(program, block, apart=block > 0), block, numbers_of_adam(program)).method()
+
+
+def places_of_state(program: Program) -> list[tuple[int, int, int]]:
+    """Of each part of its state whether it is one number, which, or where its numbers begin, and how many they are."""
+    block = BLOCK if is_coordinatewise(program) else 0
+    vectors, singles = _parts(program)
+    first = itertools.accumulate((block or -(-n // _UNIT) * _UNIT for (n,) in vectors.values()), initial=0)
+    found = {k: (0, at, n) for (k, (n,)), at in zip(vectors.items(), first, strict=False)}
+    found |= {k: (1, number, 1) for number, k in enumerate(singles)}
+    return [found[k] for k in sorted(found)]
+
+
+def _parts(program: Program) -> tuple[dict[int, Shape], list[int]]:
+    """Parts of its state by number: shapes of vectors, and those that are one number."""
+    parts = {k: program.nodes[i].shape for name, i in program.outputs for k in _numbered(name, "state")}
+    return {k: shape for k, shape in parts.items() if shape}, [k for k, shape in parts.items() if not shape]
 
 
 def is_coordinatewise(program: Program) -> bool:
@@ -69,9 +86,8 @@ def rewritten(program: Program, block: int, *, apart: bool) -> tuple[Program, in
     evaluations = max((1 + int(k) for _, k in names), default=1)
     shapes: dict[str, Shape] = {f"gradient {k}": (block or d,) for k in range(evaluations)}
     constants: list[FloatArray] = []
-    parts = {k: program.nodes[i].shape for name, i in program.outputs for k in _numbered(name, "state")}
-    vectors = [k for k, shape in parts.items() if shape]
-    singles = [k for k, shape in parts.items() if not shape]
+    shaped, singles = _parts(program)
+    vectors = [*shaped]
     nodes: list[Node] = []
 
     def parameter(name: str, shape: Shape) -> Node:

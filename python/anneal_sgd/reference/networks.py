@@ -152,12 +152,14 @@ def _row_weights(network: Network, dtype: Any) -> FloatArray:
     return np.asarray(len(network.X) * relative / math.fsum(relative)).astype(dtype)
 
 
-def metrics(network: Network, x: FloatArray, own: Mapping[str, Program] | None = None) -> dict[str, FloatArray]:
+def metrics(
+    network: Network, x: FloatArray, own: Mapping[str, Program] | None = None, state: Sequence[FloatArray] = ()
+) -> dict[str, FloatArray]:
     """suboptimality, loss, test_loss and test_accuracy, in the dtype of x, for points x of shape (replicates, d).
 
-    `own`: programs of a point whose "value" is recorded too, by their names.
+    `own`: programs of a point, and of parts of a method's `state`, whose "value" is recorded too, by their names.
     """
-    out = {name: evaluated(program, "value", x.T, {}, {})[0] for name, program in (own or {}).items()}
+    out = {name: evaluated(program, "value", x.T, {}, {}, state)[0] for name, program in (own or {}).items()}
     with np.errstate(all="ignore"):
         for prefix, X, y in (("", network.X, network.y), ("test_", network.test_X, network.test_y)):
             if X is None:
@@ -276,6 +278,7 @@ def simulate(
     x = _start(network, numbers, seed, stream, dtype)
     low, velocity = np.zeros_like(x), np.zeros_like(x)
     averages = Averages(iterate, tail_frac, records, x, ema_decay, average_degree)
+    state: list[FloatArray] = []
     if method is not None:
         places = evaluations - 1  # before those of the method
         drawn = Drawn(method, seed=seed, replicates=numbers, stream=stream, dtype=x.dtype, before=places)
@@ -313,7 +316,7 @@ def simulate(
                 )
                 averages.add(k, x)
             if k in records:
-                for name, values in metrics(network, averages.at(k, x), own).items():
+                for name, values in metrics(network, averages.at(k, x), own, state).items():
                     out.setdefault(name, []).append(values)
     return {name: np.stack(values) for name, values in out.items()}
 
