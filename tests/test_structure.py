@@ -33,6 +33,7 @@ PYTHON_LAYERS = [
         "_extras",
         "_files",
         "_late",
+        "_locks",
         "_machine",
         "_peak",
         "_windows",

@@ -1,5 +1,6 @@
 """Many threads at once: the bits of one thread, and, on a Python without the GIL, still none after the import."""
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -10,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from anneal_sgd import problems, programs, schedules, simulate
+from anneal_sgd import problems, programs, runtime, schedules, simulate
 from anneal_sgd.campaigns import Campaign
 from campaign_cases import arrays, noisy
 
@@ -95,3 +96,56 @@ def test_the_module_asks_for_no_gil():
         "sys.exit(sys._is_gil_enabled())"
     )
     assert subprocess.run([sys.executable, "-W", "error", "-c", code], check=False).returncode == 0
+
+
+FORKED = """
+import os, signal, sys, threading
+import numpy as np
+from anneal_sgd import problems, runtime, schedules, simulate
+from anneal_sgd.problems import _minimum
+from anneal_sgd.programs import _machine_code
+rows = np.random.default_rng(0).standard_normal((40, 3))
+slow, other = (problems.LogisticRegression(rows, rows[:, i] > 0.1, l2=0.01) for i in (0, 1))
+solve, searching, compiling, go = _minimum._newton, threading.Event(), threading.Event(), threading.Event()
+def waiting(*arguments):
+    searching.set()
+    go.wait()
+    return solve(*arguments)
+def compiled(*arguments):
+    compiling.set()
+    go.wait()
+def run():
+    own = problems.Custom(lambda x: np.sum(x**2), x0=1.0, minimum=0.0)
+    simulate([own], schedules.Linear(), base_lr=0.1, horizon=3, replicates=8)
+if sys.argv[1] == "on":
+    runtime.set_machine_code("on")
+_minimum._newton, _machine_code._compiled = waiting, compiled
+threads = [threading.Thread(target=lambda: slow.minimum), threading.Thread(target=run)]
+for thread in threads:
+    thread.start()
+searching.wait()
+if sys.argv[1] == "on":
+    compiling.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    _minimum._newton, _machine_code._compiled = solve, lambda *_: None
+    print(other.minimum < 1)
+    run()
+    print("done", flush=True)
+    os._exit(0)
+status = os.waitpid(child, 0)[1]
+go.set()
+sys.exit(status)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_forked_process_waits_for_no_thread_that_it_has_not():
+    """As a pool of processes of a program with threads, of which one solves for a minimum and one compiles."""
+    pytest.importorskip("scipy")
+    mode = "auto" if runtime.why_no_machine_code() else "on"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED, mode], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\ndone\n", "")

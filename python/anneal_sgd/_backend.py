@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from . import _validate, problems, runtime, schedules
 from ._cupy import current_device
 from ._ensemble import Ensemble
+from ._locks import lock_of_process
 from ._target import Target, open_target
 
 _BACKENDS = ("auto", "cpu", "cuda")
@@ -56,7 +56,7 @@ def _distrusted(number: int) -> bool:
         return _TROUBLE[number] != ""
 
 
-_ASKING = threading.Lock()
+_ASKING = lock_of_process()
 _TROUBLE: dict[int, str] = {}  # by device; empty text: none
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from .. import _core, _validate
 from .._arrays import FloatArray, frozen, short
+from .._locks import unlocked_property
 from .._validate import FINITE, NON_NEGATIVE, shown
 from ..programs import Program, canonical, differentiated, evaluate
 from ..programs._canonical import ordered
@@ -222,7 +222,7 @@ class Custom(Problem):
     def _solves_for_minimum(self) -> bool:
         return self._minimum == "solve"
 
-    @cached_property
+    @unlocked_property
     def minimum(self) -> float:
         """f*, as given; with `minimum="solve"` the lowest value found, at the first use.
 

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core, _validate
 from .._arrays import FloatArray, frozen, short
+from .._locks import unlocked_property
 from .._validate import FINITE, NON_NEGATIVE, POSITIVE, shown
 from ..programs import Node, Program, canonical
 from ..programs._canonical import ordered
@@ -135,7 +136,7 @@ class DataProblem(Problem):
     def _solves_for_minimum(self) -> bool:
         return True
 
-    @cached_property
+    @unlocked_property
     def minimum(self) -> float:
         """f*: the smallest value of f on the set, computed at the first use by a solver.
 
