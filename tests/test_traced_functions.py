@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from anneal_sgd import problems, schedules, simulate
 from anneal_sgd.programs import canonical, differentiated, evaluate, trace
 from anneal_sgd.reference import programs as reference
+from anneal_sgd.reference.schedules import Schedule
 
 INF, NAN = np.inf, np.nan
 NARROWER = [dtype for dtype in (np.float32, np.float64) if np.finfo(dtype).nmant < np.finfo(np.longdouble).nmant]
@@ -82,6 +84,27 @@ def test_values_and_derivatives_of_numpy(name):
 def test_values_and_derivatives_of_scipy(name):
     special = pytest.importorskip("scipy.special")
     is_of_the_function(lambda x: OF_SCIPY[name](x, special))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", OF_NUMPY)
+def test_trajectories_have_the_bits_of_the_reference(name, dtype):
+    """Which takes constants that either dtype has."""
+    if name == "integral" and not hasattr(np, "trapezoid"):
+        pytest.skip("NumPy has no trapezoid")
+    problem = problems.Custom(OF_NUMPY[name], x0=points()[0], noise="none")
+    call = {"base_lr": 0.001, "horizon": 3, "record_at": [0, 3], "dtype": dtype}
+    found = simulate(problem, schedules.Linear(), replicates=2, metric="value", keep_samples=True, **call)
+    exact = reference.simulate(
+        program=problem.program,
+        x0=problem.x0,
+        schedule=Schedule("linear"),
+        replicates=[0, 1],
+        seed=0,
+        metric="value",
+        **call,
+    )
+    np.testing.assert_array_equal(found.samples, exact)
 
 
 # --- order statistics -------------------------------------------------------------------------------------------------

@@ -111,9 +111,8 @@ def _cbrt(b: Builder, x: int) -> int:
     """`|x|^(1/3)`, a step of Newton's method nearer, which makes up for what 1/3 is rounded by; with the sign of x."""
     a = b.node("absolute", x)
     y = b.node("power", a, attribute=1.0 / 3.0)
-    inside = b.node("multiply", b.node("less", b.constant(0.0), y), b.node("less", y, b.constant(2.0**400)))
-    apart = b.node("subtract", y, b.node("divide", a, b.node("multiply", y, y)))
-    step = b.node("select", inside, b.node("multiply", apart, b.constant(1.0 / 3.0)), b.constant(0.0))
+    apart = b.node("subtract", y, b.node("divide", a, b.node("multiply", y, y)))  # NaN where y is 0 or infinite
+    step = b.node("select", apart, b.node("multiply", apart, b.constant(1.0 / 3.0)), b.constant(0.0))
     return b.node("multiply", b.node("sign", x), b.node("subtract", y, step))
 
 
