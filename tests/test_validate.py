@@ -552,7 +552,7 @@ def disagreeing():
         )
 
 
-@pytest.mark.parametrize("columns", ["30", "80"])
+@pytest.mark.parametrize("columns", ["0", "30", "80"])
 def test_disagreement_is_status_1_and_named_in_whole_lines(columns, disagreeing, tmp_path, monkeypatch, capsys):
     from anneal_sgd.cli import main
 

@@ -7,6 +7,7 @@ bad input or something missing, 130 interrupted, 143 terminated.
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 from . import _signals
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Greek letters must not cost the results
+    if not os.environ.get("COLUMNS", "").strip("0"):  # 0, as where no terminal is: rich would print nothing at all
+        os.environ.pop("COLUMNS", None)
     try:
         status = group.main(arguments, prog_name="anneal-sgd", standalone_mode=False)
     except click.exceptions.Exit as exit_:
