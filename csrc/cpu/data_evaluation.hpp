@@ -59,25 +59,15 @@ public:
         Real* const values = b.recorded[int(Metric::own)];
         for (std::int64_t first = 0; first < b.trajectories; first += width) {
             const std::int64_t n = b.trajectories - first < width ? b.trajectories - first : width;
-            take_state(first, n);
+            if (state.network.taken_count > 0)
+                take_parts(state.network, layout, b.method, b.trajectories, replicates, first, n,
+                           b.own_metrics.state(e.problems.dimension));
             b.own_metrics.evaluate(layout, points + first * layout.size, n, values + first, b.trajectories);
             if (state.stopped_after(n * e.problems.dimension)) return;
         }
     }
 
 private:
-    // What metrics take of a method's state, of n trajectories from `first` on.
-    void take_state(std::int64_t first, std::int64_t n) {
-        Real* out = b.own_metrics.state(e.problems.dimension);
-        for (std::int64_t k = 0; k < state.network.taken_count; ++k) {
-            const TakenPart& part = state.network.taken[k];
-            for (std::int64_t l = 0; l < n; ++l)
-                b.method.take_part(*state.network.method, layout, part, b.trajectories, replicates, first + l,
-                                   [&](std::int64_t i, Real number) { out[i * width + l] = number; });
-            out += part.count * width;
-        }
-    }
-
     // Adds the losses of the rows in b.row, n of them, at points first .. stop - 1.
     void evaluate_rows(const Real* points, std::int64_t first, std::int64_t stop, std::int64_t n) {
         const bool together = b.linear && layout.units[0] == 1;

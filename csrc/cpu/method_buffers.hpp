@@ -95,23 +95,36 @@ struct MethodBuffers {
         constants = arena.take<Real>(constant_count * group * layout.size);
     }
 
-    // put(i, number i) of a part of the state of a trajectory of the task.
-    template <class Put>
-    void take_part(const MethodSpec& method, const NetworkLayout& layout, const TakenPart& part,
-                   std::int64_t trajectories, std::int64_t replicates, std::int64_t trajectory, Put put) const {
-        if (part.single) {
-            const std::int64_t of_group = method.block > 0 ? trajectory % replicates % group : 0;
-            put(0, singles[(trajectory - of_group) * method.single_count + part.first]);
-        } else if (in_place) {
-            const Real* const from = states + (part.first / row * trajectories + trajectory) * layout.size;
-            for_each_coordinate(layout, [&](std::int64_t i, std::int64_t offset, int, bool) { put(i, from[offset]); });
-        } else {
-            const Real* const from = states + trajectory * method.program->state + part.first;
-            for (std::int64_t i = 0; i < part.count; ++i) put(i, from[i]);
-        }
-    }
-
     VectorMachine<R> machine() const { return {registers, draws, numbers, scratch, longest}; }
 };
+
+// What metrics take of a method's state, of n trajectories of the task from `first` on: [number, trajectory], rows of a
+// vector. A call of its own: within the evaluation of metrics it slows down those that take nothing.
+template <class R>
+ASGD_CALL void take_parts(const NetworkSpec& network, const NetworkLayout& layout, const MethodBuffers<R>& m,
+                          std::int64_t trajectories, std::int64_t replicates, std::int64_t first, std::int64_t n,
+                          typename Lane<R>::Real* out) {
+    using Real = typename Lane<R>::Real;
+    constexpr int width = Lane<R>::width;
+    const MethodSpec& method = *network.method;
+    for (std::int64_t k = 0; k < network.taken_count; ++k) {
+        const TakenPart& part = network.taken[k];
+        for (std::int64_t l = 0; l < n; ++l) {
+            const std::int64_t trajectory = first + l;
+            if (part.single) {
+                const std::int64_t of_group = method.block > 0 ? trajectory % replicates % m.group : 0;
+                out[l] = m.singles[(trajectory - of_group) * method.single_count + part.first];
+            } else if (m.in_place) {
+                const Real* const from = m.states + (part.first / m.row * trajectories + trajectory) * layout.size;
+                for_each_coordinate(
+                    layout, [&](std::int64_t i, std::int64_t offset, int, bool) { out[i * width + l] = from[offset]; });
+            } else {
+                const Real* const from = m.states + trajectory * method.program->state + part.first;
+                for (std::int64_t i = 0; i < part.count; ++i) out[i * width + l] = from[i];
+            }
+        }
+        out += part.count * width;
+    }
+}
 
 ASGD_ISA_NAMESPACE_END
