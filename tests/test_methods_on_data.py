@@ -286,6 +286,39 @@ def test_clipping_a_step_that_diverges_keeps_it_finite():
     assert plain.diverged > 10
 
 
+def watched(method):
+    return methods.Custom(lambda u: u, of=method, dimension=3)
+
+
+def recorded(method, X=X, intercept=True):
+    problem = problems.LogisticRegression(X, LABELS, batch_size=BATCH, intercept=intercept, x0=0.3)
+    return simulate(
+        problem, schedules.Linear(), method=method, base_lr=[0.1, 0.5], horizon=30, replicates=20, record_at=[1, 30],
+        metric={f"x{i}": f"x[{i}]" for i in range(3)}, keep_samples=True, dtype="float64", threads=1,
+    ).samples  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "method", [methods.Adam(), methods.Clipped(methods.RMSProp(), 0.5), methods.PolyakMax(), methods.DoG()]
+)
+def test_a_method_that_is_watched_keeps_its_bits(method):
+    np.testing.assert_array_equal(recorded(watched(method)), recorded(method))
+
+
+@pytest.mark.parametrize("method", [methods.SGD(), methods.SGD(momentum=0.9), methods.SGD(momentum=0.9, nesterov=True)])
+def test_sgd_that_is_watched_is_sgd_to_rounding(method):
+    np.testing.assert_allclose(recorded(watched(method)), recorded(method), rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", [methods.Adam, methods.SGD])
+def test_what_is_watched_takes_intercepts_for_weights(kind):
+    """As a model does that has a column of ones in place of its intercept."""
+    alone, through = recorded(kind(weight_decay=0.1)), recorded(watched(kind(weight_decay=0.1)))
+    assert np.max(np.abs(alone - through)) > 1e-3
+    of_ones = recorded(kind(weight_decay=0.1), np.c_[X, np.ones(ROWS)], False)
+    np.testing.assert_allclose(through, of_ones, rtol=1e-10, atol=1e-12)
+
+
 # --- all around -----------------------------------------------------------------------------------------------------
 
 LINE = problems.LeastSquares(X, X[:, 0], batch_size=2)
