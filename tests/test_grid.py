@@ -202,7 +202,10 @@ def test_an_unsafe_resolution_is_seldom_called_safe():
     assert np.all(np.diff(truth) > 0.02)
     meta = {"metric": "suboptimality", "points_per_decade": 5, "largest_resolution": 100.0, "runs_per_point": []}
     blocks = np.split(pool, runs, axis=1)
-    rows = [grid._row(schedules.Linear(), lr, block, {**meta, "seed": i}) for i, block in enumerate(blocks)]
+    rows = [
+        grid._rows(schedules.Linear(), lr, block[None], [{**meta, "seed": i}], lambda: None)[0]
+        for i, block in enumerate(blocks)
+    ]
     for unsafe in (2, 3, 7):
         found = [row.coarsest(truth[unsafe] * (1 - 1e-9)) for row in rows]
         assert sum(r is not None and r >= rows[0].resolution[unsafe] for r in found) <= 9
@@ -243,6 +246,28 @@ def test_a_metric_to_the_right_of_its_best():
     assert row.times_best(1.0) == 1.0
     assert row.times_best(10.0) == row.mean[at + 10] / row.mean[at]
     assert math.isnan(row.times_best(1e3))
+
+
+@pytest.mark.parametrize("replicates", [2, 85, 86, 1000])
+def test_products_are_those_of_one_call(replicates):
+    """A few at a time, since BLAS's threads wait for each other on a busy machine."""
+    rng = np.random.default_rng(replicates)
+    weights, numbers = rng.random((50, replicates)), rng.random((61, replicates))
+    np.testing.assert_allclose(grid._products(weights, numbers), weights @ numbers.T, rtol=1e-13)
+
+
+def test_progress_says_what_is_at_work():
+    seen = []
+    problem = problems.Quadratic(curvature=1.0, noise="gaussian", noise_std=1.0)
+    size = {"horizon": 5, "replicates": 8, "points_per_decade": 2, "base_lr_range": (1e-3, 10.0)}
+    chosen = [schedules.Constant(), schedules.Linear()]
+    grid_robustness(problem, chosen, progress=lambda *told: seen.append(told), **size)
+    labels = list(dict.fromkeys(label for label, _ in seen))
+    assert labels == ["constant", "constant, intervals", "linear", "linear, intervals"]
+    done = [fraction for _, fraction in seen]
+    assert done == sorted(done)
+    assert done[-1] == 1.0
+    assert seen.count(("linear, intervals", 1.0)) > 2
 
 
 def test_the_same_seed_gives_the_same_json():

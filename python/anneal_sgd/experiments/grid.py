@@ -66,6 +66,7 @@ _ACCURACIES = ("test_accuracy",)  # metrics of which more is better: 1 − accur
 _LARGEST_POINTS_PER_DECADE = 100
 _RIGHT = (10.0, 100.0)  # times the best learning rate: where the slope is fitted
 _BOOTSTRAPS_AT_ONCE = 50
+_PRODUCTS_AT_ONCE = 2**18  # that OpenBLAS does on one thread: on a busy machine many wait for each other far longer
 
 
 @dataclass(frozen=True, repr=False)
@@ -234,7 +235,8 @@ def grid_robustness(
         method: see there; learning rates are the method's own.
         seed: the same seed gives the same report.
         threads: worker threads; all cores by default.
-        progress: called as ``progress(label, fraction_done)``.
+        progress: called as ``progress(label, fraction_done)``; the label ends with "intervals" when the runs are done
+            and those are computed, which takes some ten seconds of 100,000 replicates.
         on_row: called with each row as soon as it is there.
 
     Raises:
@@ -296,11 +298,14 @@ def grid_robustness(
             progress=advance,
         )
         samples = np.moveaxis(np.asarray(result.samples, np.float64), result.dims.index("metric"), 0)
-        held_out = [
-            _row(schedule, grid, s, {**meta, "metric": m, "runs_per_point": []})
-            for m, s in zip(meta["held_out"], samples[1:], strict=True)
-        ]
-        rows.append(replace(_row(schedule, grid, samples[0], meta), held_out=held_out))
+        of_metrics = [meta, *({**meta, "metric": name, "runs_per_point": []} for name in meta["held_out"])]
+
+        def at_intervals(i: int = i, schedule: Schedule = schedule) -> None:
+            if progress is not None:
+                progress(f"{schedule.name}, intervals", (i + 1) / len(schedules))
+
+        row, *held_out = _rows(schedule, grid, samples, of_metrics, at_intervals)
+        rows.append(replace(row, held_out=held_out))
         if on_row is not None:
             on_row(rows[-1])
     return GridReport(rows, meta)
@@ -461,26 +466,72 @@ def _steps(resolution: float, points_per_decade: int) -> int:
     return math.floor(math.log10(resolution) * points_per_decade + 1e-9)
 
 
-def _row(schedule: Schedule, grid: Floats, samples: Floats, meta: dict[str, Any]) -> GridRow:
-    if meta["metric"] in _ACCURACIES:
-        samples = 1.0 - samples
-    replicates = samples.shape[1]
-    points_per_decade, name = meta["points_per_decade"], schedule.name.encode()
-    diverged = np.sum(~np.isfinite(samples), axis=1)
-    stable = diverged == 0
-    finite = np.where(stable[:, None], samples, 0.0)
-    mean = np.where(stable, finite.mean(axis=1), np.inf)
-    stderr = np.where(stable, finite.std(axis=1, ddof=1) / math.sqrt(replicates), np.inf)
-    if not stable.any():
-        raise ValueError(f"base_lr_range must hold learning rates that do not diverge, got none for {schedule.name}")
-    if mean.min() < 0:
-        raise ValueError(f"metric must not be negative, which has no ratios, got a mean of {mean.min():.4g}")
-    rng = np.random.default_rng([meta["seed"], *name])
+@dataclass(frozen=True)
+class _Values:
+    """What a metric is at every grid point, in all replicates, and its means."""
+
+    samples: Floats  # (grid points, replicates)
+    stable: NDArray[np.bool_]  # (grid points,): where no run diverged
+    mean: Floats  # (grid points,), infinite where one did, as the standard error
+    stderr: Floats
+    diverged: NDArray[np.int64]
+
+    @staticmethod
+    def of(schedule: Schedule, samples: Floats, metric: str) -> _Values:
+        if metric in _ACCURACIES:
+            samples = 1.0 - samples
+        diverged = np.sum(~np.isfinite(samples), axis=1)
+        stable = diverged == 0
+        if not stable.any():
+            raise ValueError(
+                f"base_lr_range must hold learning rates that do not diverge, got none for {schedule.name}"
+            )
+        finite = np.where(stable[:, None], samples, 0.0)
+        mean = np.where(stable, finite.mean(axis=1), np.inf)
+        if mean.min() < 0:
+            raise ValueError(f"metric must not be negative, which has no ratios, got a mean of {mean.min():.4g}")
+        stderr = np.where(stable, finite.std(axis=1, ddof=1) / math.sqrt(samples.shape[1]), np.inf)
+        return _Values(samples, stable, mean, stderr, diverged)
+
+
+def _rows(
+    schedule: Schedule, grid: Floats, samples: Floats, metas: Sequence[dict[str, Any]], tell: Callable[[], None]
+) -> list[GridRow]:
+    """Of all metrics, from samples (metrics, grid points, replicates)."""
+    values = [_Values.of(schedule, of, meta["metric"]) for of, meta in zip(samples, metas, strict=True)]
+    resampled = _resampled(schedule, values, metas[0]["seed"], tell)
+    return [_row(schedule, grid, *of) for of in zip(values, resampled, metas, strict=True)]
+
+
+def _resampled(schedule: Schedule, values: Sequence[_Values], seed: int, tell: Callable[[], None]) -> list[Floats]:
+    """For every metric the means of replicates that are drawn again, those of all metrics together.
+
+    (bootstraps, grid points). `tell` is called now and then: of 100,000 replicates this takes ten seconds.
+    """
+    replicates = values[0].samples.shape[1]
+    finite = [np.where(of.stable[:, None], of.samples, 0.0) for of in values]
+    rng = np.random.default_rng([seed, *schedule.name.encode()])
     share = np.full(replicates, 1 / replicates)
-    resampled = np.empty((BOOTSTRAPS, grid.size))
+    resampled = [np.empty((BOOTSTRAPS, len(of.mean))) for of in values]
     for first in range(0, BOOTSTRAPS, _BOOTSTRAPS_AT_ONCE):  # few, for their weights to fit in memory
+        tell()
         weights = rng.multinomial(replicates, share, size=_BOOTSTRAPS_AT_ONCE) / replicates
-        resampled[first : first + _BOOTSTRAPS_AT_ONCE] = np.where(stable, weights @ finite.T, np.inf)
+        for means, of, numbers in zip(resampled, values, finite, strict=True):
+            means[first : first + _BOOTSTRAPS_AT_ONCE] = np.where(of.stable, _products(weights, numbers), np.inf)
+    return resampled
+
+
+def _products(weights: Floats, numbers: Floats) -> Floats:
+    """Of weights (n, replicates) and numbers (grid points, replicates): their sums (n, grid points)."""
+    at_once = max(1, _PRODUCTS_AT_ONCE // (len(weights) * len(numbers)))
+    sums = np.zeros((len(weights), len(numbers)))
+    for i in range(0, weights.shape[1], at_once):
+        sums += weights[:, i : i + at_once] @ numbers[:, i : i + at_once].T
+    return sums
+
+
+def _row(schedule: Schedule, grid: Floats, values: _Values, resampled: Floats, meta: dict[str, Any]) -> GridRow:
+    points_per_decade, mean = meta["points_per_decade"], values.mean
     steps = np.arange(1, _steps(meta["largest_resolution"], points_per_decade) + 1)
     resolution = 10.0 ** (steps / points_per_decade)
     worst, average = _excess(mean[None], steps)
@@ -496,8 +547,8 @@ def _row(schedule: Schedule, grid: Floats, samples: Floats, meta: dict[str, Any]
         metric=meta["metric"],
         base_lr=grid.tolist(),
         mean=mean.tolist(),
-        stderr=stderr.tolist(),
-        diverged=diverged.tolist(),
+        stderr=values.stderr.tolist(),
+        diverged=values.diverged.tolist(),
         best_base_lr=float(grid[best]),
         best=float(mean[best]),
         resolution=resolution.tolist(),
@@ -512,10 +563,10 @@ def _row(schedule: Schedule, grid: Floats, samples: Floats, meta: dict[str, Any]
         right_high=float(right_high),
         picks=[
             picks(
-                np.where(np.isfinite(samples), samples, np.inf),
+                np.where(np.isfinite(values.samples), values.samples, np.inf),
                 runs,
                 steps,
-                np.random.default_rng([meta["seed"], runs, *name]),
+                np.random.default_rng([meta["seed"], runs, *schedule.name.encode()]),
             )
             for runs in meta["runs_per_point"]
         ],
