@@ -7,7 +7,7 @@ digest of the case and of the option. An option that is added takes over some ca
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +33,7 @@ SEPARABLE_METHOD_CASES = 30
 OWN_DATA_CASES = 60
 WEIGHING_CASES = 49
 DATA_METHOD_CASES = 48
+LATER_CASES = 16
 EMULATED_STRIDE = 7  # every seventh case runs on the emulated device too
 
 NOISES = ("none", "rademacher", "gaussian", "uniform")
@@ -92,6 +93,11 @@ PROGRAMS = {  # with parameters a, one number, and b, as many as coordinates
     "logs": "sum(log(1 + exp(-b * x))) + a * min(x * b)",
     "branches": "sum(where(x > b, x ** 3, a * x * x)) + sum(clip(x, -0.5, 0.5) ** 2)",
     "neighbours": "sum((x[:1] - x[-1:] ** 2) ** 2) + a * sum(x[::-1] * x) + sum(abs(x - b))",
+}
+LATER_PROGRAMS = {
+    "angles": "sum(arctan(a * x) * b) + sum(arctan2(x, 0.5 + b * b)) + sum(erf(2 * x - b))",
+    "whole numbers": "sum(floor(3 * x) * b + x % 0.3 + a * rint(x)) + sum((x - b) ** 2)",
+    "ordered": "a * median(abs(x - b)) + logaddexp(sum(x), 0) + sum(sinh(x) * cbrt(b + x))",
 }
 OWN_NOISES = (
     *NOISES,
@@ -215,6 +221,8 @@ def cases() -> Iterator[Case]:
         yield _on_data(
             f"data method {number:03}", SAMPLINGS, weighted=number % 3 == 0, own=number % 2 == 0, method=True
         )
+    for number in range(LATER_CASES):
+        yield _program(f"later program {number:03}", functions=LATER_PROGRAMS)
 
 
 def hash_of(result: Result) -> str:
@@ -413,10 +421,10 @@ def _on_data(
     )
 
 
-def _program(case: str, *, method: bool = False) -> Case:
+def _program(case: str, *, method: bool = False, functions: Mapping[str, str] = PROGRAMS) -> Case:
     """`method`: with one, and metrics, starts and more noises of one's own."""
     noises, sets = (MORE_OWN_NOISES, (*SETS, "own")) if method else (OWN_NOISES, SETS)
-    name, noise = _pick(case, "function", list(PROGRAMS)), _pick(case, "noise", noises)
+    name, noise = _pick(case, "function", list(functions)), _pick(case, "noise", noises)
     set_kind, d = _pick(case, "set", sets), _pick(case, "dimension", DIMENSIONS)
     words, arguments = _call(case, HORIZONS, REPLICATES)
     arguments["metric"], drawn = "value", False
@@ -435,7 +443,7 @@ def _program(case: str, *, method: bool = False) -> Case:
             options["noise_std"] = numbers("noise_std", 0.2, 1.0, d)
         made.append(
             problems.Custom(
-                PROGRAMS[name],
+                functions[name],
                 dimension=d,
                 parameters={"a": _number(f"{case} problem {i}", "a", 0.2, 1.0), "b": numbers("b", -1, 1, d)},
                 x0="0.3 * draw.gaussian() + draw.uniform(size=())" if drawn else numbers("x0", -0.3, 0.3, d),

@@ -39,7 +39,7 @@ def edges(dtype):
     """Special values of either sign, powers of two, and neighbours of where a formula changes."""
     info = np.finfo(dtype)
     powers = np.exp2(np.arange(info.minexp - info.nmant, info.maxexp, 7))
-    special = [0, NAN, INF, info.smallest_subnormal, info.smallest_normal, info.max, np.sqrt(0.5), np.sqrt(2), 20]
+    special = [0, NAN, INF, info.smallest_subnormal, info.smallest_normal, info.max, np.sqrt(0.5), np.sqrt(2), 20, 4, 6]
     turning = [bound * np.log(2) for bound in (info.maxexp, -info.minexp)] + [2.0**18, 2.0**40]
     x = np.concatenate([powers, special, turning]).astype(dtype)
     with np.errstate(over="ignore"):  # the largest number's neighbour is inf
@@ -71,6 +71,13 @@ def arguments(name, dtype, rng, n):
         parts = [rng.uniform(-largest, largest, n), rng.uniform(-7, 7, n), quarters, np.exp2(rng.uniform(-60, 0, n))]
     elif name == "hyperbolic_tangent":
         parts = [rng.uniform(-21, 21, n), rng.uniform(-1, 1, n), rng.uniform(0.17, 0.6, n), magnitudes(dtype, rng, n)]
+    elif name == "rint":
+        halves = rng.integers(0, 200, n) / 2
+        parts = [halves, rng.uniform(-9, 9, n), np.exp2(rng.uniform(15, 60, n)), magnitudes(dtype, rng, n)]
+    elif name == "arctangent":
+        parts = [rng.uniform(-3, 3, n), rng.uniform(0.5, 2, n), magnitudes(dtype, rng, n), -magnitudes(dtype, rng, n)]
+    elif name == "error_function":
+        parts = [rng.uniform(-7, 7, n), rng.uniform(0.5, 1.5, n), rng.uniform(-1, 1, n), magnitudes(dtype, rng, n)]
     elif name == "real_power":
         parts = [magnitudes(dtype, rng, n), rng.uniform(0.4, 2.5, n)]
     else:
@@ -127,6 +134,7 @@ LIMITS = {  # ulp
     "sine": (1.7, 1.7),
     "cosine": (1.7, 1.7),
     "hyperbolic_tangent": (2.6, 2.7),
+    "arctangent": (1.5, 1.6),
     "real_power": (1.1, 1.1),
 }
 EXACT = {
@@ -135,6 +143,7 @@ EXACT = {
     "sine": np.sin,
     "cosine": np.cos,
     "hyperbolic_tangent": np.tanh,
+    "arctangent": np.arctan,
 }
 
 
@@ -179,9 +188,31 @@ def test_accuracy_of_powers(isa, exponent, dtype):
 
 
 @both_dtypes
+def test_accuracy_of_the_error_function(isa, dtype):
+    """Against mpmath, in 30 digits."""
+    mpmath = pytest.importorskip("mpmath")
+    x = arguments("error_function", dtype, np.random.default_rng(2), 1_500)
+    x = x[np.abs(x) > 4 * np.finfo(dtype).smallest_normal]
+    with mpmath.workdps(30):
+        exact = [mpmath.erf(mpmath.mpf(float(one))) for one in x]
+        values = core(isa, "error_function", x)
+        spacing = np.spacing(np.abs(values))
+        errors = [
+            abs(mpmath.mpf(float(v)) - e) / mpmath.mpf(float(s)) for v, e, s in zip(values, exact, spacing, strict=True)
+        ]
+    assert max(errors) < 1.2
+
+
+@both_dtypes
+def test_the_nearest_whole_number(isa, dtype):
+    x = np.concatenate([edges(dtype), arguments("rint", dtype, np.random.default_rng(2), 20_000)])
+    assert_same_bits(core(isa, "rint", x), np.rint(x))
+
+
+@both_dtypes
 @pytest.mark.parametrize(("name", "low", "high"), [
     ("exponential", -80, 80), ("logarithm", 1e-3, 50), ("hyperbolic_tangent", -12, 12), ("real_power", 1e-3, 50),
-    ("sine", -1.5, 1.5), ("cosine", -3, -0.05),
+    ("sine", -1.5, 1.5), ("cosine", -3, -0.05), ("rint", -9, 9), ("arctangent", -9, 9), ("error_function", -7, 7),
 ])  # fmt: skip
 def test_monotone(isa, name, low, high, dtype):
     values = core(isa, name, np.linspace(low, high, 5000).astype(dtype), 1.7)
@@ -201,6 +232,9 @@ def test_monotone(isa, name, low, high, dtype):
         ("sine", 0, [(0, 0), (INF, NAN), (-INF, NAN), (2.0**41, NAN), (1e-30, 1e-30), (-1e-30, -1e-30)]),
         ("cosine", 0, [(0, 1), (1e-30, 1), (INF, NAN), (-INF, NAN), (-(2.0**41), NAN)]),
         ("hyperbolic_tangent", 0, [(0, 0), (1e-30, 1e-30), (INF, 1), (-INF, -1), (1e30, 1), (-50, -1)]),
+        ("rint", 0, [(0.5, 0), (1.5, 2), (-2.5, -2), (0.49, 0), (INF, INF), (-INF, -INF), (2.0**60, 2.0**60)]),
+        ("arctangent", 0, [(0, 0), (1e-30, 1e-30), (INF, np.pi / 2), (-INF, -np.pi / 2), (1e30, np.pi / 2)]),
+        ("error_function", 0, [(0, 0), (INF, 1), (-INF, -1), (1e30, 1), (-7, -1)]),
         ("real_power", 0.5, [(0, 0), (-0.0, 0), (4, 2), (2.0**-140, 2.0**-70), (INF, INF), (-1, NAN), (-INF, NAN)]),
         ("real_power", -1.5, [(0, INF), (-0.0, INF), (4, 0.125), (1, 1), (INF, 0), (-1, NAN)]),
         ("real_power", 0.0, [(0, 1), (7, 1), (INF, 1), (-1, NAN)]),
@@ -215,7 +249,7 @@ def test_edges(isa, name, second, pairs, dtype):
 @both_dtypes
 def test_zeros_keep_or_lose_their_sign(isa, dtype):
     zeros = np.array([0.0, -0.0], dtype)
-    for name in ("sine", "hyperbolic_tangent"):
+    for name in ("sine", "hyperbolic_tangent", "rint", "arctangent", "error_function"):
         np.testing.assert_array_equal(np.signbit(core(isa, name, zeros)), [False, True])
     for name, second in [("sign", 0), ("maximum", zeros), ("minimum", zeros)]:
         np.testing.assert_array_equal(np.signbit(core(isa, name, zeros, second)), False)

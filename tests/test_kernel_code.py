@@ -199,7 +199,8 @@ def test_starts_that_are_drawn_and_metrics_of_ones_own(device):
 
 def case(dtype="float32"):
     program = problems.Custom(
-        "sum(abs(x) ** 1.3 + sin(x) * tanh(x)) + max(x) * log(2 + exp(x[0])) + sum(sign(x)) + sqrt(x[1])",
+        "sum(abs(x) ** 1.3 + sin(x) * tanh(x)) + max(x) * log(2 + exp(x[0])) + sum(sign(x)) + sqrt(x[1])"
+        " + arctan(x[0]) * erf(x[1]) * rint(x[2])",
         x0=np.ones(3), projection="minimum(x, mean(x))", noise=lambda x, draw: draw.student_t(3.0) + draw.rademacher(),
     ).program  # fmt: skip
     return kernel_code(program, dtype, "own", True, 2)

@@ -521,7 +521,8 @@ def test_code_for_every_processor_is_its_own_instructions(isa, dtype):
     """Of processors that are not this one too: vectors are multiplied and added at once, and nothing is called."""
     for form, x0 in (("unrolled", np.zeros(3)), ("looped", np.zeros(70))):
         problem = problems.Custom(
-            "sum(abs(x) ** 1.3 + sin(x) * tanh(x)) + max(x) * log(2 + exp(x[0])) + sum(sign(x))", x0=x0,
+            "sum(abs(x) ** 1.3 + sin(x) * tanh(x)) + max(x) * log(2 + exp(x[0])) + sum(sign(x))"
+            " + arctan(x[0]) * erf(x[1]) * rint(x[2])", x0=x0,
             projection="minimum(x, mean(x))", noise=lambda x, draw: draw.student_t(3.0) + draw.rademacher(),
         )  # fmt: skip
         code = _step_code.step_code(problem.program, dtype, isa, "own", True)

@@ -16,6 +16,7 @@ import pytest
 from anneal_sgd import _core, problems
 from anneal_sgd.campaigns._identity import problem_digest
 from anneal_sgd.programs import Node, Program, canonical, differentiated, evaluate, trace
+from anneal_sgd.programs._special import erf
 from anneal_sgd.reference import programs as reference
 
 hypothesis = pytest.importorskip("hypothesis")
@@ -51,6 +52,14 @@ FUNCTIONS = {
     "hyperbolic": lambda x: np.sum(np.sinh(x) * x + np.cosh(2 * x)),
     "other bases": lambda x: np.sum(np.log2(1 + x**2) + np.log10(2 + x**2) + np.exp2(x)),
     "copies": lambda x: np.sum(x.copy().ravel().clip(-0.5, 0.5) ** 2) + np.sum(np.copy(x), axis=(0,)) * x.max((-1,)),
+    "whole numbers": lambda x: (
+        np.sum((np.floor(3 * x) - np.ceil(x) + np.rint(2 * x) * np.trunc(5 * x)) * x + np.fmod(x, 0.7) * (x // 0.3))
+        + np.sum(x % 0.3 * x + 1.5 % x + np.round(x, 1) * x)
+    ),
+    "angles": lambda x: np.sum(
+        np.arctan(3 * x) * x + np.arctan2(x, x[::-1]) * x + np.arcsin(x / (1 + x**2)) * np.arccos(np.sin(x) / 2)
+    ),
+    "error function": lambda x: np.sum(erf(3 * x) * x + erf(x)),
     "a matrix": lambda x: np.sum((x.reshape(2, 2) @ x.reshape(2, 2).T - A[:2, :2]) ** 2) + np.trace(x.reshape(2, 2)),
     "rows and columns": lambda x: np.sum(np.max(np.stack([x, -x]), axis=0)) + np.sum(np.linalg.norm(A - x, axis=1)),
     "extremes": lambda x: np.sum(np.maximum(x, 2 * x) + np.minimum(x, x**2)) + x.max() - x.min(),

@@ -1,5 +1,7 @@
 """What traced functions may call of NumPy and SciPy: values, derivatives, accuracy, edges, and what is refused."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -141,6 +143,9 @@ ACCURACY = {  # the function, from where to where sizes are taken, units in the 
     "arccosh": (np.arccosh, (1.0, 1e30), 3.6, 4.1),
     "arctanh": (np.arctanh, (1e-30, 1.0), 3.3, 2.8),
     "exp2": (np.exp2, (1e-30, 20.0), 9.5, 13.0),
+    "arcsin": (np.arcsin, (1e-30, 1.0), 2.2, 2.3),
+    "arccos": (np.arccos, (1e-30, 1.0), 2.2, 2.3),
+    "arctan2": (lambda x: np.arctan2(x, x[::-1]), (1e-6, 1e6), 1.9, 2.0),
     "log2": (np.log2, None, 2.7, 3.0),
     "log10": (np.log10, None, 3.7, 4.6),
 }
@@ -192,6 +197,79 @@ def test_edges(name, dtype):
     assert values(f, x) == pytest.approx(exact, rel=8 * float(info.eps), abs=tiny, nan_ok=True)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["floor", "ceil", "trunc", "rint", "fix", "remainder", "fmod", "floor_divide"])
+def test_whole_numbers_are_exact(name, dtype):
+    """Quotients that round up to the next whole number too, and signs of both."""
+    rng = np.random.default_rng(7)
+    y = rng.choice([0.1, 0.3, 1.0, 2.0, -0.7, -3.0, 1e-3], 6_000).astype(dtype)
+    multiples = rng.integers(-50, 50, 3_000).astype(dtype) * y[:3_000]
+    beside = np.nextafter(multiples, dtype(INF) * rng.choice([-1, 1], 3_000).astype(dtype))
+    x = np.concatenate([multiples, beside]).astype(dtype)
+    points = np.stack([x, y])
+    function = getattr(np, name)
+    of_two = name in ("remainder", "fmod", "floor_divide")
+    f = (lambda x: function(x[0], x[1])) if of_two else lambda x: function(x[0])
+    found = reference.evaluated(canonical(trace(f, dimension=2)), "value", points, {}, {})[0]
+    assert np.array_equal(found, f(points))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_edges_of_whole_numbers(dtype):
+    info = np.finfo(dtype)
+    x = np.array([0.0, -0.0, 0.5, -0.5, 1.5, -1e-30, INF, -INF, NAN, info.max, 2**22 + 0.5, 2**51 + 0.5], dtype)
+    for function in (np.floor, np.ceil, np.trunc, np.rint):
+        found = values(function, x)
+        assert np.array_equal(found, function(x), equal_nan=True)
+    with np.errstate(all="ignore"):
+        program = canonical(trace(lambda x: np.mod(x[0], x[1]), dimension=2))
+        pairs = np.array([(-1e-30, 1), (1, 0), (INF, 1), (NAN, 1), (1, NAN), (3e9, 1e-9), (7, -2)], dtype).T
+        found = reference.evaluated(program, "value", pairs, {}, {})[0]
+    assert found[0] == 1.0  # as NumPy's: 1 less what is too small for it
+    assert np.isnan(found[1:5]).all()
+    assert np.isnan(found[5])  # a quotient of 3e18 is not known to the last whole number
+    assert found[6] == -1.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_edges_of_angles(dtype):
+    special = np.array([0.0, -0.0, 1.0, -1.0, 1e-30, -3.0, NAN, 1e30, -1e30], dtype)
+    pairs = np.array([(a, b) for a in special for b in special], dtype).T
+    program = canonical(trace(lambda x: np.arctan2(x[0], x[1]), dimension=2))
+    with np.errstate(all="ignore"):
+        found = reference.evaluated(program, "value", pairs, {}, {})[0]
+        exact = np.arctan2(*pairs)
+    plain = (pairs[0] != 0) | (pairs[1] > 0) | np.isnan(pairs).any(axis=0)  # else the sign of a zero tells
+    tiny = float(np.finfo(dtype).smallest_normal)
+    assert found[plain] == pytest.approx(exact[plain], rel=4 * float(np.finfo(dtype).eps), abs=tiny, nan_ok=True)
+    assert found[~plain].tolist() == np.where(pairs[1] < 0, dtype(np.pi), dtype(0))[~plain].tolist()
+    x = np.array([0.0, -0.0, 1.0, -1.0, 1.5, -2.0, NAN, 1e-30], dtype)
+    for function in (np.arcsin, np.arccos, np.arctan):
+        with np.errstate(all="ignore"):
+            assert values(function, x) == pytest.approx(function(x), rel=4 * float(np.finfo(dtype).eps), nan_ok=True)
+
+
+def test_rounding_to_decimals_is_that_of_numpy():
+    x = np.array([0.125, -2.675, 1234.5, 15.0, -25.0])
+    for decimals in (0, 1, 2, -1):
+        assert np.array_equal(values(lambda x, n=decimals: np.round(x, n), x), np.round(x, decimals))
+    program = trace(lambda x: round(x[0], 1) + round(x[0]) + math.floor(x[0]) + math.ceil(x[0]), dimension=1)
+    assert evaluate(program, [1.26])["value"] == 1.3 + 1 + 1 + 2
+    assert evaluate(trace(lambda x: math.trunc(x[0]) + x.round()[0], dimension=1), [-1.7])["value"] == -3.0
+    parts = [evaluate(trace(lambda x, k=k: np.modf(x[0])[k], dimension=1), [-1.75])["value"] for k in (0, 1)]
+    assert parts == [*np.modf(-1.75)]
+    quotient, rest = (evaluate(trace(lambda x, k=k: divmod(x[0], 0.3)[k], dimension=1), [1.0])["value"] for k in (0, 1))
+    assert (quotient, rest) == divmod(1.0, 0.3)
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(np.float32, 1e-7), (np.float64, 2e-16)])
+def test_probabilities_are_exact_to_rounding(dtype, most):
+    special = pytest.importorskip("scipy.special")
+    x = np.random.default_rng(8).uniform(-8, 8, 3_000).astype(dtype)
+    for f in (special.ndtr, lambda x: 0.5 * special.erfc(x)):
+        assert np.max(np.abs(values(f, x) - f(x.astype(np.float64)))) < most
+
+
 # --- derivatives at kinks, and where parts are infinite ---------------------------------------------------------------
 
 
@@ -204,6 +282,14 @@ def test_edges(name, dtype):
     (lambda x: np.arctanh(x[0]), [0.0, -0.5], [1.0, 4 / 3]),
     (lambda x: np.arccosh(x[0]), [2.0], [3**-0.5]),
     (lambda x: np.median(x), [3.0], [1.0]),
+    (lambda x: np.floor(x[0]) + np.rint(x[0]), [0.0, 0.5, 1.2], [0.0, 0.0, 0.0]),
+    (lambda x: np.mod(x[0], 2.0), [-0.5, 0.0, 5.0], [1.0, 1.0, 1.0]),
+    (lambda x: np.mod(7.0, x[0]), [2.0, -3.0], [-3.0, 3.0]),
+    (lambda x: np.arctan(x[0]), [0.0, -1.0, 1e200], [1.0, 0.5, 0.0]),
+    (lambda x: np.arcsin(x[0]) - np.arccos(x[0]), [0.0, 1 - 2.0**-50], [2.0, 2 / (2.0**-50 * (2 - 2.0**-50)) ** 0.5]),
+    (lambda x: np.arctan2(x[0], 0.0), [0.0, 2.0], [0.0, 0.0]),
+    (lambda x: np.arctan2(0.0, x[0]), [0.0, -2.0], [0.0, 0.0]),
+    (lambda x: np.arctan2(x[0], -2.0), [0.0, 2.0], [-0.5, -0.25]),
     (lambda x: np.isfinite(x[0]) + 0.0, [3.0], [0.0]),
     (lambda x: np.logaddexp.reduce(x), [800.0], [1.0]),
 ])  # fmt: skip
@@ -220,6 +306,9 @@ def test_derivatives_at_kinks(f, x, slope):
     ("pseudo_huber(2.0, x)", [0.0, 1e-12], [0.0, 1e-12]),
     ("xlogy(x, 3.0)", [0.0, 2.0], [np.log(3)] * 2),
     ("xlogy(x, 0.0)", [0.0], [0.0]),
+    ("erf(x)", [0.0, 2.0, 30.0], [2 / np.pi**0.5, 2 / np.pi**0.5 * np.exp(-4), 0.0]),
+    ("erfc(x)", [-1.0], [-2 / np.pi**0.5 * np.exp(-1)]),
+    ("ndtr(x)", [0.0, -1.0], [(2 * np.pi) ** -0.5, (2 * np.pi) ** -0.5 * np.exp(-0.5)]),
 ])  # fmt: skip
 def test_derivatives_of_scipy_at_kinks(call, x, slope):
     special = pytest.importorskip("scipy.special")
@@ -261,12 +350,17 @@ def test_what_is_refused_of_scipy_is_named():
 
 def test_every_ufunc_is_traced_or_refused_by_its_name():
     """None ends in another error, or in numbers that are none of a program."""
+
+    def f(x, ufunc):
+        found = ufunc(*[1 + x] * ufunc.nin)
+        return np.sum((found[0] if ufunc.nout > 1 else found) * 1.0)
+
     for name in dir(np):
         ufunc = getattr(np, name)
         if not isinstance(ufunc, np.ufunc):
             continue
         try:
-            trace(lambda x, f=ufunc: np.sum(f(*[1 + x] * f.nin) * 1.0), dimension=3)
+            trace(lambda x, ufunc=ufunc: f(x, ufunc), dimension=3)
         except TypeError as error:
             message = str(error)
         else:

@@ -41,7 +41,10 @@ public:
             case Operation::log:
             case Operation::sin:
             case Operation::cos:
-            case Operation::tanh: rows(i.a, i.length); return;
+            case Operation::tanh:
+            case Operation::rint:
+            case Operation::arctan:
+            case Operation::erf: rows(i.a, i.length); return;
             case Operation::fma:
             case Operation::select: rows(i.c, i.length); [[fallthrough]];
             case Operation::add:

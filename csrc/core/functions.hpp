@@ -8,6 +8,9 @@
 //   logarithm(x)           2.3      2.1       -inf at +-0, NaN below; x may be subnormal
 //   sine(x), cosine(x)     1.6      1.6       NaN where |x| > 2^18 (float64: 2^40)
 //   hyperbolic_tangent(x)  2.5      2.6       x for small x
+//   rint(x)                exact              with the sign of x
+//   arctangent(x)          1.4      1.5       pi/2 at inf
+//   error_function(x)      1.1      1.1       1 at inf
 //   real_power(x, c)       1.0      1.0       NaN for x < 0; x and the result may be subnormal
 //   sign(x)                exact              +0 at +-0
 //   maximum, minimum(x, y) exact              NaN where one of the two is; +0 where +-0
@@ -27,6 +30,7 @@ template <>
 struct FunctionConstants<float> {
     using Integer = uint32_t;
     static constexpr Integer infinity = 0x7F800000u, nan = 0x7FC00000u;
+    static constexpr float all_whole = 0x1p23f, erf_is_one = 4;  // numbers from here on
     static constexpr float smallest_normal = 0x1p-126f;
     static constexpr float subnormal_scale = 0x1p24f, log2_subnormal_scale = 24, log_subnormal_scale = 0x1.0a2b24p+4f;
     static constexpr float lowest_exponent = -0x1.5d589ep+6f;  // e^x is normal from here
@@ -43,12 +47,25 @@ struct FunctionConstants<float> {
         return {{0x1.0p-1f, 0x1.555554p-3f, 0x1.5554f8p-5f, 0x1.1112dep-7f, 0x1.6d3a38p-10f, 0x1.9e655cp-13f}};
     }
     ASGD_CONSTEXPR Coefficients<float, 3> log2() { return {{0x1.27770ep-1f, 0x1.a5bbf4p-2f, 0x1.59ef08p-2f}}; }
+    ASGD_CONSTEXPR Coefficients<float, 9> arctan() {
+        return {{-0x1.55553ep-2f, 0x1.9991e4p-3f, -0x1.242086p-3f, 0x1.c08cd4p-4f, -0x1.580fd6p-4f, 0x1.da6348p-5f,
+                 -0x1.fe53cap-6f, 0x1.6590f8p-7f, -0x1.d6fa52p-10f}};
+    }
+    ASGD_CONSTEXPR Coefficients<float, 7> erf() {
+        return {{0x1.06eba8p-3f, -0x1.81273ep-2f, 0x1.ce2ce6p-4f, -0x1.b7f71ap-6f, 0x1.53f224p-8f, -0x1.a3515ep-11f,
+                 0x1.4771fep-14f}};
+    }
+    ASGD_CONSTEXPR Coefficients<float, 7> minus_log_erfc() {
+        return {{0x1.661e4ep-12f, 0x1.2088eap+0f, 0x1.46baf0p-1f, 0x1.a65314p-4f, -0x1.65caf8p-6f, 0x1.8259a6p-9f,
+                 -0x1.86dacap-13f}};
+    }
 };
 
 template <>
 struct FunctionConstants<double> {
     using Integer = uint64_t;
     static constexpr Integer infinity = 0x7FF0000000000000u, nan = 0x7FF8000000000000u;
+    static constexpr double all_whole = 0x1p52, erf_is_one = 6;
     static constexpr double smallest_normal = 0x1p-1022;
     static constexpr double subnormal_scale = 0x1p54, log2_subnormal_scale = 54,
                             log_subnormal_scale = 0x1.2b708872320e2p+5;
@@ -76,6 +93,25 @@ struct FunctionConstants<double> {
     ASGD_CONSTEXPR Coefficients<double, 8> log2() {
         return {{0x1.2776c50ef9bfcp-1, 0x1.a61762a7aede1p-2, 0x1.484b13d6ac957p-2, 0x1.0c9a853b2bfccp-2,
                  0x1.c68ee93bc2d3ap-3, 0x1.8a09bdfed3f24p-3, 0x1.58fc41856167fp-3, 0x1.61f5c097b4944p-3}};
+    }
+    ASGD_CONSTEXPR Coefficients<double, 20> arctan() {
+        return {{-0x1.5555555555526p-2, 0x1.99999999955b1p-3,  -0x1.249249237ed68p-3,  0x1.c71c717f96209p-4,
+                 -0x1.745d11a8f2893p-4, 0x1.3b13664cb0405p-4,  -0x1.110e4e6776e0bp-4,  0x1.e1bb83f3b3b1dp-5,
+                 -0x1.ae5dd726af107p-5, 0x1.82d8d0b69b13ap-5,  -0x1.599eecc347c66p-5,  0x1.2c24c5413a10dp-5,
+                 -0x1.e9dea4ca6d061p-6, 0x1.681f76b1065bep-6,  -0x1.c761c14847f37p-7,  0x1.d7860cd40a9c8p-8,
+                 -0x1.7a14501eedd12p-9, 0x1.b3dc7be1df61ap-11, -0x1.3f2fb45ab1c42p-13, 0x1.bc02837bb39c8p-17}};
+    }
+    ASGD_CONSTEXPR Coefficients<double, 12> erf() {
+        return {{0x1.06eba8214db68p-3, -0x1.812746b03799dp-2, 0x1.ce2f21a03f8b9p-4, -0x1.b82ce311a97d5p-6,
+                 0x1.565bcceeda342p-8, -0x1.c02daeb702bcep-11, 0x1.f9a296b44a82dp-14, -0x1.f4c82efe14621p-17,
+                 0x1.b96b572f64e17p-20, -0x1.5b8c6a7854dbfp-23, 0x1.d3dd94e21ac2ap-27, -0x1.a23db4340166dp-31}};
+    }
+    ASGD_CONSTEXPR Coefficients<double, 18> minus_log_erfc() {
+        return {{0x1.0df399d6a5c96p-21, 0x1.20dd1fd50ccebp+0, 0x1.45f627499eacdp-1, 0x1.a4ac5d82a7192p-4,
+                 -0x1.37229c3863783p-6, -0x1.ae90a198eb9eap-12, 0x1.f640215c3f5dap-10, -0x1.9408ef74989a2p-11,
+                 0x1.1b360f4d5fccap-13, 0x1.540e0b7363646p-16, -0x1.7ee9096b04f46p-16, 0x1.22d3baf29d428p-17,
+                 -0x1.1ea5c02a0fa79p-19, 0x1.90d37e3ecfe42p-22, -0x1.8ec105f9f91c1p-25, 0x1.0e56d4c964ce6p-28,
+                 -0x1.c1a250491ed45p-33, 0x1.5ac17c91ebad9p-38}};
     }
 };
 
@@ -231,6 +267,36 @@ ASGD_FN R real_power(R x, typename Lane<R>::Real c) {
     const R at_zero = c < 0 ? unlimited : c > 0 ? zero : one, at_infinity = c < 0 ? zero : c > 0 ? unlimited : one;
     return select_less(zero, x, select_less(x, unlimited, value, at_infinity),
                        select_less(x, zero, not_a_number<R>(), x + at_zero));
+}
+
+// The nearest whole number, of two the even one: a sum with `all_whole` keeps nothing of a fraction.
+template <class R>
+ASGD_FN R rint(R x) {
+    const R whole = set1<R>(FunctionConstants<typename Lane<R>::Real>::all_whole), a = absolute(x);
+    return signed_by_top_bit(as_bits(x), select_less(a, whole, (a + whole) - whole, a));
+}
+
+// arctan t = t + t^3 H(t^2) for t <= 1, beyond it pi/2 less that of 1/t.
+template <class R>
+ASGD_FN R arctangent(R x) {
+    using C = FunctionConstants<typename Lane<R>::Real>;
+    const R one = set1<R>(1), a = absolute(x);
+    const R t = select_less(one, a, one, a) / select_less(one, a, a, one);
+    const R z = t * t;
+    const R p = fma(t * z, horner(C::arctan(), z), t);
+    const R turned = (set1<R>(C::half_pi_1) - p) + set1<R>(C::half_pi_2);
+    return signed_by_top_bit(as_bits(x), select_less(one, a, turned, p));
+}
+
+// erf a = a + a H(a^2) for a < 1, from there on 1 - e^-G(a), which is 1 where a is bounded.
+template <class R>
+ASGD_FN R error_function(R x) {
+    using C = FunctionConstants<typename Lane<R>::Real>;
+    const R one = set1<R>(1), a = absolute(x);
+    const R near = fma(a, horner(C::erf(), a * a), a);
+    const R bounded = min_keep_nan(set1<R>(C::erf_is_one), a);
+    const R far = one - exp_unclamped(-horner(C::minus_log_erfc(), bounded));
+    return signed_by_top_bit(as_bits(x), select_less(a, one, near, far));
 }
 
 template <class R>

@@ -22,7 +22,7 @@
                            kind(cos) kind(tanh) kind(power) kind(add) kind(subtract) kind(multiply) kind(divide)     \
                            kind(minimum) kind(maximum) kind(less) kind(fma) kind(select) kind(sum)                   \
                            kind(sum_product) kind(max) kind(min) kind(first_max) kind(first_min) kind(matvec)        \
-                           kind(embed))                                                                              \
+                           kind(embed) kind(rint) kind(arctan) kind(erf))                                            \
     enumeration(DrawKind, kind(gaussian) kind(rademacher) kind(uniform) kind(unit))
 // clang-format on
 

@@ -19,6 +19,9 @@ constexpr int elementwise_operands(Operation operation) {
         case Operation::sin:
         case Operation::cos:
         case Operation::tanh:
+        case Operation::rint:
+        case Operation::arctan:
+        case Operation::erf:
         case Operation::power: return 1;  // with number `first` as exponent
         case Operation::add:
         case Operation::subtract:
@@ -62,6 +65,12 @@ ASGD_FN R result_of_one(R a, typename Lane<R>::Real exponent) {
         return cosine(a);
     else if constexpr (operation == Operation::tanh)
         return hyperbolic_tangent(a);
+    else if constexpr (operation == Operation::rint)
+        return anneal_sgd::ASGD_ISA::rint(a);
+    else if constexpr (operation == Operation::arctan)
+        return arctangent(a);
+    else if constexpr (operation == Operation::erf)
+        return error_function(a);
     else if constexpr (operation == Operation::power)
         return real_power(a, exponent);
     else

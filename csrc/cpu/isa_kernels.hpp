@@ -200,6 +200,9 @@ struct KernelFunctions {
                     case Function::sine: return sine(a);
                     case Function::cosine: return cosine(a);
                     case Function::hyperbolic_tangent: return hyperbolic_tangent(a);
+                    case Function::rint: return anneal_sgd::ASGD_ISA::rint(a);
+                    case Function::arctangent: return arctangent(a);
+                    case Function::error_function: return error_function(a);
                     case Function::real_power: return real_power(a, *second_operand);
                     case Function::sign: return sign(a);
                     case Function::maximum: return maximum(a, gather(second_operand));

@@ -128,7 +128,9 @@ def _is_non_negative(node: Node, operands: list[bool]) -> bool:
         return all(operands[1:])
     if node.op in ("add", "multiply", "divide", "minimum", "sum", "max", "min", "power", "slice", "element", "embed"):
         return all(operands)
-    return node.op in ("absolute", "exp", "sqrt", "less")
+    if node.op in ("rint", "arctan", "erf"):
+        return operands[0]
+    return node.op in ("absolute", "exp", "expit", "cosh", "sqrt", "less")
 
 
 def _all_are(numbers: FloatArray | None, value: float | None) -> bool:

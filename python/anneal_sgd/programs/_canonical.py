@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -143,7 +144,48 @@ def _arctanh(b: Builder, x: int) -> int:
     return b.node("multiply", half, _log1p(b, ratio))
 
 
+def _arcsin(b: Builder, x: int) -> int:
+    """`arctan(x / sqrt((1 - x) (1 + x)))`."""
+    one = b.constant(1.0)
+    square = b.node("multiply", b.node("subtract", one, x), b.node("add", one, x))
+    return b.node("arctan", b.node("divide", x, b.node("sqrt", square)))
+
+
+def _arccos(b: Builder, x: int) -> int:
+    """`2 arctan(sqrt((1 - x) / (1 + x)))`."""
+    one = b.constant(1.0)
+    ratio = b.node("divide", b.node("subtract", one, x), b.node("add", one, x))
+    return b.node("multiply", b.constant(2.0), b.node("arctan", b.node("sqrt", ratio)))
+
+
+def _arctan2(b: Builder, y: int, x: int) -> int:
+    """That of `y / |x|`, on the left less than pi of the sign of y; 0 at the origin."""
+    zero, half_turn = b.constant(0.0), b.constant(math.pi)
+    size = b.node("absolute", x)
+    right = b.node("arctan", b.node("divide", y, size))
+    turned = b.node("select", b.node("less", y, zero), b.node("negative", half_turn), half_turn)
+    angle = b.node("select", b.node("less", x, zero), b.node("subtract", turned, right), right)
+    apart = b.node("add", size, b.node("absolute", y))
+    return b.node("select", b.node("less", zero, apart), angle, apart)
+
+
+def _remainder(b: Builder, x: int, y: int) -> int:
+    """`r = x - q y`, q the whole number below `x / y`, which rounds up at times: then r + y. NaN where q may be off."""
+    zero, ratio = b.constant(0.0), b.node("divide", x, y)
+    nearest = b.node("rint", ratio)
+    q = b.node("subtract", nearest, b.node("less", ratio, nearest))
+    r = b.node("fma", b.node("negative", q), y, x)
+    r = b.node("select", b.node("less", b.node("multiply", r, y), zero), b.node("add", r, y), r)
+    one, size = b.constant(1.0), b.node("absolute", q)
+    exact = b.node("less", size, b.node("add", size, one))
+    return b.node("add", r, b.node("sqrt", b.node("subtract", exact, one)))  # of 0 or -1
+
+
 _COMPOSED: dict[str, Callable[..., int]] = {
+    "arcsin": _arcsin,
+    "arccos": _arccos,
+    "arctan2": _arctan2,
+    "remainder": _remainder,
     "cbrt": _cbrt,
     "arcsinh": _arcsinh,
     "arccosh": _arccosh,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from ._build import Builder
@@ -81,6 +82,22 @@ def _root(b: Builder, x: int, number: float) -> int:
     return b.node("sqrt", _plus(b, number, x))
 
 
+def _cosine_of_arcsine(b: Builder, x: int) -> int:
+    return b.node("sqrt", b.node("multiply", _plus(b, 1.0, b.node("negative", x)), _plus(b, 1.0, x)))
+
+
+def _bell(b: Builder, x: int) -> int:
+    return b.node("exp", b.node("negative", b.node("multiply", x, x)))
+
+
+def _arctan2(b: Builder, _: int, node: Node, g: int) -> list[tuple[int, int]]:
+    """0 at the origin."""
+    y, x = node.operands
+    square = b.node("add", b.node("multiply", x, x), b.node("multiply", y, y))
+    share = b.node("divide", g, b.node("select", b.node("less", b.constant(0.0), square), square, b.constant(1.0)))
+    return [(y, b.node("multiply", share, x)), (x, b.node("negative", b.node("multiply", share, y)))]
+
+
 def _divide(b: Builder, i: int, node: Node, g: int) -> list[tuple[int, int]]:
     x, y = node.operands
     return [(x, b.node("divide", g, y)), (y, b.node("negative", b.node("divide", b.node("multiply", g, i), y)))]
@@ -138,6 +155,18 @@ _RULES: dict[str, Callable[..., list[tuple[int, int]]]] = {
     "log1p": _one(lambda b, i, x, g: b.node("divide", g, b.node("add", b.constant(1.0), x))),
     "sinh": _one(lambda b, i, x, g: b.node("multiply", g, b.node("cosh", x))),
     "cosh": _one(lambda b, i, x, g: b.node("multiply", g, b.node("sinh", x))),
+    "arctan": _one(lambda b, i, x, g: b.node("divide", g, _plus(b, 1.0, b.node("multiply", x, x)))),
+    "arcsin": _one(lambda b, i, x, g: b.node("divide", g, _cosine_of_arcsine(b, x))),
+    "arccos": _one(lambda b, i, x, g: b.node("negative", b.node("divide", g, _cosine_of_arcsine(b, x)))),
+    "arctan2": _arctan2,
+    "erf": _one(lambda b, i, x, g: _times(b, g, b.constant(2.0 / math.sqrt(math.pi)), _bell(b, x))),
+    "remainder": lambda b, i, node, g: [
+        (node.operands[0], g),
+        (
+            node.operands[1],
+            b.node("multiply", g, b.node("divide", b.node("subtract", i, node.operands[0]), node.operands[1])),
+        ),
+    ],
     "cbrt": _one(lambda b, i, x, g: b.node("divide", g, _times(b, b.constant(3.0), i, i))),
     "arcsinh": _one(lambda b, i, x, g: b.node("divide", g, b.node("sqrt", _plus(b, 1.0, b.node("multiply", x, x))))),
     "arccosh": _one(lambda b, i, x, g: b.node("divide", g, _times(b, _root(b, x, -1.0), _root(b, x, 1.0)))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,9 +13,11 @@ from ._ir import COMPOSED, Node, Program
 
 _PLAIN: dict[str, Callable[..., Any]] = {
     **{
-        name: getattr(np, name) for name in ("negative", "absolute", "sign", "sqrt", "exp", "log", "sin", "cos", "tanh")
+        name: getattr(np, name)
+        for name in ("negative", "absolute", "sign", "sqrt", "exp", "log", "sin", "cos", "tanh", "rint", "arctan")
     },
     **{name: getattr(np, name) for name in COMPOSED if name != "expit"},
+    "erf": np.vectorize(math.erf, otypes=[np.float64]),
     "expit": lambda a: 1.0 / (1.0 + np.exp(-a)),
     **{name: getattr(np, name) for name in ("add", "subtract", "multiply", "divide", "minimum", "maximum", "power")},
     "less": np.less,

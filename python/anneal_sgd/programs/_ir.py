@@ -22,13 +22,15 @@ from ._numbers import Numbers
 Shape: TypeAlias = tuple[int, ...]
 
 ELEMENTWISE = {
-    **dict.fromkeys(("negative", "absolute", "sign", "sqrt", "exp", "log", "sin", "cos", "tanh", "power"), 1),
+    **dict.fromkeys(("negative", "absolute", "sign", "sqrt", "exp", "log", "sin", "cos", "tanh", "power", "rint"), 1),
+    **dict.fromkeys(("arctan", "erf"), 1),
     **dict.fromkeys(("add", "subtract", "multiply", "divide", "minimum", "maximum", "less"), 2),
     **dict.fromkeys(("fma", "select"), 3),
 }
 """Operations on number after number, and how many operands they have; one number is taken for several."""
 COMPOSED = {"log1p": 1, "expm1": 1, "sinh": 1, "cosh": 1, "expit": 1, "logaddexp": 2}
-COMPOSED |= dict.fromkeys(("cbrt", "arcsinh", "arccosh", "arctanh"), 1)
+COMPOSED |= dict.fromkeys(("cbrt", "arcsin", "arccos", "arcsinh", "arccosh", "arctanh"), 1)
+COMPOSED |= {"arctan2": 2, "remainder": 2}
 """Likewise, but the core has none: the canonical form writes them in other operations."""
 
 REDUCTIONS = {"sum": 1, "sum_product": 2, "max": 1, "min": 1}

@@ -129,6 +129,8 @@ def of_matrices(ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: di
         raise refused(f"{full_name(ufunc)} of a matrix with {', '.join(options)}")
     if name == "matmul":
         return _product(*inputs)
+    if ufunc.nout > 1:
+        raise refused(f"{full_name(ufunc)} of a matrix (use np.trunc, np.floor_divide, np.remainder)")
     return _elementwise(UFUNCS[name], inputs)
 
 

@@ -86,7 +86,11 @@ _OR = _logical("maximum")  # which is what NumPy adds conditions with
 
 _UFUNCS: dict[str, Callable[..., Any]] = {
     **{name: _plain(name) for name in ("subtract", "multiply", "divide", "negative", "absolute", "sign")},
-    **{name: _plain(name) for name in ("sqrt", "exp", "log", "sin", "cos", "tanh", "minimum", "maximum", *COMPOSED)},
+    **{
+        name: _plain(name)
+        for name in ("sqrt", "exp", "log", "sin", "cos", "tanh", "rint", "arctan", "minimum", "maximum")
+    },
+    **{name: _plain(name) for name in ("erf", *COMPOSED)},
     "true_divide": _plain("divide"),
     "fabs": _plain("absolute"),
     "positive": lambda s, a: s._made("add", a, 0.0),

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._validate import shown
 from ._ir import Program, Shape
+from ._special import erf
 from ._symbol import Symbol
 from ._trace import trace
 
@@ -22,6 +23,9 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
     **{name: (getattr(np, name), 1) for name in ("abs", "sqrt", "exp", "log", "sin", "cos", "tanh", "sign", "square")},
     **{name: (getattr(np, name), 1) for name in ("log1p", "expm1", "sum", "prod", "cumsum", "max", "min", "mean")},
     **{name: (getattr(np, name), 1) for name in ("var", "std", "any", "all", "sinh", "cosh", "exp2", "log2", "log10")},
+    **{name: (getattr(np, name), 1) for name in ("floor", "ceil", "trunc", "rint", "arctan", "arcsin", "arccos")},
+    **{name: (getattr(np, name), 2) for name in ("arctan2", "mod")},
+    "erf": (erf, 1),
     **{name: (getattr(np, name), 1) for name in ("tan", "arcsinh", "cbrt", "sinc", "sort", "median", "cumprod")},
     **{name: (getattr(np, name), 2) for name in ("maximum", "minimum", "dot", "hypot", "logaddexp", "heaviside")},
     **{name: (getattr(np, name), 3) for name in ("where", "clip")},
@@ -39,6 +43,8 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
     ast.Pow: operator.pow,
     ast.MatMult: operator.matmul,
     ast.BitAnd: operator.and_,
@@ -66,12 +72,12 @@ def parse(
     """The program of an expression: what `trace` gives for a function that returns it.
 
     The names are x, of shape (dimension,), unless there is no `point`, the `parameters`, `pi`, and with `draws` the
-    methods of `draw`; there are numbers, lists of numbers (also as a constant matrix before @), + - * / ** @,
-    < <= > >= == != for `where`, joined by & and |, elements and slices, and the functions abs, sqrt, exp,
-    exp2, expm1, log, log2, log10, log1p, logaddexp, sin, cos, tan, sinc, sinh, cosh, tanh, arcsinh, cbrt, hypot, sign,
-    heaviside, square, sum, prod, cumsum, cumprod, max, min, mean, median, sort, var, std, any, all, maximum, minimum,
-    dot, where, clip, norm. `numbers`: names of the numbers of the point, one
-    by one in place of x.
+    methods of `draw`; there are numbers, lists of numbers (also as a constant matrix before @), + - * / // % ** @,
+    < <= > >= == != for `where`, joined by & and |, elements and slices, and the functions abs, sqrt, cbrt, hypot, exp,
+    exp2, expm1, log, log2, log10, log1p, logaddexp, sin, cos, tan, sinc, arcsin, arccos, arctan, arctan2, sinh, cosh,
+    tanh, arcsinh, erf, floor, ceil, trunc, rint, mod, sign, heaviside, square, sum, prod, cumsum, cumprod, max, min,
+    mean, median, sort, var, std, any, all, maximum, minimum, dot, where, clip, norm.
+    `numbers`: names of the numbers of the point, one by one in place of x.
 
     ValueError: anything else, with the column where it begins.
 

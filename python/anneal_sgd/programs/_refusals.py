@@ -19,6 +19,7 @@ _INSTEAD = {
     **dict.fromkeys(("array_equal", "allclose"), "use np.all(x == y) or np.all(np.isclose(x, y)) in np.where"),
     **dict.fromkeys(("det", "inv", "solve", "eigvals", "eigvalsh", "svd", "cholesky"), "write it out for 2 or 3 rows"),
     **dict.fromkeys(("left_shift", "right_shift", "bitwise_xor", "gcd", "lcm"), "numbers are no integers"),
+    **dict.fromkeys(("log_ndtr", "erfcx", "erfinv", "ndtri"), "scipy.special.erf, erfc and ndtr can be"),
     **dict.fromkeys(("gamma", "gammaln", "loggamma", "psi", "beta"), "give log-gamma as constants where x is one"),
 }
 _ELSE = "docs/own_problems.md lists what can be: operators, np.where, np.sum and many more"

@@ -34,6 +34,46 @@ def _sinc(s: Symbol, x: Any) -> Symbol:
     return s._made("select", near, series, np.sin(apart) / apart)
 
 
+def _floor(s: Symbol, x: Any) -> Symbol:
+    nearest = s._made("rint", x)
+    return s._made("subtract", nearest, s._made("less", x, nearest))
+
+
+def _ceil(s: Symbol, x: Any) -> Symbol:
+    return s._made("negative", _floor(s, s._made("negative", x)))
+
+
+def _trunc(s: Symbol, x: Any) -> Symbol:
+    return s._made("multiply", s._made("sign", x), _floor(s, s._made("absolute", x)))
+
+
+def _round(s: Symbol, x: Any, decimals: int = 0) -> Symbol:
+    """As NumPy rounds: times a power of ten, and over it."""
+    if not isinstance(decimals, int | np.integer):
+        raise refused(f"np.round to decimals={decimals!r}")
+    scale = 10.0 ** abs(int(decimals))
+    there, back = ("multiply", "divide") if decimals >= 0 else ("divide", "multiply")
+    return s._made(back, s._made("rint", s._made(there, x, scale)), scale)
+
+
+def _floor_divide(s: Symbol, x: Any, y: Any) -> Symbol:
+    return s._made("rint", s._made("divide", s._made("subtract", x, s._made("remainder", x, y)), y))
+
+
+def _fmod(s: Symbol, x: Any, y: Any) -> Symbol:
+    sizes = s._made("remainder", s._made("absolute", x), s._made("absolute", y))
+    return s._made("multiply", s._made("sign", x), sizes)
+
+
+def _modf(s: Symbol, x: Any) -> tuple[Symbol, Symbol]:
+    whole = _trunc(s, x)
+    return s._made("subtract", x, whole), whole
+
+
+def _ndtr(s: Symbol, x: Any) -> Symbol:
+    return s._made("add", 0.5, s._made("multiply", 0.5, s._made("erf", s._made("multiply", x, math.sqrt(0.5)))))
+
+
 def _heaviside(s: Symbol, x: Any, at_zero: Any) -> Symbol:
     middle = s._made("select", s._made("less", 0.0, x), 1.0, s._made("add", at_zero, s._made("multiply", x, 0.0)))
     return s._made("select", s._made("less", x, 0.0), 0.0, middle)
@@ -79,6 +119,13 @@ def _infinite(s: Symbol, x: Any) -> Any:
 _LN2 = math.log(2.0)
 
 SPECIAL_UFUNCS: dict[str, Callable[..., Any]] = {
+    "floor": _floor,
+    "ceil": _ceil,
+    "trunc": _trunc,
+    "floor_divide": _floor_divide,
+    "fmod": _fmod,
+    "divmod": lambda s, x, y: (_floor_divide(s, x, y), s._made("remainder", x, y)),
+    "modf": _modf,
     "heaviside": _heaviside,
     "deg2rad": lambda s, x: s._made("multiply", x, math.pi / 180.0),
     "rad2deg": lambda s, x: s._made("multiply", x, 180.0 / math.pi),
@@ -88,6 +135,8 @@ SPECIAL_UFUNCS: dict[str, Callable[..., Any]] = {
     "isfinite": _finite,
     "isinf": _infinite,
     # of scipy.special
+    "erfc": lambda s, x: s._made("subtract", 1.0, s._made("erf", x)),
+    "ndtr": _ndtr,
     "log_expit": _log_expit,
     "logit": lambda s, x: np.log(x) - np.log1p(-x),
     "xlogy": _xlogy,
@@ -100,6 +149,11 @@ SPECIAL_UFUNCS: dict[str, Callable[..., Any]] = {
     "exp10": lambda s, x: s._made("exp", s._made("multiply", x, math.log(10.0))),
 }
 SPECIAL_UFUNCS |= {"degrees": SPECIAL_UFUNCS["rad2deg"], "radians": SPECIAL_UFUNCS["deg2rad"]}
+
+
+def erf(x: Any) -> Any:
+    """Of a symbol, or of numbers: NumPy has none."""
+    return UFUNCS["erf"](x, x) if isinstance(x, Symbol) else np.vectorize(math.erf, otypes=[np.float64])(x)
 
 
 # --- order statistics ------------------------------------------------------------------------------------------------
@@ -221,6 +275,9 @@ def _isclose(s: Symbol, a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8) 
 
 SPECIAL_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sinc": _sinc,
+    "round": _round,
+    "around": _round,
+    "fix": _trunc,
     "sort": _sort,
     "median": _median,
     "quantile": _quantile,

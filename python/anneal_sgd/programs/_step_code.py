@@ -18,9 +18,10 @@ _STRIP = {"avx2": 8, "avx512": 8, "neon": 4}  # vectors of a wide strip of the c
 _TOGETHER = {"avx2": 1, "avx512": 2, "neon": 2}  # vectors of code that loops
 # What follows waits long for these: up to so many operations of vectors side by side are worth more than registers.
 _HIDING = 500
-_WAITED_FOR = {"divide", "sqrt", "power", "exp", "log", "sin", "cos", "tanh"}
+_WAITED_FOR = {"divide", "sqrt", "power", "exp", "log", "sin", "cos", "tanh", "arctan", "erf"}
 MOST_OPERATIONS = 4000  # which LLVM takes a fifth of a second for
 WEIGHTS = {"exp": 20, "log": 30, "sin": 30, "cos": 30, "tanh": 30, "power": 75, "maximum": 4, "minimum": 4, "sign": 3}
+WEIGHTS |= {"rint": 6, "arctan": 35, "erf": 55}
 
 
 class StepCode(NamedTuple):

@@ -163,9 +163,33 @@ class Symbol(NDArrayOperatorsMixin):
 
     def __float__(self) -> float:
         """TypeError."""
-        raise refused("Conversion to a number (np.exp is what math.exp would be)")
+        raise refused("Conversion to a number (np.exp is what math.exp would be, scipy.special.erf math.erf)")
 
     __int__ = __index__ = __complex__ = __float__
+
+    def round(self, decimals: int = 0) -> Symbol:
+        """As `np.round`."""
+        rounded: Symbol = FUNCTIONS["round"](self, self, decimals)
+        return rounded
+
+    def __round__(self, decimals: int | None = None) -> Symbol:
+        """As `np.round`."""
+        return self.round(decimals or 0)
+
+    def __floor__(self) -> Symbol:
+        """`math.floor`, as `np.floor`."""
+        whole: Symbol = UFUNCS["floor"](self, self)
+        return whole
+
+    def __ceil__(self) -> Symbol:
+        """`math.ceil`, as `np.ceil`."""
+        whole: Symbol = UFUNCS["ceil"](self, self)
+        return whole
+
+    def __trunc__(self) -> Symbol:
+        """`math.trunc`, as `np.trunc`."""
+        whole: Symbol = UFUNCS["trunc"](self, self)
+        return whole
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         """TypeError."""

@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 
 from ..reference.elementary import COEFFICIENTS, LN2, LOG2E_PARTS
-from ..reference.functions import CONSTANTS, LARGEST_ANGLE, MAGIC, NORMAL_EXPONENTS, POWERS, SUBNORMAL_SCALE
+from ..reference.functions import (
+    ALL_WHOLE,
+    CONSTANTS,
+    ERF_IS_ONE,
+    LARGEST_ANGLE,
+    MAGIC,
+    NORMAL_EXPONENTS,
+    POWERS,
+    SUBNORMAL_SCALE,
+)
 from ._vectors import Bits, Code, Real, absolute, fma, min_keep_nan, select_less
 
 _SQRT_HALF = {4: 0x3F3504F3, 8: 0x3FE6A09E667F3BCD}
@@ -48,14 +57,18 @@ def exponential(x: Real) -> Real:
     """`e^x`."""
     code = x.code
     low, high = (code.constant(float.fromhex(end)) for end in NORMAL_EXPONENTS[code.dtype])
+    y = select_less(x, low, code.constant(0.0), _exponential_inside(x))
+    return select_less(high, x, code.constant(math.inf), y)
+
+
+def _exponential_inside(x: Real) -> Real:
+    code = x.code
     major, minor = _log2e(code)
     shifted = fma(x, major, _magic(code))
     n = shifted - _magic(code)
     r = fma(x, minor, fma(x, major, -n))
     mantissa = fma(r, _horner(code, "EXP", r), code.constant(1.0))
-    y = (mantissa.bits + _exponent_bits(shifted)).real + (x - x)
-    y = select_less(x, low, code.constant(0.0), y)
-    return select_less(high, x, code.constant(math.inf), y)
+    return (mantissa.bits + _exponent_bits(shifted)).real + (x - x)
 
 
 def _split(x: Real) -> tuple[Real, Real]:
@@ -147,8 +160,38 @@ def hyperbolic_tangent(x: Real) -> Real:
     scale = (one.bits + _exponent_bits(shifted)).real
     e = fma(scale, p, scale - one)
     q = select_less(e, two, e, two) / (e + two)
-    t = select_less(e, two, q, one - q)
-    return ((x.bits & _top(code)) | t.bits).real
+    return _signed_by(x, select_less(e, two, q, one - q))
+
+
+def _signed_by(x: Real, y: Real) -> Real:
+    """`y >= 0` with the sign of x."""
+    return ((x.bits & _top(x.code)) | y.bits).real
+
+
+def rint(x: Real) -> Real:
+    """The nearest whole number, of two the even one."""
+    whole, a = x.code.constant(ALL_WHOLE[x.code.dtype]), absolute(x)
+    return _signed_by(x, select_less(a, whole, (a + whole) - whole, a))
+
+
+def arctangent(x: Real) -> Real:
+    """`arctan x`."""
+    code = x.code
+    one, a = code.constant(1.0), absolute(x)
+    t = select_less(one, a, one, a) / select_less(one, a, a, one)
+    z = t * t
+    p = fma(t * z, _horner(code, "ARCTAN", z), t)
+    half_pi, half_pi_low = _of(code, "HALF_PI")[:2]
+    return _signed_by(x, select_less(one, a, (half_pi - p) + half_pi_low, p))
+
+
+def error_function(x: Real) -> Real:
+    """`erf x`."""
+    code = x.code
+    one, a = code.constant(1.0), absolute(x)
+    near = fma(a, _horner(code, "ERF", a * a), a)
+    far = one - _exponential_inside(-_horner(code, "ERFC", min_keep_nan(code.constant(ERF_IS_ONE[code.dtype]), a)))
+    return _signed_by(x, select_less(a, one, near, far))
 
 
 def _log2_mantissa(m: Real) -> tuple[Real, Real]:

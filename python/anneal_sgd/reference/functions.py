@@ -31,7 +31,22 @@ LN64 0x1.62e42fefa39efp-1 0x1.abc9e3b39803fp-56;
 TWO_LOG2E32 0x1.715476p+1 0x1.4ae0cp-25;
 TWO_LOG2E64 0x1.71547652b82fep+1 0x1.777d0ffda0d24p-55;
 THIRD32 0x1.ec709ep-1 -0x1.e2fe02p-28;
-THIRD64 0x1.ec709dc3a03fdp-1 0x1.d27f05548af0cp-55
+THIRD64 0x1.ec709dc3a03fdp-1 0x1.d27f05548af0cp-55;
+ARCTAN32 -0x1.55553ep-2 0x1.9991e4p-3 -0x1.242086p-3 0x1.c08cd4p-4 -0x1.580fd6p-4 0x1.da6348p-5 -0x1.fe53cap-6
+       0x1.6590f8p-7 -0x1.d6fa52p-10;
+ARCTAN64 -0x1.5555555555526p-2 0x1.99999999955b1p-3 -0x1.249249237ed68p-3 0x1.c71c717f96209p-4 -0x1.745d11a8f2893p-4
+       0x1.3b13664cb0405p-4 -0x1.110e4e6776e0bp-4 0x1.e1bb83f3b3b1dp-5 -0x1.ae5dd726af107p-5 0x1.82d8d0b69b13ap-5
+       -0x1.599eecc347c66p-5 0x1.2c24c5413a10dp-5 -0x1.e9dea4ca6d061p-6 0x1.681f76b1065bep-6 -0x1.c761c14847f37p-7
+       0x1.d7860cd40a9c8p-8 -0x1.7a14501eedd12p-9 0x1.b3dc7be1df61ap-11 -0x1.3f2fb45ab1c42p-13 0x1.bc02837bb39c8p-17;
+ERF32 0x1.06eba8p-3 -0x1.81273ep-2 0x1.ce2ce6p-4 -0x1.b7f71ap-6 0x1.53f224p-8 -0x1.a3515ep-11 0x1.4771fep-14;
+ERF64 0x1.06eba8214db68p-3 -0x1.812746b03799dp-2 0x1.ce2f21a03f8b9p-4 -0x1.b82ce311a97d5p-6 0x1.565bcceeda342p-8
+       -0x1.c02daeb702bcep-11 0x1.f9a296b44a82dp-14 -0x1.f4c82efe14621p-17 0x1.b96b572f64e17p-20
+       -0x1.5b8c6a7854dbfp-23 0x1.d3dd94e21ac2ap-27 -0x1.a23db4340166dp-31;
+ERFC32 0x1.661e4ep-12 0x1.2088eap+0 0x1.46baf0p-1 0x1.a65314p-4 -0x1.65caf8p-6 0x1.8259a6p-9 -0x1.86dacap-13;
+ERFC64 0x1.0df399d6a5c96p-21 0x1.20dd1fd50ccebp+0 0x1.45f627499eacdp-1 0x1.a4ac5d82a7192p-4 -0x1.37229c3863783p-6
+       -0x1.ae90a198eb9eap-12 0x1.f640215c3f5dap-10 -0x1.9408ef74989a2p-11 0x1.1b360f4d5fccap-13 0x1.540e0b7363646p-16
+       -0x1.7ee9096b04f46p-16 0x1.22d3baf29d428p-17 -0x1.1ea5c02a0fa79p-19 0x1.90d37e3ecfe42p-22
+       -0x1.8ec105f9f91c1p-25 0x1.0e56d4c964ce6p-28 -0x1.c1a250491ed45p-33 0x1.5ac17c91ebad9p-38
 """
 CONSTANTS = {name: [float.fromhex(c) for c in row] for name, *row in map(str.split, _TABLE.split(";"))}
 MAGIC = {"float32": 1.5 * 2.0**23, "float64": 1.5 * 2.0**52}
@@ -41,6 +56,8 @@ NORMAL_EXPONENTS = {  # of exp: from the first its result is a normal number, up
 }
 SUBNORMAL_SCALE = {"float32": 24, "float64": 54}
 POWERS = {"float32": (-151.0, 128.0, 64), "float64": (-1076.0, 1024.0, 512)}  # zero below, inf above, scale
+ALL_WHOLE = {"float32": 2.0**23, "float64": 2.0**52}  # from there on numbers have no fractions
+ERF_IS_ONE = {"float32": 4.0, "float64": 6.0}
 LARGEST_ANGLE = {"float32": 2.0**18, "float64": 2.0**40}
 
 
@@ -169,6 +186,46 @@ def hyperbolic_tangent(x: FloatArray) -> FloatArray:
     e = fma(power, p, power - F(1))
     t = np.where(e < F(2), e / (e + F(2)), F(1) - F(2) / (e + F(2)))
     return np.where(nan, x, np.copysign(t, x))
+
+
+def rint(x: FloatArray) -> FloatArray:
+    """The nearest whole number, of two the even one; with the sign of x.
+
+    >>> rint(np.array([0.5, 1.5, -2.4, -0.2, 1e300, np.inf, np.nan])).tolist()
+    [0.0, 2.0, -2.0, -0.0, 1e+300, inf, nan]
+    """
+    return np.rint(x)
+
+
+def arctangent(x: FloatArray) -> FloatArray:
+    """`arctan x`: of `t = |x| <= 1` `fma(t z, H(ARCTAN, z), t)`, `z = t t`, beyond it pi/2 less that of `1 / |x|`.
+
+    >>> arctangent(np.array([-1e-20, 1.0, -np.inf, np.nan])).tolist()
+    [-1e-20, 0.7853981633974483, -1.5707963267948966, nan]
+    """
+    F = x.dtype.type
+    nan = np.isnan(x)
+    a = np.where(nan, F(0), abs(x))
+    t = np.where(a > F(1), F(1), a) / np.where(a > F(1), a, F(1))
+    z = t * t
+    p = fma(t * z, _polynomial("ARCTAN", z), t)
+    half_pi, half_pi_low, _ = _constants("HALF_PI", x)
+    return np.where(nan, x, np.copysign(np.where(a > F(1), (half_pi - p) + half_pi_low, p), x))
+
+
+def error_function(x: FloatArray) -> FloatArray:
+    """`erf x`: of `a = |x| < 1` `fma(a, H(ERF, a a), a)`, else `1 - e^-H(ERFC, a)`, a bounded by 4 (float64: 6).
+
+    >>> error_function(np.array([-1e-20, 0.5, 2.0, -np.inf, np.nan])).tolist()
+    [-1.1283791670955125e-20, 0.5204998778130465, 0.9953222650189527, -1.0, nan]
+    """
+    F = x.dtype.type
+    nan = np.isnan(x)
+    a = np.where(nan, F(0), abs(x))
+    small = np.where(a < F(1), a, F(0))
+    near = fma(small, _polynomial("ERF", small * small), small)
+    far = F(1) - exponential(-_polynomial("ERFC", lesser(F(ERF_IS_ONE[x.dtype.name]), a)))
+    return np.where(nan, x, np.copysign(np.where(a < F(1), near, far), x))
 
 
 def _log2_mantissa(m: FloatArray) -> tuple[FloatArray, FloatArray]:

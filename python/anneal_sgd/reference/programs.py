@@ -47,6 +47,9 @@ _ON_ONE: dict[str, Callable[..., Any]] = {
     "sin": functions.sine,
     "cos": functions.cosine,
     "tanh": functions.hyperbolic_tangent,
+    "rint": functions.rint,
+    "arctan": functions.arctangent,
+    "erf": functions.error_function,
 }
 _ON_SEVERAL: dict[str, Callable[..., Any]] = {
     "add": lambda a, b: a + b,
