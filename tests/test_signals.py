@@ -44,6 +44,7 @@ slope = 0.1
 """
 COMMANDS = {
     "info": ["info"],
+    "bench": ["bench", "--tiny", "--json", "bench.json"],
     "grid": ["grid", *CHEAP, "--json", "grid.json", "-o", "out"],
     "validate": ["validate", "--quick", "--json", "rates.json"],
     "minimax": ["minimax", "--ratio", "10", "--json", "minimax.json"],

@@ -205,7 +205,8 @@ print(next(1024 * int(line.split()[1]) for line in open("/proc/self/status") if 
 
 
 def _output(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True).stdout
+    """Of a new process, whose traceback nobody wants to see where a terminal's Ctrl-C ends both."""
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
 def installed(names: Sequence[str], *, gpu: bool) -> Iterator[tuple[str, str]]:
