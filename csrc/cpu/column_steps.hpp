@@ -94,7 +94,7 @@ private:
     void advance_vectors(std::int64_t c, int count, std::int64_t replicate, int n) {
         constexpr int wide = vectors * width;
         const DataView& data = state.problem(c).train;
-        const std::int64_t length = layout.row[0];
+        const std::int64_t length = layout.inputs[0];
         const Weights<Real> weights = b.columns;
         const Real* const* const rows = b.row;
         Real* const factors = b.column_factors;

@@ -3,7 +3,8 @@
 //
 // The bits are those of products.hpp: element i of a product goes to accumulator i mod row_multiple. Accumulators are
 // visited in the order of the tree that folds them, so that no more than a few are alive at a time. Pointers go along
-// with the loops: addresses computed from indices took up to a seventh of the time (bench/NOTES.md).
+// with the loops: addresses computed from indices took up to a seventh of the time (bench/NOTES.md). `length` is that
+// of the rows without what pads them.
 #pragma once
 
 #include "faster.hpp"
@@ -31,7 +32,8 @@ template <class R, int vectors, int rows>
 ASGD_CALL void multiply_columns(const typename Lane<R>::Real* const* row, const typename Lane<R>::Real* weights,
                                 std::int64_t length, R* out) {
     constexpr int width = Lane<R>::width, wide = vectors * width, products = rows * vectors;
-    constexpr int leaf_step = rows > 1 ? 8 : 4, together = row_multiple / leaf_step;
+    constexpr int fitting = Lane<R>::registers / 2 / products, most = rows > 1 ? 2 : 4;
+    constexpr int together = fitting < most ? fitting : most, leaf_step = row_multiple / together;  // accumulators
     const auto leaf = [&](auto first, R* sums) {
         constexpr int k = decltype(first)::value;
         R sum[together][products];
@@ -39,34 +41,41 @@ ASGD_CALL void multiply_columns(const typename Lane<R>::Real* const* row, const 
         for (int a = 0; a < together; ++a) ASGD_UNROLL
         for (int i = 0; i < products; ++i) sum[a][i] = set1<R>(0);
         const typename Lane<R>::Real* at = weights + k * wide;
-        for (std::int64_t j = k; j < length; j += row_multiple, at += row_multiple * wide) {
+        std::int64_t j = k;
+        const auto take = [&](int a) ASGD_INLINE_LAMBDA {  // the element of accumulator k + a * leaf_step
+            R w[vectors];
             ASGD_UNROLL
-            for (int a = 0; a < together; ++a) {
-                R w[vectors];
+            for (int v = 0; v < vectors; ++v) w[v] = load<R>(at + a * leaf_step * wide + v * width);
+            ASGD_UNROLL
+            for (int i = 0; i < rows; ++i) {
+                const R x = set1<R>(row[i][j + a * leaf_step]);
                 ASGD_UNROLL
-                for (int v = 0; v < vectors; ++v) w[v] = load<R>(at + a * leaf_step * wide + v * width);
-                ASGD_UNROLL
-                for (int i = 0; i < rows; ++i) {
-                    const R x = set1<R>(row[i][j + a * leaf_step]);
-                    ASGD_UNROLL
-                    for (int v = 0; v < vectors; ++v) sum[a][i * vectors + v] = fma(w[v], x, sum[a][i * vectors + v]);
-                }
+                for (int v = 0; v < vectors; ++v) sum[a][i * vectors + v] = fma(w[v], x, sum[a][i * vectors + v]);
             }
+        };
+        for (; j + (together - 1) * leaf_step < length; j += row_multiple, at += row_multiple * wide) {
+            ASGD_UNROLL
+            for (int a = 0; a < together; ++a) take(a);
         }
         ASGD_UNROLL
-        for (int i = 0; i < products; ++i)
-            sums[i] = together == 2 ? sum[0][i] + sum[1][i]
-                                    : (sum[0][i] + sum[together / 2][i]) + (sum[1][i] + sum[together - 1][i]);
+        for (int a = 0; a < together - 1; ++a)
+            if (j + a * leaf_step < length) take(a);
+        constexpr int half = together / 2, quarter = together / 4;
+        ASGD_UNROLL
+        for (int i = 0; i < products; ++i) {
+            sums[i] = half ? sum[0][i] + sum[half][i] : sum[0][i];
+            if (quarter) sums[i] = sums[i] + (sum[quarter][i] + sum[half + quarter][i]);
+        }
     };
     fold_leaves<R, products, 0, 1, leaf_step>(leaf, out);
 }
 
-// One step of all columns: factors[sample, config], and a rule for each vector.
+// One step of all columns: factors[sample, config], and a rule for each vector. Some elements that pad are stepped too.
 template <class R, int vectors, Terms terms>
 ASGD_CALL void add_rows_to_columns(const Rule<R>* rule, const typename Lane<R>::Real* const* row, std::int64_t samples,
                                    const typename Lane<R>::Real* factors,
                                    const Weights<typename Lane<R>::Real>& weights, std::int64_t length) {
-    constexpr int width = Lane<R>::width, wide = vectors * width, together = 8, sums = together * vectors;
+    constexpr int width = Lane<R>::width, wide = vectors * width, sums = 8, together = sums / vectors;
     Weights<typename Lane<R>::Real> at = weights;
     for (std::int64_t j = 0; j < length; j += together, at = at.from(together * wide)) {
         R sum[sums];
@@ -91,8 +100,9 @@ struct Vectors {
     R of[n];
 };
 
-// One step with one row, and the products of the new weights with the next row, in one pass over the weights. They are
-// returned: one vector stays in a register.
+// One step with one row, and the products of the new weights with the next row, in one pass over the weights, whose
+// length is that of padded rows: a loop that ends before it takes longer. They are returned: one vector stays in a
+// register.
 template <class R, int vectors, Terms terms>
 ASGD_CALL Vectors<R, vectors> add_row_and_multiply_columns(const Rule<R>* rule, const typename Lane<R>::Real* row,
                                                            const typename Lane<R>::Real* next_row,
@@ -110,19 +120,24 @@ ASGD_CALL Vectors<R, vectors> add_row_and_multiply_columns(const Rule<R>* rule, 
         for (int a = 0; a < 4; ++a) ASGD_UNROLL
         for (int v = 0; v < vectors; ++v) sum[a][v] = set1<R>(0);
         Weights<typename Lane<R>::Real> at = weights.from(k * wide);
-        for (std::int64_t j = k; j < length; j += row_multiple, at = at.from(row_multiple * wide)) {
+        std::int64_t j = k;
+        const auto take = [&](int a) ASGD_INLINE_LAMBDA {
+            const R x = set1<R>(row[j + a * leaf_step]), next = set1<R>(next_row[j + a * leaf_step]);
             ASGD_UNROLL
-            for (int a = 0; a < 4; ++a) {
-                const R x = set1<R>(row[j + a * leaf_step]), next = set1<R>(next_row[j + a * leaf_step]);
-                ASGD_UNROLL
-                for (int v = 0; v < vectors; ++v) {
-                    const Weights<typename Lane<R>::Real> own = at.from(a * leaf_step * wide + v * width);
-                    const R begun = before_rows<terms>(rule[v], load<R>(own.x), load<R>(own.low));
-                    const R w = store_after_rows<terms>(rule[v], fma(factor[v], x, begun), own);
-                    sum[a][v] = fma(w, next, sum[a][v]);
-                }
+            for (int v = 0; v < vectors; ++v) {
+                const Weights<typename Lane<R>::Real> own = at.from(a * leaf_step * wide + v * width);
+                const R begun = before_rows<terms>(rule[v], load<R>(own.x), load<R>(own.low));
+                const R w = store_after_rows<terms>(rule[v], fma(factor[v], x, begun), own);
+                sum[a][v] = fma(w, next, sum[a][v]);
             }
+        };
+        for (; j + 3 * leaf_step < length; j += row_multiple, at = at.from(row_multiple * wide)) {
+            ASGD_UNROLL
+            for (int a = 0; a < 4; ++a) take(a);
         }
+        ASGD_UNROLL
+        for (int a = 0; a < 3; ++a)
+            if (j + a * leaf_step < length) take(a);
         ASGD_UNROLL
         for (int v = 0; v < vectors; ++v) products[v] = (sum[0][v] + sum[2][v]) + (sum[1][v] + sum[3][v]);
     };

@@ -33,10 +33,9 @@ struct IntConstant {
     static constexpr int value = n;
 };
 
-// Vectors of configs whose steps by columns are taken side by side: two where their sums and what they share fit
-// registers.
+// Vectors of configs whose steps by columns are taken side by side.
 template <class R>
-inline constexpr int most_column_vectors = Lane<R>::registers >= 32 ? 2 : 1;
+inline constexpr int most_column_vectors = Lane<R>::width > 1 ? 2 : 1;
 
 inline constexpr int most_products = 64;  // of one panel: their accumulators stay in the L1 cache
 
