@@ -291,6 +291,8 @@ def test_types_name_every_option():
 def test_an_unknown_option_is_refused_by_name():
     with pytest.raises(TypeError, match=r"^learning_rate is no argument of this call"):
         run(learning_rate=0.1)
+    with pytest.raises(TypeError, match=r"^record is no argument of this call: did you mean record_at\?"):
+        run(record=[1])
     with pytest.raises(TypeError, match="base_lr"):
         simulate(PROBLEM, schedules.Linear(), horizon=1, replicates=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -317,7 +318,9 @@ def checked(
     kept = {}
     for name, value in options.items():
         if name not in _CHECKS:
-            raise TypeError(f"{name} is no argument of this call: got an unexpected keyword")
+            near = difflib.get_close_matches(name, [*_ABOUT, "replicates", "threads", "backend"], n=1)
+            meant = f"did you mean {near[0]}?" if near else "got an unexpected keyword"
+            raise TypeError(f"{name} is no argument of this call: {meant}")
         kept[name] = _CHECKS[name](name, value)
     kept["metric"] = _metrics(kept.get("metric"), problems, kept.get("method", DEFAULTS["method"]))
     spec = Spec(problem, kept_schedule, 0.0, steps, kept_records, **kept)
