@@ -100,9 +100,8 @@ struct Vectors {
     R of[n];
 };
 
-// One step with one row, and the products of the new weights with the next row, in one pass over the weights, whose
-// length is that of padded rows: a loop that ends before it takes longer. They are returned: one vector stays in a
-// register.
+// One step with one row, and the products of the new weights with the next row, in one pass over the weights. They are
+// returned: one vector stays in a register.
 template <class R, int vectors, Terms terms>
 ASGD_CALL Vectors<R, vectors> add_row_and_multiply_columns(const Rule<R>* rule, const typename Lane<R>::Real* row,
                                                            const typename Lane<R>::Real* next_row,
