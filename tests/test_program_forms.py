@@ -285,9 +285,9 @@ def in_place(x):
 @pytest.mark.parametrize(
     ("f", "message"),
     [
-        (lambda x: x.argmax(), r"Attribute 'argmax' cannot be traced \(.*test_program_forms.py:\d+\)"),
+        (lambda x: x.argmax(), r"Attribute 'argmax' .* cannot be traced \(.*test_program_forms.py:\d+\)"),
         (lambda x: x[True], r"Indexing with bool cannot be traced \(.*test_program_forms.py:\d+\)"),
-        (lambda x: np.linalg.det(x), r"np\.linalg\.det cannot be traced \(.*test_program_forms.py:\d+\)"),
+        (lambda x: np.linalg.det(x), r"np\.linalg\.det .* cannot be traced \(.*test_program_forms.py:\d+\)"),
         (lambda x: np.linalg.norm(x, axis=0), r"np\.linalg\.norm with axis cannot be traced"),
         (lambda x: np.where(x > 0)[0], r"np\.where with these arguments cannot be traced"),
         (lambda x: np.sum([x[0], 1.0]), "Conversion to an array .*np.stack makes one of numbers.* cannot be traced"),
@@ -303,9 +303,10 @@ def test_what_cannot_be_traced_is_named(f, message):
 def test_the_line_is_the_one_of_the_operation():
     def f(x):
         y = x[0] + 1.0
-        return np.floor(y)
+        return np.linalg.cond(y)
 
-    with pytest.raises(TypeError, match=rf"np\.floor cannot be traced \(.*:{f.__code__.co_firstlineno + 2}\)"):
+    line = f.__code__.co_firstlineno + 2
+    with pytest.raises(TypeError, match=rf"np\.linalg\.cond .* cannot be traced \(.*:{line}\)"):
         trace(f, dimension=1)
 
 

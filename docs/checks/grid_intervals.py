@@ -32,10 +32,11 @@ def rows(
     pool = np.asarray(result.samples, np.float64).reshape(lr.size, -1)
     meta: dict[str, Any] = {"metric": "suboptimality", "points_per_decade": 5, "largest_resolution": 100.0}
     blocks = np.split(pool, runs, axis=1)
-    found = [
-        grid._row(schedule, lr, block, {**meta, "runs_per_point": few, "seed": i}) for i, block in enumerate(blocks)
-    ]
-    return found, grid._row(schedule, lr, pool, {**meta, "runs_per_point": few, "seed": runs})
+
+    def row(block: np.ndarray[Any, Any], seed: int) -> GridRow:
+        return grid._rows(schedule, lr, block[None], [{**meta, "runs_per_point": few, "seed": seed}], lambda: None)[0]
+
+    return [row(block, i) for i, block in enumerate(blocks)], row(pool, runs)
 
 
 def missed(found: list[Any], truth: Any) -> tuple[list[float], list[float]]:
