@@ -622,6 +622,21 @@ def test_configs_that_fill_vectors_are_the_single_runs(configs, batch_size, dtyp
         np.testing.assert_array_equal(together, alone)
 
 
+@pytest.mark.parametrize("batch_size", [1, 5])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_of_any_length_go_by_columns(batch_size, dtype, isa, way):
+    """Vectors over configs leave out what pads rows; those along features do not."""
+    rng = np.random.default_rng(4)
+    rows, labels, base_lrs = rng.standard_normal((20, 35)), rng.random(20) < 0.5, np.geomspace(0.01, 0.5, 40)
+    for d in range(1, 36):
+        problem = LogisticRegression(rows[:, :d], labels, batch_size=batch_size)
+        call = {"keep_samples": True, "threads": 1, "replicates": 2, "dtype": dtype, "isa": isa, "metric": "loss"}
+        together = run(problem, base_lr=base_lrs, **call).samples
+        for c in (0, 15, 23, 39):
+            alone = run(problem, base_lr=base_lrs[c], **call).samples
+            np.testing.assert_array_equal(together[c], alone, err_msg=f"d = {d}")
+
+
 @pytest.mark.filterwarnings("ignore:trajectories diverged:RuntimeWarning")
 @pytest.mark.parametrize(("kind", "base_lr"), [(LeastSquares, 1e15), (LogisticRegression, 3e38), (MLP, 3e38)])
 def test_diverged_trajectories_are_counted_alike(kind, base_lr):
