@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from . import _validate, problems, runtime, schedules
 from ._cupy import current_device
 from ._ensemble import Ensemble
-from ._locks import lock_of_process
+from ._locks import ProcessLock
 from ._target import Target, open_target
 
 _BACKENDS = ("auto", "cpu", "cuda")
@@ -56,7 +56,7 @@ def _distrusted(number: int) -> bool:
         return _TROUBLE[number] != ""
 
 
-_ASKING = lock_of_process()
+_ASKING = ProcessLock()
 _TROUBLE: dict[int, str] = {}  # by device; empty text: none
 
 

@@ -12,17 +12,31 @@ from typing import Any, TypeVar
 _Value = TypeVar("_Value")
 
 
-def lock_of_process() -> threading.Lock:
-    """One that a fork renews.
+class ProcessLock:
+    """A lock for `with` that a fork renews.
 
-    >>> with lock_of_process() as held:
-    ...     held
-    True
+    >>> lock = ProcessLock()
+    >>> with lock:
+    ...     print("held")
+    held
     """
-    lock = threading.Lock()
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lock._at_fork_reinit)  # type: ignore[attr-defined]
-    return lock
+
+    def __init__(self) -> None:
+        """Free."""
+        self._renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        """Waits until it is free."""
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        """Frees it."""
+        self._lock.release()
 
 
 class unlocked_property(cached_property[_Value]):

@@ -17,7 +17,7 @@ import numpy as np
 
 from .._arrays import FloatArray
 from .._extras import need
-from .._locks import lock_of_process
+from .._locks import ProcessLock
 from ._design import Design
 
 EXCESS = 1e-8  # of f over f* that is tolerated, relative to 1 + f*
@@ -25,7 +25,7 @@ _WANTED = 1e-12  # that is tried for
 _GRADIENT = 1e-10  # to which the gradient's norm is brought, relative to that at the origin
 _PRODUCTS = 20_000  # of a Hessian and a vector
 _INTERIOR_STEPS = 200
-_LOCK = lock_of_process()
+_LOCK = ProcessLock()
 _KNOWN: dict[tuple[Any, ...], float] = {}
 
 Losses = Callable[[FloatArray], tuple[FloatArray, FloatArray]]  # of outputs z (n, k): losses (n,), derivatives (n, k)

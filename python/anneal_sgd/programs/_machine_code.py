@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import _core, runtime
 from .._extras import interrupts_deferred
-from .._locks import lock_of_process
+from .._locks import ProcessLock
 from ._ir import Program, in_turn, step_outputs
 
 _KEPT = 256  # programs of which something is known
@@ -48,7 +48,7 @@ _known: OrderedDict[tuple[Program, str, str, str, bool, _Few], _Known[_core.Mach
 _known_on_data: OrderedDict[tuple[Program, str, str, tuple[int, ...], bool], _Known[_core.MethodCode]] = OrderedDict()
 _known_on_gpus: OrderedDict[tuple[Program, str, str, bool, int], _Known[_core.StepsCode]] = OrderedDict()
 _Key = TypeVar("_Key", bound=tuple[Any, ...])
-_lock = lock_of_process()
+_lock = ProcessLock()
 
 
 def machine_code(
