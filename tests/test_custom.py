@@ -581,6 +581,16 @@ def test_a_minimum_in_doubt_is_refused(f, why):
     assert simulate(problem, schedules.Linear(), base_lr=1e-3, horizon=3, replicates=2, metric="value").mean < 9
 
 
+def test_searches_that_are_cut_off_find_no_minimum():
+    """A valley so narrow and curved that twelve searches of 1 000 steps stop in it, at 0.002 and above; f* is 0."""
+    need("scipy")
+    valley = problems.Custom(
+        lambda x: np.sum(1e8 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2), x0=np.full(6, 0.5), minimum="solve"
+    )
+    with pytest.raises(ValueError, match=r"it was not found: .* or takes more than 1,000 steps$"):
+        valley.minimum  # noqa: B018
+
+
 def test_a_minimum_above_the_start_is_refused():
     """By more than rounding: f(x0) = 13 a here, whatever the noise."""
     call = {"x0": [3.0, -2.0], "parameters": {"a": 0.1}, "noise": "gaussian", "noise_std": 1.0}

@@ -184,6 +184,32 @@ def test_a_minimum_is_given_found_or_not_known():
         _ = LinearModel(X, y, loss="exp(-z)", minimum="solve").minimum
 
 
+@pytest.mark.parametrize("l2", [0.0, 1e-3, 1.0])
+@pytest.mark.parametrize(("n", "d", "intercept"), [(60, 4, True), (60, 4, False), (20, 50, True), (20, 50, False)])
+def test_a_minimum_of_features_in_any_units(n, d, intercept, l2):
+    """Least squares as a loss of one's own, against NumPy's, with sqrt(n l2) times the identity below the rows."""
+    rng = np.random.default_rng(d)
+    X = (rng.standard_normal((n, d)) + rng.uniform(-9, 9, d)) * np.geomspace(1e-3, 1e3, d)
+    y = rng.standard_normal(n) + 5
+    A = np.column_stack([X, np.ones(n)]) if intercept else X
+    penalty = np.sqrt(n * l2) * np.eye(A.shape[1])[:d]
+    rows, targets = np.vstack([A, penalty]), np.append(y, np.zeros(d))
+    scale = np.linalg.norm(rows, axis=0)
+    residual = targets - rows / scale @ np.linalg.lstsq(rows / scale, targets)[0]
+    own = LinearModel(X, y, loss="(z - y) ** 2 / 2", l2=l2, intercept=intercept, x0=1.0, minimum="solve")
+    assert own.minimum == pytest.approx(residual @ residual / (2 * n), rel=1e-8, abs=1e-9)
+
+
+def test_a_minimum_with_rows_of_no_weight_and_a_feature_that_is_constant():
+    X, y = data(n=30, d=3)
+    X[:, 1], weights = 7.0, np.arange(30) % 3
+    own = LinearModel(
+        X, y, loss="log(1 + exp(-y * z))", sample_weight=weights, intercept=True, l2=0.01, minimum="solve"
+    )
+    ours = problems.LogisticRegression(X, y, sample_weight=weights, intercept=True, l2=0.01)
+    assert own.minimum == pytest.approx(ours.minimum, abs=1e-8)
+
+
 def test_held_out_losses_and_no_accuracy():
     X, y = data()
     for problem in (

@@ -64,10 +64,10 @@ class Custom(Problem):
     - `projection`: None, ("box", lower, upper) or ("ball", radius), as in a built-in problem; or a function of x and
       parameters that returns where an iterate goes after each step. x0 must stay where it is.
     - `minimum`: f*, for the metric "suboptimality"; without it f itself is recorded, "value". "solve": the lowest
-      value that local searches from twelve starts find, where two of them agree to 1e-7; found, not proved, and of
-      little use where f has kinks or many valleys. A number above f(x0) is refused, no other is checked: where f is
-      below it, 0 is recorded. `metric=["suboptimality", "value"]` records both, and a `result.min` of "value" below the
-      number tells.
+      value that local searches from twelve starts find, where two of them agree to 1e-7 of the fall of f from x0, or
+      1e-7 if that is more; found, not proved, and of little use where f has kinks or many valleys. A number above f(x0)
+      is refused, no other is checked: where f is below it, 0 is recorded. `metric=["suboptimality", "value"]` records
+      both, and a `result.min` of "value" below the number tells.
 
     `simulate(problem, .., metric={"distance": lambda x: ..})` records functions of one's own as well.
 

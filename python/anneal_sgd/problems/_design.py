@@ -110,6 +110,20 @@ class Design:
             weights = self._rotation @ weights
         return np.concatenate([weights.T.ravel(), intercepts.ravel()])
 
+    def coordinates(self, x: FloatArray) -> FloatArray:
+        """Of one output, u with the outputs of x."""
+        weights, intercept = x[: self.features], x[self.features :]
+        if self._rotation is not None:
+            weights = np.asarray(np.linalg.lstsq(self._rotation, weights)[0], np.float64)
+        return np.concatenate([weights * self._scale, intercept + self._mean @ weights])
+
+    def slopes(self, gradient: FloatArray) -> FloatArray:
+        """Of one output, the gradient by u of a function of `point(u)` from that by x."""
+        weights, intercept = gradient[: self.features], gradient[self.features :]
+        if self._rotation is not None:
+            weights = weights @ self._rotation
+        return np.concatenate([(weights - self._mean * intercept.sum()) / self._scale, intercept])
+
     def penalty(self, l2: float, mu: float) -> FloatArray:
         """B (width, width) with |B u|^2 = l2 |weights|^2 + mu |x|^2, for one output."""
         features = self._scale.size

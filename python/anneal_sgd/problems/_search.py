@@ -29,7 +29,8 @@ def lowest_value(
 ) -> float:
     """The lowest f that L-BFGS-B (in a ball: SLSQP) finds from x0 and eleven other starts, drawn with a fixed seed.
 
-    NotFoundError: only one of them ends there, so that it may not be the lowest; or f falls without end.
+    NotFoundError: only one of them ends there, so that it may not be the lowest; f falls without end; or the searches
+    end for their number of steps.
     """
     optimize = need("data", "scipy.optimize")
     search: dict[str, Any] = {"jac": True, "method": "L-BFGS-B", "options": {"maxiter": _MOST_STEPS, "ftol": 1e-15}}
@@ -45,16 +46,17 @@ def lowest_value(
     found, steepest = [], 0.0
     with np.errstate(all="ignore"):
         for start in _starts(x0, kind, ends, radius):
-            end = np.asarray(optimize.minimize(value_and_gradient, start, **search).x)
+            ended = optimize.minimize(value_and_gradient, start, **search)
+            end = np.asarray(ended.x)
             if kind == "ball":
                 end = end * min(1.0, radius / max(float(np.linalg.norm(end)), np.finfo(float).tiny))
             steepest = max(steepest, float(np.linalg.norm(value_and_gradient(start)[1])))
             f, slope = value_and_gradient(end)
-            level = kind != "none" or np.linalg.norm(slope) <= _LEVEL * steepest
+            level = ended.nit < _MOST_STEPS and (kind != "none" or np.linalg.norm(slope) <= _LEVEL * steepest)
             found.append(f if level else np.nan)
     values = np.sort([f for f in found if not np.isnan(f)])
     if values.size < 2 or not np.isfinite(values[0]):
-        raise NotFoundError("f has kinks, falls without end, or is no number")
+        raise NotFoundError(f"f has kinks, falls without end, is no number, or takes more than {_MOST_STEPS:,} steps")
     scale = max(1.0, abs(value_and_gradient(x0)[0] - values[0]))
     if values[1] - values[0] > AGREEMENT * scale:
         raise NotFoundError(f"searches from {_STARTS} starts end at {values[0]:.9g}, {values[1]:.9g}, and above")
