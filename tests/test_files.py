@@ -278,3 +278,21 @@ def test_a_missing_extra_is_status_2_and_says_what_brings_it(tmp_path, name):
         rf"anneal-sgd: .*{name.replace('sklearn', 'scikit-learn')}.*pip install 'anneal_sgd\[.*\]'.*\n", done.stderr
     )
     assert os.listdir(tmp_path / "empty") == []
+
+
+def test_an_extra_that_is_there_and_broken_says_so_itself(tmp_path, monkeypatch):
+    """Of a package that was built for another NumPy, say; pip would answer that it is there."""
+    code = "import sys; sys.path.insert(0, {!r}); from anneal_sgd import {}; {}"
+    calls = {
+        "scipy": ("problems", "problems.HingeLoss([[1.0], [2.0], [3.0]], [0, 1, 0], l2=0.1).minimum"),
+        "xarray": ("campaigns", "campaigns.Campaign.load('s.db').to_xarray()"),
+        "sklearn": ("datasets", "datasets.load('digits')"),
+    }
+    monkeypatch.chdir(tmp_path)
+    small().run(tmp_path / "s.db")
+    for name, (module, call) in calls.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).with_suffix(".py").write_text("raise ImportError('built for another NumPy')")
+        command = [sys.executable, "-c", code.format(str(tmp_path / name), module, call)]
+        told = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+        assert told.endswith("ImportError: built for another NumPy\n"), told

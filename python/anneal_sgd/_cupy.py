@@ -89,6 +89,6 @@ def _as_cupy(value: Any) -> Any:
 def _cupy() -> Any:
     try:
         import cupy
-    except ImportError:
+    except ModuleNotFoundError:
         raise ImportError("arrays on a GPU need CuPy: pip install 'anneal_sgd[cuda]'") from None
     return cupy

@@ -45,7 +45,7 @@ def need(extra: str, *names: str) -> Any:
         for name in names:
             try:
                 importlib.import_module(name)
-            except ImportError:
+            except ModuleNotFoundError:
                 missing.append(name.partition(".")[0])
     if missing:
         raise ImportError(f"this needs {' and '.join(dict.fromkeys(missing))}: pip install 'anneal_sgd[{extra}]'")

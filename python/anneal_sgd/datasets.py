@@ -260,7 +260,7 @@ def _synthetic(seed: int) -> Table:
 def _from_sklearn(name: str) -> Table:
     try:
         from sklearn import datasets
-    except ImportError:
+    except ModuleNotFoundError:
         raise ImportError(f"data {name!r} needs scikit-learn: pip install 'anneal_sgd[data]'") from None
     bunch = datasets.load_digits() if name == "digits" else datasets.load_breast_cancer()
     X = np.asarray(bunch.data, np.float64)

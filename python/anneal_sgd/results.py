@@ -229,7 +229,7 @@ class Result(Statistics):
         """
         try:
             import xarray
-        except ImportError:
+        except ModuleNotFoundError:
             raise ImportError("to_xarray needs xarray: pip install 'anneal_sgd[xarray]'") from None
         variables: dict[str, Any] = {name: (self.dims, getattr(self, name)) for name in STATISTICS}
         coords: dict[str, Any] = self._coordinates()

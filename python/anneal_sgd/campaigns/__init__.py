@@ -45,6 +45,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         from . import _spec
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise ImportError(f"{name} needs {error.name}: pip install 'anneal_sgd[campaigns]'") from None
     return getattr(_spec, name)

@@ -297,7 +297,7 @@ def _cluster(address: str | None, workers: int | None) -> Iterator[Any]:
         return
     try:
         import distributed
-    except ImportError:
+    except ModuleNotFoundError:
         raise ImportError("--dask needs distributed: pip install 'anneal_sgd[dask]'") from None
     from multiprocessing import resource_tracker
 

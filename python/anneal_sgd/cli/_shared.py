@@ -60,7 +60,7 @@ def check_files(json_file: Path | None, output: Path | None = None) -> None:
         _files.check_folder("--output", output)
         try:
             import matplotlib  # noqa: F401
-        except ImportError:
+        except ModuleNotFoundError:
             raise ImportError("--output needs matplotlib: pip install 'anneal_sgd[cli]'") from None
 
 
