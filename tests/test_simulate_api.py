@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -421,6 +422,23 @@ def test_memory_limits_of_control_groups(tmp_path, monkeypatch):
     assert _machine.available_memory() == min(500_200, machine or 500_200)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what is left is read from /proc")
+def test_a_limit_of_the_address_space_is_told_by_name():
+    """As `ulimit -v` and batch systems set it."""
+    code = (
+        "import resource, anneal_sgd as s; s.problems, s.schedules, s.simulate\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, -1))\n"
+        "call = {'base_lr': 0.1, 'horizon': 1, 'replicates': 2**25, 'threads': 1}\n"
+        "s.simulate(s.problems.AbsoluteValue(1.0), s.schedules.Linear(), **call)\n"
+        "s.simulate(s.problems.AbsoluteValue(1.0), s.schedules.Linear(), **call, keep_samples=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    told = re.search(r"ValueError: keep_samples must fit in memory: .* and (\d+) are available$", done.stderr)
+    assert told, done.stderr
+    assert int(told[1]) <= 2**26
+
+
 def test_a_system_that_tells_nothing_of_its_memory(monkeypatch):
     def no_file(*given, **named):
         raise FileNotFoundError
@@ -652,6 +670,15 @@ def test_processors_of_control_groups(tmp_path, monkeypatch, files, quota):
     _machine._processor_quota.cache_clear()
     assert _machine.usable_processors() == (16 if quota is None else quota)
     _machine._processor_quota.cache_clear()
+
+
+def test_nothing_is_read_in_the_encoding_of_the_place():
+    code = (
+        "from anneal_sgd import problems, schedules, simulate\n"
+        "simulate(problems.Quadratic([1.0] * 9999), schedules.Linear(), base_lr=0.1, horizon=1, replicates=9999)"
+    )
+    command = [sys.executable, "-X", "warn_default_encoding", "-W", "error", "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=False).stderr == ""
 
 
 def test_worker_processes_take_their_threads_from_the_environment():

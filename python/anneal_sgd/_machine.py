@@ -13,10 +13,11 @@ from anneal_sgd import _windows
 def available_memory() -> int | None:
     """Bytes that can be allocated now without swapping; None where the system does not tell.
 
-    On Linux what the kernel estimates, or less where a control group (a container, a batch job) sets a limit.
+    On Linux what the kernel estimates, or less where a control group (a container, a batch job) or `ulimit -v` sets a
+    limit.
     On Windows physical memory that is available, or less where less may be committed.
     """
-    estimates = [_available_to_machine(), *map(_available_to_group, _groups("memory"))]
+    estimates = [_available_to_machine(), _available_to_process(), *map(_available_to_group, _groups("memory"))]
     return min((bytes_ for bytes_ in estimates if bytes_ is not None), default=None)
 
 
@@ -34,11 +35,27 @@ def _available_to_machine() -> int | None:
     return _windows.available_memory()
 
 
+def _available_to_process() -> int | None:
+    """What is left of its address space, where that has a limit."""
+    try:
+        import resource  # there is none on Windows
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        pages = int(_text(Path("/proc/self/statm")).split()[0])
+        return None if limit == resource.RLIM_INFINITY else max(0, limit - pages * resource.getpagesize())
+    except (ImportError, OSError, ValueError):
+        return None
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8").strip()
+
+
 def _groups(controller: str) -> list[Path]:
     """Folders of the control groups that may limit this process's use of it, innermost first; versions 1 and 2."""
     folders: list[Path] = []
     try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+        lines = _text(Path("/proc/self/cgroup")).splitlines()
     except (OSError, ValueError):
         return folders
     for line in lines:
@@ -54,8 +71,8 @@ def _groups(controller: str) -> list[Path]:
 def _available_to_group(folder: Path) -> int | None:
     for limit, usage in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
         try:
-            allowed, used = (folder / limit).read_text().strip(), int((folder / usage).read_text())
-            reclaimable = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            allowed, used = _text(folder / limit), int(_text(folder / usage))
+            reclaimable = dict(line.split() for line in _text(folder / "memory.stat").splitlines())
             if allowed != "max":
                 inactive = reclaimable.get("total_inactive_file", reclaimable.get("inactive_file", "0"))
                 return max(0, int(allowed) - used + int(inactive))
@@ -87,9 +104,9 @@ def _quota_of_group(folder: Path) -> float | None:
     """Processors' worth of time, as a container's `--cpus` sets it; None: as much as there is."""
     try:
         if (folder / "cpu.max").exists():
-            quota, period = (folder / "cpu.max").read_text().split()
+            quota, period = _text(folder / "cpu.max").split()
         else:
-            quota, period = ((folder / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
+            quota, period = (_text(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
         return None if quota in ("max", "-1") else float(quota) / float(period)
     except (OSError, ValueError, ZeroDivisionError):
         return None
