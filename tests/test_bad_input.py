@@ -182,6 +182,29 @@ def test_a_masked_number_is_refused():
         call(tail_frac=np.ma.array(0.5, mask=True))
 
 
+class Tracked:
+    """As a tensor of PyTorch that requires a gradient, or of a type that NumPy lacks."""
+
+    def __init__(self, refusal):
+        self.refusal = refusal
+
+    def __array__(self, dtype=None, copy=None):
+        raise self.refusal
+
+
+@pytest.mark.parametrize("refusal", [RuntimeError("use detach"), TypeError("Got unsupported ScalarType")])
+def test_arrays_that_refuse_to_be_numpys_are_told_by_name(refusal):
+    tracked = Tracked(refusal)
+    for name, make in (
+        ("base_lr", lambda: call(base_lr=tracked)),
+        ("x0", lambda: problems.Quadratic(1.0, x0=[tracked, tracked])),
+        ("X", lambda: problems.LeastSquares(tracked, [1.0])),
+        ("count", lambda: schedules.Linear().to_callable(3)(tracked)),
+    ):
+        with pytest.raises(ValueError, match=rf"^{name} must be what NumPy makes an array of: {refusal}$"):
+            make()
+
+
 def test_points_are_numbers_within_float64():
     problem = problems.Quadratic(1.0)
     for x in (10**400, [10**400], "1", None, True, 1j, {1.0}, [[1.0], [1.0, 2.0]], object()):

@@ -523,6 +523,18 @@ def test_a_schedule_with_impossible_values_is_refused(h: Any) -> None:
         theory.tuned_base_lr(Steps(h), 2)
 
 
+@pytest.mark.parametrize("h", [np.array([1.0, 0.5j]), np.ma.array([1.0, 0.5], mask=[0, 1]), np.array(["1", "0.5"])])
+def test_a_schedule_whose_values_are_no_numbers_is_refused(h: Any) -> None:
+    """None is turned into numbers: the imaginary part or the mask would be lost."""
+
+    class Given:
+        def values(self, _horizon: int, /) -> Any:
+            return h
+
+    with pytest.raises(ValueError, match=r"^schedule must (be numbers|have no masked elements)"):
+        theory.tuned_base_lr(Given(), 2)
+
+
 @pytest.mark.parametrize("bad", [-0.5, math.nan, [1.0, -1.0], "steep"])
 def test_asymptotic_exponent_refuses(bad: Any) -> None:
     with pytest.raises(ValueError, match=r"^tail_degree must be (numbers, )?finite and >= 0, got "):

@@ -147,7 +147,8 @@ def numbers(name: str, value: object, allowed: str = "within float64") -> FloatA
 def array(name: str, value: object) -> NDArray[Any]:
     """`value` as an array in the host's memory, of dtype object where its parts have different lengths.
 
-    ValueError: a masked element, which an array without a mask would show as a number, or a set, which has no order.
+    ValueError: a masked element, which an array without a mask would show as a number, a set, which has no order, or
+    what refuses to be an array, such as a tensor of PyTorch that requires a gradient.
     """
     value = ordered(name, to_host(value))
     parts = value if isinstance(value, list | tuple) else (value,)
@@ -159,6 +160,8 @@ def array(name: str, value: object) -> NDArray[Any]:
         return np.empty(0, dtype=object)
     except MemoryError:
         raise MemoryError(f"{name} must fit in memory, got {shown(value)}") from None
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"{name} must be what NumPy makes an array of: {error}") from None
 
 
 def ordered(name: str, value: _T) -> _T:

@@ -173,7 +173,7 @@ class StepFunction:
     def __call__(self, count: NDArray[Any] | Sequence[int]) -> FloatArray: ...
     def __call__(self, count: int | NDArray[Any] | Sequence[int]) -> float | FloatArray:
         """The learning rate of that step, or of each of them."""
-        steps = np.asarray(count)
+        steps = _validate.array("count", count)
         if steps.dtype.kind not in "iu" or np.any(steps < 0):
             raise ValueError(f"count must be an integer >= 0, or integers, got {_validate.shown(count)}")
         distinct, where = np.unique(steps, return_inverse=True)

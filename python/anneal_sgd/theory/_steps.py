@@ -51,7 +51,7 @@ class Steps:
                 f"horizon must fit in memory: the values of {steps} steps take {steps * _BYTES_PER_STEP} bytes, and "
                 f"{available} are available"
             )
-        h = self._checked(np.asarray(self.schedule.values(steps), dtype=np.float64), steps)
+        h = self._checked(_validate.numbers("schedule", self.schedule.values(steps), "finite and >= 0"), steps)
         self._need_one(bool(np.any(h > 0.0)))
         return h
 
