@@ -301,6 +301,13 @@ TEXTS, NAN = ["text", [["a"]] * N, [[1], [2, 3]], X + 1j, {"a": 1}], spoilt(X, m
         (TARGETS, "X", [*TEXTS, None], f"{FINITE}, got"),
         (TARGETS, "y", TEXTS, r"must (be (numbers|labels) of|have) shape \(40,\), one .*for each row of X, got"),
         (TARGETS, "y", [SIGNS[:-1], SIGNS[:, None], 1.0], r"must have shape \(40,\), one (number|label) for each row"),
+        (TARGETS, "y", [SIGNS[:, None]], r"must have shape .*, got shape \(40, 1\): \.squeeze\(\) leaves"),
+        (
+            TARGETS,
+            "y",
+            [np.eye(N)[:, :3]],
+            r"must have shape .*: (several outputs are a sequence of problems|\.argmax\(axis=1\) makes labels)",
+        ),
         (TARGETS, "y", [spoilt(SIGNS, math.nan, 4)], "must be .*finite.*, got nan at index 4"),
         (TWO, "y", [np.ones(N)], f"{BINARY}, got only 1.0$"),
         (TWO, "y", [CLASSES, CLASSES + 1.0], rf"{BINARY}, got 3: \["),

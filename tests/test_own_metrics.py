@@ -305,7 +305,12 @@ def test_a_campaigns_file_has_them(tmp_path):
         ({"x": lambda: 1.0}, TypeError, "f must be a function of x: too many positional arguments"),
         ({"x": lambda x: 1e300 * x[0]}, ValueError, "metric 'x' must have constants of size up to 3.403e[+]38 in"),
         (lambda x: x[0], ValueError, "metric must have a name where it is a function, metric={'name': f}, got <func"),
-        ([OWN["distance"]], ValueError, "metric must be one or more of 'suboptimality', 'value'"),
+        (
+            [OWN["distance"]],
+            ValueError,
+            "metric must be one or more of 'suboptimality', 'value' .*: functions go into one dictionary",
+        ),
+        (["value", OWN], ValueError, "metric must be one or more of .*, got {.*: functions go into one dictionary"),
     ],
 )
 def test_bad_metrics(metric, error, message):

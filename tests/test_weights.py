@@ -244,14 +244,24 @@ def test_weights_of_pandas():
     ("weights", "message"),
     [
         (np.ones(N - 1), r"must have shape \(40,\), one weight for each row of X, got shape \(39,\)"),
-        (np.ones((N, 1)), r"must have shape \(40,\), one weight for each row of X, got shape \(40, 1\)"),
+        (
+            np.ones((N, 1)),
+            r"must have shape \(40,\), one weight for each row of X, got shape \(40, 1\): \.squeeze\(\) leaves",
+        ),
         (1.0, r"must have shape \(40,\), one weight for each row of X, got shape \(\)"),
         (np.zeros(N), "must have a weight > 0, got zeros"),
         (-COUNTS, "must be one-dimensional, finite and >= 0, got -1"),
         (np.where(COUNTS, 1.0, np.nan), "must be one-dimensional, finite and >= 0, got nan"),
         (np.where(COUNTS, 1.0, np.inf), "must be one-dimensional, finite and >= 0, got inf"),
         (["a"] * N, r"must be numbers >= 0 of shape \(40,\), one for each row of X, got \['a'"),
-        ("balanced", r"must be numbers >= 0 of shape \(40,\), one for each row of X, got 'balanced'"),
+        (
+            "balanced",
+            r"must be numbers >= 0 of shape \(40,\), one for each row of X, got 'balanced': compute_sample_weight",
+        ),
+        (
+            {0: 1.0, 1: 2.0},
+            r"must be numbers >= 0 .*, got \{0: 1.0, 1: 2.0\}: compute_sample_weight\(.., y\) of sklearn",
+        ),
         ({1, 2}, "must have an order"),
         (COUNTS + 1j, r"must be numbers >= 0 of shape"),
     ],

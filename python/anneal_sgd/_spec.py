@@ -419,7 +419,9 @@ def _metrics(metric: object, problems: tuple[Problem, ...], method: Method) -> s
             problems[0]._check_own_metric(name, _state(method, problems[0]))
             continue
         if not isinstance(name, str) or name not in problems[0]._METRICS:
-            raise ValueError(f"metric must be {allowed}, got {_validate.shown(name)}")
+            own = callable(name) or isinstance(name, Mapping)
+            remedy = ": functions go into one dictionary, {'loss': 'loss', 'name': f}" if own else ""
+            raise ValueError(f"metric must be {allowed}, got {_validate.shown(name)}{remedy}")
         if name.startswith("test_") and any(getattr(p, "test", None) is None for p in problems):
             raise ValueError(f"metric {name!r} must go with a problem that has test=(X, y)")
     return metric if isinstance(metric, str) else tuple(names)

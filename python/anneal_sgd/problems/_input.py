@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,8 @@ def weights_of(name: str, weights: ArrayLike, rows: int) -> FloatArray:
     must = f"{name} must be numbers >= 0 of shape ({rows},), one for each row of X"
     given = _array(name, weights, must)
     if given.dtype.kind not in "iufb":
-        raise ValueError(f"{must}, got {shown(weights)}")
+        remedy = ": compute_sample_weight(.., y) of sklearn.utils.class_weight makes them of classes' weights"
+        raise ValueError(f"{must}, got {shown(weights)}{remedy if isinstance(weights, str | Mapping) else ''}")
     _check_shape(name, given, rows, "weight")
     checked = _validate.real_array(name, given.astype(np.float64), NON_NEGATIVE, ndim=1)
     if not checked.any():
@@ -140,8 +142,17 @@ def _is_nan(value: Any) -> bool:
 
 
 def _check_shape(name: str, given: NDArray[Any], rows: int, word: str) -> None:
-    if given.shape != (rows,):
-        raise ValueError(f"{name} must have shape ({rows},), one {word} for each row of X, got shape {given.shape}")
+    if given.shape == (rows,):
+        return
+    remedy = ""
+    if given.ndim == 2 and given.shape[0] == rows:
+        if given.shape[1] == 1:
+            remedy = ": .squeeze() leaves the other axis out"
+        elif word == "number":
+            remedy = ": several outputs are a sequence of problems, one for each column"
+        elif word == "label":
+            remedy = ": .argmax(axis=1) makes labels of columns of 0 and 1"
+    raise ValueError(f"{name} must have shape ({rows},), one {word} for each row of X, got shape {given.shape}{remedy}")
 
 
 def _array(name: str, values: ArrayLike, must: str) -> NDArray[Any]:
