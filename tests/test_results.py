@@ -424,6 +424,30 @@ def test_a_difference_has_the_variance_of_a_linear_recursion():
     assert np.hypot(*result.stderr) > 5 * stderr
 
 
+def test_differences_of_one_config_need_no_common_noise():
+    """Its iterates, records and metrics are of one trajectory: x_40 less its average is linear in the noise."""
+    horizon, replicates, rates = 40, 20_000, (0.1, 0.3)
+    problem = problems.Custom(lambda x: x[0] ** 2, noise="gaussian", noise_std=1.0, x0=0.0, minimum=0.0)
+    result = simulate(
+        problem, schedules.Constant(), base_lr=rates, horizon=horizon, replicates=replicates, keep_samples=True,
+        iterate=["last", "average"], record_at=[20, horizon], metric={"x": "x[0]", "value": "value"},
+        common_random_numbers=False,
+    )  # fmt: skip
+    found = result.difference((0, slice(None), 1, 0), (1, slice(None), 1, 0))
+    for i, rate in enumerate(rates):
+        steps = np.subtract.outer(np.arange(1, horizon + 1), np.arange(horizon))
+        weights = np.where(steps > 0, rate * (1 - 2 * rate) ** np.maximum(steps - 1, 0), 0.0)  # of the noise in x_k
+        stderr = np.linalg.norm(weights[-1] - weights.mean(axis=0)) / math.sqrt(replicates)
+        assert abs(found.mean[i]) < 4 * stderr
+        assert found.stderr[i] == pytest.approx(stderr, rel=0.03)
+    samples = result.samples.astype(np.float64)
+    for a, b in [((0, 1, 0), (0, 1, 1)), ((1, slice(None), 0), (1, slice(None), 1)), ((1, 0, 1, 0), (1, 0, 1, 1))]:
+        np.testing.assert_allclose(result.difference(a, b).mean, (samples[a] - samples[b]).mean(axis=-1), atol=1e-12)
+    for a, b in [((0, 0), (0, 1)), ((0, slice(None)), (1, slice(None, None, -1)))]:
+        with pytest.raises(ValueError, match="common_random_numbers must be True for paired differences of configs"):
+            result.difference(a, b)
+
+
 @DIVERGING
 def test_differences_leave_out_pairs_of_which_one_diverged():
     result = exploding(horizon=64, replicates=3000, keep_samples=True)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 CELL_FIELDS = ("count", "diverged", "mean", "m2", "minimum", "maximum")
 """Of `_core.Moments`, by node, config and record."""
 
+_STACKED, _STACKED_NUMBERS = 256, 2**22
+"""Stacked problems, and their coordinates in all, that are kept of one for calls with other metrics and methods."""
+
 _ITERATES = {kind.name: kind for kind in _core.Iterate}
 _METRICS = {kind.name: kind for kind in _core.Metric}
 _PRECISIONS = {kind.name: kind for kind in _core.Precision}
@@ -86,12 +89,17 @@ class Ensemble:
         own = _spec.own_metrics(metrics)
         program = _spec.method_program(method, self.problems[0])
         key = (dtype, "suboptimality" in metrics, own, None if program is None else method)
-        if key not in self._stacked:
+        stacked = self._stacked.get(key)
+        if stacked is None:
             options: dict[str, Any] = {"own": own} if own else {}
             if program is not None:
                 options["method"] = program
-            self._stacked[key] = type(self.problems[0])._stack(self.problems, dtype, with_minimum=key[1], **options)
-        return self._stacked[key]
+            stacked = type(self.problems[0])._stack(self.problems, dtype, with_minimum=key[1], **options)
+            coordinates = len(self.problems) * self.problems[0].dimension
+            if len(self._stacked) >= min(_STACKED, max(4, _STACKED_NUMBERS // coordinates)):
+                self._stacked.clear()
+            self._stacked[key] = stacked
+        return stacked
 
 
 _IMMUTABLE = {int, float, str, bool, type(None)}
