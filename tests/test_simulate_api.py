@@ -471,6 +471,24 @@ def test_peak_memory(size, allowed):
     assert int(done.stdout) < allowed
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory is read from /proc")
+def test_calls_with_ever_new_methods_do_not_keep_ever_more():
+    """A method has the problem laid out for it: for a million coordinates 53 MB."""
+    code = (
+        "import anneal_sgd as s\n"
+        "def peak(): return [int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('VmHWM')][0] * 1024\n"
+        "p = s.problems.Quadratic(0.5, noise='rademacher', noise_std=0.1, dimension=10**6)\n"
+        "def call(b):\n"
+        "    method = s.methods.Adam(beta1=b)\n"
+        "    s.simulate(p, s.schedules.Linear(), base_lr=0.1, horizon=1, replicates=1, threads=1, method=method)\n"
+        "call(0.5); before = peak()\n"
+        "for i in range(12): call(0.01 * i)\n"
+        "print(peak() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert int(done.stdout) < 350e6
+
+
 # --- progress and interruption ----------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -173,7 +174,9 @@ class Result(Statistics):
         of the result have that shape: `difference(1, 0)`; `difference(slice(1, None), 0)`, all others less the first;
         `difference(*np.triu_indices(n, 1))`, all pairs along the first dimension; `difference((0, 3), (1, 5))`.
 
-        ValueError: the call did not keep samples, its configs saw different noise (`common_random_numbers=False`), an
+        With `common_random_numbers=False` iterates, records and metrics of one config still come in pairs.
+
+        ValueError: the call did not keep samples, two configs saw different noise (`common_random_numbers=False`), an
         index that chooses nothing, or two that do not broadcast.
 
         >>> from anneal_sgd import problems, schedules, simulate
@@ -190,18 +193,25 @@ class Result(Statistics):
         """
         if self.samples is None:
             raise ValueError("samples must be kept for paired differences: simulate(..., keep_samples=True)")
-        if not self.spec.common_random_numbers:
-            raise ValueError(
-                "common_random_numbers must be True for paired differences, as it is by default, got False: configs "
-                "with noise of their own are independent, and the standard error is hypot(stderr_a, stderr_b)"
-            )
         rows, others = places("a", a, self.spec.shape), places("b", b, self.spec.shape)
         try:
             np.broadcast_shapes(rows.shape, others.shape)
         except ValueError:
             got = f"{rows.shape} and {others.shape}"
             raise ValueError(f"a and b must choose configs of shapes that broadcast, got {got}") from None
+        noise = self._noise()
+        if (noise[rows] != noise[others]).any():
+            raise ValueError(
+                "common_random_numbers must be True for paired differences of configs, as it is by default, got False: "
+                "those with noise of their own are independent, and the standard error is hypot(stderr_a, stderr_b)"
+            )
         return paired(to_host(self.samples).reshape(-1, self.replicates), rows, others)
+
+    def _noise(self) -> IntArray:
+        """Which noise each mean is of, by its place in order: iterates, records and metrics of a config have one."""
+        own = () if self.spec.common_random_numbers else ("problem", "schedule", "base_lr")
+        shape = [n if name in own else 1 for name, n in zip(self.dims, self.spec.shape, strict=True)]
+        return np.broadcast_to(np.arange(math.prod(shape)).reshape(shape), self.spec.shape).ravel()
 
     def _counted_quantile(self, fractions: FloatArray) -> FloatArray:
         if self._bins is None:
