@@ -32,7 +32,12 @@ EXPRESSIONS = [
     "sum(logaddexp(x, hypot(a, b)))",
     "sum(floor(3 * x) + ceil(x) * trunc(b) + rint(x)) + sum(x % 0.3 + x // 2 - mod(b, x)) + arctan2(x[0], a)",
     "sum(arctan(x) + arcsin(x / 9) * arccos(x / 9)) + erf(x[0])",
+    "sum(arccosh(x + 9) + arctanh(x / 9) - fmod(x, b)) + ptp(x) * sum(diff(x)) + quantile(x, 0.3)",
 ]
+
+SPECIAL = ["erfc(x)", "ndtr(x - a)", "expit(b * x)", "log_expit(x)", "logit(expit(x))", "entr(x**2)", "exp10(x)"]
+SPECIAL += ["huber(1, x)", "huber(abs(a), x)", "pseudo_huber(0.5, x)", "xlogy(2, exp(x))", "xlog1py(x, x**2)"]
+SPECIAL += ["rel_entr(x**2, exp(b))", "kl_div(x**2, 3)"]
 
 
 def traced(text, **options):
@@ -42,7 +47,7 @@ def traced(text, **options):
         "minimum", "dot", "where", "clip", "pi", "log1p", "expm1", "prod", "cumsum", "var", "std", "any", "all",
         "sinh", "cosh", "exp2", "log2", "log10", "tan", "arcsinh", "cbrt", "sinc", "sort", "median", "cumprod",
         "hypot", "logaddexp", "heaviside", "floor", "ceil", "trunc", "rint", "arctan", "arcsin", "arccos", "arctan2",
-        "mod",
+        "mod", "arccosh", "arctanh", "fmod", "ptp", "diff", "quantile",
     )}  # fmt: skip
     used = [name for name in PARAMETERS if re.search(rf"\b{name}\b", text)]
     arguments = ", ".join(["x", *(["draw"] if options.get("draws") else []), *used])
@@ -56,6 +61,17 @@ def test_text_is_what_its_expression_is(text):
     program = parse(text, dimension=3, parameters=PARAMETERS)
     assert canonical(program) == canonical(traced(text))
     assert canonical(program).digest == canonical(traced(text)).digest
+
+
+@pytest.mark.parametrize("text", SPECIAL)
+def test_functions_of_scipy_in_text(text):
+    """Against SciPy's own values."""
+    names = vars(pytest.importorskip("scipy.special")) | {"abs": np.abs, "exp": np.exp}
+    program = parse(f"sum({text})", dimension=3, parameters=PARAMETERS)
+    values = {"a": 0.7, "b": np.array([1.0, -2.0, 0.5])}
+    for x in np.random.default_rng(0).uniform(-3, 3, (9, 3)):
+        found = evaluate(program, x, values)["value"]
+        assert found == pytest.approx(np.sum(eval(text, {**names, "x": x, **values})), rel=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +180,10 @@ def test_random_text_has_the_values_of_python(text):
         ("x[a]", "text must have integers as indices"),
         ("x[::0]", "text must have what can be computed: slice step cannot be zero"),
         ("[1, 2][0]", "text must have indices of x, a parameter or what is made of them alone"),
+        (
+            "a * huber(1, 2)",
+            "text must have what can be computed: huber is of x, a parameter or what is made of them, at",
+        ),
         ("x[0]**x[1]", "text must have what can be computed: A power whose base and exponent are no constants"),
         ("β + open", "text must have no name 'open', at column 5"),
     ],

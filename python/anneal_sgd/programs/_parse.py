@@ -13,7 +13,7 @@ import numpy as np
 
 from .._validate import shown
 from ._ir import Program, Shape
-from ._special import erf
+from ._special import erf, special
 from ._symbol import Symbol
 from ._trace import trace
 
@@ -24,8 +24,11 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
     **{name: (getattr(np, name), 1) for name in ("log1p", "expm1", "sum", "prod", "cumsum", "max", "min", "mean")},
     **{name: (getattr(np, name), 1) for name in ("var", "std", "any", "all", "sinh", "cosh", "exp2", "log2", "log10")},
     **{name: (getattr(np, name), 1) for name in ("floor", "ceil", "trunc", "rint", "arctan", "arcsin", "arccos")},
-    **{name: (getattr(np, name), 2) for name in ("arctan2", "mod")},
+    **{name: (getattr(np, name), 1) for name in ("arccosh", "arctanh", "diff", "ptp")},
+    **{name: (getattr(np, name), 2) for name in ("arctan2", "mod", "fmod", "quantile")},
     "erf": (erf, 1),
+    **{name: (special(name), 1) for name in ("erfc", "ndtr", "expit", "log_expit", "logit", "entr", "exp10")},
+    **{name: (special(name), 2) for name in ("huber", "pseudo_huber", "xlogy", "xlog1py", "rel_entr", "kl_div")},
     **{name: (getattr(np, name), 1) for name in ("tan", "arcsinh", "cbrt", "sinc", "sort", "median", "cumprod")},
     **{name: (getattr(np, name), 2) for name in ("maximum", "minimum", "dot", "hypot", "logaddexp", "heaviside")},
     **{name: (getattr(np, name), 3) for name in ("where", "clip")},
@@ -75,8 +78,10 @@ def parse(
     methods of `draw`; there are numbers, lists of numbers (also as a constant matrix before @), + - * / // % ** @,
     < <= > >= == != for `where`, joined by & and |, elements and slices, and the functions abs, sqrt, cbrt, hypot, exp,
     exp2, expm1, log, log2, log10, log1p, logaddexp, sin, cos, tan, sinc, arcsin, arccos, arctan, arctan2, sinh, cosh,
-    tanh, arcsinh, erf, floor, ceil, trunc, rint, mod, sign, heaviside, square, sum, prod, cumsum, cumprod, max, min,
-    mean, median, sort, var, std, any, all, maximum, minimum, dot, where, clip, norm.
+    tanh, arcsinh, arccosh, arctanh, floor, ceil, trunc, rint, mod, fmod, sign, heaviside, square, sum, prod, cumsum,
+    cumprod, diff, max, min, ptp, mean, median, quantile, sort, var, std, any, all, maximum, minimum, dot, where, clip,
+    norm, and of scipy.special erf, and of what is no constant erfc, ndtr, expit, log_expit, logit, entr, exp10, huber,
+    pseudo_huber, xlogy, xlog1py, rel_entr, kl_div.
     `numbers`: names of the numbers of the point, one by one in place of x.
 
     ValueError: anything else, with the column where it begins.

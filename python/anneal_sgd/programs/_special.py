@@ -156,6 +156,18 @@ def erf(x: Any) -> Any:
     return UFUNCS["erf"](x, x) if isinstance(x, Symbol) else np.vectorize(math.erf, otypes=[np.float64])(x)
 
 
+def special(name: str) -> Callable[..., Any]:
+    """A function of scipy.special, which is no dependency: of a symbol at least."""
+
+    def f(*arguments: Any) -> Any:
+        symbol = next((a for a in arguments if isinstance(a, Symbol)), None)
+        if symbol is None:
+            raise TypeError(f"{name} is of x, a parameter or what is made of them")
+        return UFUNCS[name](symbol, *arguments)
+
+    return f
+
+
 # --- order statistics ------------------------------------------------------------------------------------------------
 
 
