@@ -689,6 +689,20 @@ def test_columns_of_weights(tmp_path, capsys):
     assert "sample_weight must be a column of" in capsys.readouterr().err
 
 
+def test_the_suboptimality_of_a_loss_of_ones_own(tmp_path):
+    """Above a minimum that is searched for: squares as a text against least squares."""
+    frame().drop(columns="kind").assign(y=POINTS[:, 0] - 0.3 * POINTS[:, 1] ** 2).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    arguments = ["grid", "--data", str(tmp_path / "t.csv"), "--target", "y", "--schedule", "cosine", *CHEAP]
+    means = []
+    for name, options in (("own", ["--loss", "(z - y) ** 2 / 2"]), ("built-in", [])):
+        path = tmp_path / f"{name}.json"
+        assert cli.main([*arguments, *options, "--metric", "suboptimality", "--json", str(path)]) == 0
+        means.append(np.array([row["mean"] for row in json.loads(path.read_text())["rows"]], float))
+    np.testing.assert_allclose(*means, rtol=1e-3)
+
+
 def test_columns_that_hold_no_weights(tmp_path):
     frame().assign(times=[-1.0, *[1.0] * 59]).to_csv(tmp_path / "t.csv", index=False)
     frame().assign(times=[*[1.0] * 59, None]).to_csv(tmp_path / "gap.csv", index=False)

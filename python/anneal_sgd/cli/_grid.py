@@ -83,7 +83,7 @@ if TYPE_CHECKING:
 @click.option(
     "--metric",
     help="What is minimised: suboptimality, loss, test_loss or test_accuracy (its complement). Default: suboptimality, "
-    "or loss for mlp and linear_model.",
+    "or loss for mlp and linear_model, whose suboptimality is above the minimum that searches find.",
 )
 @click.option("--tolerance", default=0.5, show_default=True, help="Relative excess that the answer allows.")
 @click.option(
@@ -159,6 +159,7 @@ def grid(
             batch_size=batch_size,
             sampling=sampling,
             intercept=intercept or model == "mlp",
+            **({"minimum": "solve"} if loss and model != "mlp" and metric == "suboptimality" else {}),
         )
     for warning in said:
         click.echo(f"anneal-sgd: {warning.message}", err=True)
