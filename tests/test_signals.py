@@ -402,3 +402,26 @@ def test_a_reader_that_leaves_is_told_nothing(arguments):
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("where", ["reader gone", "/dev/full"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["validate", "--quick", "--setting", "smooth", "--schedule", "constant"],
+        ["minimax", "--ratio", "10", "--setting", "nonsmooth", "--horizon", "100", "--replicates", "64"],
+        ["grid", "--schedule", "constant", "--horizon", "20", "--replicates", "3"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_what_was_asked_for_is_written_where_nobody_reads_the_table(tmp_path, arguments, where):
+    if where == "/dev/full":
+        write = os.open(where, os.O_WRONLY)
+    else:
+        read, write = os.pipe()
+        os.close(read)
+    command = [sys.executable, "-m", "anneal_sgd", *arguments, "--json", str(tmp_path / "rows.json")]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert done.returncode == (2 if where == "/dev/full" else 1)
+    assert json.loads((tmp_path / "rows.json").read_text())["rows"]

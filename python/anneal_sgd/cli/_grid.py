@@ -13,7 +13,7 @@ from rich.console import Console
 
 from .. import methods, schedules
 from . import _signals
-from ._shared import check_files, print_lines, print_table, progress_bar, write
+from ._shared import check_files, print_lines, print_table, progress_bar, tell
 
 if TYPE_CHECKING:
     from ..datasets import Model
@@ -195,12 +195,10 @@ def grid(
     except KeyboardInterrupt:
         if rows:
             partial = GridReport(rows, {**meta, "interrupted": True})
-            _print_grid(partial, Console())
-            write(partial, "grid", json_file, output, _print_grid, None)
+            tell(partial, "grid", json_file, output, _print_grid, None)
         raise
     report = GridReport(rows, meta)
-    _print_grid(report, Console())
-    write(report, "grid", json_file, output, _print_grid, _plot)
+    tell(report, "grid", json_file, output, _print_grid, _plot)
     return 0
 
 

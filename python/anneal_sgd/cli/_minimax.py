@@ -11,7 +11,7 @@ from rich.console import Console
 
 from .. import schedules
 from . import _signals
-from ._shared import check_files, print_table, progress_bar, write
+from ._shared import check_files, print_table, progress_bar, tell
 
 if TYPE_CHECKING:
     from ..experiments import MinimaxReport, MinimaxRow
@@ -90,11 +90,9 @@ def minimax(
     except KeyboardInterrupt:
         if rows:
             partial = MinimaxReport(rows, {**meta, "interrupted": True})
-            _print_table(partial, Console())
-            write(partial, "minimax", json_file, output, _print_table, None)
+            tell(partial, "minimax", json_file, output, _print_table, None)
         raise
-    _print_table(report, Console())
-    write(report, "minimax", json_file, output, _print_table, _plot)
+    tell(report, "minimax", json_file, output, _print_table, _plot)
     return 0
 
 

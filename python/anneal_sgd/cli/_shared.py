@@ -74,7 +74,7 @@ class Report(Protocol):
 _R = TypeVar("_R", bound=Report)
 
 
-def write(
+def tell(
     report: _R,
     name: str,
     json_file: Path | None,
@@ -82,7 +82,24 @@ def write(
     show: Callable[[_R, Console], None],
     plot: Callable[[_R, Path], object] | None,
 ) -> None:
-    """Write a report as JSON to a file, and with its table and pictures (None: without) to a folder, as asked for."""
+    """Show a report, once it is in the files that were asked for: whoever reads the output may have gone.
+
+    As JSON in a file, and with its table and pictures (None: without) in a folder.
+    """
+    try:
+        _write(report, name, json_file, output, show, plot)
+    finally:
+        show(report, Console())
+
+
+def _write(
+    report: _R,
+    name: str,
+    json_file: Path | None,
+    output: Path | None,
+    show: Callable[[_R, Console], None],
+    plot: Callable[[_R, Path], object] | None,
+) -> None:
     if json_file is not None:
         _files.write_text(json_file, report.to_json())
     if output is None:

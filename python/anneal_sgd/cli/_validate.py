@@ -13,7 +13,7 @@ from rich.text import Text
 
 from .. import schedules
 from . import _signals
-from ._shared import check_files, print_lines, print_table, progress_bar, write
+from ._shared import check_files, print_lines, print_table, progress_bar, tell
 
 if TYPE_CHECKING:
     from ..experiments import RateReport, RateRow
@@ -94,11 +94,9 @@ def validate(
     except KeyboardInterrupt:
         if rows:
             partial = RateReport(rows, {**meta, "interrupted": True})
-            _print_table(partial, Console())
-            write(partial, "validate", json_file, output, _print_table, None)
+            tell(partial, "validate", json_file, output, _print_table, None)
         raise
-    _print_table(report, Console())
-    write(report, "validate", json_file, output, _print_table, _plot)
+    tell(report, "validate", json_file, output, _print_table, _plot)
     return 0 if report.passed else 1
 
 
