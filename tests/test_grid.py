@@ -46,6 +46,33 @@ def test_problems_of_ones_own():
             grid_robustness(custom, metric=metric, **linear)
 
 
+def test_averages_are_passed_on():
+    problem = problems.Quadratic([1.0, 0.1], noise="gaussian", noise_std=0.3, x0=1.0)
+    call = {"schedules": [schedules.Linear()], "horizon": 50, "replicates": 16, "base_lr_range": (0.01, 1.0)}
+    last = grid_robustness(problem, **call)
+    for average in (
+        {"iterate": "average"},
+        {"iterate": "tail_average", "tail_frac": 0.2},
+        {"iterate": "ema", "ema_decay": 0.9},
+        {"iterate": "polynomial_average", "average_degree": 1},
+    ):
+        report = grid_robustness(problem, **average, **call)
+        assert report.meta == {**last.meta, **average}
+        direct = simulate(problem, schedules.Linear(), **average, base_lr=last.rows[0].base_lr, horizon=50,
+                          replicates=16)  # fmt: skip
+        assert report.rows[0].mean == direct.mean.tolist() != last.rows[0].mean
+    for wrong, message in (
+        ({"iterate": ["last", "average"]}, "iterate must be one of 'last', 'average', .*, got "),
+        ({"iterate": "suffix"}, "iterate must be one of .*: a suffix average is the tail_average"),
+        ({"tail_frac": 0.2}, "tail_frac must go with iterate 'tail_average', got 0.2 with 'last'"),
+        ({"iterate": "ema", "ema_decay": 2.0}, "ema_decay must be one number"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            grid_robustness(problem, **wrong, **call)
+    with pytest.raises(ValueError, match=r"^schedule must be one schedule, got 'linear': schedules.by_name makes one"):
+        recommend_grid(problem, "linear")
+
+
 def test_methods_are_passed_on():
     problem = problems.Quadratic([1.0, 0.1], noise="gaussian", noise_std=0.3, x0=1.0)
     call = {"schedules": [schedules.Linear()], "horizon": 50, "replicates": 16, "base_lr_range": (0.01, 10.0)}
@@ -703,6 +730,18 @@ def test_the_suboptimality_of_a_loss_of_ones_own(tmp_path):
     np.testing.assert_allclose(*means, rtol=1e-3)
 
 
+def test_the_command_of_an_average(tmp_path, capsys):
+    arguments = ["grid", *CHEAP, "--schedule", "constant", "--json", str(tmp_path / "g.json")]
+    assert cli.main([*arguments, "--iterate", "tail_average", "--tail-frac", "0.25"]) == 0
+    printed = capsys.readouterr().out
+    assert "SGD(momentum=0.0, nesterov=False, weight_decay=0.0), tail_average of the iterates, T = 100," in printed
+    assert "1/(p+1)" not in printed  # which is of the last iterate
+    meta = json.loads((tmp_path / "g.json").read_text())["meta"]
+    assert (meta["iterate"], meta["tail_frac"]) == ("tail_average", 0.25)
+    assert cli.main(arguments) == 0
+    assert "of the iterates" not in capsys.readouterr().out
+
+
 def test_columns_that_hold_no_weights(tmp_path):
     frame().assign(times=[-1.0, *[1.0] * 59]).to_csv(tmp_path / "t.csv", index=False)
     frame().assign(times=[*[1.0] * 59, None]).to_csv(tmp_path / "gap.csv", index=False)
@@ -876,6 +915,8 @@ def test_command_on_a_file(tmp_path, capsys):
         (["--method", "sgd(momentum=linear)"], "momentum must be in [0, 1) in every step, got 1.0 at t = 0 of 100 by "),
         (["--method", "adam", "--momentum", "0.9"], "momentum"),
         (["--batch-size", "0"], "batch_size must be an integer"),
+        (["--iterate", "mean"], "iterate must be one of 'last', "),
+        (["--ema-decay", "0.5"], "ema_decay must go with iterate 'ema', got 0.5 with 'last'"),
         (["--l2", "-1"], "l2 must be one number"),
         (["--lr-min", "1", "--lr-max", "2"], "base_lr_range must span"),
         (["--json", "/no/such/folder/x.json"], "--json: folder '/no/such/folder' does not exist"),

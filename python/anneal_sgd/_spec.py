@@ -73,14 +73,15 @@ def integer_seed(name: str, seed: object) -> int:
 
 def _iterates(name: str, iterate: object) -> str | tuple[str, ...]:
     if not isinstance(iterate, tuple | list):
-        return _iterate(name, iterate)
-    names = tuple(_iterate(name, one) for one in iterate)
+        return one_iterate(name, iterate)
+    names = tuple(one_iterate(name, one) for one in iterate)
     if not names or len(set(names)) < len(names):
         raise ValueError(f"{name} must be one or more of {', '.join(map(repr, _ITERATES))}, each once, got {iterate!r}")
     return names
 
 
-def _iterate(name: str, value: object) -> str:
+def one_iterate(name: str, value: object) -> str:
+    """The name of one kind of iterate. ValueError: another, with what may be meant."""
     try:
         return _validate.choice(name, value, _ITERATES)
     except ValueError as error:

@@ -81,6 +81,15 @@ if TYPE_CHECKING:
 @click.option("--nesterov", is_flag=True, help="Nesterov's form of it.")
 @click.option("--weight-decay", default=0.0, show_default=True, help="Added to the gradient, not to the loss.")
 @click.option(
+    "--iterate",
+    default="last",
+    show_default=True,
+    help="Of which the metric is: last, average, tail_average, ema or polynomial_average.",
+)
+@click.option("--tail-frac", default=0.5, show_default=True, help="Share of the steps, of tail_average.")
+@click.option("--ema-decay", default=0.999, show_default=True, help="Of ema.")
+@click.option("--average-degree", default=3.0, show_default=True, help="Of polynomial_average.")
+@click.option(
     "--metric",
     help="What is minimised: suboptimality, loss, test_loss or test_accuracy (its complement). Default: suboptimality, "
     "or loss for mlp and linear_model, whose suboptimality is above the minimum that searches find.",
@@ -126,6 +135,10 @@ def grid(
     momentum: float,
     nesterov: bool,
     weight_decay: float,
+    iterate: str,
+    tail_frac: float,
+    ema_decay: float,
+    average_degree: float,
     metric: str | None,
     tolerance: float,
     runs_per_point: Sequence[int],
@@ -177,6 +190,10 @@ def grid(
         "nesterov": nesterov,
         "weight_decay": weight_decay,
         "method": method,
+        "iterate": iterate,
+        "tail_frac": tail_frac,
+        "ema_decay": ema_decay,
+        "average_degree": average_degree,
         "seed": seed,
     }
     of_data = {"data": source, "target": target, "sample_weight": sample_weight, "encode": encode, "model": model}
@@ -210,8 +227,10 @@ def _plot(report: GridReport, output: Path) -> None:
 
 def _print_grid(report: GridReport, console: Console) -> None:
     meta = report.meta
+    iterate = "" if meta["iterate"] == "last" else f"{meta['iterate']} of the iterates, "
     print_lines(
-        console, f"{meta['problem']}, {meta['method']}, T = {meta['horizon']:,}, {meta['replicates']} replicates"
+        console,
+        f"{meta['problem']}, {meta['method']}, {iterate}T = {meta['horizon']:,}, {meta['replicates']} replicates",
     )
     print_table(
         console,
@@ -243,7 +262,7 @@ def _print_grid(report: GridReport, console: Console) -> None:
     )
     print_lines(
         console,
-        *(_slope(row) for row in report.rows),
+        *(_slope(row, of_last=not iterate) for row in report.rows),
         *report.answer(),
         *(
             f"{row.schedule}: its best learning rate is an end of the grid; widen --lr-min, --lr-max"
@@ -280,14 +299,14 @@ def _right_cells(row: GridRow) -> list[str]:
     return cells
 
 
-def _slope(row: GridRow) -> str:
+def _slope(row: GridRow, *, of_last: bool) -> str:
     """How the metric grows to the right of the best, and for suboptimality what a fixed quadratic would do."""
     if math.isnan(row.right_slope):
         return f"{row.schedule}: the grid ends, or {row.minimised()} diverges, within 100 times the best learning rate"
     interval = f"{row.right_low:.3f}–{row.right_high:.3f}"
     if math.isnan(row.right_low):
         interval = "no interval: the grid ends too near to the best"
-    law = f"; 1/(p+1) = {1 / (row.tail_degree + 1):.3f}" if row.metric == "suboptimality" else ""
+    law = f"; 1/(p+1) = {1 / (row.tail_degree + 1):.3f}" if row.metric == "suboptimality" and of_last else ""
     where = "from 10 to 100 times its best learning rate"
     return f"{row.schedule}: slope of {row.minimised()} {where} {row.right_slope:.3f} ({interval}){law}"
 

@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 from .. import _validate, schedules
 from .._core import STREAM_VERSION, __version__
 from .._simulate import simulate_quietly
+from .._spec import Iterate, one_iterate
 from ..methods import SGD, Method
 from ..methods._base import of_kind
 from ..problems import Problem
@@ -206,6 +207,10 @@ def grid_robustness(
     nesterov: bool = False,
     weight_decay: float = 0.0,
     method: Method = _SGD,
+    iterate: Iterate = "last",
+    tail_frac: float = 0.5,
+    ema_decay: float = 0.999,
+    average_degree: float = 3.0,
     seed: int = 0,
     threads: int | None = None,
     progress: Callable[[str, float], None] | None = None,
@@ -222,10 +227,10 @@ def grid_robustness(
         horizon: steps of a run.
         replicates: runs per learning rate, at least 2.
         metric: what is minimised, as ``simulate`` names it; of "test_accuracy", one minus it; for ``problems.Custom``
-            also one function of one's own, ``{"distance": lambda x: ..}``. Its smallest mean must not be negative: what
-            is lost is relative to it. Default: that of the problem, the suboptimality where a minimum can be known.
-            Where the problem holds rows out (``test``), every row has ``held_out`` ones of test loss and accuracy
-            beside it, unless the metric is one's own.
+            and problems on data also one function of one's own, ``{"distance": lambda x: ..}``. Its smallest mean must
+            not be negative: what is lost is relative to it. Default: that of the problem, the suboptimality where a
+            minimum can be known. Where the problem holds rows out (``test``), every row has ``held_out`` ones of test
+            loss and accuracy beside it, unless the metric is one's own.
         tolerance: the relative excess that the answer allows.
         runs_per_point: numbers of runs per learning rate of which the pick is looked at, beside that of all
             replicates; at most half of them. Default: those of 1, 3 and 10 that are. From the same samples.
@@ -233,6 +238,11 @@ def grid_robustness(
         nesterov: see there.
         weight_decay: see there.
         method: see there; learning rates are the method's own.
+        iterate: of which the metric is, such as "average"; with ``tail_frac``, ``ema_decay`` and ``average_degree``,
+            as for ``simulate``.
+        tail_frac: see there.
+        ema_decay: see there.
+        average_degree: see there.
         seed: the same seed gives the same report.
         threads: worker threads; all cores by default.
         progress: called as ``progress(label, fraction_done)``; the label ends with "intervals" when the runs are done
@@ -271,6 +281,10 @@ def grid_robustness(
         nesterov=nesterov,
         weight_decay=weight_decay,
         method=method,
+        iterate=iterate,
+        tail_frac=tail_frac,
+        ema_decay=ema_decay,
+        average_degree=average_degree,
         seed=seed,
     )
     grid = fine_grid(base_lr_range, points_per_decade, largest_resolution)
@@ -292,6 +306,10 @@ def grid_robustness(
             nesterov=nesterov,
             weight_decay=weight_decay,
             method=method,
+            iterate=iterate,
+            tail_frac=tail_frac,
+            ema_decay=ema_decay,
+            average_degree=average_degree,
             seed=seed,
             threads=threads,
             keep_samples=True,
@@ -328,6 +346,10 @@ def run_meta(
     weight_decay: float,
     seed: int,
     method: Method = _SGD,
+    iterate: Iterate = "last",
+    tail_frac: float = 0.5,
+    ema_decay: float = 0.999,
+    average_degree: float = 3.0,
 ) -> dict[str, Any]:
     """Check the arguments of a run and say what is needed to repeat it; ValueError as for ``grid_robustness``."""
     fine_grid(base_lr_range, points_per_decade, largest_resolution)
@@ -358,6 +380,10 @@ def run_meta(
         "nesterov": _validate.flag("nesterov", nesterov),
         "weight_decay": _validate.real("weight_decay", weight_decay, _validate.NON_NEGATIVE),
         "method": repr(of_kind("method", method)),
+        "iterate": one_iterate("iterate", iterate),
+        "tail_frac": _validate.real("tail_frac", tail_frac, _validate.FINITE),
+        "ema_decay": _validate.real("ema_decay", ema_decay, _validate.FINITE),
+        "average_degree": _validate.real("average_degree", average_degree, _validate.FINITE),
         "seed": _validate.integer("seed", seed, lowest=0, highest=2**64 - 1),
         "dtype": "float32",
         "anneal_sgd": __version__,
@@ -413,7 +439,12 @@ def recommend_grid(
     """
     if not isinstance(schedule, Schedule):
         raise ValueError(
-            f"schedule must be one schedule, got {_validate.shown(schedule)}: grid_robustness compares several"
+            f"schedule must be one schedule, got {_validate.shown(schedule)}: "
+            + (
+                "schedules.by_name makes one of a text"
+                if isinstance(schedule, str)
+                else "grid_robustness compares several"
+            )
         )
     few = () if runs_per_point is None else (runs_per_point,)
     report = grid_robustness(problem, schedules=(schedule,), tolerance=tolerance, runs_per_point=few, **arguments)
