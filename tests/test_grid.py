@@ -400,6 +400,19 @@ def test_held_out_rows():
     assert np.bincount(np.concatenate([problem.y, problem.test[1]]).astype(int) + 1)[0] == (whole.y == 0).sum()
 
 
+@pytest.mark.parametrize("options", [{"model": "least_squares"}, {"loss": "abs(z - y) ** 1.5"}])
+def test_held_out_rows_of_whole_numbers(options):
+    """A fifth of all rows, where values of few rows each are numbers; as classes, none is left for the test."""
+    X = np.random.default_rng(0).standard_normal((60, 2))
+    for rows in (1, 2, 3, 20):
+        table = datasets.Table("t", X, np.arange(60) // rows, ("a", "b"), tuple("c" * (60 // rows)), np.arange(60.0))
+        assert datasets.make_problem(table, test_frac=0.2, **options).test[0].shape == (12, 2)
+    few = datasets.Table("t", X, np.arange(60.0), ("a", "b"), tuple(map(str, range(60))), np.arange(60.0))
+    message = r"^test_frac must leave rows on both sides, got 0.2 of 60 rows in 60 classes: model 'least_squares' takes"
+    with pytest.raises(ValueError, match=message):
+        datasets.make_problem(few, test_frac=0.2)
+
+
 def test_csv_targets(tmp_path):
     rng = np.random.default_rng(0)
     points = enumerate(rng.normal(size=(60, 2)))
@@ -510,7 +523,9 @@ def test_the_command_says_that_an_intercept_is_missing(tmp_path, capsys):
         ("a,y\n", "y", "there is no row below the header"),
         ("y\n1\n2\n", "y", "there is no column besides the target"),
         ("a,y\n1,0\n2,1\n", None, "target must name the column to predict, one of 'a', 'y'"),
-        ("a,y\n1,0\n2,1\n", "z", "target must be a column of .*, one of 'a', 'y', got 'z'"),
+        ("a,y\n1,0\n2,1\n", "z", "target must be a column of .*, one of 'a', 'y', got 'z'$"),
+        ("a;y\n1;0\n2;1\n", "y", "target must be a column of .*, got 'y': a .csv has commas between columns, .* ';'$"),
+        ("a\ty\n1\t0\n", None, r"target must name the column .*: a .csv has commas between columns, .* '\\t'$"),
         ("a,y\nx,0\n2,1\n", "y", "column 'a' must be numbers"),
         ("a,y\n,0\n2,1\n", "y", "'a' must be a finite number in every row, got nan in row 1: fill in or leave"),
         ("a,y\n1,0\n2,\n", "y", "target 'y' is missing in row 2: fill in or leave out what is missing"),

@@ -102,10 +102,12 @@ def _from_frame(
 ) -> Columns:
     frame = frame.rename(columns=str)
     names = ", ".join(map(repr, frame.columns[:8])) + (", ..." if len(frame.columns) > 8 else "")
+    apart = next((c for c in ";\t,|" if len(frame.columns) == 1 and c in frame.columns[0]), None)
+    remedy = "" if apart is None else f": a .csv has commas between columns, a .tsv tabs, this one {apart!r}"
     if target is None:
-        raise ValueError(f"target must name the column to predict, one of {names}")
+        raise ValueError(f"target must name the column to predict, one of {names}{remedy}")
     if target not in frame.columns:
-        raise ValueError(f"target must be a column of {path}, one of {names}, got {target!r}")
+        raise ValueError(f"target must be a column of {path}, one of {names}, got {target!r}{remedy}")
     if sample_weight is not None and (sample_weight not in frame.columns or sample_weight == target):
         others = f"sample_weight must be a column of {path} other than the target, one of {names}"
         raise ValueError(f"{others}, got {sample_weight!r}")

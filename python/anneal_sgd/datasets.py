@@ -138,7 +138,8 @@ def make_problem(
     """
     kind = _kind(table, _validate.choice("model", model, MODELS), own=loss is not None)
     share = _validate.real("test_frac", test_frac, _validate.Interval(low=0.0, high=1.0, open_high=True))
-    held = _held_out(table, share, seed)
+    of_numbers = len(table.classes) != 2 and (kind is problems.LeastSquares or loss is not None)
+    held = _held_out(replace(table, classes=()) if of_numbers else table, share, seed)
     train, test = np.flatnonzero(~held), np.flatnonzero(held)
     weights = None if table.sample_weight is None else table.sample_weight[train]
     X, mean, std = _varying(table, train, weights)
@@ -213,7 +214,9 @@ def _held_out(table: Table, share: float, seed: int) -> NDArray[np.bool_]:
     for rows in groups:
         held[rng.permutation(rows)[: round(share * rows.size)]] = True
     if share > 0 and not 0 < held.sum() < held.size:
-        raise ValueError(f"test_frac must leave rows on both sides, got {share:g} of {held.size} rows")
+        several = f" in {len(table.classes)} classes" if table.classes else ""
+        remedy = ": model 'least_squares' takes them for numbers" if several and table.values is not None else ""
+        raise ValueError(f"test_frac must leave rows on both sides, got {share:g} of {held.size} rows{several}{remedy}")
     return held
 
 
