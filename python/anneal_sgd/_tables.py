@@ -141,6 +141,16 @@ def _numeric(pandas: Any, path: Path | str, features: Any, *, encode: bool) -> A
     if not others:
         return features
     if not encode:
+        for column in others:
+            values = features[column].astype(object)
+            text = (pandas.to_numeric(values, errors="coerce").isna() & values.notna()).to_numpy()
+            if text.any() and not text[values.notna()].all():
+                row = int(text.argmax())
+                got = f"got {values.iloc[row]!r} in row {row + 1} beside numbers"
+                raise ValueError(
+                    f"{path}: column {column!r} must be numbers, {got}{MISSING}; of categories --encode "
+                    "(encode=True) makes columns"
+                )
         where = ", ".join(map(repr, others[:5])) + (", ..." if len(others) > 5 else "")
         raise ValueError(
             f"{path}: column {where} must be numbers: --encode (encode=True) makes a column of every value of text and "
