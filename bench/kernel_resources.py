@@ -31,6 +31,7 @@ SOURCES = tuple(
 OPTIONS = ("--fmad=false", "--expt-relaxed-constexpr")
 PROBLEMS = [kind.name for kind in _core.ProblemKind]  # in the order of their numbers in a kernel's name
 NOISES = [kind.name for kind in _core.NoiseKind]
+STEPS = ("step", "single step", "method's step")  # in the order of DataWork (csrc/cuda/launch.hpp)
 
 
 @dataclass(frozen=True, order=True)
@@ -68,8 +69,7 @@ def parse(text: str) -> list[Resources]:
     calls, and its registers and shared memory.
     """
     found = []
-    entries = re.split(r"Compiling entry function '", text)[1:]
-    for entry in entries:
+    for entry in text.split("Compiling entry function '")[1:]:
         numbers = {
             name: sum(map(int, re.findall(pattern, entry)))
             for name, pattern in {
@@ -81,19 +81,17 @@ def parse(text: str) -> list[Resources]:
             }.items()
         }
         name = entry.split("'", 1)[0]
-        dtype = "float32" if re.search(r"kernelI[f]", name) else "float64"
+        dtype = "float32" if "kernelIf" in name else "float64"
         if kinds := re.search(r"ProblemKindE(\d+)E.*NoiseKindE(\d+)E.*Lb(\d)E", name):
             problem, noise = PROBLEMS[int(kinds[1])], NOISES[int(kinds[2])]
             kernel = f"{problem}, {noise}" + (", ball" if kinds[3] == "1" else "")
+        elif work := re.search(r"step_kernelI.*DataWorkE(\d)E", name):
+            kernel = f"data, {STEPS[int(work[1])]}"
         else:
             kernel = next(
-                word
-                for word in ("moments", "program", "metric", "method_step", "single_step", "step", "record", "point")
-                if f"{word}_kernel" in name
+                word for word in ("moments", "program", "metric", "record", "point") if f"{word}_kernel" in name
             )
-            of_data = {"method_step": "method's step", "single_step": "single step"}
-            of_data |= {"step": "step", "record": "record", "point": "point"}
-            kernel = f"data, {of_data[kernel]}" if kernel in of_data else kernel
+            kernel = f"data, {kernel}" if kernel in ("record", "point") else kernel
         spills = numbers["stores"] + numbers["loads"]
         found.append(Resources(dtype, kernel, numbers["registers"], numbers["stack"], spills, numbers["shared"]))
     return found

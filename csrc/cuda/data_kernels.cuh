@@ -10,38 +10,18 @@
 namespace anneal_sgd {
 namespace cuda {
 
-// Two blocks to a multiprocessor hide each other's waiting for rows; steps in doubles hold more per thread, which must
-// not spill.
-template <class Real>
-constexpr int step_blocks = sizeof(Real) == 8 ? 1 : 2;
+// Two blocks to a multiprocessor hide each other's waiting for rows; steps in doubles, and those of methods, hold more
+// per thread, which must not spill.
+template <class Real, DataWork work>
+constexpr int step_blocks = work == DataWork::method_steps || sizeof(Real) == 8 ? 1 : 2;
 
-template <class Real>
-__global__ void __launch_bounds__(gpu::block_threads, step_blocks<Real>)
+template <class Real, DataWork work>
+__global__ void __launch_bounds__(gpu::block_threads, step_blocks<Real, work>)
     step_kernel(const __grid_constant__ DataLaunch launch) {
     __shared__ gpu::StepShared<Real> shared;
     extern __shared__ double dynamic[];
     gpu::Block block;
-    gpu::StepKernel<Real, DataWork::steps> kernel{launch, block, shared, reinterpret_cast<Real*>(dynamic)};
-    kernel.run();
-}
-
-template <class Real>
-__global__ void __launch_bounds__(gpu::block_threads, step_blocks<Real>)
-    single_step_kernel(const __grid_constant__ DataLaunch launch) {
-    __shared__ gpu::StepShared<Real> shared;
-    extern __shared__ double dynamic[];
-    gpu::Block block;
-    gpu::StepKernel<Real, DataWork::single_steps> kernel{launch, block, shared, reinterpret_cast<Real*>(dynamic)};
-    kernel.run();
-}
-
-// One block, whose registers would spill with two.
-template <class Real>
-__global__ void __launch_bounds__(gpu::block_threads, 1) method_step_kernel(const __grid_constant__ DataLaunch launch) {
-    __shared__ gpu::StepShared<Real> shared;
-    extern __shared__ double dynamic[];
-    gpu::Block block;
-    gpu::StepKernel<Real, DataWork::method_steps> kernel{launch, block, shared, reinterpret_cast<Real*>(dynamic)};
+    gpu::StepKernel<Real, work> kernel{launch, block, shared, reinterpret_cast<Real*>(dynamic)};
     kernel.run();
 }
 
@@ -63,9 +43,9 @@ __global__ void __launch_bounds__(gpu::block_threads) point_kernel(const __grid_
 template <class Real>
 const void* data_kernel_of(DataWork work) {
     switch (work) {
-        case DataWork::steps: return reinterpret_cast<const void*>(&step_kernel<Real>);
-        case DataWork::single_steps: return reinterpret_cast<const void*>(&single_step_kernel<Real>);
-        case DataWork::method_steps: return reinterpret_cast<const void*>(&method_step_kernel<Real>);
+        case DataWork::steps: return reinterpret_cast<const void*>(&step_kernel<Real, DataWork::steps>);
+        case DataWork::single_steps: return reinterpret_cast<const void*>(&step_kernel<Real, DataWork::single_steps>);
+        case DataWork::method_steps: return reinterpret_cast<const void*>(&step_kernel<Real, DataWork::method_steps>);
         case DataWork::rows: return reinterpret_cast<const void*>(&record_kernel<Real>);
         case DataWork::points: return reinterpret_cast<const void*>(&point_kernel<Real>);
     }

@@ -18,7 +18,7 @@ from ptx import build
 MOMENTS = r"moments_kernelIfE"
 STEPS = r"ensemble_kernelIfLNS_11ProblemKindE0ELNS_9NoiseKindE2ELb1E"  # |x|, Gaussian, a ball
 MANY = r"ensemble_kernelIfLNS_11ProblemKindE0ELNS_9NoiseKindE1ELb0E"  # |x|, Rademacher, no ball: many configs
-SINGLE = r"18single_step_kernelIfE"
+SINGLE = r"11step_kernelIfLNS0_8DataWorkE1E"  # single steps
 PROGRAM = r"14program_kernelIfE"
 METHOD = r"16take_method_stepIfE"  # functions of the kernel of methods on data: all but the code of a method, and
 INTERPRETER = r"10run_methodIfE"  # what runs that code
@@ -26,7 +26,7 @@ INTERPRETER = r"10run_methodIfE"  # what runs that code
 LAUNCHED = {
     "separable": f"{MOMENTS}|{STEPS}|{MANY}",
     "single samples": f"{MOMENTS}|{SINGLE}|13record_kernelIfE",
-    "on data": f"{MOMENTS}|18method_step_kernelIfE|13record_kernelIfE",
+    "on data": f"{MOMENTS}|11step_kernelIfLNS0_8DataWorkE2E|13record_kernelIfE",
     "programs": f"{MOMENTS}|{PROGRAM}",
 }
 OPTIONS = (*build.KERNEL_OPTIONS, "-O0")  # kernels are compiled many times, and run for a moment
