@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .._files import write_text
-from ._shared import check_files
+from ._shared import FILE, check_files
 
 if TYPE_CHECKING:
     from ..benchmark import Timing
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--threads", type=click.IntRange(1, 2**31 - 1), help="Of ours. Default: all cores. Peers use all.")
 @click.option("--tiny", is_flag=True, help="A small part of the work: only to see that all runs.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="A file for the figures.")
+@click.option("--json", "json_file", type=FILE, help="A file for the figures.")
 def bench(
     peers: bool,
     scaling: bool,

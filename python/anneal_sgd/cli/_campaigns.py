@@ -9,7 +9,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +19,17 @@ from rich.console import Console
 from .. import methods
 from .._extras import need
 from . import _signals
-from ._shared import print_table, progress_bar
+from ._shared import FILE, FOLDER, options, print_table, progress_bar
 
 if TYPE_CHECKING:
     from .._simulate import Device
     from ..campaigns import Campaign, CampaignResult, Progress, RobustnessRow
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
 _DASK_TIMEOUT = "20s"
 _QUIET = 50  # logging.CRITICAL: workers that are interrupted say so
 
-_running = [
-    click.option("--store", type=_FILE, help="File of the results. Default: as the spec says, else its name in .db."),
+_running_options = options(
+    click.option("--store", type=FILE, help="File of the results. Default: as the spec says, else its name in .db."),
     click.option("--backend", help="auto, cpu or cuda. Default: what the spec says, else auto."),
     click.option("--device", help="The GPU's number, several such as 0,1, or all. Default: 0, where a GPU computes."),
     click.option("--threads", type=int, help="Worker threads (with --dask: of each shard). Default: all cores (1)."),
@@ -41,7 +39,7 @@ _running = [
     click.option("--workers", type=click.IntRange(1), help="Processes of --dask local. Default: one per core."),
     click.option("--shard-seconds", type=float, help="About how long a shard takes. Default: 2, with --dask 5."),
     click.option("--log-json", is_flag=True, help="Progress as JSON, one object per line, on standard output."),
-]
+)
 
 
 _of_campaign = click.option(
@@ -50,14 +48,8 @@ _of_campaign = click.option(
 )
 
 
-def _running_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_running):
-        command = option(command)
-    return command
-
-
 @click.command()
-@click.argument("spec", type=_FILE, required=False)
+@click.argument("spec", type=FILE, required=False)
 @click.option("--example", is_flag=True, help="Print a commented spec, and do nothing else.")
 @click.option("--dry-run", is_flag=True, help="Say what would be computed and about how long it takes.")
 @click.option(
@@ -120,8 +112,8 @@ def _part(text: str | None) -> tuple[int, int] | None:
 
 
 @click.command()
-@click.argument("stores", type=_FILE, nargs=-1, required=True)
-@click.option("-o", "--output", type=_FILE, required=True, help="The store to be made.")
+@click.argument("stores", type=FILE, nargs=-1, required=True)
+@click.option("-o", "--output", type=FILE, required=True, help="The store to be made.")
 @_of_campaign
 def merge(stores: tuple[Path, ...], output: Path, campaign: str | None) -> int:
     """Put the parts of a campaign, each in a store of its own, into one store, which has the bits of one run."""
@@ -132,8 +124,8 @@ def merge(stores: tuple[Path, ...], output: Path, campaign: str | None) -> int:
 
 
 @click.command()
-@click.argument("store", type=_FILE)
-@click.option("-o", "--output", type=_FILE, required=True, help="A .csv, .parquet or .nc file.")
+@click.argument("store", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="A .csv, .parquet or .nc file.")
 @_of_campaign
 def export(store: Path, output: Path, campaign: str | None) -> int:
     """Write the results in a store to a file: CSV, Parquet or netCDF, with where they come from inside."""
@@ -146,8 +138,8 @@ def export(store: Path, output: Path, campaign: str | None) -> int:
 
 
 @click.command()
-@click.argument("store", type=_FILE)
-@click.option("-o", "--output", type=_FOLDER, default="report", show_default=True, help="A folder.")
+@click.argument("store", type=FILE)
+@click.option("-o", "--output", type=FOLDER, default="report", show_default=True, help="A folder.")
 @_of_campaign
 def report(store: Path, output: Path, campaign: str | None) -> int:
     """Write a page of tables and interactive plots that works offline, and each plot as PNG and SVG."""
@@ -160,7 +152,7 @@ def report(store: Path, output: Path, campaign: str | None) -> int:
 
 @click.command()
 @click.option("--quick", is_flag=True, help="T = 10^4: under 3 minutes on two cores.")
-@click.option("-o", "--output", type=_FOLDER, default="atlas", show_default=True, help="A folder: store and report.")
+@click.option("-o", "--output", type=FOLDER, default="atlas", show_default=True, help="A folder: store and report.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same report.")
 @click.option(
     "--method",

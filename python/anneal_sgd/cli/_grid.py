@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,8 +13,7 @@ import click
 from rich.console import Console
 
 from .. import methods, schedules
-from . import _signals
-from ._shared import check_files, print_lines, print_table, progress_bar, tell
+from ._shared import check_files, experiment_options, print_lines, print_table, run_experiment
 
 if TYPE_CHECKING:
     from ..datasets import Model
@@ -102,16 +102,7 @@ if TYPE_CHECKING:
     help="Also look at the pick of so few runs per learning rate; repeatable. Default: 1, 3, 10.",
 )
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same JSON.")
-@click.option("--threads", type=int, help="Worker threads. Default: all cores.")
-@click.option(
-    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write rows and meta data here."
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Write grid.json, grid.txt and the pictures (PNG and SVG) to this folder.",
-)
+@experiment_options("grid", "pictures")
 def grid(
     source: str,
     target: str | None,
@@ -198,24 +189,16 @@ def grid(
     }
     of_data = {"data": source, "target": target, "sample_weight": sample_weight, "encode": encode, "model": model}
     meta = {**run_meta(problem, **arguments), **of_data, "test_frac": test_frac}
-    rows: list[GridRow] = []
-    try:
-        with _signals.Keeping(), progress_bar() as bar:
-            task = bar.add_task("starting", total=1.0, rate="")
-            grid_robustness(
-                problem,
-                **arguments,
-                threads=threads,
-                progress=lambda label, done: bar.update(task, description=label, completed=done),
-                on_row=rows.append,
-            )
-    except KeyboardInterrupt:
-        if rows:
-            partial = GridReport(rows, {**meta, "interrupted": True})
-            tell(partial, "grid", json_file, output, _print_grid, None)
-        raise
-    report = GridReport(rows, meta)
-    tell(report, "grid", json_file, output, _print_grid, _plot)
+    run_experiment(
+        "grid",
+        partial(grid_robustness, problem, **arguments, threads=threads),
+        GridReport,
+        meta,
+        show=_print_grid,
+        plot=_plot,
+        json_file=json_file,
+        output=output,
+    )
     return 0
 
 

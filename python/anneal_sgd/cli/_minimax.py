@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,7 @@ import click
 from rich.console import Console
 
 from .. import schedules
-from . import _signals
-from ._shared import check_files, print_table, progress_bar, tell
+from ._shared import check_files, experiment_options, print_table, run_experiment
 
 if TYPE_CHECKING:
     from ..experiments import MinimaxReport, MinimaxRow
@@ -37,16 +37,7 @@ if TYPE_CHECKING:
     help="Runs per config, half of them to find the worst problem, and as many to find the best base_lr.",
 )
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same trajectories.")
-@click.option("--threads", type=int, help="Worker threads. Default: all cores.")
-@click.option(
-    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write rows and meta data here."
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Write minimax.json, minimax.txt and the picture (PNG and SVG) to this folder.",
-)
+@experiment_options("minimax", "picture")
 def minimax(
     ratios: Sequence[float],
     settings: Sequence[str],
@@ -77,22 +68,16 @@ def minimax(
     }
     meta = run_meta(**arguments)
     check_files(json_file, output)
-    rows: list[MinimaxRow] = []
-    try:
-        with _signals.Keeping(), progress_bar() as bar:
-            task = bar.add_task("starting", total=1.0, rate="")
-            report = minimax_robustness(
-                **arguments,
-                threads=threads,
-                progress=lambda label, done: bar.update(task, description=label, completed=done),
-                on_row=rows.append,
-            )
-    except KeyboardInterrupt:
-        if rows:
-            partial = MinimaxReport(rows, {**meta, "interrupted": True})
-            tell(partial, "minimax", json_file, output, _print_table, None)
-        raise
-    tell(report, "minimax", json_file, output, _print_table, _plot)
+    run_experiment(
+        "minimax",
+        partial(minimax_robustness, **arguments, threads=threads),
+        MinimaxReport,
+        meta,
+        show=_print_table,
+        plot=_plot,
+        json_file=json_file,
+        output=output,
+    )
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import schedules
-from . import _signals
-from ._shared import check_files, print_lines, print_table, progress_bar, tell
+from ._shared import check_files, experiment_options, print_lines, print_table, run_experiment
 
 if TYPE_CHECKING:
     from ..experiments import RateReport, RateRow
@@ -42,16 +42,7 @@ if TYPE_CHECKING:
     "of the theorem.",
 )
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same JSON.")
-@click.option("--threads", type=int, help="Worker threads. Default: all cores.")
-@click.option(
-    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write rows and meta data here."
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Write validate.json, validate.txt and the pictures (PNG and SVG) to this folder.",
-)
+@experiment_options("validate", "pictures")
 def validate(
     quick: bool,
     full: bool,
@@ -80,23 +71,16 @@ def validate(
     }
     meta = run_meta(**arguments)
     check_files(json_file, output)
-    rows: list[RateRow] = []
-    try:
-        with _signals.Keeping(), progress_bar() as bar:
-            task = bar.add_task("starting", total=1.0, rate="")
-
-            def progress(label: str, done: float, total: float) -> None:
-                elapsed = bar.tasks[task].elapsed or 0.0
-                rate = f"{done / elapsed / 1e9:.1f} G trajectory-steps/s" if elapsed > 0.5 else ""
-                bar.update(task, description=label, completed=done, total=total, rate=rate)
-
-            report = validate_rates(**arguments, threads=threads, progress=progress, on_row=rows.append)
-    except KeyboardInterrupt:
-        if rows:
-            partial = RateReport(rows, {**meta, "interrupted": True})
-            tell(partial, "validate", json_file, output, _print_table, None)
-        raise
-    tell(report, "validate", json_file, output, _print_table, _plot)
+    report = run_experiment(
+        "validate",
+        partial(validate_rates, **arguments, threads=threads),
+        RateReport,
+        meta,
+        show=_print_table,
+        plot=_plot,
+        json_file=json_file,
+        output=output,
+    )
     return 0 if report.passed else 1
 
 
