@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import _validate
 from .._arrays import short
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 class Method(ABC):
     """How a step is made of the stochastic gradient: a class of `anneal_sgd.methods`, frozen, equal by content."""
 
+    _kind: ClassVar[str]
+    """What `by_name` knows the class by: of `NormalizedSGD` "normalized_sgd"."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Name the class."""
+        super().__init_subclass__(**options)
+        cls._kind = re.sub(r"(?<=[a-z])(?=[A-Z][a-z]|SGD)", "_", cls.__name__).lower()
+
     @property
     def name(self) -> str:
         """A short text that identifies the method: `by_name` reads it back, but for one's own and for tables.
@@ -35,11 +43,6 @@ class Method(ABC):
         usual = type(self)()
         texts = [f"{key}={_text(v)}" for key, v in self._fields.items() if v != getattr(usual, key)]
         return self._kind + (f"({', '.join(texts)})" if texts else "")
-
-    @property
-    def _kind(self) -> str:
-        """What `by_name` knows its class by: of `NormalizedSGD` "normalized_sgd"."""
-        return re.sub(r"(?<=[a-z])(?=[A-Z][a-z]|SGD)", "_", type(self).__name__).lower()
 
     def program(self, dimension: int) -> Program:
         """A step in that many coordinates, as a program in canonical form, which defines its bits.

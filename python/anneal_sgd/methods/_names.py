@@ -19,21 +19,11 @@ from ._parameter_free import NGN, DoG, PolyakMax, ScheduleFree
 from ._sgd import SGD, NormalizedSGD, SignSGD
 
 _METHODS: dict[str, type[Method]] = {
-    "sgd": SGD,
-    "sign_sgd": SignSGD,
-    "normalized_sgd": NormalizedSGD,
-    "clipped": Clipped,
-    "ada_grad": AdaGrad,
-    "ada_grad_norm": AdaGradNorm,
-    "rmsprop": RMSProp,
-    "adam": Adam,
-    "schedule_free": ScheduleFree,
-    "dog": DoG,
-    "polyak_max": PolyakMax,
-    "ngn": NGN,
-    "langevin": Langevin,
-    "descent_ascent": DescentAscent,
-    "extra_gradient": ExtraGradient,
+    one._kind: one
+    for one in (
+        *(SGD, SignSGD, NormalizedSGD, Clipped, AdaGrad, AdaGradNorm, RMSProp, Adam, ScheduleFree, DoG, PolyakMax, NGN),
+        *(Langevin, DescentAscent, ExtraGradient),
+    )
 }
 _OF_FOLLOWING = ("schedule", "zero", "one")
 

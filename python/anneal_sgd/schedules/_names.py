@@ -25,26 +25,15 @@ from ._shapes import (
     WarmupStableDecay,
 )
 
+_CLASSES = (
+    *(Constant, InverseSqrt, InversePower, Polynomial, Linear, Cosine, OneMinusSqrt, Exponential, StepDecay),
+    *(WarmupStableDecay, Minimax, Joined, Held, Repeated, Stairs, Reversed),
+)
 _MAKERS: dict[str, Callable[..., Schedule]] = {
-    "constant": Constant,
-    "inverse_sqrt": InverseSqrt,
-    "inverse_power": InversePower,
-    "polynomial": Polynomial,
-    "linear": Linear,
-    "cosine": Cosine,
-    "one_minus_sqrt": OneMinusSqrt,
-    "exponential": Exponential,
-    "step_decay": StepDecay,
-    "wsd": WarmupStableDecay,
+    **{one.family: one for one in _CLASSES},
     "warmup_stable_decay": WarmupStableDecay,
-    "minimax": Minimax,
     "one_cycle": one_cycle,
     "cosine_restarts": cosine_restarts,
-    "joined": Joined,
-    "held": Held,
-    "repeated": Repeated,
-    "stairs": Stairs,
-    "reversed": Reversed,
 }
 _TEXTS = ("cooldown", "warmup_shape", "shape")
 _WHOLE = ("warmup_steps", "cooldown_steps", "until_steps", "times", "cycles", "milestone_steps", "at_steps")
