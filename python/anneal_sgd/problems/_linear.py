@@ -132,12 +132,7 @@ class LogisticRegression(SmoothModel):
     """
 
     _loss: ClassVar[_core.Loss] = _core.Loss.logistic
-
-    @classmethod
-    def _targets(
-        cls, name: str, y: ArrayLike, rows: int, classes: tuple[Any, ...]
-    ) -> tuple[FloatArray, tuple[Any, ...]]:
-        return signs_of(name, y, rows, classes)
+    _targets = staticmethod(signs_of)
 
     @staticmethod
     def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -161,12 +156,7 @@ class HingeLoss(ConvexModel):
     """
 
     _loss: ClassVar[_core.Loss] = _core.Loss.hinge
-
-    @classmethod
-    def _targets(
-        cls, name: str, y: ArrayLike, rows: int, classes: tuple[Any, ...]
-    ) -> tuple[FloatArray, tuple[Any, ...]]:
-        return signs_of(name, y, rows, classes)
+    _targets = staticmethod(signs_of)
 
     @staticmethod
     def _losses(z: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:

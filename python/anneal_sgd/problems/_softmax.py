@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .. import _core
 from .._arrays import FloatArray
@@ -21,11 +20,7 @@ class Classes(DataProblem):
     """Cross-entropy of k outputs."""
 
     _loss: ClassVar[_core.Loss] = _core.Loss.softmax
-
-    def _targets(
-        self, name: str, y: ArrayLike, rows: int, classes: tuple[Any, ...]
-    ) -> tuple[FloatArray, tuple[Any, ...]]:
-        return classes_of(name, y, rows, classes)
+    _targets = staticmethod(classes_of)
 
     def _outputs(self, train: Dataset) -> int:
         return len(train.classes)
