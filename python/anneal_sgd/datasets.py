@@ -25,11 +25,18 @@ if TYPE_CHECKING:
     import pandas
 
 BUILT_IN = ("synthetic-logistic", "digits", "breast_cancer")
-MODELS = ("auto", "least_squares", "logistic", "softmax", "hinge", "mlp", "linear_model")
 Model = Literal["auto", "least_squares", "logistic", "softmax", "hinge", "mlp", "linear_model"]
+_CLASSES: dict[str, tuple[type[DataProblem], str]] = {  # by model, and what is fitted, but with a loss of one's own
+    "least_squares": (problems.LeastSquares, "numbers"),
+    "logistic": (problems.LogisticRegression, "two classes"),
+    "softmax": (problems.SoftmaxRegression, "classes"),
+    "hinge": (problems.HingeLoss, "two classes"),
+    "mlp": (problems.MLP, "classes"),
+    "linear_model": (problems.LinearModel, "numbers"),
+}
+MODELS = ("auto", *_CLASSES)
 MOST_CLASSES = 100  # of a target that is taken for classes rather than numbers
 HIDDEN = (32,)
-_OF_CLASSES = (problems.LogisticRegression, problems.SoftmaxRegression, problems.HingeLoss)
 _UNBALANCED = 3.0  # times as many rows of the most frequent class as of the rarest
 
 
@@ -136,7 +143,7 @@ def make_problem(
     >>> make_problem(load("synthetic-logistic"), batch_size=16)
     <LogisticRegression X: 10000 x 100, l2=0.0001, batch_size=16>
     """
-    kind = _kind(table, _validate.choice("model", model, MODELS), own=loss is not None)
+    kind, target = _kind(table, _validate.choice("model", model, MODELS), own=loss is not None)
     share = _validate.real("test_frac", test_frac, _validate.Interval(low=0.0, high=1.0, open_high=True))
     of_numbers = len(table.classes) != 2 and (kind is problems.LeastSquares or loss is not None)
     held = _held_out(replace(table, classes=()) if of_numbers else table, share, seed)
@@ -145,14 +152,13 @@ def make_problem(
     X, mean, std = _varying(table, train, weights)
     scaled = [((X[rows] - mean) / std).astype(np.float32) for rows in (train, test)]
     y = table.y
-    if kind in (problems.LogisticRegression, problems.HingeLoss) or (loss is not None and len(table.classes) == 2):
+    if target == "two classes":
         y = 2.0 * y - 1.0
-    elif kind is problems.LeastSquares or loss is not None:
+    elif target == "numbers":
         y = y if table.values is None else table.values
         centre, spread = _moments(y[train], weights)
         y = (y - centre) / (spread or 1.0)
-    classifies = kind in _OF_CLASSES or (kind is problems.LinearModel and len(table.classes) == 2)
-    if classifies and parameters.get("intercept") is not True:
+    if target != "numbers" and kind is not problems.MLP and parameters.get("intercept") is not True:
         _warn_of_classes(table, train, weights)
     own = {} if loss is None else {"loss": loss}
     problem: DataProblem = kind(
@@ -224,29 +230,23 @@ def _seed(seed: int) -> int:
     return _validate.integer("seed", seed, lowest=0, highest=2**64 - 1)
 
 
-def _kind(table: Table, model: str, *, own: bool) -> Any:
+def _kind(table: Table, model: str, *, own: bool) -> tuple[Any, str]:
+    """The class of a model, and what its target is: numbers, two classes, or classes."""
     classes = len(table.classes)
     if model == "auto":
         plain = "least_squares" if not classes else "logistic" if classes == 2 else "softmax"
         model = "linear_model" if own else plain
     if own != (model == "linear_model") and not (own and model == "mlp"):
         raise ValueError(f"loss must {'go with model linear_model or mlp' if own else 'be given'}, got model {model!r}")
-    needed = {"least_squares": "numbers", "logistic": "two classes", "hinge": "two classes"}.get(model, "classes")
-    needed = "numbers or two classes" if own else needed
-    got = f"{classes} classes" if classes else "numbers"
-    fits = {"two classes": classes == 2, "classes": classes >= 2}.get(needed, not classes)
-    if model == "least_squares" or own:  # whole numbers may be taken for numbers
-        fits = not classes or table.values is not None or (own and classes == 2)
-    if not fits:
+    kind, target = _CLASSES[model]
+    if own:
+        target = "two classes" if classes == 2 else "numbers"
+    numeric = not classes or table.values is not None  # whole numbers may be taken for numbers
+    if not {"numbers": numeric, "two classes": classes == 2, "classes": classes >= 2}[target]:
+        needed = "numbers or two classes" if own else target
+        got = f"{classes} classes" if classes else "numbers"
         raise ValueError(f"model {model!r} must have a target of {needed}, {table.name} has {got}")
-    return {
-        "least_squares": problems.LeastSquares,
-        "logistic": problems.LogisticRegression,
-        "softmax": problems.SoftmaxRegression,
-        "hinge": problems.HingeLoss,
-        "mlp": problems.MLP,
-        "linear_model": problems.LinearModel,
-    }[model]
+    return kind, target
 
 
 def _synthetic(seed: int) -> Table:
