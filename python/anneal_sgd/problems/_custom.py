@@ -23,7 +23,7 @@ from ..programs._lower import lowered
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
 from ._minimum import NotFoundError
 from ._own_metric import OwnMetric, check_point, check_state, program_of
-from ._search import AGREEMENT, lowest_value
+from ._search import AGREEMENT, checked_minimum, lowest_value
 from ._sets import check_set, numbers_of, parsed_set
 
 _NOISES = ("none", "rademacher", "gaussian", "uniform")
@@ -128,38 +128,12 @@ class Custom(Problem):
         ends = [np.broadcast_to(of_dimension(name, end, d), d) for name, end in (("lower", lower), ("upper", upper))]
         check_set(ends[0], ends[1], radius, np.clip(0.0, *ends) if start is None else start)
         shapes = {name: value.shape for name, value in given.items()}
-        value = program_of("f", f, d, shapes)
-        if callable(f) and {*inspect.signature(f).parameters} <= {*given}:
-            raise ValueError(f"f must take the point beside its parameters, got a function of {', '.join(given)}")
-        shape = value.nodes[value.output("value")].shape
-        if shape in shapes.values() and shape != ():
-            raise ValueError(
-                f"f must return one number, got shape {shape}, which a parameter has: it is a vector; for a sweep "
-                "make a list of problems, or a campaigns.ProblemGrid"
-            )
+        value = _objective(f, d, shapes)
         derived = exact = canonical(differentiated(value))
         if gradient is not None:
-            own = _vector("gradient", gradient, d, shapes)
-            exact = canonical(combined(value=(value, "value"), gradient=(own, "value")))
+            exact = _pair(value, _vector("gradient", gradient, d, shapes))
             _compare(exact, derived, given, np.zeros(d) if start is None else start, ends[0], ends[1])
-        program, named = exact, isinstance(noise, str) and (noise in _NOISES or noise.isidentifier())
-        if oracle is not None:
-            if noise != "none":
-                raise ValueError(f"noise must be left out where an oracle is given, got {shown(noise)}")
-            own = _vector("oracle", oracle, d, shapes, draws=True)
-            program = canonical(combined(value=(value, "value"), gradient=(own, "value")))
-        elif not named:
-            program = canonical(summed(exact, _vector("noise", noise, d, shapes, draws=True)))
-        elif _named_noise(noise) != "none":
-            if noise_std is None:
-                raise ValueError(f"noise_std must be given where noise is {noise!r}")
-            if "noise_std" in given:
-                raise ValueError("parameters must not be named 'noise_std', which is a parameter already")
-            std = of_dimension("noise_std", numbers_of("noise_std", noise_std, NON_NEGATIVE), d)
-            given["noise_std"] = std
-            program = canonical(noisy(exact, str(noise), std.shape))
-        if noise_std is not None and (noise == "none" or not named):
-            raise ValueError(f"noise_std must be left out where noise is no name of one, got {shown(noise_std)}")
+        program = _stochastic(value, exact, given, shapes, d, noise, noise_std, oracle)
         points = {}
         if start is None:
             points["start"] = canonical(_vector("x0", x0, d, shapes, draws=True, point=False))
@@ -174,11 +148,9 @@ class Custom(Problem):
         for name in given:
             if name not in taken:
                 raise ValueError(f"parameters must be taken by f or another function, {name!r} is by none")
-        if isinstance(minimum, str) and minimum != "solve":
-            raise ValueError(f"minimum must be one number, 'solve' or None, got {shown(minimum)}")
-        if minimum == "solve" and own_set is not None:
+        known = checked_minimum(minimum)
+        if known == "solve" and own_set is not None:
             raise ValueError("minimum must be a number or None where the projection is one's own, got 'solve'")
-        known = minimum if minimum in (None, "solve") else _validate.real("minimum", minimum, FINITE)
         if start is not None and isinstance(known, float):
             _check_below(known, exact, given, start)
         self._adopt(exact, program, given, kind, ends, radius, np.zeros(d) if start is None else start, known)
@@ -422,6 +394,55 @@ def _named_noise(noise: object) -> str:
             f"noise must be one of {names}, or a function such as lambda draw: draw.{noise}(..), got {noise!r}"
         )
     return _validate.choice("noise", noise, _NOISES)
+
+
+def _objective(f: object, d: int, shapes: Mapping[str, Shape]) -> Program:
+    """Of a function or a text whose value is one number."""
+    program = program_of("f", f, d, shapes)
+    if callable(f) and {*inspect.signature(f).parameters} <= {*shapes}:
+        raise ValueError(f"f must take the point beside its parameters, got a function of {', '.join(shapes)}")
+    shape = program.nodes[program.output("value")].shape
+    if shape in shapes.values() and shape != ():
+        raise ValueError(
+            f"f must return one number, got shape {shape}, which a parameter has: it is a vector; for a sweep "
+            "make a list of problems, or a campaigns.ProblemGrid"
+        )
+    return program
+
+
+def _stochastic(
+    value: Program,
+    exact: Program,
+    parameters: dict[str, FloatArray],
+    shapes: Mapping[str, Shape],
+    d: int,
+    noise: Callable[..., Any] | str,
+    noise_std: ArrayLike | None,
+    oracle: Callable[..., Any] | str | None,
+) -> Program:
+    """Of the value, and of the gradient that a step sees; a `noise_std` joins the parameters."""
+    program, named = exact, isinstance(noise, str) and (noise in _NOISES or noise.isidentifier())
+    if oracle is not None:
+        if noise != "none":
+            raise ValueError(f"noise must be left out where an oracle is given, got {shown(noise)}")
+        program = _pair(value, _vector("oracle", oracle, d, shapes, draws=True))
+    elif not named:
+        program = canonical(summed(exact, _vector("noise", noise, d, shapes, draws=True)))
+    elif _named_noise(noise) != "none":
+        if noise_std is None:
+            raise ValueError(f"noise_std must be given where noise is {noise!r}")
+        if "noise_std" in parameters:
+            raise ValueError("parameters must not be named 'noise_std', which is a parameter already")
+        std = of_dimension("noise_std", numbers_of("noise_std", noise_std, NON_NEGATIVE), d)
+        parameters["noise_std"] = std
+        program = canonical(noisy(exact, str(noise), std.shape))
+    if noise_std is not None and (noise == "none" or not named):
+        raise ValueError(f"noise_std must be left out where noise is no name of one, got {shown(noise_std)}")
+    return program
+
+
+def _pair(value: Program, gradient: Program) -> Program:
+    return canonical(combined(value=(value, "value"), gradient=(gradient, "value")))
 
 
 def _vector(name: str, f: object, dimension: int, shapes: Mapping[str, Shape], **options: bool) -> Program:

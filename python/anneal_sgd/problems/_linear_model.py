@@ -9,10 +9,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import _core, _validate
+from .. import _core
 from .._arrays import FloatArray
 from .._extras import need
-from .._validate import FINITE, shown
 from ..programs import Program
 from ._base import Projection
 from ._data import DataProblem, Sampling
@@ -20,7 +19,7 @@ from ._dataset import Dataset
 from ._design import Design
 from ._input import numbers_of
 from ._own_loss import OwnLoss, loss_program, losses_of
-from ._search import lowest_value
+from ._search import checked_minimum, lowest_value
 
 _EVERYWHERE = np.array(-math.inf), np.array(math.inf)
 _FLAT = 1e-10  # the least curvature, of features of size 1, that coordinates to search in take for one
@@ -88,9 +87,7 @@ class LinearModel(DataProblem):
 
     def _set_up(self, train: Dataset, **arguments: Any) -> None:
         minimum, loss = arguments.pop("minimum"), loss_program(arguments.pop("loss"))
-        if isinstance(minimum, str) and minimum != "solve":
-            raise ValueError(f"minimum must be one number, 'solve' or None, got {shown(minimum)}")
-        known = minimum if minimum in (None, "solve") else _validate.real("minimum", minimum, FINITE)
+        known = checked_minimum(minimum)
         super()._set_up(train, own_loss=loss, **arguments)
         self.__dict__.update(loss=loss, _minimum=known)
         if known is not None:

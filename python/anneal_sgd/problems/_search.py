@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import _validate
 from .._arrays import FloatArray
 from .._extras import need
+from .._validate import FINITE, shown
 from ._minimum import NotFoundError
 
 _STARTS = 12
@@ -18,6 +20,13 @@ _MOST_STEPS = 1_000
 _LEVEL = 1e-3  # of the steepest start's slope: as steep a minimiser may be where there is no set
 AGREEMENT = 1e-7
 """Two searches that end so close, relative to the larger of 1 and the change in f that they brought, agree."""
+
+
+def checked_minimum(minimum: float | str | None) -> float | str | None:
+    """A minimum that is given, "solve" where it is to be found, or None."""
+    if isinstance(minimum, str) and minimum != "solve":
+        raise ValueError(f"minimum must be one number, 'solve' or None, got {shown(minimum)}")
+    return minimum if minimum in (None, "solve") else _validate.real("minimum", minimum, FINITE)
 
 
 def lowest_value(
