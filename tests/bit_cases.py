@@ -188,7 +188,6 @@ class Case:
 
     key: str
     run: Callable[..., Result]
-    on_devices: bool = True  # methods on data are for the CPU alone
 
 
 def cases() -> Iterator[Case]:
@@ -354,7 +353,7 @@ def _separable(case: str, horizons: Sequence[int], replicates: Sequence[int], *,
 def _on_data(
     case: str, samplings: Sequence[str], *, weighted: bool = False, own: bool = False, method: bool = False
 ) -> Case:
-    """`own`: with metrics of one's own, most with a loss of one's own too; `method`: with one, on the CPU alone."""
+    """`own`: with metrics of one's own, most with a loss of one's own too; `method`: with one."""
     loss = _pick(case, "loss", (*LOSSES, None)) if own else None
     models = MODELS if loss is None else OWN_LOSS_MODELS
     model, n, d = _pick(case, "model", list(models)), _pick(case, "rows", ROWS), _pick(case, "columns", COLUMNS)
@@ -417,7 +416,6 @@ def _on_data(
     return Case(
         f"{case}: {model} {shape}, {step}, {words}" + (f", loss {loss}" if own else ""),
         partial(simulate_quietly, several, arguments.pop("schedule"), **arguments),
-        on_devices=not method,
     )
 
 
