@@ -6,31 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
 from .._arrays import FloatArray
 from ..programs import Program
 from ..programs._lower import lowered
 from ._custom import Custom
 
-_FORMULAS: dict[_core.ProblemKind, dict[str, Any]] = {
-    _core.ProblemKind.absolute_value: {"f": "sum(a * abs(x))"},
-    _core.ProblemKind.quadratic: {"f": "0.5 * sum(a * x * x)"},
-    _core.ProblemKind.huber: {
-        "f": "sum(c * minimum(delta, abs(x)) * (-0.5 * minimum(delta, abs(x)) + abs(x)))",
-        "gradient": "minimum(a, maximum(-a, c * x))",
-    },
-}
 
-
-def as_custom(kind: _core.ProblemKind, columns: Any, noise: str, projection: Any) -> Custom:
-    """The problem of these numbers, as one of one's own."""
+def as_custom(texts: dict[str, Any], columns: Any, noise: str, projection: Any, *, shaped: bool) -> Custom:
+    """The problem of these numbers, as one of one's own; `shaped`: it has a shape parameter."""
     parameters: dict[str, Any] = {"a": columns.weight}
-    if kind is _core.ProblemKind.huber:
+    if shaped:
         width = float(columns.shape_parameter)
         parameters |= {"c": columns.weight / width, "delta": width}
     level: dict[str, Any] = {} if noise == "none" else {"noise": noise, "noise_std": columns.noise_std}
     return Custom(
-        **_FORMULAS[kind],
+        **texts,
         x0=columns.x0,
         parameters=parameters,
         projection=projection,

@@ -26,7 +26,7 @@ from ._own_metric import OwnMetric, check_point, check_state, program_of
 from ._search import AGREEMENT, checked_minimum, lowest_value
 from ._sets import check_set, numbers_of, parsed_set
 
-_NOISES = ("none", "rademacher", "gaussian", "uniform")
+_NOISES = tuple(kind.name for kind in _core.NoiseKind)
 _POINTS = 8  # at which a gradient that is given is compared with the one that is derived
 _RELATIVE = 1e-6  # by how much it may differ there
 

@@ -83,6 +83,8 @@ class SeparableProblem(Problem):
     """Of every coordinate."""
     _shape: ClassVar[Parameter | None] = None
     """One number for all coordinates."""
+    _texts: ClassVar[dict[str, Any]]
+    """f, or f and its gradient, as a `Custom` takes them: a is the weight, delta the shape parameter, c = a / delta."""
 
     # All numbers of a problem lie in one read-only array, so that stacking many problems is one copy.
     _columns: _Columns = field(init=False)
@@ -260,7 +262,7 @@ class SeparableProblem(Problem):
     def _as_custom(self) -> Custom:
         from ._built_in_programs import as_custom  # programs take long to import
 
-        return as_custom(self._kind, self._columns, self.noise, self.projection)
+        return as_custom(self._texts, self._columns, self.noise, self.projection, shaped=self._shape is not None)
 
     def _run_program(self, own: Sequence[OwnMetric], method: Program | None) -> Program | None:
         return None if method is None else self._as_custom._run_program(own, method)
@@ -371,6 +373,7 @@ class AbsoluteValue(SeparableProblem):
 
     _kind: ClassVar[_core.ProblemKind] = _core.ProblemKind.absolute_value
     _weight: ClassVar[Parameter] = Parameter("slope", POSITIVE)
+    _texts: ClassVar[dict[str, Any]] = {"f": "sum(a * abs(x))"}
 
     def __init__(self, slope: ArrayLike, **common: Unpack[Common]) -> None:
         """Check the parameters."""
@@ -410,6 +413,7 @@ class Quadratic(SeparableProblem):
 
     _kind: ClassVar[_core.ProblemKind] = _core.ProblemKind.quadratic
     _weight: ClassVar[Parameter] = Parameter("curvature", NON_NEGATIVE)
+    _texts: ClassVar[dict[str, Any]] = {"f": "0.5 * sum(a * x * x)"}
 
     def __init__(self, curvature: ArrayLike, **common: Unpack[Common]) -> None:
         """Check the parameters."""
@@ -455,6 +459,10 @@ class Huber(SeparableProblem):
     _kind: ClassVar[_core.ProblemKind] = _core.ProblemKind.huber
     _weight: ClassVar[Parameter] = Parameter("slope", POSITIVE)
     _shape: ClassVar[Parameter | None] = Parameter("width", POSITIVE)
+    _texts: ClassVar[dict[str, Any]] = {
+        "f": "sum(c * minimum(delta, abs(x)) * (-0.5 * minimum(delta, abs(x)) + abs(x)))",
+        "gradient": "minimum(a, maximum(-a, c * x))",
+    }
 
     def __init__(self, slope: ArrayLike, *, width: float, **common: Unpack[Common]) -> None:
         """Check the parameters."""
