@@ -58,13 +58,13 @@ def class_name(kind):
     return "".join(word.capitalize() for word in kind.split("_"))
 
 
-def is_of(kind, classes, attribute):
-    return any(getattr(getattr(cls, attribute, None), "name", None) == kind for cls in classes)
+def is_of_a_problem(kind, attribute):
+    found = (getattr(getattr(problems, name), attribute, None) for name in problems.__all__)
+    return any(getattr(one, "name", None) == kind for one in found)
 
 
-PROBLEMS = [getattr(problems, name) for name in problems.__all__]
 OFFERED = {  # whether the package offers a kind
-    "ProblemKind": lambda kind: is_of(kind, PROBLEMS, "_kind"),
+    "ProblemKind": lambda kind: is_of_a_problem(kind, "_kind"),
     "NoiseKind": lambda kind: kind in get_args(_separable.Noise),
     "ProjectionKind": lambda kind: problems.AbsoluteValue(1.0, projection=SETS[kind])._common[3] == kind,
     "ScheduleKind": lambda kind: issubclass(
@@ -75,7 +75,7 @@ OFFERED = {  # whether the package offers a kind
     "Precision": lambda kind: (
         simulated(problems.AbsoluteValue(1.0), dtype=kind, keep_samples=True).samples.dtype == kind
     ),
-    "Loss": lambda kind: is_of(kind, PROBLEMS, "_loss"),
+    "Loss": lambda kind: is_of_a_problem(kind, "_loss"),
     "Activation": lambda kind: kind in get_args(_network.Activation) and problems.MLP(X, Y > 0, activation=kind),
     "Sampling": lambda kind: kind in get_args(_data.Sampling) and problems.LeastSquares(X, Y, sampling=kind),
     "Metric": lambda kind: simulated(

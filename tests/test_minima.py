@@ -17,6 +17,7 @@ import pytest
 
 from anneal_sgd import schedules, simulate
 from anneal_sgd.problems import MLP, HingeLoss, LeastSquares, LogisticRegression, SoftmaxRegression, _minimum
+from test_data_problems import LINEAR, each_linear, each_variant
 
 N, D = 40, 3
 RNG = np.random.default_rng(5)
@@ -24,11 +25,6 @@ X, WIDE = RNG.normal(size=(N, D)), RNG.normal(size=(8, 15))
 Z = X @ [1.0, -2.0, 0.5] + RNG.normal(size=N)
 SIGNS, CLASSES = np.where(Z > 0, 1.0, -1.0), np.digitize(Z, [-1.0, 1.0])
 TARGETS = {LeastSquares: Z, LogisticRegression: SIGNS, HingeLoss: SIGNS, SoftmaxRegression: CLASSES, MLP: CLASSES}
-LINEAR = [LeastSquares, LogisticRegression, HingeLoss, SoftmaxRegression]
-VARIANTS = [{"l2": l2, "intercept": intercept} for l2 in (0.0, 0.3) for intercept in (False, True)]
-
-each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: "-".join(k for k in v if v[k]))
-each_linear = pytest.mark.parametrize("kind", LINEAR)
 
 
 def make(kind=LogisticRegression, *, X=X, y=None, **arguments):

@@ -53,7 +53,7 @@ def pair(model, dtype, batch_size, *, weighted=False, **arguments):
         arguments["sample_weight"] = np.arange(len(X)) % 7 / 3
     X = X.astype(dtype)
     x0 = {} if shape else {"x0": 0.1}
-    built_in = loss in ("squared", "logistic", "hinge", "softmax")
+    built_in = loss.isidentifier()
     own = {} if built_in else {"loss": loss} if shape else {"loss": loss, "minimum": 0.25}
     problem = getattr(problems, model.split()[0])(
         X, y, test=(X[:7], y[:7]), batch_size=batch_size, **{"intercept": False, **arguments, **shape, **x0, **own}

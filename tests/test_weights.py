@@ -10,22 +10,15 @@ import pytest
 
 from anneal_sgd import schedules, simulate
 from anneal_sgd.campaigns._identity import problem_digest
-from anneal_sgd.problems import MLP, HingeLoss, LeastSquares, LogisticRegression, SoftmaxRegression
+from anneal_sgd.problems import MLP, HingeLoss, LeastSquares, LogisticRegression
 from anneal_sgd.problems._dataset import Dataset
-from test_minima import scikit_learn, slsqp
+from test_data_problems import point
+from test_minima import SIGNS, TARGETS, D, N, X, Z, each_linear, scikit_learn, slsqp
 
-N, D = 40, 3
-RNG = np.random.default_rng(5)
-X = RNG.normal(size=(N, D))
-Z = X @ [1.0, -2.0, 0.5] + RNG.normal(size=N)
-SIGNS, CLASSES = np.where(Z > 0, 1.0, -1.0), np.digitize(Z, [-1.0, 1.0])
-TARGETS = {LeastSquares: Z, LogisticRegression: SIGNS, HingeLoss: SIGNS, SoftmaxRegression: CLASSES, MLP: CLASSES}
-LINEAR = [LeastSquares, LogisticRegression, HingeLoss, SoftmaxRegression]
 COUNTS = np.arange(N) % 4  # whole numbers, a quarter of them 0
 WEIGHTS = np.random.default_rng(6).uniform(0.1, 3.0, N)
 
 each_model = pytest.mark.parametrize("kind", TARGETS)
-each_linear = pytest.mark.parametrize("kind", LINEAR)
 each_variant = pytest.mark.parametrize("variant", [{"l2": 0.3, "intercept": True}, {"l2": 0.0, "intercept": False}])
 
 
@@ -36,10 +29,6 @@ def make(kind, weights=None, *, rows=slice(None), **arguments):
 def run(problem, **changes):
     arguments = {"base_lr": 0.1, "horizon": 12, "replicates": 20, "seed": 3, "dtype": "float64", "metric": "loss"}
     return simulate(problem, schedules.Linear(), keep_samples=True, **{**arguments, **changes})
-
-
-def point(problem):
-    return np.random.default_rng(1).normal(scale=0.4, size=problem.dimension)
 
 
 # --- known answers ----------------------------------------------------------------------------------------------------

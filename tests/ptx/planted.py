@@ -102,7 +102,7 @@ def _each_function(text: str, change: Callable[[str], str]) -> str:
     return re.sub(head + r".*?^\}", lambda found: change(found[0]), text, flags=re.MULTILINE | re.DOTALL)
 
 
-def _make_good(folder: Path, ptx: Iterable[Path], launched: str, jobs: int) -> None:
+def _make_good(folder: Path, ptx: Iterable[Path], launched: str) -> None:
     """The kernels that are launched alone, compiled."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -114,7 +114,7 @@ def _make_good(folder: Path, ptx: Iterable[Path], launched: str, jobs: int) -> N
         text = path.read_text(encoding="utf-8")
         if re.search(launched, text):
             (folder / path.name).write_text(_each_function(text, only_launched), encoding="utf-8")
-    build.make_kernels(sorted(folder.glob("*.ptx")), folder, jobs, OPTIONS)
+    build.make_kernels(sorted(folder.glob("*.ptx")), folder, 1, OPTIONS)
 
 
 def _plant(planted: Planted, paths: Iterable[Path]) -> bool:
@@ -164,7 +164,7 @@ def check_planted(folder: Path, python: Path, environment: Mapping[str, str], jo
     goods = {call: folder.with_name(f"{folder.name}_planted_{call.replace(' ', '_')}") for call in LAUNCHED}
 
     def good(call: str) -> bool:
-        _make_good(goods[call], sorted(folder.glob("*_float32.ptx")), LAUNCHED[call], 1)
+        _make_good(goods[call], sorted(folder.glob("*_float32.ptx")), LAUNCHED[call])
         said = _said(call, goods[call] / "kernels.so", python, environment)
         if said != "equal bits":
             print(f"  WITHOUT AN ERROR: {call}: {said[:110]}", flush=True)
