@@ -132,8 +132,8 @@ class Spec:
         metadata=_about(
             """an integer in 0 .. 2^64 - 1, as results keep it, or what SPEC 7 of Scientific Python takes: a
   SeedSequence, integers for one, a Generator or BitGenerator, of which a number is drawn, so that every call differs,
-  or None: fresh from the system. Calls with equal seeds share their noise, those with the default 0 included: vary it
-  for runs that are to be independent.""",
+  or None: fresh from the system. Calls of one dtype with equal seeds share their noise, those with the default 0
+  included: vary it for runs that are to be independent.""",
             integer_seed,
         ),
     )
