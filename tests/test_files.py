@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -110,6 +111,19 @@ def test_the_file_that_was_asked_for_is_named(tmp_path):
         raise OSError("a library's own words")
     with pytest.raises(FileNotFoundError, match="another"), _files.replaced(tmp_path / "b"):
         (tmp_path / "another").read_text()
+
+
+def test_a_file_system_that_takes_nothing_is_told_by_the_file_that_was_asked_for(tmp_path, monkeypatch):
+    """Linux answers with EROFS there, also where what is to be removed does not exist."""
+
+    def refused(path, *_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "open", refused)
+    monkeypatch.setattr(Path, "unlink", refused)
+    with pytest.raises(OSError, match="Read-only file system") as caught:
+        _files.write_text(tmp_path / "a.csv", "text")
+    assert caught.value.filename == str(tmp_path / "a.csv")
 
 
 WRITERS = {

@@ -39,7 +39,8 @@ def replaced(file: Path) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(file)) from error
     finally:
         if not special:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # where nothing can be written it says so, and not that nothing is there
+                temporary.unlink()
             _unfinished.discard(temporary)
 
 
