@@ -30,9 +30,10 @@ class LinearModel(DataProblem):
     """A linear model with a loss of one's own: f = mean_i s_i loss(z_i, y_i) + l2 / 2 |w|^2 with z = w . X_i (+ b).
 
     `loss`: a function of an output z and its target y, called with symbols for both, which returns one number; what it
-    may do with them is what `Custom` says. Or a text of that kind, such as "abs(z - y) ** 1.3". The derivative by z is
-    derived, at kinks as docs/stream.md, "Programs", says; `problem.loss` is the traced program. `y`: finite numbers,
-    which for two classes may be -1 and +1. Other parameters, a point's layout and sampling: see the module.
+    may do with them is what `Custom` says. Or a text of that kind, such as "abs(z - y) ** 1.3" or "huber(1, z - y)".
+    The derivative by z is derived, at kinks as docs/stream.md, "Programs", says; `problem.loss` is the traced program.
+    `y`: finite numbers, which for two classes may be -1 and +1. Other parameters, a point's layout and sampling: see
+    the module.
 
     `minimum`: f*, for the metric "suboptimality". "solve": the lowest value that local searches from twelve starts
     find, where two of them agree to 1e-7 of the fall of f from x0, or 1e-7 if that is more; found, not proved, and of

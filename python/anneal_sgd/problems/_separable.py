@@ -446,7 +446,7 @@ class Huber(SeparableProblem):
     $a_i clip(x_i / w, -1, 1)$; $sup |f'|^2$ is taken as $sum_i a_i^2$, so `second_moment` = G^2 means
     `noise_std = sqrt((G^2 - sum_i a_i^2) / d)`. The other parameters: see the module. ValueError: a parameter out of
     its range or of another shape, a start outside the set, a level of noise missing, given twice or without noise, a
-    `second_moment` below $sum_i a_i^2$.
+    `second_moment` below $sum_i a_i^2$. Huber's regression on data is `LinearModel(X, y, loss="huber(1, z - y)")`.
 
     >>> problem = Huber(slope=2.0, width=0.5)
     >>> problem.value([[0.0], [0.5], [1.0]]).tolist(), float(problem.gradient(0.25))
