@@ -121,8 +121,9 @@ class LinearModel(DataProblem):
             return lowest_value(self._value_and_gradient, self.x0, self.projection[0], _EVERYWHERE, self.projection[1])
         X, _, weights = self._train.counting_rows()
         design = Design(X, weights, intercept=self.intercept, penalised=self.l2 > 0)
-        root, solve = design.penalty(self.l2, 0.0), need("data", "scipy.linalg").solve_triangular
-        curvature = design.gram(weights) / design.rows + root.T @ root + _FLAT * np.eye(design.width)
+        solve = need("data", "scipy.linalg").solve_triangular
+        curvature = design.gram(weights) / design.rows
+        curvature.flat[:: design.width + 1] += np.diag(design.penalty(self.l2, 0.0)) ** 2 + _FLAT
         factor = np.linalg.cholesky(curvature).T  # u = factor^-1 t: with a loss of curvature 1 f has the Hessian 1 by t
 
         def value_and_gradient(t: FloatArray) -> tuple[float, FloatArray]:
