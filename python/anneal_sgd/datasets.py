@@ -145,7 +145,7 @@ def make_problem(
     """
     kind, target = _kind(table, _validate.choice("model", model, MODELS), own=loss is not None)
     share = _validate.real("test_frac", test_frac, _validate.Interval(low=0.0, high=1.0, open_high=True))
-    of_numbers = len(table.classes) != 2 and (kind is problems.LeastSquares or loss is not None)
+    of_numbers = target == "numbers" and len(table.classes) != 2
     held = _held_out(replace(table, classes=()) if of_numbers else table, share, seed)
     train, test = np.flatnonzero(~held), np.flatnonzero(held)
     weights = None if table.sample_weight is None else table.sample_weight[train]
