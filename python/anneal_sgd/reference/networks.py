@@ -286,39 +286,53 @@ def simulate(
     out: dict[str, list[FloatArray]] = {}
     with np.errstate(all="ignore"):
         for k in range(max(records) + 1):
-            if k > 0 and method is not None:
-                given: dict[str, ArrayLike] = {}
-                step = {"lr": lr[k - 1], "t": k} | {name: of[k - 1] for name, of in following.items()}
-                for i in range(evaluations):
-                    batch = indices[:, ((k - 1) * evaluations + i) * B :][:, :B]
-                    point = x
-                    if f"point {i}" in dict(method.outputs):
-                        name = f"point {i}"
-                        y_i = evaluated(method, name, x.T, given, drawn(name, k - 1), state, step)
-                        point = np.broadcast_to(y_i, x.T.shape).T
-                    value, gradient = _sampled(network, point, (X[batch], y[batch], weights[batch]))
-                    given |= {f"gradient {i}": gradient.T, f"value {i}": value[None]}
-                name = "next" if "next" in dict(method.outputs) else "direction"
-                u = np.broadcast_to(evaluated(method, name, x.T, given, drawn(name, k - 1), state, step), x.T.shape).T
-                state = state_after(method, x.T, given, drawn, k - 1, state, step)
-                if name == "next":
-                    x = u
+            if k > 0:
+                t = k - 1
+                samples = [indices[:, (t * evaluations + i) * B :][:, :B] for i in range(evaluations)]
+                batches = [(X[n], y[n], weights[n]) for n in samples]
+                if method is None:
+                    rule = (decay, mu, share, nesterov)
+                    x, low, velocity = _step(network, x, low, velocity, batches[0], -lr[t], rule)
                 else:
-                    x, low = moved(x, fma(np.broadcast_to(-lr[k - 1], x.shape), u, low))
-                if network.radius < math.inf:
-                    x = _project(network, x)
-                averages.add(k, x)
-            elif k > 0:
-                batch = indices[:, (k - 1) * B : k * B]
-                rule = (decay, mu, share, nesterov)
-                x, low, velocity = _step(
-                    network, x, low, velocity, (X[batch], y[batch], weights[batch]), -lr[k - 1], rule
-                )
+                    step = {"lr": lr[t], "t": k} | {name: of[t] for name, of in following.items()}
+                    x, low, state = _method_step(network, method, x, low, state, batches, drawn, t, step)
                 averages.add(k, x)
             if k in records:
                 for name, values in metrics(network, averages.at(k, x), own, state).items():
                     out.setdefault(name, []).append(values)
     return {name: np.stack(values) for name, values in out.items()}
+
+
+def _method_step(
+    network: Network,
+    method: Program,
+    x: FloatArray,
+    low: FloatArray,
+    state: list[FloatArray],
+    batches: Sequence[tuple[FloatArray, FloatArray, FloatArray]],
+    drawn: Drawn,
+    t: int,
+    step: Mapping[str, Any],
+) -> tuple[FloatArray, FloatArray, list[FloatArray]]:
+    """Step t of a method, with rows, targets and row weights for each of its evaluations: x, low and the state."""
+    given: dict[str, ArrayLike] = {}
+    outputs = dict(method.outputs)
+
+    def output(name: str) -> FloatArray:
+        found = evaluated(method, name, x.T, given, drawn(name, t), state, step)
+        return np.asarray(np.broadcast_to(found, x.T.shape).T)
+
+    for i, batch in enumerate(batches):
+        point = output(f"point {i}") if f"point {i}" in outputs else x
+        value, gradient = _sampled(network, point, batch)
+        given |= {f"gradient {i}": gradient.T, f"value {i}": value[None]}
+    u = output("next" if "next" in outputs else "direction")
+    after = state_after(method, x.T, given, drawn, t, state, step)
+    if "next" in outputs:
+        x = u
+    else:
+        x, low = moved(x, fma(np.broadcast_to(-step["lr"], x.shape), u, low))
+    return _project(network, x) if network.radius < math.inf else x, low, after
 
 
 def _evaluations(method: Program) -> int:
