@@ -136,6 +136,8 @@ if child == 0:
     os._exit(0)
 status = os.waitpid(child, 0)[1]
 go.set()
+for thread in threads:
+    thread.join()
 sys.exit(status)
 """
 

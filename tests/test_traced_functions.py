@@ -197,6 +197,7 @@ def test_edges(name, dtype):
     assert values(f, x) == pytest.approx(exact, rel=8 * float(info.eps), abs=tiny, nan_ok=True)
 
 
+@pytest.mark.filterwarnings("ignore:numpy.fix is deprecated")  # from NumPy 2.5 on
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", ["floor", "ceil", "trunc", "rint", "fix", "remainder", "fmod", "floor_divide"])
 def test_whole_numbers_are_exact(name, dtype):
