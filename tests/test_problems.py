@@ -144,7 +144,7 @@ def test_second_moment_is_measured():
 
 @pytest.mark.parametrize("problem", EXAMPLES, ids=repr)
 def test_frozen_equal_by_content_and_portable(problem):
-    Simulator(problem)._ensemble.stacked(
+    Simulator(problem)._ensemble._layouts.stacked(
         "float32", ("suboptimality",), methods.SGD()
     )  # a compiled twin, not to be copied
     namespace = {"AbsoluteValue": AbsoluteValue, "Quadratic": Quadratic, "Huber": Huber, "inf": math.inf}

@@ -36,20 +36,48 @@ _METRICS = {kind.name: kind for kind in _core.Metric}
 _PRECISIONS = {kind.name: kind for kind in _core.Precision}
 
 
+class Layouts:
+    """Problems as the core takes them, for every dtype, metrics and method that calls ask for; a few are kept."""
+
+    __slots__ = ("_stacked", "problems")
+
+    def __init__(self, problems: tuple[Problem, ...], stacked: dict[Any, _core.Problems]) -> None:
+        """`stacked`: what is kept, which a problem has for itself."""
+        self.problems, self._stacked = problems, stacked
+
+    def stacked(self, dtype: str, metrics: tuple[str | OwnMetric, ...], method: Method) -> _core.Problems:
+        """The problems as the core takes them; a minimum is looked for where it is needed only."""
+        own = _spec.own_metrics(metrics)
+        program = _spec.method_program(method, self.problems[0])
+        key = (dtype, "suboptimality" in metrics, own, None if program is None else method)
+        stacked = self._stacked.get(key)
+        if stacked is None:
+            options: dict[str, Any] = {"own": own} if own else {}
+            if program is not None:
+                options["method"] = program
+            stacked = type(self.problems[0])._stack(self.problems, dtype, with_minimum=key[1], **options)
+            coordinates = len(self.problems) * self.problems[0].dimension
+            if len(self._stacked) >= min(_STACKED, max(4, _STACKED_NUMBERS // coordinates)):
+                self._stacked.clear()
+            self._stacked[key] = stacked
+        return stacked
+
+
 class Ensemble:
     """A problem, or a sequence of them, validated once to be simulated many times."""
 
-    __slots__ = ("_last", "_refusals", "_stacked", "problem", "problems")
+    __slots__ = ("_last", "_layouts", "_refusals", "problem", "problems")
 
     def __init__(self, problem: Problem | Sequence[Problem]) -> None:
         """Check and stack the problems."""
         if isinstance(problem, Problem):
             self.problem: Problem | tuple[Problem, ...] = problem
             self.problems: tuple[Problem, ...] = (problem,)
-            self._stacked, self._refusals = problem._stacked, problem._refusals
+            stacked, self._refusals = problem._stacked, problem._refusals
         else:
             self.problem = self.problems = as_sequence(problem)
-            self._stacked, self._refusals = {}, {}
+            stacked, self._refusals = {}, {}
+        self._layouts = Layouts(self.problems, stacked)  # and no more for `_last`: a cycle would keep the memory
         self._last: tuple[tuple[Any, ...], tuple[type, ...], Prepared] | None = None
 
     def spec(
@@ -79,27 +107,10 @@ class Ensemble:
             self._refusals[dtype] = type(self.problems[0])._refusal(self.problems, dtype)
         if self._refusals[dtype]:  # a parameter of the problems leaves the range of the dtype
             raise ValueError(self._refusals[dtype])
-        prepared = Prepared(self, spec, records)
+        prepared = Prepared(self._layouts, spec, records)
         if all(kind in _IMMUTABLE or issubclass(kind, Schedule | Method) for kind in types):
             self._last = arguments, types, prepared
         return prepared
-
-    def stacked(self, dtype: str, metrics: tuple[str | OwnMetric, ...], method: Method) -> _core.Problems:
-        """The problems as the core takes them; a minimum is looked for where it is needed only."""
-        own = _spec.own_metrics(metrics)
-        program = _spec.method_program(method, self.problems[0])
-        key = (dtype, "suboptimality" in metrics, own, None if program is None else method)
-        stacked = self._stacked.get(key)
-        if stacked is None:
-            options: dict[str, Any] = {"own": own} if own else {}
-            if program is not None:
-                options["method"] = program
-            stacked = type(self.problems[0])._stack(self.problems, dtype, with_minimum=key[1], **options)
-            coordinates = len(self.problems) * self.problems[0].dimension
-            if len(self._stacked) >= min(_STACKED, max(4, _STACKED_NUMBERS // coordinates)):
-                self._stacked.clear()
-            self._stacked[key] = stacked
-        return stacked
 
 
 _IMMUTABLE = {int, float, str, bool, type(None)}
@@ -108,11 +119,11 @@ _IMMUTABLE = {int, float, str, bool, type(None)}
 class Prepared:
     """What is to be simulated, checked, but for learning rates and seed: what calls that vary these alone share."""
 
-    __slots__ = ("_ensemble", "_on_data", "_passes", "_program", "_records", "_spec")
+    __slots__ = ("_layouts", "_on_data", "_passes", "_program", "_records", "_spec")
 
-    def __init__(self, ensemble: Ensemble, spec: Spec, records: IntArray) -> None:
+    def __init__(self, layouts: Layouts, spec: Spec, records: IntArray) -> None:
         """Checked; of the core nothing is made yet."""
-        self._ensemble, self._spec, self._records = ensemble, spec, records
+        self._layouts, self._spec, self._records = layouts, spec, records
         self._passes: list[_core.Ensemble] = []
         self._program: Program | None = None
         self._on_data: Program | None = None  # a method's
@@ -166,7 +177,7 @@ class Prepared:
 
     def _made(self) -> list[_core.Ensemble]:
         """The core's ensembles, one for each iterate."""
-        spec, problem = self._spec, self._ensemble.problems[0]
+        spec, problem = self._spec, self._layouts.problems[0]
         schedules = (spec.schedule,) if isinstance(spec.schedule, Schedule) else spec.schedule
         metrics = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
         own, method = _spec.own_metrics(metrics), _spec.method_program(spec.method, problem)
@@ -175,7 +186,7 @@ class Prepared:
         followed = spec.method._followed
         return [
             _core.Ensemble(
-                problems=self._ensemble.stacked(spec.dtype, metrics, spec.method),
+                problems=self._layouts.stacked(spec.dtype, metrics, spec.method),
                 schedules=[s._core(spec.horizon) for s in (*schedules, *(one.schedule for one in followed))],
                 record_at=self._records,
                 metrics=[_METRICS[m if isinstance(m, str) else "own"] for m in metrics],
@@ -197,7 +208,7 @@ class Prepared:
             program,
             dtype=spec.dtype,
             isa=isa,
-            projection=self._ensemble.problems[0]._common[3],
+            projection=self._layouts.problems[0]._common[3],
             summing=_iterates(spec)[number] != "last",
             replicates=replicates,
             configs=prod(len(getattr(spec, name)) for name in ("schedule", "base_lr") if name in spec.dims),
@@ -208,7 +219,7 @@ class Prepared:
         """The same of a method on data."""
         from .programs._machine_code import method_code  # programs take long to import
 
-        sizes, intercept = self._ensemble.problems[0]._network or ((), False)
+        sizes, intercept = self._layouts.problems[0]._network or ((), False)
         steps = float(prod(spec.config_shape)) * replicates * spec.horizon
         return method_code(program, dtype=spec.dtype, isa=isa, sizes=sizes, intercept=intercept, steps=steps)
 
@@ -219,7 +230,7 @@ class Prepared:
         return steps_code(
             program,
             dtype=spec.dtype,
-            projection=self._ensemble.problems[0]._common[3],
+            projection=self._layouts.problems[0]._common[3],
             summing=_iterates(spec)[number] != "last",
             log2_team=_core.log2_team(self._passes[number]),
             steps=float(prod(spec.config_shape)) * replicates * spec.horizon,
