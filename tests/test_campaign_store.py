@@ -253,6 +253,22 @@ def test_a_store_of_another_stream_is_refused(tmp_path, monkeypatch):
         Campaign.load(tmp_path / "s.db")
 
 
+def test_an_error_that_is_kept_keeps_no_lock(tmp_path):
+    """As notebooks keep the last one: another process would wait for it in vain."""
+    path = tmp_path / "s.db"
+    small().run(path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"trajectory_steps", b"\xffrajectory_steps", 1))
+    with pytest.raises(StoreError, match="is damaged") as kept:
+        Campaign.load(path)
+    path.write_bytes(content)
+    other = sqlite3.connect(path, timeout=0.1, isolation_level=None)
+    with contextlib.closing(other):
+        other.execute("BEGIN EXCLUSIVE")
+        other.execute("COMMIT")
+    assert kept.value
+
+
 # --- damage at random places
 
 

@@ -510,8 +510,10 @@ def _checksum(*parts: object) -> bytes:
 
 def _schema(db: sqlite3.Connection) -> list[tuple[str, str | None]]:
     """What is in a database: kind, name and table, and the text that makes it."""
-    rows = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema")
-    return [(f"{kind} {name!r}" + (f" of {table!r}" if table != name else ""), sql) for kind, name, table, sql in rows]
+    with contextlib.closing(db.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema")) as rows:
+        return [
+            (f"{kind} {name!r}" + (f" of {table!r}" if table != name else ""), sql) for kind, name, table, sql in rows
+        ]
 
 
 @cache
