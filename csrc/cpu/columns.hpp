@@ -1,5 +1,6 @@
 // The inner loops of a linear model with one output where configs share rows: vectors run over configs, one column of
-// weights each, and every element of a row is multiplied with one or two vectors of them. Included by column_steps.hpp.
+// weights each, and every element of a row is multiplied with one or two vectors of them. Included by column_steps.hpp
+// and column_evaluation.hpp.
 //
 // The bits are those of products.hpp: element i of a product goes to accumulator i mod row_multiple. Accumulators are
 // visited in the order of the tree that folds them, so that no more than a few are alive at a time. Pointers go along
@@ -11,6 +12,16 @@
 #include "products.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
+
+// Elements 0 .. length - 1 of `count` vectors to the first of `wide` columns; zeros to the others.
+template <class Real, class VectorOf>
+ASGD_FN void into_columns(VectorOf vector_of, int count, int wide, std::int64_t length, Real* column) {
+    memset(column, 0, sizeof(Real) * std::size_t(length * wide));
+    for (int l = 0; l < count; ++l) {
+        const Real* const own = vector_of(l);
+        for (std::int64_t i = 0; i < length; ++i) column[i * wide + l] = own[i];
+    }
+}
 
 // The sum over accumulators first, first + step, ...: of `rows` products at once. leaf(IntConstant<first>, out) gives
 // it for step == leaf_step.

@@ -47,11 +47,12 @@ struct DataBuffers {
     Weights<Real> columns;               // [element, config of its vectors]: weights where configs share rows
     Real* column_factors;                // [sample, config of its vectors]
     Real* column_lr;                     // [step, config of its vectors]: -lr
+    Real* point_columns;                 // [element, point of its vectors]: points to evaluate
     std::int64_t* problem;               // [config]
     Rule<Real>* rule;                    // [config]: of the step at work
     Real* decay;                         // [config]: lambda
     double* loss;                        // [config, replicate, accumulator]
-    double* hits;                        // [config, replicate]
+    double* hits;                        // the same
     Real* recorded[kind_count<Metric>];  // [config, replicate]; metrics of one's own one after another
     Real* coordinate;                    // [replicate]: of the points of one config
 
@@ -109,11 +110,12 @@ struct DataBuffers {
         columns = take_weights(by_columns ? layout.row[0] * wide : 0);
         column_factors = arena.take<Real>(by_columns ? network.batch_size * wide : 0);
         column_lr = arena.take<Real>(by_columns ? segment_steps * wide : 0);
+        point_columns = arena.take<Real>(linear && layout.units[0] == 1 ? layout.row[0] * wide : 0);
         problem = arena.take<std::int64_t>(configs);
         rule = arena.take<Rule<Real>>(configs);
         decay = arena.take<Real>(configs);
         loss = arena.take<double>(trajectories * row_multiple);
-        hits = arena.take<double>(trajectories);
+        hits = arena.take<double>(trajectories * row_multiple);
         for (int m = 0; m < kind_count<Metric>; ++m)
             recorded[m] = arena.take<Real>(trajectories * (Metric(m) == Metric::own ? own_metrics.count() : 1));
         coordinate = arena.take<Real>(e.keep_iterates ? task.stop_replicate - task.first_replicate : 0);

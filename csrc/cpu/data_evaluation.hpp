@@ -1,8 +1,8 @@
-// Metrics of recorded points: one pass over the rows of a data set for all trajectories of the task. Included by
+// Metrics of recorded points: passes over the rows of a data set for many trajectories at once. Included by
 // data_runner.hpp.
 #pragma once
 
-#include "../core/metrics.hpp"
+#include "column_evaluation.hpp"
 #include "data_pass.hpp"
 
 ASGD_ISA_NAMESPACE_BEGIN
@@ -14,6 +14,7 @@ class DataEvaluation {
 
     DataState<R>& state;
     DataPass<R>& pass;
+    ColumnEvaluation<R> columns{state};
     const EnsembleSpec& e;
     DataBuffers<R>& b;
     const NetworkLayout& layout;
@@ -31,24 +32,13 @@ public:
 
     // The metrics of one data set at all points of the task.
     void evaluate(const Real* points, bool test) {
-        for (std::int64_t i = 0; i < b.trajectories * row_multiple; ++i) b.loss[i] = 0;
-        for (std::int64_t i = 0; i < b.trajectories; ++i) b.hits[i] = 0;
         for (std::int64_t begin = 0, end; begin < b.configs; begin = end) {
             end = begin + 1;
             while (end < b.configs && b.problem[end] == b.problem[begin]) ++end;
             const DataView& data = test ? state.problem(begin).test : state.problem(begin).train;
-            for (std::int64_t first = 0; first < data.rows; first += evaluated_rows) {
-                const std::int64_t n = data.rows - first < evaluated_rows ? data.rows - first : evaluated_rows;
-                for (std::int64_t s = 0; s < evaluated_rows; ++s) {
-                    const std::int64_t i = first + (s < n ? s : n - 1);
-                    b.row[s] = static_cast<const Real*>(data.features) + i * layout.row[0];
-                    b.target[s] = static_cast<const Real*>(data.targets)[i];
-                    if (data.row_weights != nullptr) b.row_weight[s] = static_cast<const Real*>(data.row_weights)[i];
-                }
-                row_weight = data.row_weights != nullptr ? b.row_weight : nullptr;
-                evaluate_rows(points, begin * replicates, end * replicates, n);
-                if (state.stopped_after((end - begin) * replicates * n * e.problems.dimension)) return;
-            }
+            const std::int64_t first = begin * replicates, stop = end * replicates;
+            evaluate_rows(points, columns.evaluate(points, first, stop, data), stop, data);
+            if (state.stopped()) return;
             for (std::int64_t c = begin; c < end; ++c)
                 for (std::int64_t r = 0; r < replicates; ++r) finish(points, c, r, data, test);
         }
@@ -68,8 +58,26 @@ public:
     }
 
 private:
+    // The sums of losses, and hits, of all rows at points first .. stop - 1.
+    void evaluate_rows(const Real* points, std::int64_t first, std::int64_t stop, const DataView& data) {
+        if (first == stop) return;
+        for (std::int64_t i = first * row_multiple; i < stop * row_multiple; ++i) b.loss[i] = b.hits[i] = 0;
+        for (std::int64_t begin = 0; begin < data.rows; begin += evaluated_rows) {
+            const std::int64_t n = data.rows - begin < evaluated_rows ? data.rows - begin : evaluated_rows;
+            for (std::int64_t s = 0; s < evaluated_rows; ++s) {
+                const std::int64_t i = begin + (s < n ? s : n - 1);
+                b.row[s] = static_cast<const Real*>(data.features) + i * layout.row[0];
+                b.target[s] = static_cast<const Real*>(data.targets)[i];
+                if (data.row_weights != nullptr) b.row_weight[s] = static_cast<const Real*>(data.row_weights)[i];
+            }
+            row_weight = data.row_weights != nullptr ? b.row_weight : nullptr;
+            add_rows(points, first, stop, n);
+            if (state.stopped_after((stop - first) * n * e.problems.dimension)) return;
+        }
+    }
+
     // Adds the losses of the rows in b.row, n of them, at points first .. stop - 1.
-    void evaluate_rows(const Real* points, std::int64_t first, std::int64_t stop, std::int64_t n) {
+    void add_rows(const Real* points, std::int64_t first, std::int64_t stop, std::int64_t n) {
         const bool together = b.linear && layout.units[0] == 1;
         const std::int64_t group = together ? most_products / evaluated_rows : 1;
         alignas(64) Real z[most_products];
@@ -123,15 +131,15 @@ private:
         for (std::int64_t s = 0; s < n; ++s)
             sum[s] = row_weight == nullptr ? sum[s] + double(losses[s])
                                            : add_loss(sum[s], double(losses[s]), double(row_weight[s]));
-        for (std::int64_t s = 0; s < n; ++s) b.hits[point] += double(hits[s]);
+        for (std::int64_t s = 0; s < n; ++s) b.hits[point * row_multiple + s] += double(hits[s]);
     }
 
     // The metrics of one trajectory from its sums.
     void finish(const Real* points, std::int64_t c, std::int64_t r, const DataView& data, bool test) {
         const std::int64_t point = c * replicates + r;
-        double* const sum = b.loss + point * row_multiple;
         const bool penalised = !test && state.problem(c).l2 > 0;
-        const Evaluation evaluation{fold_row(sum) / double(data.rows), b.hits[point] / double(data.rows),
+        const Evaluation evaluation{fold_row(b.loss + point * row_multiple) / double(data.rows),
+                                    fold_row(b.hits + point * row_multiple) / double(data.rows),
                                     penalised ? squared_weights(points + point * layout.size) : 0};
         for (std::int64_t m = 0; m < e.metric_count; ++m)
             if (e.metrics[m] != Metric::own && is_of_test(e.metrics[m]) == test)
