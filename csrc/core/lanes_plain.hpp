@@ -176,6 +176,10 @@ ASGD_FN uint32_t xor3(uint32_t a, uint32_t b, uint32_t c) { return a ^ b ^ c; }
 ASGD_FN float fold_columns(const float* vectors) { return *vectors; }
 ASGD_FN double fold_columns(const double* vectors) { return *vectors; }
 
+// Elements of a and b by turns: those of their lower halves to low, of their upper halves to high.
+ASGD_FN void interleave(float a, float, float& low, float&) { low = a; }
+ASGD_FN void interleave(double a, double, double& low, double&) { low = a; }
+
 ASGD_FN uint32_t narrow(uint32_t word) { return word; }
 ASGD_FN uint64_t join(uint32_t high, uint32_t low) { return uint64_t(high) << 32 | low; }
 // A word, and a product of mul_high_low with its halves changed places, as Bits of the same number of lanes. 32 bits

@@ -55,7 +55,7 @@ private:
         alignas(64) Real intercept[wide] = {}, z[evaluated_rows * wide];
         alignas(64) double loss_sum[row_multiple * wide] = {}, hit_sum[row_multiple * wide] = {};
         const auto point = [&](int l) { return points + (first + l) * layout.size; };
-        into_columns(point, count, wide, layout.inputs[0], b.point_columns);
+        move_columns<R, true>(point, count, wide, layout.row[0], b.point_columns);
         for (int l = 0; layout.has_intercept && l < count; ++l) intercept[l] = point(l)[layout.intercept[0]];
         for (std::int64_t begin = 0; begin < data.rows; begin += evaluated_rows) {
             const std::int64_t n = data.rows - begin < evaluated_rows ? data.rows - begin : evaluated_rows;

@@ -63,27 +63,23 @@ private:
             for (int l = 0; l < wide; ++l)
                 b.column_lr[j * wide + l] = l < count ? state.rates.minus_lr[(c + l) * segment_steps + j] : Real(0);
         for (std::int64_t r = first; r < first + replicates && !state.stopped(); ++r) {
-            move(c, count, wide, r, true);
+            move<true>(c, count, wide, r);
             if (e.momentum > 0)
                 advance_vectors<vectors, Terms::momentum>(c, count, r, n);
             else if (b.decay[c] > 0)  // of one problem, so of one lambda
                 advance_vectors<vectors, Terms::rows_and_decay>(c, count, r, n);
             else
                 advance_vectors<vectors, Terms::rows>(c, count, r, n);
-            move(c, count, wide, r, false);
+            move<false>(c, count, wide, r);
         }
     }
 
     // What a step needs of the weights of configs c .. c + count - 1 into columns, or back.
-    void move(std::int64_t c, int count, int wide, std::int64_t replicate, bool in) {
+    template <bool in>
+    void move(std::int64_t c, int count, int wide, std::int64_t replicate) {
         const auto move_part = [&](Real* const column, Real* Weights<Real>::* part) {
-            const std::int64_t length = layout.row[0];
-            if (in) memset(column, 0, sizeof(Real) * std::size_t(length * wide));
-            for (int l = 0; l < count; ++l) {
-                Real* const own = state.member(c + l, replicate).w.*part;
-                for (std::int64_t i = 0; i < length; ++i)
-                    in ? void(column[i * wide + l] = own[i]) : void(own[i] = column[i * wide + l]);
-            }
+            const auto own = [&](int l) { return state.member(c + l, replicate).w.*part; };
+            move_columns<R, in>(own, count, wide, layout.row[0], column);
         };
         move_part(b.columns.x, &Weights<Real>::x);
         move_part(b.columns.low, &Weights<Real>::low);

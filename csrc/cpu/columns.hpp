@@ -13,14 +13,41 @@
 
 ASGD_ISA_NAMESPACE_BEGIN
 
-// Elements 0 .. length - 1 of `count` vectors to the first of `wide` columns; zeros to the others.
-template <class Real, class VectorOf>
-ASGD_FN void into_columns(VectorOf vector_of, int count, int wide, std::int64_t length, Real* column) {
-    memset(column, 0, sizeof(Real) * std::size_t(length * wide));
-    for (int l = 0; l < count; ++l) {
-        const Real* const own = vector_of(l);
-        for (std::int64_t i = 0; i < length; ++i) column[i * wide + l] = own[i];
+// Rows of as many vectors as one has elements become columns.
+template <class R>
+ASGD_FN void transpose(R* vectors) {
+    constexpr int width = Lane<R>::width, half = width / 2;
+    ASGD_UNROLL
+    for (int turn = 1; turn < width; turn *= 2) {
+        R out[width];
+        ASGD_UNROLL
+        for (int i = 0; i < half; ++i) interleave(vectors[i], vectors[i + half], out[2 * i], out[2 * i + 1]);
+        ASGD_UNROLL
+        for (int i = 0; i < width; ++i) vectors[i] = out[i];
     }
+}
+
+// `count` vectors of `length` elements, padded, into the first of `wide` columns, zeros into the others; or back.
+template <class R, bool in, class VectorOf>
+ASGD_FN void move_columns(const VectorOf& vector_of, int count, int wide, std::int64_t length,
+                          typename Lane<R>::Real* column) {
+    constexpr int width = Lane<R>::width;
+    for (int first = 0; first < wide; first += width)
+        for (std::int64_t i = 0; i < length; i += width) {
+            R v[width];
+            ASGD_UNROLL
+            for (int l = 0; l < width; ++l)
+                v[l] = !in                 ? load<R>(column + (i + l) * wide + first)
+                       : first + l < count ? load<R>(vector_of(first + l) + i)
+                                           : set1<R>(0);
+            transpose(v);
+            ASGD_UNROLL
+            for (int l = 0; l < width; ++l)
+                if constexpr (in)
+                    store(column + (i + l) * wide + first, v[l]);
+                else if (first + l < count)
+                    store(vector_of(first + l) + i, v[l]);
+        }
 }
 
 // The sum over accumulators first, first + step, ...: of `rows` products at once. leaf(IntConstant<first>, out) gives

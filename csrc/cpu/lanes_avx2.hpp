@@ -215,4 +215,15 @@ ASGD_FN F64x4 fold_columns(const F64x4* vectors) {
     return {_mm256_add_pd(_mm256_unpacklo_pd(a[0], a[1]), _mm256_unpackhi_pd(a[0], a[1]))};
 }
 
+ASGD_FN void interleave(F32x8 a, F32x8 b, F32x8& low, F32x8& high) {
+    const __m256 first = _mm256_unpacklo_ps(a.v, b.v), second = _mm256_unpackhi_ps(a.v, b.v);
+    low.v = _mm256_permute2f128_ps(first, second, 0x20);
+    high.v = _mm256_permute2f128_ps(first, second, 0x31);
+}
+ASGD_FN void interleave(F64x4 a, F64x4 b, F64x4& low, F64x4& high) {
+    const __m256d first = _mm256_unpacklo_pd(a.v, b.v), second = _mm256_unpackhi_pd(a.v, b.v);
+    low.v = _mm256_permute2f128_pd(first, second, 0x20);
+    high.v = _mm256_permute2f128_pd(first, second, 0x31);
+}
+
 ASGD_ISA_NAMESPACE_END

@@ -229,4 +229,15 @@ ASGD_FN F64x8 fold_columns(const F64x8* vectors) {
     return {_mm512_permutexvar_pd(_mm512_setr_epi64(0, 1, 4, 5, 2, 3, 6, 7), d)};
 }
 
+ASGD_FN void interleave(F32x16 a, F32x16 b, F32x16& low, F32x16& high) {
+    const __m512i of_low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    low.v = _mm512_permutex2var_ps(a.v, of_low, b.v);
+    high.v = _mm512_permutex2var_ps(a.v, _mm512_add_epi32(of_low, _mm512_set1_epi32(8)), b.v);
+}
+ASGD_FN void interleave(F64x8 a, F64x8 b, F64x8& low, F64x8& high) {
+    const __m512i of_low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+    low.v = _mm512_permutex2var_pd(a.v, of_low, b.v);
+    high.v = _mm512_permutex2var_pd(a.v, _mm512_add_epi64(of_low, _mm512_set1_epi64(4)), b.v);
+}
+
 ASGD_ISA_NAMESPACE_END

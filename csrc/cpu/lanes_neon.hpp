@@ -184,4 +184,13 @@ ASGD_FN F64x2 fold_columns(const F64x2* vectors) {
     return {vaddq_f64(vuzp1q_f64(vectors[0].v, vectors[1].v), vuzp2q_f64(vectors[0].v, vectors[1].v))};
 }
 
+ASGD_FN void interleave(F32x4 a, F32x4 b, F32x4& low, F32x4& high) {
+    low.v = vzip1q_f32(a.v, b.v);
+    high.v = vzip2q_f32(a.v, b.v);
+}
+ASGD_FN void interleave(F64x2 a, F64x2 b, F64x2& low, F64x2& high) {
+    low.v = vzip1q_f64(a.v, b.v);
+    high.v = vzip2q_f64(a.v, b.v);
+}
+
 ASGD_ISA_NAMESPACE_END
