@@ -16,7 +16,15 @@ import numpy as np
 import pytest
 
 from anneal_sgd import schedules, simulate
-from anneal_sgd.problems import MLP, HingeLoss, LeastSquares, LogisticRegression, SoftmaxRegression, _minimum
+from anneal_sgd.problems import (
+    MLP,
+    HingeLoss,
+    LeastSquares,
+    LinearModel,
+    LogisticRegression,
+    SoftmaxRegression,
+    _minimum,
+)
 from test_data_problems import LINEAR, each_linear, each_variant
 
 N, D = 40, 3
@@ -141,7 +149,7 @@ def test_more_features_than_rows(kind, variant, radius):
 @pytest.mark.parametrize("kind", [LeastSquares, LogisticRegression, SoftmaxRegression])
 def test_the_gradient_vanishes_at_the_minimum(kind, variant):
     problem = make(kind, **variant)
-    x = problem._minimiser()
+    x, _ = problem._minimiser()
     assert np.linalg.norm(problem.gradient(x)) < 1e-8
     assert float(problem.suboptimality(x)) == 0.0
 
@@ -269,6 +277,79 @@ def test_columns_that_say_nothing():
         more = np.column_stack([X, np.zeros(N), X[:, 0], np.full(N, 1e6)])
         alone = make(kind, intercept=True).minimum
         assert make(kind, X=more, intercept=True).minimum == pytest.approx(alone, abs=1e-8)
+
+
+SUMS = np.random.default_rng(3).normal(size=(4, 2))
+MORE = {
+    "repeated": lambda X: X[:, :1],
+    "scaled": lambda X: 1e5 * X[:, :1],
+    "zero": lambda X: 0 * X[:, :1],
+    "constant": lambda X: np.full((len(X), 1), 1e6),
+    "sums": lambda X: X @ SUMS,
+    "all": lambda X: np.column_stack([X, X @ SUMS, 0 * X[:, :2], np.full(len(X), -0.1)]),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize("more", MORE)
+@each_linear
+def test_redundant_columns(kind, more, intercept, weighted):
+    """On ten sets of data: f* is that of the others alone, with a column of ones where a constant one stands for it."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        rows = rng.normal(size=(60, 4))
+        z = rows @ rng.normal(size=4) + 2 * rng.normal(size=60)
+        targets = {LeastSquares: z, SoftmaxRegression: np.digitize(z, [-1.0, 1.0])}
+        y, weights = targets.get(kind, np.where(z > 0, 1, -1)), rng.integers(0, 3, size=60) if weighted else None
+        base = np.column_stack([rows, np.ones(60)]) if more in ("constant", "all") and not intercept else rows
+        alone = kind(base, y, intercept=intercept, sample_weight=weights)
+        problem = kind(np.column_stack([rows, MORE[more](rows)]), y, intercept=intercept, sample_weight=weights)
+        assert problem.minimum == pytest.approx(alone.minimum, abs=1e-8)
+        if kind in (LogisticRegression, SoftmaxRegression):
+            assert problem.minimum == pytest.approx(bfgs(alone), abs=1e-8)
+
+
+def bfgs(problem):
+    optimize = pytest.importorskip("scipy.optimize")
+    start = np.zeros(problem.dimension)
+    return optimize.minimize(problem.value, start, jac=problem.gradient, method="BFGS", options={"gtol": 1e-8}).fun
+
+
+@pytest.mark.parametrize("intercept", [False, True])
+@each_linear
+def test_more_features_than_rows_of_low_rank(kind, intercept):
+    """f* is that of the factors whose combinations the features are."""
+    rng = np.random.default_rng(1)
+    for n, d, rank in ((20, 40, 5), (30, 50, 3)):
+        factors = rng.normal(size=(n, rank))
+        z = factors @ rng.normal(size=rank) + 1.5 * rng.normal(size=n)
+        y = {LeastSquares: z, SoftmaxRegression: np.digitize(z, [-1.0, 1.0])}.get(kind, np.where(z > 0, 1, -1))
+        found = kind(factors @ rng.normal(size=(rank, d)), y, intercept=intercept).minimum
+        assert found == pytest.approx(kind(factors, y, intercept=intercept).minimum, abs=1e-8)
+
+
+@pytest.mark.parametrize("offset", [1e7, 1e10, 1e11, 1e12, 1e14])
+@pytest.mark.parametrize("kind", [*LINEAR, LinearModel])
+def test_a_large_offset_is_right_or_refused(kind, offset):
+    """An offset leaves f* as it is; from 1e10 times the spread the error names the column."""
+    y, own = (Z, {"loss": "huber(1, z - y)", "minimum": "solve"}) if kind is LinearModel else (TARGETS[kind], {})
+    far = X + np.array([0.0, offset, 0.0])
+    problem = kind(far, y, intercept=True, **own)
+    if offset > 1e7:
+        lost = r"column 1 of X \(the first is 0\) varies by only .* of its size; subtract its mean .*; metric='loss'"
+        with pytest.raises(ValueError, match=lost):
+            _ = problem.minimum
+    else:
+        near = kind(far - np.array([0.0, offset, 0.0]), y, intercept=True, **own)
+        assert problem.minimum == pytest.approx(near.minimum, abs=1e-7 if own else 1e-8)
+
+
+@each_linear
+def test_a_large_offset_in_more_features_than_rows(kind):
+    y = TARGETS[kind][[0, 1, 2, 3, 4, 5, 7, 9]]
+    with pytest.raises(ValueError, match="column 2 of X"):
+        _ = kind(WIDE + 1e11 * (np.arange(15) == 2), y, intercept=True).minimum
 
 
 # --- remembered, bounded, interrupted ---------------------------------------------------------------------------------

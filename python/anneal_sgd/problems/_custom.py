@@ -21,7 +21,7 @@ from ..programs._draws import Draws
 from ..programs._ir import Shape
 from ..programs._lower import lowered
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
-from ._minimum import NotFoundError
+from ._not_found import NotFoundError
 from ._own_metric import OwnMetric, check_point, check_state, program_of
 from ._search import AGREEMENT, checked_minimum, lowest_value
 from ._sets import check_set, numbers_of, parsed_set

@@ -27,8 +27,9 @@ from ..programs._lower_method import lowered_method, places_of_state
 from ._base import LARGEST_DIMENSION, ROUNDING, Problem, Projection
 from ._dataset import Dataset
 from ._input import column_names, features_of, weights_of
-from ._minimum import NotFoundError, remembered
+from ._minimum import remembered
 from ._model import Model
+from ._not_found import LostInRoundingError, NotFoundError
 from ._own_loss import lost_loss, lowered_loss
 from ._own_metric import OwnMetric, check_point, check_state, program_of
 
@@ -152,9 +153,10 @@ class DataProblem(Problem):
             with np.errstate(all="ignore"):  # what is not finite is refused
                 return remembered(self._minimum_key, self._find_minimum)
         except NotFoundError as error:
+            lost = isinstance(error, LostInRoundingError)
+            easier = "" if lost else "; with l2 > 0 or a ball it is easier to find"
             raise ValueError(
-                f"the minimum of {self!r} was not found: {error}; with l2 > 0 or a ball it is easier to find; "
-                "metric='loss' needs none"
+                f"the minimum of {self!r} was not found: {error}{easier}; metric='loss' needs none"
             ) from None
 
     @property

@@ -12,17 +12,23 @@ from numpy.typing import NDArray
 
 from .._arrays import FloatArray
 from ._dataset import CHUNK
+from ._not_found import LostInRoundingError
 
 _KEPT = 2**27  # elements that are kept, 1 GiB; more are computed in every pass
-_CONSTANT = 1e-9  # a column that varies by less than this, relative to its size, is taken as it is
+_CONSTANT = (
+    1e-9  # a column that varies by less than this, relative to its size, is constant, or refused beside an intercept
+)
 
 
 class Design:
     """Rows A (n, width): every feature less its mean (with an intercept only) and divided by its size, then ones.
 
-    `penalised`: whether all weights have a common penalty. More features than rows are rotated into as many as there
-    are rows: no minimiser that the penalty chooses has a part that is orthogonal to all rows. `weights`: of the rows,
-    of mean 1, all > 0; means and sizes are over rows so weighted.
+    `penalised`: whether all weights have a common penalty. More features than rows are rotated into as many as the
+    rank of the rows: no minimiser that the penalty chooses has a part that is orthogonal to all rows. `weights`: of the
+    rows, of mean 1, all > 0; means and sizes are over rows so weighted.
+
+    LostInRoundingError: beside an intercept a column varies by at most `_CONSTANT` of its size, but is not constant: of
+    what it says too little is left in float64.
     """
 
     def __init__(self, X: NDArray[np.floating], weights: FloatArray, *, intercept: bool, penalised: bool) -> None:
@@ -32,8 +38,14 @@ class Design:
         self._X: NDArray[np.floating] = X
         self._rotation: FloatArray | None = None
         if self.features > self.rows:
+            if intercept:
+                self._moments()  # refuses by the names of the columns
             sizes = np.ones(self.features) if penalised else _sizes(X)
             rotation, triangle = np.linalg.qr((np.asarray(X, np.float64) / sizes).T)
+            left, singular, right = np.linalg.svd(triangle)
+            rank = max(1, int(np.sum(~negligible(singular, self.features))))
+            if rank < self.rows:
+                rotation, triangle = rotation @ left[:, :rank], singular[:rank, None] * right[:rank]
             self._rotation, self._X = rotation / sizes[:, None], triangle.T
         self._mean, self._scale = self._moments()
         self.width = self._X.shape[1] + intercept
@@ -49,6 +61,15 @@ class Design:
             square += (weights * (block / sizes - mean) ** 2).sum(axis=0) / self.rows
         spread = np.sqrt(square)
         constant = spread <= _CONSTANT
+        if self._rotation is None:
+            for j in np.flatnonzero(constant):
+                column = np.asarray(self._X[:, j], np.float64)
+                varies = float(np.std(column - column[0]) / sizes[j])
+                if self.intercept and 0.0 < varies <= _CONSTANT:
+                    raise LostInRoundingError(
+                        f"column {j} of X (the first is 0) varies by only {varies:.1e} of its size; subtract its mean "
+                        "from it, or leave it out"
+                    )
         return np.where(constant, 0.0, mean) * sizes, np.where(constant, 1.0, spread) * sizes
 
     def _weighted_blocks(self) -> Iterator[tuple[FloatArray, FloatArray]]:
@@ -132,6 +153,11 @@ class Design:
         if self.intercept:
             root[features] = np.sqrt(mu) * np.append(-self._mean / self._scale, 1.0)
         return root
+
+
+def negligible(singular: FloatArray, size: int) -> NDArray[np.bool_]:
+    """Which singular values, the largest first, of a matrix with sides up to `size` are of rounding alone."""
+    return np.asarray(singular <= size * np.finfo(np.float64).eps * singular[0])
 
 
 def _blocks(X: NDArray[np.floating]) -> Iterator[FloatArray]:

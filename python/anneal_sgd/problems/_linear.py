@@ -17,7 +17,7 @@ from ._base import Projection
 from ._data import DataProblem, Sampling
 from ._design import Design
 from ._input import numbers_of, signs_of
-from ._minimum import NotFoundError, hinge, in_ball, least_squares, smooth
+from ._minimum import check_rounding, hinge, in_ball, least_squares, smooth
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -54,26 +54,31 @@ class ConvexModel(DataProblem):
     def _solver(self, design: Design, y: FloatArray) -> Callable[[FloatArray], FloatArray]:
         """What gives, for a penalty, the minimiser in the coordinates of the design; y: the targets of its rows."""
 
-    def _minimiser(self) -> FloatArray:
+    def _minimiser(self) -> tuple[FloatArray, float]:
+        """And f there."""
         radius = math.inf if self.projection is None else self.projection[1]
         penalised = self.l2 > 0 or radius < math.inf
         X, y, weights = self._train.counting_rows()
         design = Design(X, weights, intercept=self.intercept, penalised=penalised)
         solver = self._solver(design, y)
 
-        def minimiser(mu: float) -> FloatArray:
-            return design.point(solver(design.penalty(self.l2, mu)))
+        def minimiser(mu: float) -> tuple[FloatArray, float]:
+            u = solver(design.penalty(self.l2, mu))
+            x = design.point(u)
+            loss = float((weights * self._losses(design.outputs(u).reshape(len(y), -1), y)[0]).mean())
+            expected = loss + 0.5 * float(np.sum((design.penalty(self.l2, 0.0) @ u) ** 2))
+            value = float(self.value(x))
+            check_rounding(value, expected)
+            return x, value
 
         if radius == math.inf:
             return minimiser(0.0)
         slope = float(np.linalg.norm(self.gradient(np.zeros(self.dimension))))
-        return in_ball(minimiser, lambda x: float(self.value(x)), slope, radius)
+        x = in_ball(minimiser, lambda x: float(self.value(x)), slope, radius)
+        return x, float(self.value(x))
 
     def _find_minimum(self) -> float:
-        minimum = float(self.value(self._minimiser()))
-        if not math.isfinite(minimum):
-            raise NotFoundError("the minimiser is out of float64's range")
-        return minimum
+        return self._minimiser()[1]
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)

@@ -18,7 +18,8 @@ import numpy as np
 from .._arrays import FloatArray
 from .._extras import need
 from .._locks import ProcessLock
-from ._design import Design
+from ._design import Design, negligible
+from ._not_found import LostInRoundingError, NotFoundError
 
 EXCESS = 1e-8  # of f over f* that is tolerated, relative to 1 + f*
 _WANTED = 1e-12  # that is tried for
@@ -32,10 +33,6 @@ Losses = Callable[[FloatArray], tuple[FloatArray, FloatArray]]  # of outputs z (
 Curvature = Callable[[FloatArray, FloatArray], FloatArray]  # of z and dz: the change of the derivatives along dz
 
 
-class NotFoundError(ArithmeticError):
-    """A minimum was not found to `EXCESS`; the text says what was."""
-
-
 def remembered(key: tuple[Any, ...], find: Callable[[], float]) -> float:
     """What `find` gives, found once for every key; one thread at a time."""
     with _LOCK:
@@ -44,9 +41,24 @@ def remembered(key: tuple[Any, ...], find: Callable[[], float]) -> float:
         return _KNOWN[key]
 
 
+def _is_little(loss: float, missing: float) -> bool:
+    return missing <= 0.5 * EXCESS * (1.0 + loss)
+
+
 def _check(loss: float, missing: float) -> None:
-    if not missing <= 0.5 * EXCESS * (1.0 + loss):
+    if not _is_little(loss, missing):
         raise NotFoundError(f"after a mean loss of {loss:.6g} up to {missing:.2g} is missing")
+
+
+def check_rounding(value: float, expected: float) -> None:
+    """Of f at a point that was found, and the same in the coordinates of the solver."""
+    if not math.isfinite(value):
+        raise NotFoundError("the minimiser is out of float64's range")
+    if not _is_little(expected, abs(value - expected)):
+        raise LostInRoundingError(
+            f"at the minimiser f is {expected:.9g}, but {value:.9g} from X in float64; subtract the means of the "
+            "columns of X, and leave out those that others make up"
+        )
 
 
 # --- squares ----------------------------------------------------------------------------------------------------------
@@ -80,12 +92,12 @@ def least_squares(design: Design, y: FloatArray) -> Callable[[FloatArray], Float
 
 def smooth(design: Design, outputs: int, losses: Losses, curvature: Curvature) -> Callable[[FloatArray], FloatArray]:
     """For a penalty B: the u (width, outputs) of least mean(losses(A u)) + |B u|^2 / 2."""
-    return lambda penalty: _newton(design, outputs, losses, curvature, penalty.T @ penalty)
+    return lambda penalty: _newton(design, outputs, losses, curvature, penalty)
 
 
-def _newton(design: Design, outputs: int, losses: Losses, curvature: Curvature, penalty: FloatArray) -> FloatArray:
+def _newton(design: Design, outputs: int, losses: Losses, curvature: Curvature, root: FloatArray) -> FloatArray:
     optimize, sparse = need("data", "scipy.optimize"), need("data", "scipy.sparse.linalg")
-    n, shape, weights = design.rows, (design.width, outputs), design.weights
+    n, shape, weights, penalty = design.rows, (design.width, outputs), design.weights, root.T @ root
     # At the origin the Hessian has a diagonal of 1 in these coordinates.
     unit = np.eye(1, outputs)
     sizes = np.sqrt(float(curvature(0.0 * unit, unit)[0, 0]) + np.diag(penalty))[:, None]
@@ -133,14 +145,34 @@ def _newton(design: Design, outputs: int, losses: Losses, curvature: Curvature, 
     ).x
     loss = float((weights * losses(outputs_at(t))[0]).mean())
     value, gradient = value_and_gradient(t)
-    if value > 0.1 * EXCESS:
-        hessian = sparse.LinearOperator((t.size, t.size), matvec=lambda v: hessian_product(t, v))
+    hessian = sparse.LinearOperator((t.size, t.size), matvec=lambda v: hessian_product(t, v))
+
+    def gain(gradient: FloatArray) -> float:
+        """What one more Newton step would bring."""
         direction, unfinished = sparse.cg(hessian, gradient, maxiter=min(10 * t.size, 2000))
-        missing = 0.5 * float(gradient @ direction)  # what one more Newton step would gain
-        if unfinished:
-            missing = max(missing, float(np.linalg.norm(gradient) * np.linalg.norm(t)))
+        gained = 0.5 * float(gradient @ direction)
+        return max(gained, float(np.linalg.norm(gradient) * np.linalg.norm(t))) if unfinished else gained
+
+    if value > 0.1 * EXCESS:
+        missing = gain(gradient)
+        if not _is_little(loss, missing):
+            # Only rounding is along what changes neither outputs nor penalty, and the step would be without end.
+            curved, axes = np.linalg.eigh(curvature(np.zeros((outputs, outputs)), np.eye(outputs)))
+            flat = negligible(curved[::-1], outputs)[::-1]
+            parts = gradient.reshape(shape) @ axes
+            parts[:, flat] = _seen(root / sizes.T, parts[:, flat])
+            rows = np.vstack([design.triangle(np.zeros(n))[:, :-1] / math.sqrt(n), root]) / sizes.T
+            parts[:, ~flat] = _seen(rows, parts[:, ~flat])
+            missing = gain((parts @ axes.T).ravel())
         _check(loss, missing)
     return np.asarray(t.reshape(shape) / sizes)
+
+
+def _seen(matrix: FloatArray, vectors: FloatArray) -> FloatArray:
+    """The vectors less what the matrix, up to its rounding, takes to 0."""
+    _, singular, right = np.linalg.svd(matrix, full_matrices=False)
+    unseen = right[negligible(singular, len(matrix))]
+    return np.asarray(vectors - unseen.T @ (unseen @ vectors))
 
 
 # --- the hinge loss ---------------------------------------------------------------------------------------------------
@@ -226,11 +258,14 @@ def _inside(*pairs: tuple[FloatArray, FloatArray]) -> float:
 
 
 def in_ball(
-    minimiser: Callable[[float], FloatArray], value: Callable[[FloatArray], float], slope: float, radius: float
+    minimiser: Callable[[float], tuple[FloatArray, float]],
+    value: Callable[[FloatArray], float],
+    slope: float,
+    radius: float,
 ) -> FloatArray:
-    """The minimiser of f with |x| <= radius, from those of f + mu / 2 |x|^2; `slope`: |f'(0)|."""
+    """The minimiser of f with |x| <= radius, from those of f + mu / 2 |x|^2 and f there; `slope`: |f'(0)|."""
     low = max(_WANTED / radius / radius, 1e-300)  # changes f* by less than that
-    x = minimiser(low)
+    x, _ = minimiser(low)
     if np.linalg.norm(x) <= radius:
         return x
     best, lowest, gap = x, math.inf, math.inf
@@ -238,12 +273,12 @@ def in_ball(
     def beyond(log_mu: float) -> float:
         nonlocal best, lowest, gap
         mu = math.exp(log_mu)
-        x = minimiser(mu)
+        x, outside = minimiser(mu)
         norm = float(np.linalg.norm(x))
         inside = x * min(1.0, radius / norm)
         reached = value(inside)
         # f(x) + mu / 2 (|x|^2 - radius^2) is a lower bound of f*.
-        missing = reached - value(x) - 0.5 * mu * (norm - radius) * (norm + radius)
+        missing = reached - outside - 0.5 * mu * (norm - radius) * (norm + radius)
         if missing < gap:
             best, lowest, gap = inside, reached, missing
         return 0.0 if missing <= _WANTED * (1.0 + reached) else norm - radius

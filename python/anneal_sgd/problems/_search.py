@@ -11,7 +11,7 @@ from .. import _validate
 from .._arrays import FloatArray
 from .._extras import need
 from .._validate import FINITE, shown
-from ._minimum import NotFoundError
+from ._not_found import NotFoundError
 
 _STARTS = 12
 _SPREAD = (0.1, 1.0, 10.0)  # of starts about x0, where there is no set
