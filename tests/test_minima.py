@@ -345,6 +345,15 @@ def test_a_large_offset_is_right_or_refused(kind, offset):
         assert problem.minimum == pytest.approx(near.minimum, abs=1e-7 if own else 1e-8)
 
 
+@pytest.mark.parametrize("offset", [1e11, 1e12])
+@pytest.mark.parametrize("kind", [*LINEAR, LinearModel])
+def test_a_large_offset_beside_a_column_of_ones(kind, offset):
+    y, own = (Z, {"loss": "huber(1, z - y)", "minimum": "solve"}) if kind is LinearModel else (TARGETS[kind], {})
+    far = np.column_stack([X + np.array([0.0, offset, 0.0]), np.ones(N)])
+    with pytest.raises(ValueError, match="column 1 of X"):
+        _ = kind(far, y, **own).minimum
+
+
 @each_linear
 def test_a_large_offset_in_more_features_than_rows(kind):
     y = TARGETS[kind][[0, 1, 2, 3, 4, 5, 7, 9]]

@@ -15,9 +15,7 @@ from ._dataset import CHUNK
 from ._not_found import LostInRoundingError
 
 _KEPT = 2**27  # elements that are kept, 1 GiB; more are computed in every pass
-_CONSTANT = (
-    1e-9  # a column that varies by less than this, relative to its size, is constant, or refused beside an intercept
-)
+_CONSTANT = 1e-9  # a column that varies by at most this, relative to its size, is constant, or refused
 
 
 class Design:
@@ -27,8 +25,8 @@ class Design:
     rank of the rows: no minimiser that the penalty chooses has a part that is orthogonal to all rows. `weights`: of the
     rows, of mean 1, all > 0; means and sizes are over rows so weighted.
 
-    LostInRoundingError: beside an intercept a column varies by at most `_CONSTANT` of its size, but is not constant: of
-    what it says too little is left in float64.
+    LostInRoundingError: beside an intercept or a constant column one varies by at most `_CONSTANT` of its size, but is
+    not constant: of what it says too little is left in float64.
     """
 
     def __init__(self, X: NDArray[np.floating], weights: FloatArray, *, intercept: bool, penalised: bool) -> None:
@@ -38,8 +36,7 @@ class Design:
         self._X: NDArray[np.floating] = X
         self._rotation: FloatArray | None = None
         if self.features > self.rows:
-            if intercept:
-                self._moments()  # refuses by the names of the columns
+            self._check_variation(_sizes(X))
             sizes = np.ones(self.features) if penalised else _sizes(X)
             rotation, triangle = np.linalg.qr((np.asarray(X, np.float64) / sizes).T)
             left, singular, right = np.linalg.svd(triangle)
@@ -62,15 +59,21 @@ class Design:
         spread = np.sqrt(square)
         constant = spread <= _CONSTANT
         if self._rotation is None:
-            for j in np.flatnonzero(constant):
-                column = np.asarray(self._X[:, j], np.float64)
-                varies = float(np.std(column - column[0]) / sizes[j])
-                if self.intercept and 0.0 < varies <= _CONSTANT:
-                    raise LostInRoundingError(
-                        f"column {j} of X (the first is 0) varies by only {varies:.1e} of its size; subtract its mean "
-                        "from it, or leave it out"
-                    )
+            self._check_variation(sizes)
         return np.where(constant, 0.0, mean) * sizes, np.where(constant, 1.0, spread) * sizes
+
+    def _check_variation(self, sizes: FloatArray) -> None:
+        some = np.asarray(self._X[:64], np.float64)
+        may = (np.ptp(some, axis=0) <= 2.0 * np.sqrt(self.rows) * _CONSTANT * sizes) & (some[0] != 0)
+        columns = {int(j): np.asarray(self._X[:, j], np.float64) for j in np.flatnonzero(may)}
+        varies = {j: float(np.std(column - column[0]) / sizes[j]) for j, column in columns.items()}
+        level = {j: v for j, v in varies.items() if v <= _CONSTANT}
+        for j, v in level.items():
+            if v > 0.0 and (self.intercept or len(level) > 1):
+                raise LostInRoundingError(
+                    f"column {j} of X (the first is 0) varies by only {v:.1e} of its size; subtract its mean from it, "
+                    "or leave it out"
+                )
 
     def _weighted_blocks(self) -> Iterator[tuple[FloatArray, FloatArray]]:
         at = 0
