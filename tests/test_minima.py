@@ -354,6 +354,12 @@ def test_a_large_offset_beside_a_column_of_ones(kind, offset):
         _ = kind(far, y, **own).minimum
 
 
+def test_a_minimum_that_is_lost_in_rounding():
+    far = X + np.array([0.0, 1e8, 0.0])
+    with pytest.raises(ValueError, match=r"at the minimiser f is .*, but .* from X in float64; subtract the means"):
+        _ = make(SoftmaxRegression, X=far, intercept=True).minimum
+
+
 @each_linear
 def test_a_large_offset_in_more_features_than_rows(kind):
     y = TARGETS[kind][[0, 1, 2, 3, 4, 5, 7, 9]]
