@@ -142,8 +142,9 @@ class DataProblem(Problem):
         """f*: the smallest value of f on the set, computed at the first use by a solver.
 
         To within 1e-8 (1 + f*); where it is not attained, as for separable labels without l2, the infimum. The search
-        is bounded, and Ctrl-C ends it. ValueError: f* was not found to that precision. ImportError: SciPy is missing;
-        the extra `anneal_sgd[data]` brings it.
+        is bounded, and Ctrl-C ends it. ValueError: f* was not found to that precision; or, beside an intercept or a
+        constant column, one of X varies by at most 1e-9 of its size. ImportError: SciPy is missing; the extra
+        `anneal_sgd[data]` brings it.
 
         >>> from anneal_sgd import problems
         >>> round(problems.LeastSquares([[1.0], [2.0], [2.0]], [1.0, 2.0, 3.0]).minimum, 6)  # 5 / 54, at w = 11 / 9
