@@ -56,14 +56,19 @@ private:
         alignas(64) double loss_sum[row_multiple * wide] = {}, hit_sum[row_multiple * wide] = {};
         const auto point = [&](int l) { return points + (first + l) * layout.size; };
         move_columns<R, true>(point, count, wide, layout.row[0], b.point_columns);
+        // What pads points is 0, or NaN where a trajectory has diverged, and its outputs are then NaN.
+        std::int64_t length = layout.inputs[0];
+        for (int l = 0; l < count; ++l)
+            for (std::int64_t i = layout.inputs[0]; i < layout.row[0]; ++i)
+                if (point(l)[i] != 0) length = layout.row[0];
         for (int l = 0; layout.has_intercept && l < count; ++l) intercept[l] = point(l)[layout.intercept[0]];
         for (std::int64_t begin = 0; begin < data.rows; begin += evaluated_rows) {
             const std::int64_t n = data.rows - begin < evaluated_rows ? data.rows - begin : evaluated_rows;
             const Real* const row = static_cast<const Real*>(data.features) + begin * layout.row[0];
             const Real* const target = static_cast<const Real*>(data.targets) + begin;
             std::int64_t s = 0;
-            for (; s + 4 <= n; s += 4) multiply<vectors, 4>(row + s * layout.row[0], intercept, z + s * wide);
-            for (; s < n; ++s) multiply<vectors, 1>(row + s * layout.row[0], intercept, z + s * wide);
+            for (; s + 4 <= n; s += 4) multiply<vectors, 4>(row + s * layout.row[0], length, intercept, z + s * wide);
+            for (; s < n; ++s) multiply<vectors, 1>(row + s * layout.row[0], length, intercept, z + s * wide);
             if (state.network.loss == Loss::own)
                 b.own_loss.evaluate(z, n * wide, [&](std::int64_t i) { return set1<R>(target[i / wide]); });
             const Real* const row_weight =
@@ -81,11 +86,11 @@ private:
 
     // Outputs of so many rows at all points: z[row, point].
     template <int vectors, int rows>
-    void multiply(const Real* features, const Real* intercept, Real* z) {
+    void multiply(const Real* features, std::int64_t length, const Real* intercept, Real* z) {
         const Real* row[rows];
         for (int i = 0; i < rows; ++i) row[i] = features + i * layout.row[0];
         R output[rows * vectors];
-        multiply_columns<R, vectors, rows>(row, b.point_columns, layout.inputs[0], output);
+        multiply_columns<R, vectors, rows>(row, b.point_columns, length, output);
         for (int i = 0; i < rows * vectors; ++i)
             store(z + i * width,
                   layout.has_intercept ? output[i] + load<R>(intercept + i % vectors * width) : output[i]);
